@@ -1,0 +1,1 @@
+//! One bot: the only place where adapter and session meet.

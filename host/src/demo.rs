@@ -1,0 +1,1 @@
+//! The demo agent: `botyard demo-agent` speaks the stream-json protocol on stdin and stdout, without a model.

@@ -1,0 +1,201 @@
+//! What speaks a CLI's protocol. Every driver is a task that takes [`Command`]s and gives [`AgentEvent`]s, in one
+//! vocabulary for all CLIs; an agent is always a process, started through [`process`].
+
+pub mod claude;
+pub mod process;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::chat::PlanItem;
+use crate::config::AgentProfile;
+
+/// How a process of an agent is started for one session.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    /// The CLI's working folder; made if it is not there.
+    pub workspace: PathBuf,
+    /// The CLI's own config folder (`CLAUDE_CONFIG_DIR`); none: the operator's own login.
+    pub config_dir: Option<PathBuf>,
+    /// `TMPDIR` of the process.
+    pub temp_dir: PathBuf,
+    /// The CLI's id for the conversation: a UUID.
+    pub cli_session: String,
+    /// Go on with `cli_session` rather than begin it.
+    pub resume: bool,
+}
+
+/// What a session tells its agent.
+#[derive(Debug)]
+pub enum Command {
+    /// One user message. `id` is a UUID, the message's idempotency key.
+    Prompt { id: String, text: String },
+    /// The answer to [`AgentEvent::Permission`]. An allow lets exactly this request through.
+    Decide {
+        request: String,
+        allow: bool,
+        message: String,
+    },
+    /// End the turn, keep the process.
+    Interrupt,
+    /// Close stdin: the process finishes and exits.
+    Close,
+    /// End the process and all its descendants now.
+    Kill,
+}
+
+/// A tool call that needs a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Permission {
+    /// The CLI's id of the request, valid in this process only.
+    pub request: String,
+    /// The tool call that it is about.
+    pub call: String,
+    pub tool: String,
+    /// The input, canonical JSON.
+    pub input: String,
+    /// One line that says what would be done: `Bash: rm -rf build`.
+    pub title: String,
+    /// What a person needs to see to decide: the command, the diff, the path. Markdown.
+    pub detail: String,
+}
+
+/// Why a turn failed, in words for the person, and the cause for the operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub kind: FailureKind,
+    /// One plain sentence.
+    pub sentence: String,
+    /// For the log: exit code, the end of stderr, the CLI's own text.
+    pub cause: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// Not found, not executable, exited before it was ready.
+    Start,
+    NotLoggedIn,
+    RateLimited,
+    /// The model's API failed.
+    Api,
+    /// `max_turns`, `max_budget`.
+    Limit,
+    /// The process died.
+    Died,
+    /// The CLI has no such conversation to resume: begin a fresh one.
+    NoConversation,
+    Other,
+}
+
+/// What an agent does, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AgentEvent {
+    /// The process answers; comes once, before everything else.
+    Ready {
+        pid: u32,
+        version: Option<String>,
+    },
+    /// The CLI's id for the conversation; may change (`/clear`). Always keep the newest.
+    Session {
+        id: String,
+        model: Option<String>,
+    },
+    /// It took this message up: it now stands in the CLI's transcript.
+    Started {
+        id: String,
+    },
+    /// Text as it comes. `block` names it until `Text`/`Thinking` with the same number makes it certain. A new
+    /// `Restart` withdraws what is not certain.
+    TextDelta {
+        block: u64,
+        text: String,
+    },
+    ThinkingDelta {
+        block: u64,
+        text: String,
+    },
+    /// The whole, certain text of a block. `parent`: the tool call of the sub-agent that said it.
+    Text {
+        block: u64,
+        text: String,
+        parent: Option<String>,
+    },
+    Thinking {
+        block: u64,
+        text: String,
+        parent: Option<String>,
+    },
+    /// The stream broke and is tried again: uncertain text is withdrawn.
+    Restart,
+    Tool {
+        call: String,
+        parent: Option<String>,
+        kind: &'static str,
+        title: String,
+        detail: String,
+    },
+    ToolEnded {
+        call: String,
+        failed: bool,
+        denied: bool,
+        output: String,
+    },
+    Plan(Vec<PlanItem>),
+    Permission(Permission),
+    /// The CLI no longer waits for this answer.
+    PermissionWithdrawn {
+        request: String,
+    },
+    /// It is going to try again after this long.
+    Retrying {
+        attempt: u32,
+        of: u32,
+        after: Duration,
+        reason: String,
+    },
+    Compacting,
+    Usage {
+        input_tokens: u64,
+        output_tokens: u64,
+        cost_usd: Option<f64>,
+    },
+    /// One result; the turn is over only when `Idle` comes.
+    Result {
+        outcome: Outcome,
+    },
+    /// Nothing runs and nothing is queued: the turn is over. `background`: shells that go on.
+    Idle {
+        background: u32,
+    },
+    /// The process is gone; always the last event. None: it exited as asked, code 0.
+    Exited {
+        failure: Option<Failure>,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Ok,
+    /// Interrupted.
+    Stopped,
+    Failed(Failure),
+}
+
+/// A running agent. Dropping both ends kills the process.
+#[derive(Debug)]
+pub struct Agent {
+    /// Bounded.
+    pub commands: mpsc::Sender<Command>,
+    /// Bounded: an agent that is not listened to waits.
+    pub events: mpsc::Receiver<AgentEvent>,
+}
+
+/// Starts a process of this profile. Returns at once; whether it lives is told by the first event: `Ready`, or
+/// `Exited` with the reason.
+pub fn start(profile: &AgentProfile, launch: Launch) -> Agent {
+    match profile.driver {
+        crate::config::DriverKind::Claude => claude::start(profile, launch),
+    }
+}

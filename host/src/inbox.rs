@@ -1,0 +1,1 @@
+//! What arrived: stored before it is acknowledged, once by key, worked on after.

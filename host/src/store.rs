@@ -1,0 +1,342 @@
+//! What survives: inbox, outbox, sessions, turns, asks, keys and values, timers, the local web chat's messages.
+//!
+//! [`Store`] is the trait that a database implements, synchronously, on a thread of its own. [`Journal`] is the
+//! handle that everyone else holds: it groups the writes of all conversations into one commit and answers when
+//! that commit is on disk. Nothing outside this module names a database.
+
+pub mod journal;
+pub mod sqlite;
+
+#[cfg(test)]
+mod conformance;
+
+use serde::{Deserialize, Serialize};
+
+use crate::chat::{BotName, Conversation, Event, InboxId, Item, SessionKey, Target, Token, TurnId, UnixMillis, View};
+
+pub use journal::Journal;
+
+/// What went wrong, by what the caller can do about it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// Disk full, file locked, I/O error: nothing of the write was kept. Try again later; a vendor gets a 503.
+    #[error("the store cannot be written: {0}")]
+    Unavailable(String),
+    /// The file is of a newer botyard, or not ours.
+    #[error("the store cannot be used: {0}")]
+    Unusable(String),
+    /// A value in the store does not parse: that value is lost, the store goes on.
+    #[error("a stored value is damaged: {0}")]
+    Damaged(String),
+}
+
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// How far an item of the inbox is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InboxState {
+    /// Stored and acknowledged, nothing was done yet.
+    New,
+    /// A turn was opened for it; the turn's own state says more.
+    Taken,
+    /// Nothing more will be done. The row stays until its key may be forgotten.
+    Done,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InboxRow {
+    pub id: InboxId,
+    pub bot: BotName,
+    pub item: Item,
+    pub received: UnixMillis,
+    pub state: InboxState,
+}
+
+/// A raw event that could not be translated (yet).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AsideRow {
+    pub id: i64,
+    pub bot: BotName,
+    pub event: Event,
+    /// Why; for the operator.
+    pub reason: String,
+    /// True: the guest was late or trapped, translating it again may work. False: it never will.
+    pub again: bool,
+    pub attempts: u32,
+    pub received: UnixMillis,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TurnState {
+    /// Waits in its session's queue.
+    Queued,
+    /// Was handed to an agent: after a crash it may have acted.
+    Running,
+    /// Waits for a person's decision; see the asks.
+    Asking,
+    /// Its final view is in the outbox.
+    Done,
+}
+
+/// One question and everything until the agent is idle again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TurnRow {
+    pub id: TurnId,
+    pub bot: BotName,
+    pub session: SessionKey,
+    /// None: the bot spoke first (an agent's background work).
+    pub inbox: Option<InboxId>,
+    pub state: TurnState,
+    /// How many times it was handed to an agent. The view's revisions begin at `attempt << 20`.
+    pub attempt: u32,
+    pub target: Target,
+    /// Who asked: the vendor's id of the person.
+    pub asker: String,
+    /// What the agent is told, as it was composed.
+    pub prompt: String,
+    pub opened: UnixMillis,
+    /// The view as it was last kept (at a question, at the end); what a restart goes on from.
+    pub view: Option<View>,
+}
+
+/// One agent's memory under one key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionRow {
+    pub key: SessionKey,
+    pub bot: BotName,
+    pub agent: String,
+    pub conversation: Conversation,
+    /// The person that it belongs to, where the scope is `user`.
+    pub owner: Option<String>,
+    /// The CLI's own id for the conversation; none before the first turn and after `new`.
+    pub cli_session: Option<String>,
+    /// True once the CLI is known to have kept something under `cli_session`.
+    pub resumable: bool,
+    /// Counts `new`: the working folder and the CLI session are of this epoch.
+    pub epoch: u32,
+    pub updated: UnixMillis,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OutboxState {
+    /// To be shown (again), not before `next_try`.
+    Pending,
+    Sent,
+    /// It may or may not have been shown; never repeated blindly.
+    Ambiguous,
+    /// The vendor will never take it, or the attempts ran out: a dead letter.
+    Dead,
+    /// Waits for the operator to mend the bot's credentials.
+    Unauthorized,
+}
+
+/// What stands, or is to stand, in a chat for one turn. A row exists from the turn's opening; `view` is set
+/// when something must be delivered (a question, the end), and not for stream updates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboxRow {
+    pub turn: TurnId,
+    pub bot: BotName,
+    pub target: Target,
+    /// The view that must be delivered.
+    pub view: Option<View>,
+    pub state: OutboxState,
+    /// The adapter's own memory of what stands in the chat.
+    pub memory: Option<Vec<u8>>,
+    pub attempts: u32,
+    pub next_try: UnixMillis,
+    pub last_error: Option<String>,
+    pub updated: UnixMillis,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AskState {
+    Open,
+    /// Decided by a person; the decision was stored but the agent may not have been told yet.
+    Decided,
+    /// The agent was told, or nobody needs to be told any more.
+    Closed,
+}
+
+/// One thing only a person can decide. Its tokens are [`TokenRow`]s that name its id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskRow {
+    pub id: String,
+    pub bot: BotName,
+    pub session: SessionKey,
+    pub turn: TurnId,
+    /// Where it is shown, and so where a press is at home.
+    pub conversation: Conversation,
+    /// The agent's own id of the request; means nothing to another process of the agent.
+    pub request: String,
+    /// Tool and input, in the driver's words: what an approval allows exactly once.
+    pub tool: String,
+    pub input: String,
+    /// Who may decide; empty means the asker and whoever the bot names.
+    pub approvers: Vec<String>,
+    pub expires: UnixMillis,
+    pub state: AskState,
+    /// The decision and the vendor's id of who took it.
+    pub decided: Option<(Decision, String)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Decision {
+    Allow,
+    Deny,
+    /// Not of an ask: ends the turn.
+    Stop,
+    /// Expired, the turn ended, or the agent withdrew it.
+    Withdrawn,
+}
+
+/// What a token stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRow {
+    pub token: Token,
+    pub bot: BotName,
+    pub conversation: Conversation,
+    pub session: SessionKey,
+    pub turn: TurnId,
+    /// The ask, or none for a stop button.
+    pub ask: Option<String>,
+    pub decision: Decision,
+    pub expires: UnixMillis,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimerRow {
+    pub id: i64,
+    pub bot: BotName,
+    pub kind: String,
+    pub payload: Vec<u8>,
+    pub at: UnixMillis,
+}
+
+/// One message of the local web chat, as the transport keeps it. The transport is the vendor here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebRow {
+    /// Rises: also the cursor of the event stream.
+    pub seq: i64,
+    pub bot: BotName,
+    pub channel: String,
+    pub message: String,
+    /// JSON of the message as the page takes it.
+    pub body: String,
+}
+
+/// Something that an operator may want to know was done, and by whom.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditRow {
+    pub at: UnixMillis,
+    pub bot: BotName,
+    pub who: String,
+    pub what: String,
+}
+
+/// Counts for `status`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    pub inbox_new: u64,
+    pub aside: u64,
+    pub sessions: u64,
+    pub turns_open: u64,
+    pub outbox_pending: u64,
+    pub outbox_dead: u64,
+}
+
+/// What a database must do. Called on one thread; every method works inside the transaction that
+/// [`Journal`] has open, and leaves nothing behind when it fails.
+pub trait Store: Send {
+    // Transactions: the journal's, nobody else calls these.
+    fn begin(&mut self) -> Result<()>;
+    /// On disk when it returns.
+    fn commit(&mut self) -> Result<()>;
+    fn rollback(&mut self);
+    /// Nested: one job of a group fails alone.
+    fn savepoint(&mut self) -> Result<()>;
+    fn release(&mut self) -> Result<()>;
+    fn rollback_to_savepoint(&mut self);
+
+    // Inbox.
+    /// None: the key was there already.
+    fn inbox_put(&mut self, bot: &BotName, item: &Item, received: UnixMillis) -> Result<Option<InboxId>>;
+    fn inbox_state(&mut self, id: InboxId, state: InboxState) -> Result<()>;
+    fn inbox_get(&mut self, id: InboxId) -> Result<Option<InboxRow>>;
+    /// Oldest first; at most `limit`, ids above `after`.
+    fn inbox_new(&mut self, bot: &BotName, after: InboxId, limit: u32) -> Result<Vec<InboxRow>>;
+    fn aside_put(&mut self, bot: &BotName, event: &Event, reason: &str, again: bool) -> Result<i64>;
+    fn aside_list(&mut self, bot: Option<&BotName>, again: bool, limit: u32) -> Result<Vec<AsideRow>>;
+    /// Another try failed.
+    fn aside_failed(&mut self, id: i64, reason: &str, again: bool) -> Result<()>;
+    fn aside_remove(&mut self, id: i64) -> Result<()>;
+
+    // Turns and sessions.
+    fn turn_put(&mut self, row: &TurnRow) -> Result<()>;
+    fn turn_get(&mut self, id: &TurnId) -> Result<Option<TurnRow>>;
+    /// Not `Done`, oldest first.
+    fn turns_open(&mut self, bot: &BotName) -> Result<Vec<TurnRow>>;
+    fn session_put(&mut self, row: &SessionRow) -> Result<()>;
+    fn session_get(&mut self, key: &SessionKey) -> Result<Option<SessionRow>>;
+    /// Newest first.
+    fn sessions(&mut self, bot: Option<&BotName>, limit: u32) -> Result<Vec<SessionRow>>;
+    /// Claims a CLI session id for a key. False: another key owns it.
+    fn cli_session_claim(&mut self, cli_session: &str, key: &SessionKey) -> Result<bool>;
+
+    // Outbox.
+    fn outbox_put(&mut self, row: &OutboxRow) -> Result<()>;
+    fn outbox_get(&mut self, turn: &TurnId) -> Result<Option<OutboxRow>>;
+    /// The adapter's memory alone; the row must be there.
+    fn outbox_memory(&mut self, turn: &TurnId, memory: &[u8]) -> Result<()>;
+    /// A message of the vendor's shows this turn.
+    fn outbox_posted(&mut self, turn: &TurnId, message: &str) -> Result<()>;
+    fn turn_of_message(&mut self, bot: &BotName, message: &str) -> Result<Option<TurnId>>;
+    /// Pending with a view, by `next_try`.
+    fn outbox_pending(&mut self, bot: &BotName) -> Result<Vec<OutboxRow>>;
+    /// Everything that is neither pending nor sent.
+    fn outbox_dead(&mut self, bot: Option<&BotName>, limit: u32) -> Result<Vec<OutboxRow>>;
+    /// The bot has been, or is now, part of this thread.
+    fn thread_joined(&mut self, bot: &BotName, conversation: &Conversation) -> Result<()>;
+    fn thread_known(&mut self, bot: &BotName, conversation: &Conversation) -> Result<bool>;
+
+    // Asks and tokens.
+    fn ask_put(&mut self, row: &AskRow) -> Result<()>;
+    fn ask_get(&mut self, id: &str) -> Result<Option<AskRow>>;
+    fn asks_of(&mut self, turn: &TurnId) -> Result<Vec<AskRow>>;
+    fn asks_expired(&mut self, now: UnixMillis, limit: u32) -> Result<Vec<AskRow>>;
+    fn token_put(&mut self, row: &TokenRow) -> Result<()>;
+    fn token_get(&mut self, token: &Token) -> Result<Option<TokenRow>>;
+
+    // An adapter's own.
+    fn kv_get(&mut self, bot: &BotName, key: &str, now: UnixMillis) -> Result<Option<Vec<u8>>>;
+    fn kv_put(&mut self, bot: &BotName, key: &str, value: &[u8], expires: Option<UnixMillis>) -> Result<()>;
+    /// True: it was absent, or expired.
+    fn kv_put_if_absent(
+        &mut self,
+        bot: &BotName,
+        key: &str,
+        value: &[u8],
+        expires: Option<UnixMillis>,
+        now: UnixMillis,
+    ) -> Result<bool>;
+    fn kv_remove(&mut self, bot: &BotName, key: &str) -> Result<()>;
+    /// Entries and bytes that a bot's adapter keeps.
+    fn kv_size(&mut self, bot: &BotName) -> Result<(u64, u64)>;
+
+    // Timers.
+    fn timer_put(&mut self, bot: &BotName, kind: &str, payload: &[u8], at: UnixMillis) -> Result<i64>;
+    fn timers_due(&mut self, now: UnixMillis, limit: u32) -> Result<Vec<TimerRow>>;
+    fn timer_remove(&mut self, id: i64) -> Result<()>;
+
+    // The local web chat.
+    /// Inserts or replaces by (bot, channel, message); the row gets a new `seq`, which comes back.
+    fn web_put(&mut self, bot: &BotName, channel: &str, message: &str, body: &str) -> Result<i64>;
+    /// Above `after`, by `seq`.
+    fn web_list(&mut self, bot: &BotName, channel: &str, after: i64, limit: u32) -> Result<Vec<WebRow>>;
+
+    // For the operator.
+    fn audit(&mut self, row: &AuditRow) -> Result<()>;
+    fn counts(&mut self) -> Result<Counts>;
+    /// Forgets what is done and older than this: inbox rows (and with them their keys), sent outbox rows, turns,
+    /// tokens, expired values. Rows forgotten.
+    fn forget_before(&mut self, before: UnixMillis) -> Result<u64>;
+}

@@ -1,0 +1,1 @@
+//! Starts bots, keeps them apart, stops them.
