@@ -8,7 +8,6 @@
 pub mod http;
 
 /// Everything generated from `wit/v1`.
-#[expect(clippy::all, reason = "generated")]
 pub mod bindings {
     wit_bindgen::generate!({
         path: "../../wit/v1",
