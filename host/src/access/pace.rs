@@ -48,6 +48,11 @@ impl RefusalPace {
     pub fn allow(&self, person: &str) -> bool {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).allow(person, 1, HOUR)
     }
+
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).by_person.len()
+    }
 }
 
 #[derive(Debug, Default)]
