@@ -49,7 +49,12 @@ fn person(id: &str) -> Person {
 }
 
 fn room(tenant: Option<&str>) -> Conversation {
-    Conversation { tenant: tenant.map(Into::into), channel: "C1".into(), thread: None, direct: false }
+    Conversation {
+        tenant: tenant.map(Into::into),
+        channel: "C1".into(),
+        thread: None,
+        direct: false,
+    }
 }
 
 fn lets_in(allow: &[&str], person: &Person, tenant: Option<&str>) -> bool {
@@ -77,26 +82,48 @@ fn who_is_named_is_let_in_and_nobody_else() {
     }
     assert!(!lets_in(&["tenant:T1"], &ann, None));
     assert!(!lets_in(&["tenant:"], &ann, None));
-    let guest = Person { tenant: Some("T2".into()), ..person("U1") };
-    assert!(!lets_in(&["tenant:T1"], &guest, Some("T1")), "a guest is of another tenant than the room");
+    let guest = Person {
+        tenant: Some("T2".into()),
+        ..person("U1")
+    };
+    assert!(
+        !lets_in(&["tenant:T1"], &guest, Some("T1")),
+        "a guest is of another tenant than the room"
+    );
     let nameless = person("");
     assert!(!lets_in(&[""], &nameless, None));
 }
 
 #[test]
 fn another_bot_is_let_in_only_by_its_own_id() {
-    let robot = Person { bot: true, tenant: Some("T1".into()), ..person("B1") };
+    let robot = Person {
+        bot: true,
+        tenant: Some("T1".into()),
+        ..person("B1")
+    };
     assert!(!lets_in(&["*", "group:dev", "tenant:T1"], &robot, Some("T1")));
     assert!(lets_in(&["B1"], &robot, None));
-    assert_eq!(admit(&config(&["*"], &[]), &robot, &room(None)), Admission::Refused { say: false });
+    assert_eq!(
+        admit(&config(&["*"], &[]), &robot, &room(None)),
+        Admission::Refused { say: false }
+    );
 }
 
 #[test]
 fn a_refusal_is_said_as_configured() {
     let polite = config(&["U2"], &[]);
-    assert_eq!(admit(&polite, &person("U1"), &room(None)), Admission::Refused { say: true });
-    let silent = BotConfig { refuse: Refuse::Silently, ..polite };
-    assert_eq!(admit(&silent, &person("U1"), &room(None)), Admission::Refused { say: false });
+    assert_eq!(
+        admit(&polite, &person("U1"), &room(None)),
+        Admission::Refused { say: true }
+    );
+    let silent = BotConfig {
+        refuse: Refuse::Silently,
+        ..polite
+    };
+    assert_eq!(
+        admit(&silent, &person("U1"), &room(None)),
+        Admission::Refused { say: false }
+    );
 }
 
 #[test]
@@ -104,13 +131,22 @@ fn the_asker_and_the_approvers_decide() {
     let own = config(&["*"], &["U2", "group:ops"]);
     let decides = |config: &BotConfig, id: &str| may_decide(config, "U1", &person(id));
     assert_eq!(["U1", "U2", "U3"].map(|id| decides(&own, id)), [true, true, false]);
-    let others = BotConfig { asker_approves: false, ..own };
+    let others = BotConfig {
+        asker_approves: false,
+        ..own
+    };
     assert_eq!(["U1", "U2", "U3"].map(|id| decides(&others, id)), [false, true, false]);
-    let operator = Person { groups: vec!["ops".into()], ..person("U9") };
+    let operator = Person {
+        groups: vec!["ops".into()],
+        ..person("U9")
+    };
     assert!(may_decide(&others, "U1", &operator));
     // An asker who is not known is nobody.
     assert!(!may_decide(&config(&["*"], &[]), "", &person("")));
-    let robot = Person { bot: true, ..person("U1") };
+    let robot = Person {
+        bot: true,
+        ..person("U1")
+    };
     assert!(!may_decide(&config(&["*"], &["*"]), "U1", &robot));
 }
 
@@ -119,7 +155,10 @@ async fn a_person_is_heard_so_often_in_any_minute() {
     let pace = PerUserPace::new(Some(2));
     assert!(pace.allow("U1"));
     advance(Duration::from_secs(40)).await;
-    assert_eq!([pace.allow("U1"), pace.allow("U1"), pace.allow("U2")], [true, false, true]);
+    assert_eq!(
+        [pace.allow("U1"), pace.allow("U1"), pace.allow("U2")],
+        [true, false, true]
+    );
     advance(Duration::from_secs(20)).await;
     assert_eq!([pace.allow("U1"), pace.allow("U1")], [true, false]);
     assert!(!PerUserPace::new(Some(0)).allow("U1"));
@@ -129,7 +168,10 @@ async fn a_person_is_heard_so_often_in_any_minute() {
 #[tokio::test(start_paused = true)]
 async fn a_refusal_is_said_once_an_hour() {
     let pace = RefusalPace::new();
-    assert_eq!([pace.allow("U1"), pace.allow("U1"), pace.allow("U2")], [true, false, true]);
+    assert_eq!(
+        [pace.allow("U1"), pace.allow("U1"), pace.allow("U2")],
+        [true, false, true]
+    );
     advance(Duration::from_secs(3599)).await;
     assert!(!pace.allow("U1"));
     advance(Duration::from_secs(1)).await;

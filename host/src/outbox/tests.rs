@@ -1,238 +1,11 @@
-use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+mod fake;
 
-use tokio::sync::Notify;
-use tokio::time::timeout;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use self::fake::{INTERVAL, Said, Source, Test, lock, pace, pass, revisions, source, target, unavailable, view};
 use super::*;
 use crate::chat::ViewState;
-use crate::store::sqlite::SqliteStore;
-
-/// What a call is answered.
-type Said = Result<Option<Duration>, CallError>;
-
-/// One call, as the platform saw it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Call {
-    /// Since the test began.
-    at: Duration,
-    turn: String,
-    revision: u32,
-    state: ViewState,
-    memory: Option<String>,
-}
-
-/// An adapter that answers as it was told, and remembers in the store what it showed.
-struct Fake {
-    journal: Journal,
-    begun: Instant,
-    calls: Mutex<Vec<Call>>,
-    answers: Mutex<VecDeque<Said>>,
-    /// When there is no answer left.
-    always: Mutex<Said>,
-    ready: Mutex<Duration>,
-    remembers: AtomicBool,
-    /// Calls wait here while it is closed.
-    gate: tokio::sync::RwLock<()>,
-    inside: AtomicUsize,
-    most_inside: AtomicUsize,
-    called: Notify,
-}
-
-impl Presenter for Fake {
-    fn show<'a>(
-        &'a self,
-        view: View,
-        target: Target,
-        nonce: String,
-        memory: Option<Vec<u8>>,
-    ) -> BoxFuture<'a, Result<Option<Duration>, CallError>> {
-        Box::pin(async move {
-            assert_eq!(nonce, view.turn.as_str());
-            assert!(!target.conversation.channel.is_empty());
-            let inside = self.inside.fetch_add(1, Ordering::SeqCst) + 1;
-            self.most_inside.fetch_max(inside, Ordering::SeqCst);
-            lock(&self.calls).push(Call {
-                at: self.begun.elapsed(),
-                turn: view.turn.to_string(),
-                revision: view.revision,
-                state: view.state.clone(),
-                memory: memory.map(|memory| String::from_utf8(memory).unwrap()),
-            });
-            self.called.notify_waiters();
-            drop(self.gate.read().await);
-            let answer = lock(&self.answers).pop_front().unwrap_or_else(|| lock(&self.always).clone());
-            if answer.is_ok() && self.remembers.load(Ordering::SeqCst) {
-                let (turn, shown) = (view.turn.clone(), format!("shown {}", view.revision));
-                self.journal.write(move |store| store.outbox_memory(&turn, shown.as_bytes())).await.unwrap();
-            }
-            self.inside.fetch_sub(1, Ordering::SeqCst);
-            answer
-        })
-    }
-
-    fn ready_in(&self, _conversation: &Conversation) -> Duration {
-        *lock(&self.ready)
-    }
-}
-
-/// Lets this much of the paused clock pass, and all tasks do what they have to do in that time.
-async fn pass(time: Duration) {
-    timeout(time, std::future::pending::<()>()).await.unwrap_err();
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A turn that goes on.
-struct Source {
-    turn: String,
-    revision: AtomicU32,
-    fetched: AtomicUsize,
-}
-
-impl ViewSource for Source {
-    fn view(&self) -> View {
-        self.fetched.fetch_add(1, Ordering::SeqCst);
-        view(&self.turn, self.revision.load(Ordering::SeqCst), ViewState::Running)
-    }
-}
-
-fn source(turn: &str) -> Arc<Source> {
-    Arc::new(Source { turn: turn.into(), revision: AtomicU32::new(1), fetched: AtomicUsize::new(0) })
-}
-
-fn view(turn: &str, revision: u32, state: ViewState) -> View {
-    View {
-        turn: TurnId::from(turn),
-        revision,
-        state,
-        blocks: Vec::new(),
-        stop_token: None,
-        footer: None,
-        extra: Vec::new(),
-    }
-}
-
-fn target(channel: &str) -> Target {
-    let conversation = Conversation { tenant: None, channel: channel.into(), thread: None, direct: false };
-    Target { conversation, reply_to: Vec::new(), private_to: None }
-}
-
-const INTERVAL: Duration = Duration::from_secs(1);
-
-fn pace() -> Pace {
-    Pace { update_interval: INTERVAL, updates_max: None, refresh: None, can_update: true, parallel: 8 }
-}
-
-struct Test {
-    journal: Journal,
-    fake: Arc<Fake>,
-    outbox: Outbox,
-}
-
-impl Test {
-    fn new(pace: Pace) -> Self {
-        let journal = Journal::over(Box::new(SqliteStore::in_memory().unwrap()));
-        Self::over(journal, pace)
-    }
-
-    fn over(journal: Journal, pace: Pace) -> Self {
-        let fake = Arc::new(Fake {
-            journal: journal.clone(),
-            begun: Instant::now(),
-            calls: Mutex::default(),
-            answers: Mutex::default(),
-            always: Mutex::new(Ok(None)),
-            ready: Mutex::default(),
-            remembers: AtomicBool::new(true),
-            gate: tokio::sync::RwLock::new(()),
-            inside: AtomicUsize::new(0),
-            most_inside: AtomicUsize::new(0),
-            called: Notify::new(),
-        });
-        let outbox = Outbox::new(BotName::from("team"), journal.clone(), Arc::clone(&fake) as _, pace);
-        Self { journal, fake, outbox }
-    }
-
-    async fn put(&self, turn: &str, channel: &str, view: Option<View>) {
-        let row = OutboxRow {
-            turn: TurnId::from(turn),
-            bot: BotName::from("team"),
-            target: target(channel),
-            view,
-            state: OutboxState::Pending,
-            memory: None,
-            attempts: 0,
-            next_try: now(),
-            last_error: None,
-            updated: now(),
-        };
-        self.journal.write(move |store| store.outbox_put(&row)).await.unwrap();
-    }
-
-    async fn follow(&self, turn: &str, channel: &str) -> Arc<Source> {
-        let source = source(turn);
-        self.put(turn, channel, None).await;
-        self.outbox.follow(&TurnId::from(turn), &target(channel), Arc::clone(&source) as _);
-        source
-    }
-
-    fn change(&self, source: &Source) {
-        source.revision.fetch_add(1, Ordering::SeqCst);
-        self.outbox.touch(&TurnId::from(source.turn.as_str()));
-    }
-
-    async fn settle(&self, turn: &str, channel: &str, revision: u32, state: ViewState) {
-        let view = view(turn, revision, state);
-        self.put(turn, channel, Some(view.clone())).await;
-        self.outbox.settle(&target(channel), view);
-    }
-
-    /// Waits for so many calls in all.
-    async fn calls(&self, count: usize) -> Vec<Call> {
-        let wait = async {
-            loop {
-                let called = self.fake.called.notified();
-                if lock(&self.fake.calls).len() >= count {
-                    return;
-                }
-                called.await;
-            }
-        };
-        timeout(Duration::from_secs(100_000), wait).await.expect("the calls come");
-        lock(&self.fake.calls).clone()
-    }
-
-    /// Waits until nothing is left to be done, and says what was called.
-    async fn idle(&self) -> Vec<Call> {
-        let mut pending = self.outbox.inner.pending.subscribe();
-        let wait = pending.wait_for(|left| *left == 0);
-        timeout(Duration::from_secs(100_000), wait).await.expect("everything is delivered").unwrap();
-        // The lanes have their last look at once; a second of a paused clock is long after it.
-        pass(Duration::from_secs(1)).await;
-        lock(&self.fake.calls).clone()
-    }
-
-    async fn row(&self, turn: &str) -> OutboxRow {
-        let turn = TurnId::from(turn);
-        self.journal.read(move |store| store.outbox_get(&turn)).await.unwrap().unwrap()
-    }
-
-    fn answer(&self, answers: impl IntoIterator<Item = Said>) {
-        lock(&self.fake.answers).extend(answers);
-    }
-}
-
-fn revisions(calls: &[Call]) -> Vec<u32> {
-    calls.iter().map(|call| call.revision).collect()
-}
-
-fn unavailable() -> Said {
-    Err(CallError::Unavailable("down".into()))
-}
 
 #[tokio::test(start_paused = true)]
 async fn updates_are_coalesced_to_the_pace() {
@@ -245,12 +18,26 @@ async fn updates_are_coalesced_to_the_pace() {
     }
     let calls = test.idle().await;
     assert!((3..=5).contains(&calls.len()), "{calls:?}");
-    assert!(calls.windows(2).all(|pair| pair[1].at - pair[0].at >= INTERVAL), "{calls:?}");
-    assert_eq!(calls.last().map(|call| call.revision), Some(101), "the newest comes at last");
-    assert_eq!(source.fetched.load(Ordering::SeqCst), calls.len(), "a view is made when it is sent");
-    assert!(calls[1..].iter().zip(&calls).all(|(call, before)| {
-        call.memory == Some(format!("shown {}", before.revision))
-    }));
+    assert!(
+        calls.windows(2).all(|pair| pair[1].at - pair[0].at >= INTERVAL),
+        "{calls:?}"
+    );
+    assert_eq!(
+        calls.last().map(|call| call.revision),
+        Some(101),
+        "the newest comes at last"
+    );
+    assert_eq!(
+        source.fetched.load(Ordering::SeqCst),
+        calls.len(),
+        "a view is made when it is sent"
+    );
+    assert!(
+        calls[1..]
+            .iter()
+            .zip(&calls)
+            .all(|(call, before)| { call.memory == Some(format!("shown {}", before.revision)) })
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -265,11 +52,17 @@ async fn an_unchanged_view_is_not_shown_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_running_turn_is_refreshed() {
-    let test = Test::new(Pace { refresh: Some(Duration::from_secs(4)), ..pace() });
+    let test = Test::new(Pace {
+        refresh: Some(Duration::from_secs(4)),
+        ..pace()
+    });
     test.follow("t1", "C1").await;
     let calls = test.calls(4).await;
     assert_eq!(revisions(&calls), [1, 1, 1, 1]);
-    let pauses: Vec<u64> = calls.windows(2).map(|pair| (pair[1].at - pair[0].at).as_secs()).collect();
+    let pauses: Vec<u64> = calls
+        .windows(2)
+        .map(|pair| (pair[1].at - pair[0].at).as_secs())
+        .collect();
     assert_eq!(pauses, [4, 4, 4]);
 }
 
@@ -299,10 +92,23 @@ async fn the_end_is_delivered_and_stored_and_leaves_nothing_behind() {
     // Whoever is late with a touch changes nothing.
     test.change(&source);
     let calls = test.idle().await;
-    assert_eq!(calls.last().map(|call| (call.revision, call.state.clone())), Some((7, ViewState::Done)));
+    assert_eq!(
+        calls.last().map(|call| (call.revision, call.state.clone())),
+        Some((7, ViewState::Done))
+    );
     let row = test.row("t1").await;
-    assert_eq!((row.state, row.attempts, row.memory), (OutboxState::Sent, 1, Some(b"shown 7".to_vec())));
-    assert_eq!(test.outbox.load(), Load { lanes: 0, turns: 0, pending: 0 });
+    assert_eq!(
+        (row.state, row.attempts, row.memory),
+        (OutboxState::Sent, 1, Some(b"shown 7".to_vec()))
+    );
+    assert_eq!(
+        test.outbox.load(),
+        Load {
+            lanes: 0,
+            turns: 0,
+            pending: 0
+        }
+    );
     assert_eq!(Arc::strong_count(&source), 1, "the source is let go");
 }
 
@@ -320,7 +126,11 @@ async fn what_is_settled_overtakes_updates() {
     let calls = test.calls(4).await;
     let turns: Vec<&str> = calls.iter().map(|call| call.turn.as_str()).collect();
     assert_eq!(turns, ["t1", "t3", "t4", "t2"]);
-    assert_eq!(test.fake.most_inside.load(Ordering::SeqCst), 1, "one call at a time in a conversation");
+    assert_eq!(
+        test.fake.most_inside.load(Ordering::SeqCst),
+        1,
+        "one call at a time in a conversation"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -370,7 +180,10 @@ async fn a_question_that_an_update_showed_is_not_shown_again() {
 
 #[tokio::test(start_paused = true)]
 async fn updates_that_are_counted_leave_one_for_the_end() {
-    let test = Test::new(Pace { updates_max: Some(3), ..pace() });
+    let test = Test::new(Pace {
+        updates_max: Some(3),
+        ..pace()
+    });
     let source = test.follow("t1", "C1").await;
     for _ in 0..20 {
         test.change(&source);
@@ -384,7 +197,11 @@ async fn updates_that_are_counted_leave_one_for_the_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_platform_that_cannot_update_sees_only_questions_and_ends() {
-    let test = Test::new(Pace { can_update: false, refresh: Some(INTERVAL), ..pace() });
+    let test = Test::new(Pace {
+        can_update: false,
+        refresh: Some(INTERVAL),
+        ..pace()
+    });
     let source = test.follow("t1", "C1").await;
     test.change(&source);
     test.settle("t1", "C1", 5, ViewState::Asking).await;
@@ -405,7 +222,10 @@ async fn a_rate_limit_holds_the_conversation_and_then_the_newest_comes() {
     let calls = test.idle().await;
     let seen: Vec<(&str, u32)> = calls.iter().map(|call| (call.turn.as_str(), call.revision)).collect();
     assert_eq!(seen, [("t1", 3), ("t2", 1), ("t1", 4)]);
-    assert!(calls[2].at - held >= Duration::from_secs(20) && calls[1].at - held < Duration::from_secs(1), "{calls:?}");
+    assert!(
+        calls[2].at - held >= Duration::from_secs(20) && calls[1].at - held < Duration::from_secs(1),
+        "{calls:?}"
+    );
     assert_eq!(test.row("t1").await.attempts, 1, "waiting is no attempt");
 }
 
@@ -430,10 +250,16 @@ async fn an_end_is_tried_again_with_growing_pauses_and_then_delivered() {
     test.settle("t1", "C1", 3, ViewState::Done).await;
     let calls = test.idle().await;
     assert_eq!(calls.len(), 13);
-    let pauses: Vec<f64> = calls.windows(2).map(|pair| (pair[1].at - pair[0].at).as_secs_f64()).collect();
+    let pauses: Vec<f64> = calls
+        .windows(2)
+        .map(|pair| (pair[1].at - pair[0].at).as_secs_f64())
+        .collect();
     for (n, pause) in pauses.iter().enumerate() {
         let expected = 2f64.powi(i32::try_from(n).unwrap()).min(300.0);
-        assert!((expected * 0.74..=expected * 1.27).contains(pause), "{n}: {pause} of {expected}");
+        assert!(
+            (expected * 0.74..=expected * 1.27).contains(pause),
+            "{n}: {pause} of {expected}"
+        );
     }
     let row = test.row("t1").await;
     assert_eq!((row.state, row.attempts, row.last_error), (OutboxState::Sent, 13, None));
@@ -442,8 +268,16 @@ async fn an_end_is_tried_again_with_growing_pauses_and_then_delivered() {
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_delivered_becomes_a_dead_letter_with_its_reason() {
     let cases: [(CallError, OutboxState, usize); 9] = [
-        (CallError::Unavailable("down".into()), OutboxState::Dead, plan::ATTEMPTS as usize),
-        (CallError::Trapped("oops".into()), OutboxState::Dead, plan::TRAPS as usize),
+        (
+            CallError::Unavailable("down".into()),
+            OutboxState::Dead,
+            plan::ATTEMPTS as usize,
+        ),
+        (
+            CallError::Trapped("oops".into()),
+            OutboxState::Dead,
+            plan::TRAPS as usize,
+        ),
         (CallError::Ambiguous("cut off".into()), OutboxState::Ambiguous, 1),
         (CallError::Unauthorized("revoked".into()), OutboxState::Unauthorized, 1),
         (CallError::Gone("channel".into()), OutboxState::Dead, 1),
@@ -459,7 +293,14 @@ async fn what_cannot_be_delivered_becomes_a_dead_letter_with_its_reason() {
         assert_eq!(test.idle().await.len(), tries, "{error}");
         let row = test.row("t1").await;
         assert_eq!((row.state, row.last_error), (state, Some(error.to_string())));
-        assert_eq!(test.outbox.load(), Load { lanes: 0, turns: 0, pending: 0 });
+        assert_eq!(
+            test.outbox.load(),
+            Load {
+                lanes: 0,
+                turns: 0,
+                pending: 0
+            }
+        );
     }
 }
 
@@ -481,7 +322,10 @@ async fn a_failed_update_does_no_harm() {
     let calls = test.calls(5).await;
     assert_eq!(revisions(&calls), [1, 2, 3, 4, 4]);
     let row = test.row("t1").await;
-    assert_eq!((row.state, row.attempts, row.last_error), (OutboxState::Pending, 0, None));
+    assert_eq!(
+        (row.state, row.attempts, row.last_error),
+        (OutboxState::Pending, 0, None)
+    );
     test.answer([Err(CallError::Gone("deleted".into()))]);
     test.change(&source);
     test.calls(6).await;
@@ -518,7 +362,10 @@ async fn an_operator_may_send_a_dead_letter_again() {
     assert_eq!(revisions(&test.idle().await), [3, 3]);
     assert_eq!(test.row("t1").await.state, OutboxState::Sent);
     assert!(!test.outbox.retry(&TurnId::from("t1")).await.unwrap(), "it is sent");
-    assert!(!test.outbox.retry(&TurnId::from("t2")).await.unwrap(), "it is not known");
+    assert!(
+        !test.outbox.retry(&TurnId::from("t2")).await.unwrap(),
+        "it is not known"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -534,21 +381,39 @@ async fn a_restart_delivers_what_was_left_with_its_memory() {
     let second = Test::over(first.journal.clone(), pace());
     assert_eq!(second.outbox.recover().await.unwrap(), 2);
     let calls = second.idle().await;
-    let mut seen: Vec<_> = calls.iter().map(|call| (call.turn.as_str(), call.revision, call.memory.as_deref())).collect();
+    let mut seen: Vec<_> = calls
+        .iter()
+        .map(|call| (call.turn.as_str(), call.revision, call.memory.as_deref()))
+        .collect();
     seen.sort_unstable();
     assert_eq!(seen, [("t1", 7, Some("shown 1")), ("t2", 3, None)]);
     assert_eq!(second.row("t1").await.state, OutboxState::Sent);
-    assert_eq!(Test::over(first.journal.clone(), pace()).outbox.recover().await.unwrap(), 0);
+    assert_eq!(
+        Test::over(first.journal.clone(), pace())
+            .outbox
+            .recover()
+            .await
+            .unwrap(),
+        0
+    );
     // The turn that asks is taken up by its session, and followed in the same conversation.
     let again = source_from(&second, "t2", "C2", 5).await;
-    assert_eq!(second.idle().await.last().map(|call| (call.revision, call.memory.clone())), Some((5, Some("shown 3".into()))));
+    assert_eq!(
+        second
+            .idle()
+            .await
+            .last()
+            .map(|call| (call.revision, call.memory.clone())),
+        Some((5, Some("shown 3".into())))
+    );
     drop(again);
 }
 
 async fn source_from(test: &Test, turn: &str, channel: &str, revision: u32) -> Arc<Source> {
     let source = source(turn);
     source.revision.store(revision, Ordering::SeqCst);
-    test.outbox.follow(&TurnId::from(turn), &target(channel), Arc::clone(&source) as _);
+    test.outbox
+        .follow(&TurnId::from(turn), &target(channel), Arc::clone(&source) as _);
     source
 }
 
@@ -564,7 +429,11 @@ async fn a_restart_goes_on_counting_attempts() {
         last_error: None,
         updated: now(),
     };
-    first.journal.write(move |store| store.outbox_outcome(&TurnId::from("t1"), &almost)).await.unwrap();
+    first
+        .journal
+        .write(move |store| store.outbox_outcome(&TurnId::from("t1"), &almost))
+        .await
+        .unwrap();
     let second = Test::over(first.journal.clone(), pace());
     *lock(&second.fake.always) = unavailable();
     second.outbox.recover().await.unwrap();
@@ -578,13 +447,21 @@ async fn a_restart_goes_on_counting_attempts() {
 async fn a_post_is_on_disk_when_it_returns_and_is_shown() {
     let test = Test::new(pace());
     let closed = test.fake.gate.write().await;
-    test.outbox.post(target("C1"), view("t1", 1, ViewState::Done)).await.unwrap();
+    test.outbox
+        .post(target("C1"), view("t1", 1, ViewState::Done))
+        .await
+        .unwrap();
     assert_eq!(test.row("t1").await.state, OutboxState::Pending);
     drop(closed);
     assert_eq!(test.idle().await.len(), 1);
     assert_eq!(test.row("t1").await.state, OutboxState::Sent);
     test.journal.close().await;
-    assert!(test.outbox.post(target("C1"), view("t2", 1, ViewState::Done)).await.is_err());
+    assert!(
+        test.outbox
+            .post(target("C1"), view("t2", 1, ViewState::Done))
+            .await
+            .is_err()
+    );
     assert_eq!(test.outbox.load().pending, 0);
 }
 
@@ -604,8 +481,18 @@ async fn a_thousand_turns_leave_no_lane_behind() {
     let calls = test.idle().await;
     let ends = calls.iter().filter(|call| call.revision == 50).count();
     assert_eq!(ends, 1000);
-    assert_eq!(test.outbox.load(), Load { lanes: 0, turns: 0, pending: 0 });
-    assert!(test.outbox.inner.lanes.is_empty() && test.outbox.inner.tasks.is_empty(), "no task is left");
+    assert_eq!(
+        test.outbox.load(),
+        Load {
+            lanes: 0,
+            turns: 0,
+            pending: 0
+        }
+    );
+    assert!(
+        test.outbox.inner.lanes.is_empty() && test.outbox.inner.tasks.is_empty(),
+        "no task is left"
+    );
     let most = test.fake.most_inside.load(Ordering::SeqCst);
     assert!((2..=3).contains(&most), "{most} at the same time");
 }
@@ -624,10 +511,18 @@ async fn an_adapter_that_panics_is_a_failure_of_one_call() {
     }
     let test = Test::new(pace());
     let panics = Arc::new(Panics(AtomicUsize::new(0)));
-    let outbox = Outbox::new(BotName::from("team"), test.journal.clone(), Arc::clone(&panics) as _, pace());
+    let outbox = Outbox::new(
+        BotName::from("team"),
+        test.journal.clone(),
+        Arc::clone(&panics) as _,
+        pace(),
+    );
     outbox.post(target("C1"), view("t1", 1, ViewState::Done)).await.unwrap();
     outbox.close(Duration::from_secs(60)).await;
-    assert_eq!((test.row("t1").await.state, panics.0.load(Ordering::SeqCst)), (OutboxState::Sent, 2));
+    assert_eq!(
+        (test.row("t1").await.state, panics.0.load(Ordering::SeqCst)),
+        (OutboxState::Sent, 2)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -638,10 +533,24 @@ async fn closing_waits_for_what_must_be_delivered_and_no_longer_than_it_may() {
     test.settle("t2", "C2", 3, ViewState::Done).await;
     test.outbox.close(Duration::from_secs(60)).await;
     assert_eq!(test.row("t2").await.state, OutboxState::Sent);
-    assert_eq!(test.outbox.load(), Load { lanes: 0, turns: 0, pending: 0 });
+    assert_eq!(
+        test.outbox.load(),
+        Load {
+            lanes: 0,
+            turns: 0,
+            pending: 0
+        }
+    );
     // Nothing is begun any more; it is in the store for the next run.
     test.settle("t3", "C3", 1, ViewState::Done).await;
-    assert_eq!(test.outbox.load(), Load { lanes: 0, turns: 0, pending: 0 });
+    assert_eq!(
+        test.outbox.load(),
+        Load {
+            lanes: 0,
+            turns: 0,
+            pending: 0
+        }
+    );
 
     let stuck = Test::new(pace());
     let _closed = stuck.fake.gate.write().await;

@@ -1,13 +1,12 @@
-//! What every store must do, whatever database is behind it. [`suite!`] makes one test of each promise.
+//! What every store must do, whatever database is behind it. `suite!` makes one test of each promise.
 
+pub(super) mod sample;
+
+use self::sample::{ask_row, bot, conversation, event, item, outbox_row, session_row, token_row, turn_row, view};
 use super::{
-    AskRow, AskState, AuditRow, Counts, Decision, InboxState, OutboxRow, OutboxState, Outcome, SessionRow, Store,
-    StoreError, TokenRow, TurnRow, TurnState,
+    AskRow, AskState, AuditRow, Counts, InboxState, OutboxRow, OutboxState, Outcome, Store, StoreError, TurnState,
 };
-use crate::chat::{
-    BotName, Conversation, Event, InboxId, Item, Message, Origin, Person, SessionKey, Target, Token, TurnId, View,
-    ViewState, What,
-};
+use crate::chat::{BotName, Conversation, InboxId, SessionKey, Token, TurnId, ViewState};
 
 /// Opens the same data again at each call.
 pub(super) type Open<'a> = &'a dyn Fn() -> Box<dyn Store>;
@@ -35,149 +34,6 @@ macro_rules! suite {
 }
 pub(super) use suite;
 
-pub(crate) fn bot() -> BotName {
-    BotName::from("team")
-}
-
-pub(crate) fn conversation(channel: &str) -> Conversation {
-    Conversation { tenant: Some("T1".into()), channel: channel.into(), thread: None, direct: false }
-}
-
-pub(crate) fn item(key: &str) -> Item {
-    let sender = Person {
-        id: "U1".into(),
-        name: Some("Ann".into()),
-        handle: None,
-        tenant: None,
-        groups: vec!["dev".into()],
-        locale: None,
-        bot: false,
-    };
-    let message = Message {
-        id: "m1".into(),
-        text: "hello".into(),
-        mentions: Vec::new(),
-        addressed: true,
-        quotes: None,
-        new_thread: None,
-        attachments: Vec::new(),
-        group: None,
-    };
-    Item {
-        origin: Origin {
-            key: key.into(),
-            conversation: conversation("C1"),
-            sender,
-            sent: Some(1),
-            reply_to: vec![0, 255],
-        },
-        what: What::Message(message),
-    }
-}
-
-pub(crate) fn view(turn: &str, revision: u32, state: ViewState) -> View {
-    View {
-        turn: TurnId::from(turn),
-        revision,
-        state,
-        blocks: Vec::new(),
-        stop_token: None,
-        footer: Some("footer".into()),
-        extra: Vec::new(),
-    }
-}
-
-pub(crate) fn target(channel: &str) -> Target {
-    Target { conversation: conversation(channel), reply_to: vec![1, 2, 3], private_to: None }
-}
-
-pub(crate) fn outbox_row(turn: &str, view: Option<View>) -> OutboxRow {
-    OutboxRow {
-        turn: TurnId::from(turn),
-        bot: bot(),
-        target: target("C1"),
-        view,
-        state: OutboxState::Pending,
-        memory: None,
-        attempts: 0,
-        next_try: 10,
-        last_error: None,
-        updated: 10,
-    }
-}
-
-pub(crate) fn turn_row(id: &str, state: TurnState, opened: i64) -> TurnRow {
-    TurnRow {
-        id: TurnId::from(id),
-        bot: bot(),
-        session: SessionKey::from("s1"),
-        inbox: Some(InboxId(7)),
-        state,
-        attempt: 1,
-        target: target("C1"),
-        asker: "U1".into(),
-        prompt: "hello".into(),
-        opened,
-        view: Some(view(id, 3, ViewState::Running)),
-    }
-}
-
-fn session_row(key: &str, updated: i64) -> SessionRow {
-    SessionRow {
-        key: SessionKey::from(key),
-        bot: bot(),
-        agent: "claude".into(),
-        conversation: conversation("C1"),
-        owner: Some("U1".into()),
-        cli_session: Some("9b2e".into()),
-        resumable: true,
-        epoch: 2,
-        updated,
-    }
-}
-
-fn ask_row(id: &str, state: AskState, expires: i64) -> AskRow {
-    AskRow {
-        id: id.into(),
-        bot: bot(),
-        session: SessionKey::from("s1"),
-        turn: TurnId::from("t1"),
-        conversation: conversation("C1"),
-        request: "r1".into(),
-        tool: "Bash".into(),
-        input: "{}".into(),
-        approvers: vec!["U2".into()],
-        expires,
-        state,
-        decided: (state != AskState::Open).then(|| (Decision::Allow, "U1".into())),
-    }
-}
-
-fn token_row(token: &str, expires: i64) -> TokenRow {
-    TokenRow {
-        token: Token::from(token),
-        bot: bot(),
-        conversation: conversation("C1"),
-        session: SessionKey::from("s1"),
-        turn: TurnId::from("t1"),
-        ask: Some("a1".into()),
-        decision: Decision::Deny,
-        expires,
-    }
-}
-
-pub(crate) fn event(payload: &[u8]) -> Event {
-    Event {
-        transport: "webhook".into(),
-        name: String::new(),
-        method: "POST".into(),
-        query: String::new(),
-        headers: vec![("a".into(), "b".into())],
-        payload: payload.to_vec(),
-        received: 5,
-    }
-}
-
 /// One committed transaction.
 fn commit<T>(store: &mut dyn Store, work: impl FnOnce(&mut dyn Store) -> T) -> T {
     store.begin().unwrap();
@@ -201,15 +57,19 @@ pub(super) fn an_item_is_stored_once_by_bot_and_key(open: Open<'_>) {
     assert!(put[0] < put[2] && put[2] < put[3], "{put:?}");
     assert_eq!(store.inbox_find(&bot(), "k1").unwrap(), put[0]);
     assert_eq!(store.inbox_find(&bot(), "k3").unwrap(), None);
-    assert_eq!(store.inbox_get(put[0].unwrap()).unwrap().map(|row| row.received), Some(1));
+    assert_eq!(
+        store.inbox_get(put[0].unwrap()).unwrap().map(|row| row.received),
+        Some(1)
+    );
 }
 
 pub(super) fn new_items_come_in_order_and_in_pages(open: Open<'_>) {
     let mut store = open();
     let keys = |rows: Vec<super::InboxRow>| rows.into_iter().map(|row| row.item.origin.key).collect::<Vec<_>>();
     let ids = commit(store.as_mut(), |s| {
-        let ids: Vec<InboxId> =
-            (0..5).map(|n| s.inbox_put(&bot(), &item(&format!("k{n}")), 10 - n).unwrap().unwrap()).collect();
+        let ids: Vec<InboxId> = (0..5)
+            .map(|n| s.inbox_put(&bot(), &item(&format!("k{n}")), 10 - n).unwrap().unwrap())
+            .collect();
         s.inbox_put(&BotName::from("other"), &item("theirs"), 1).unwrap();
         s.inbox_state(ids[1], InboxState::Taken).unwrap();
         s.inbox_state(ids[3], InboxState::Done).unwrap();
@@ -233,7 +93,13 @@ pub(super) fn rows_come_back_whole(open: Open<'_>) {
         s.turn_put(&turn).unwrap();
         s.session_put(&session).unwrap();
         s.outbox_put(&row).unwrap();
-        s.audit(&AuditRow { at: 1, bot: bot(), who: "U1".into(), what: "allowed".into() }).unwrap();
+        s.audit(&AuditRow {
+            at: 1,
+            bot: bot(),
+            who: "U1".into(),
+            what: "allowed".into(),
+        })
+        .unwrap();
         s.inbox_put(&bot(), &item("k"), 1).unwrap().unwrap()
     });
     assert_eq!(store.turn_get(&turn.id).unwrap(), Some(turn));
@@ -244,14 +110,22 @@ pub(super) fn rows_come_back_whole(open: Open<'_>) {
     let order: Vec<String> = commit(store.as_mut(), |s| {
         s.session_put(&session_row("s2", 20)).unwrap();
         s.session_put(&session_row("s0", 15)).unwrap();
-        s.sessions(Some(&bot()), 2).unwrap().into_iter().map(|row| row.key.0).collect()
+        s.sessions(Some(&bot()), 2)
+            .unwrap()
+            .into_iter()
+            .map(|row| row.key.0)
+            .collect()
     });
     assert_eq!(order, ["s2", "s0"]);
     assert_eq!(store.sessions(None, 9).unwrap().len(), 3);
     let open_turns = commit(store.as_mut(), |s| {
         s.turn_put(&turn_row("t0", TurnState::Queued, 1)).unwrap();
         s.turn_put(&turn_row("t2", TurnState::Done, 2)).unwrap();
-        s.turns_open(&bot()).unwrap().into_iter().map(|row| row.id.0).collect::<Vec<_>>()
+        s.turns_open(&bot())
+            .unwrap()
+            .into_iter()
+            .map(|row| row.id.0)
+            .collect::<Vec<_>>()
     });
     assert_eq!(open_turns, ["t0", "t1"]);
 }
@@ -262,7 +136,11 @@ pub(super) fn a_failed_job_is_undone_alone(open: Open<'_>) {
         for (key, fails) in [("k1", false), ("k2", true), ("k3", false)] {
             s.savepoint().unwrap();
             s.inbox_put(&bot(), &item(key), 1).unwrap().unwrap();
-            if fails { s.rollback_to_savepoint() } else { s.release().unwrap() }
+            if fails {
+                s.rollback_to_savepoint()
+            } else {
+                s.release().unwrap()
+            }
         }
     });
     let found = ["k1", "k2", "k3"].map(|key| store.inbox_find(&bot(), key).unwrap().is_some());
@@ -295,7 +173,9 @@ pub(super) fn everything_is_there_after_opening_again(open: Open<'_>) {
     assert_eq!(store.inbox_get(id).unwrap().map(|row| row.item), Some(item("k1")));
     assert_eq!(store.inbox_find(&bot(), "lost").unwrap(), None);
     assert_eq!(store.kv_get(&bot(), "k", 0).unwrap().as_deref(), Some(b"v".as_slice()));
-    let next = commit(store.as_mut(), |s| s.inbox_put(&bot(), &item("k2"), 1).unwrap().unwrap());
+    let next = commit(store.as_mut(), |s| {
+        s.inbox_put(&bot(), &item("k2"), 1).unwrap().unwrap()
+    });
     assert!(next > id);
 }
 
@@ -342,7 +222,10 @@ pub(super) fn forgetting_keeps_what_is_not_done(open: Open<'_>) {
     for turn in ["pending", "fresh", "dead", "ambiguous", "unauthorized"] {
         assert!(store.outbox_get(&TurnId::from(turn)).unwrap().is_some(), "{turn}");
         assert!(store.turn_get(&TurnId::from(turn)).unwrap().is_some(), "{turn}");
-        assert!(store.turn_of_message(&bot(), &format!("m-{turn}")).unwrap().is_some(), "{turn}");
+        assert!(
+            store.turn_of_message(&bot(), &format!("m-{turn}")).unwrap().is_some(),
+            "{turn}"
+        );
     }
     assert_eq!(store.outbox_get(&TurnId::from("sent")).unwrap(), None);
     assert_eq!(store.turn_get(&TurnId::from("sent")).unwrap(), None);
@@ -361,7 +244,11 @@ pub(super) fn a_key_is_known_as_long_as_its_row(open: Open<'_>) {
         let id = s.inbox_put(&bot(), &item("k"), 10).unwrap().unwrap();
         s.inbox_state(id, InboxState::Done).unwrap();
         s.forget_before(10).unwrap();
-        assert_eq!(s.inbox_put(&bot(), &item("k"), 11).unwrap(), None, "it is not older than 10");
+        assert_eq!(
+            s.inbox_put(&bot(), &item("k"), 11).unwrap(),
+            None,
+            "it is not older than 10"
+        );
         s.forget_before(11).unwrap();
         let again = s.inbox_put(&bot(), &item("k"), 12).unwrap();
         assert!(again > Some(id), "an id is never given twice");
@@ -375,7 +262,11 @@ pub(super) fn forgetting_goes_in_steps(open: Open<'_>) {
         for n in 0..most + 5 {
             s.token_put(&token_row(&format!("token{n}"), 1)).unwrap();
         }
-        [s.forget_before(50).unwrap(), s.forget_before(50).unwrap(), s.forget_before(50).unwrap()]
+        [
+            s.forget_before(50).unwrap(),
+            s.forget_before(50).unwrap(),
+            s.forget_before(50).unwrap(),
+        ]
     });
     assert_eq!(steps, [most, 5, 0]);
 }
@@ -391,7 +282,10 @@ pub(super) fn values_expire(open: Open<'_>) {
         assert!(s.kv_put_if_absent(&bot(), "k", b"three", Some(20), 10).unwrap());
         assert_eq!(s.kv_get(&bot(), "k", 19).unwrap().as_deref(), Some(b"three".as_slice()));
         s.kv_put(&bot(), "k", b"four", None).unwrap();
-        assert_eq!(s.kv_get(&bot(), "k", 1000).unwrap().as_deref(), Some(b"four".as_slice()));
+        assert_eq!(
+            s.kv_get(&bot(), "k", 1000).unwrap().as_deref(),
+            Some(b"four".as_slice())
+        );
         s.kv_remove(&bot(), "k").unwrap();
         assert_eq!(s.kv_get(&bot(), "k", 0).unwrap(), None);
     });
@@ -423,7 +317,12 @@ pub(super) fn tokens_and_asks_come_back(open: Open<'_>) {
         s.ask_put(&ask).unwrap();
         s.token_put(&token).unwrap();
     });
-    let ids: Vec<String> = store.asks_of(&TurnId::from("t1")).unwrap().into_iter().map(|row| row.id).collect();
+    let ids: Vec<String> = store
+        .asks_of(&TurnId::from("t1"))
+        .unwrap()
+        .into_iter()
+        .map(|row| row.id)
+        .collect();
     assert_eq!(ids, ["a1", "a2"]);
     assert_eq!(store.ask_get("a1").unwrap(), Some(ask));
     assert_eq!(store.token_get(&token.token).unwrap(), Some(token));
@@ -446,15 +345,23 @@ pub(super) fn asks_expire_when_open(open: Open<'_>) {
 pub(super) fn web_rows_rise_when_replaced(open: Open<'_>) {
     let mut store = open();
     let seqs = commit(store.as_mut(), |s| {
-        [("c1", "m1", "a"), ("c1", "m2", "b"), ("c2", "m1", "c"), ("c1", "m1", "d")]
-            .map(|(channel, message, body)| s.web_put(&bot(), channel, message, body).unwrap())
+        [
+            ("c1", "m1", "a"),
+            ("c1", "m2", "b"),
+            ("c2", "m1", "c"),
+            ("c1", "m1", "d"),
+        ]
+        .map(|(channel, message, body)| s.web_put(&bot(), channel, message, body).unwrap())
     });
     assert!(seqs.is_sorted_by(|one, other| one < other), "{seqs:?}");
     let list = |store: &mut dyn Store, after, limit| {
         let rows = store.web_list(&bot(), "c1", after, limit).unwrap();
         rows.into_iter().map(|row| (row.seq, row.body)).collect::<Vec<_>>()
     };
-    assert_eq!(list(store.as_mut(), 0, 9), [(seqs[1], "b".to_owned()), (seqs[3], "d".to_owned())]);
+    assert_eq!(
+        list(store.as_mut(), 0, 9),
+        [(seqs[1], "b".to_owned()), (seqs[3], "d".to_owned())]
+    );
     assert_eq!(list(store.as_mut(), seqs[1], 9), [(seqs[3], "d".to_owned())]);
     assert_eq!(list(store.as_mut(), 0, 1), [(seqs[1], "b".to_owned())]);
 }
@@ -467,7 +374,9 @@ pub(super) fn a_cli_session_has_one_owner(open: Open<'_>) {
     assert_eq!(claims, [true, false, true]);
     drop(store);
     let mut store = open();
-    assert!(!commit(store.as_mut(), |s| s.cli_session_claim("uuid", &SessionKey::from("s2")).unwrap()));
+    assert!(!commit(store.as_mut(), |s| s
+        .cli_session_claim("uuid", &SessionKey::from("s2"))
+        .unwrap()));
 }
 
 pub(super) fn pending_rows_come_by_next_try(open: Open<'_>) {
@@ -475,18 +384,43 @@ pub(super) fn pending_rows_come_by_next_try(open: Open<'_>) {
     commit(store.as_mut(), |s| {
         for (turn, next_try, seen) in [("t2", 20, true), ("t1", 10, true), ("stream", 5, false)] {
             let view = seen.then(|| view(turn, 1, ViewState::Done));
-            s.outbox_put(&OutboxRow { next_try, ..outbox_row(turn, view) }).unwrap();
+            s.outbox_put(&OutboxRow {
+                next_try,
+                ..outbox_row(turn, view)
+            })
+            .unwrap();
         }
         let row = outbox_row("sent", Some(view("sent", 1, ViewState::Done)));
-        s.outbox_put(&OutboxRow { state: OutboxState::Sent, ..row.clone() }).unwrap();
-        s.outbox_put(&OutboxRow { bot: BotName::from("other"), turn: TurnId::from("theirs"), ..row }).unwrap();
+        s.outbox_put(&OutboxRow {
+            state: OutboxState::Sent,
+            ..row.clone()
+        })
+        .unwrap();
+        s.outbox_put(&OutboxRow {
+            bot: BotName::from("other"),
+            turn: TurnId::from("theirs"),
+            ..row
+        })
+        .unwrap();
     });
-    let turns: Vec<String> = store.outbox_pending(&bot()).unwrap().into_iter().map(|row| row.turn.0).collect();
+    let turns: Vec<String> = store
+        .outbox_pending(&bot())
+        .unwrap()
+        .into_iter()
+        .map(|row| row.turn.0)
+        .collect();
     assert_eq!(turns, ["t1", "t2"]);
 }
 
 fn outcome(revision: u32, state: OutboxState) -> Outcome {
-    Outcome { revision, state, attempts: 3, next_try: 77, last_error: Some("why".into()), updated: 88 }
+    Outcome {
+        revision,
+        state,
+        attempts: 3,
+        next_try: 77,
+        last_error: Some("why".into()),
+        updated: 88,
+    }
 }
 
 pub(super) fn an_outcome_is_of_one_revision(open: Open<'_>) {
@@ -497,13 +431,29 @@ pub(super) fn an_outcome_is_of_one_revision(open: Open<'_>) {
         s.outbox_put(&row).unwrap();
         assert!(s.outbox_outcome(&row.turn, &outcome(5, OutboxState::Pending)).unwrap());
         let stored = s.outbox_get(&row.turn).unwrap().unwrap();
-        let told = (stored.state, stored.attempts, stored.next_try, stored.last_error, stored.updated);
+        let told = (
+            stored.state,
+            stored.attempts,
+            stored.next_try,
+            stored.last_error,
+            stored.updated,
+        );
         assert_eq!(told, (OutboxState::Pending, 3, 77, Some("why".into()), 88));
-        s.outbox_put(&OutboxRow { view: Some(newer.clone()), ..row.clone() }).unwrap();
+        s.outbox_put(&OutboxRow {
+            view: Some(newer.clone()),
+            ..row.clone()
+        })
+        .unwrap();
         assert!(!s.outbox_outcome(&row.turn, &outcome(5, OutboxState::Sent)).unwrap());
-        assert_eq!(s.outbox_get(&row.turn).unwrap().map(|row| row.state), Some(OutboxState::Pending));
+        assert_eq!(
+            s.outbox_get(&row.turn).unwrap().map(|row| row.state),
+            Some(OutboxState::Pending)
+        );
         assert!(s.outbox_outcome(&row.turn, &outcome(6, OutboxState::Sent)).unwrap());
-        assert!(!s.outbox_outcome(&TurnId::from("none"), &outcome(6, OutboxState::Sent)).unwrap());
+        assert!(
+            !s.outbox_outcome(&TurnId::from("none"), &outcome(6, OutboxState::Sent))
+                .unwrap()
+        );
     });
 }
 
@@ -516,7 +466,8 @@ pub(super) fn the_adapters_memory_is_not_taken_away(open: Open<'_>) {
         s.outbox_put(&row).unwrap();
         assert_eq!(s.outbox_recall(&row.turn).unwrap(), Some(None));
         s.outbox_memory(&row.turn, b"stands").unwrap();
-        s.outbox_put(&outbox_row("t1", Some(view("t1", 1, ViewState::Done)))).unwrap();
+        s.outbox_put(&outbox_row("t1", Some(view("t1", 1, ViewState::Done))))
+            .unwrap();
         assert_eq!(s.outbox_recall(&row.turn).unwrap(), Some(Some(b"stands".to_vec())));
     });
 }
@@ -524,11 +475,18 @@ pub(super) fn the_adapters_memory_is_not_taken_away(open: Open<'_>) {
 pub(super) fn credentials_reopen_what_waited(open: Open<'_>) {
     let mut store = open();
     let reopened = commit(store.as_mut(), |s| {
-        for (turn, state) in
-            [("waits", OutboxState::Unauthorized), ("dead", OutboxState::Dead), ("sent", OutboxState::Sent)]
-        {
+        for (turn, state) in [
+            ("waits", OutboxState::Unauthorized),
+            ("dead", OutboxState::Dead),
+            ("sent", OutboxState::Sent),
+        ] {
             let row = outbox_row(turn, Some(view(turn, 1, ViewState::Done)));
-            s.outbox_put(&OutboxRow { state, attempts: 4, ..row }).unwrap();
+            s.outbox_put(&OutboxRow {
+                state,
+                attempts: 4,
+                ..row
+            })
+            .unwrap();
         }
         assert_eq!(s.outbox_dead(Some(&bot()), 9).unwrap().len(), 2);
         assert_eq!(s.outbox_dead(None, 1).unwrap().len(), 1);
@@ -543,7 +501,10 @@ pub(super) fn credentials_reopen_what_waited(open: Open<'_>) {
 pub(super) fn a_message_tells_its_turn(open: Open<'_>) {
     let mut store = open();
     commit(store.as_mut(), |s| {
-        assert!(s.outbox_posted(&TurnId::from("t1"), "m1").is_err(), "the row must be there");
+        assert!(
+            s.outbox_posted(&TurnId::from("t1"), "m1").is_err(),
+            "the row must be there"
+        );
         s.outbox_put(&outbox_row("t1", None)).unwrap();
         s.outbox_posted(&TurnId::from("t1"), "m1").unwrap();
         s.outbox_posted(&TurnId::from("t1"), "m1").unwrap();
@@ -554,7 +515,10 @@ pub(super) fn a_message_tells_its_turn(open: Open<'_>) {
 
 pub(super) fn threads_are_known_once_joined(open: Open<'_>) {
     let mut store = open();
-    let thread = Conversation { thread: Some("1.2".into()), ..conversation("C1") };
+    let thread = Conversation {
+        thread: Some("1.2".into()),
+        ..conversation("C1")
+    };
     commit(store.as_mut(), |s| {
         assert!(!s.thread_known(&bot(), &thread).unwrap());
         s.thread_joined(&bot(), &thread).unwrap();
@@ -571,7 +535,12 @@ pub(super) fn timers_come_when_due(open: Open<'_>) {
         [(20, "b"), (10, "a"), (20, "c"), (21, "d")].map(|(at, kind)| s.timer_put(&bot(), kind, b"p", at).unwrap())
     });
     let kinds = |store: &mut dyn Store, limit| {
-        store.timers_due(20, limit).unwrap().into_iter().map(|row| row.kind).collect::<Vec<_>>()
+        store
+            .timers_due(20, limit)
+            .unwrap()
+            .into_iter()
+            .map(|row| row.kind)
+            .collect::<Vec<_>>()
     };
     assert_eq!(kinds(store.as_mut(), 9), ["a", "b", "c"]);
     assert_eq!(kinds(store.as_mut(), 1), ["a"]);
@@ -589,7 +558,10 @@ pub(super) fn what_was_set_aside_is_counted_and_listed(open: Open<'_>) {
     });
     let again = store.aside_list(Some(&bot()), true, 9).unwrap();
     assert_eq!(again.len(), 1);
-    assert_eq!((again[0].id, again[0].attempts, again[0].reason.as_str()), (ids[0], 1, "late again"));
+    assert_eq!(
+        (again[0].id, again[0].attempts, again[0].reason.as_str()),
+        (ids[0], 1, "late again")
+    );
     assert_eq!(again[0].event, event(&[0, 255]));
     assert_eq!(store.aside_list(Some(&BotName::from("other")), true, 9).unwrap(), []);
     assert_eq!(store.aside_list(None, false, 9).unwrap().len(), 2);
@@ -608,10 +580,22 @@ pub(super) fn counts_tell_what_is_to_be_done(open: Open<'_>) {
         s.turn_put(&turn_row("t1", TurnState::Running, 1)).unwrap();
         s.turn_put(&turn_row("t2", TurnState::Done, 1)).unwrap();
         s.outbox_put(&outbox_row("t1", None)).unwrap();
-        s.outbox_put(&outbox_row("t2", Some(view("t2", 1, ViewState::Done)))).unwrap();
+        s.outbox_put(&outbox_row("t2", Some(view("t2", 1, ViewState::Done))))
+            .unwrap();
         let dead = outbox_row("t3", Some(view("t3", 1, ViewState::Done)));
-        s.outbox_put(&OutboxRow { state: OutboxState::Dead, ..dead }).unwrap();
+        s.outbox_put(&OutboxRow {
+            state: OutboxState::Dead,
+            ..dead
+        })
+        .unwrap();
     });
-    let told = Counts { inbox_new: 1, aside: 1, sessions: 1, turns_open: 1, outbox_pending: 1, outbox_dead: 1 };
+    let told = Counts {
+        inbox_new: 1,
+        aside: 1,
+        sessions: 1,
+        turns_open: 1,
+        outbox_pending: 1,
+        outbox_dead: 1,
+    };
     assert_eq!(store.counts().unwrap(), told);
 }

@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::super::conformance::{bot, item};
+use super::super::conformance::sample::{bot, item};
 use super::*;
-use crate::chat::InboxId;
+use crate::chat::{BotName, Conversation, Event, InboxId, Item, SessionKey, Token, TurnId};
+use crate::store::{
+    AsideRow, AskRow, AuditRow, Counts, InboxRow, InboxState, OutboxRow, Outcome, SessionRow, TimerRow, TokenRow,
+    TurnRow, WebRow,
+};
 
 fn memory() -> Journal {
     Journal::over(Box::new(SqliteStore::in_memory().unwrap()))
@@ -18,7 +22,11 @@ fn put(key: &str) -> impl FnOnce(&mut dyn Store) -> Result<Option<InboxId>> + Se
 }
 
 async fn known(journal: &Journal, key: &'static str) -> bool {
-    journal.read(move |store| store.inbox_find(&bot(), key)).await.unwrap().is_some()
+    journal
+        .read(move |store| store.inbox_find(&bot(), key))
+        .await
+        .unwrap()
+        .is_some()
 }
 
 /// Keeps the store's thread busy until the barrier is met, so that what is given next waits together.
@@ -59,10 +67,15 @@ async fn a_job_that_fails_or_panics_is_undone_alone() {
         }
         Ok(())
     });
-    let (first, failed, panicked, last, ()) =
-        tokio::join!(journal.write(put("first")), failing, panicking, journal.write(put("last")), async {
+    let (first, failed, panicked, last, ()) = tokio::join!(
+        journal.write(put("first")),
+        failing,
+        panicking,
+        journal.write(put("last")),
+        async {
             barrier.wait();
-        });
+        }
+    );
     assert!(matches!(failed, Err(StoreError::Damaged(_))), "{failed:?}");
     assert!(matches!(panicked, Err(StoreError::Unavailable(_))), "{panicked:?}");
     assert!(first.unwrap().is_some() && last.unwrap().is_some());
@@ -97,52 +110,52 @@ impl Store for Counting {
         savepoint() -> Result<()>;
         release() -> Result<()>;
         rollback_to_savepoint() -> ();
-        inbox_put(bot: &crate::chat::BotName, item: &crate::chat::Item, received: UnixMillis) -> Result<Option<InboxId>>;
-        inbox_state(id: InboxId, state: super::super::InboxState) -> Result<()>;
-        inbox_get(id: InboxId) -> Result<Option<super::super::InboxRow>>;
-        inbox_find(bot: &crate::chat::BotName, key: &str) -> Result<Option<InboxId>>;
-        inbox_new(bot: &crate::chat::BotName, after: InboxId, limit: u32) -> Result<Vec<super::super::InboxRow>>;
-        aside_put(bot: &crate::chat::BotName, event: &crate::chat::Event, reason: &str, again: bool) -> Result<i64>;
-        aside_list(bot: Option<&crate::chat::BotName>, again: bool, limit: u32) -> Result<Vec<super::super::AsideRow>>;
+        inbox_put(bot: &BotName, item: &Item, received: UnixMillis) -> Result<Option<InboxId>>;
+        inbox_state(id: InboxId, state: InboxState) -> Result<()>;
+        inbox_get(id: InboxId) -> Result<Option<InboxRow>>;
+        inbox_find(bot: &BotName, key: &str) -> Result<Option<InboxId>>;
+        inbox_new(bot: &BotName, after: InboxId, limit: u32) -> Result<Vec<InboxRow>>;
+        aside_put(bot: &BotName, event: &Event, reason: &str, again: bool) -> Result<i64>;
+        aside_list(bot: Option<&BotName>, again: bool, limit: u32) -> Result<Vec<AsideRow>>;
         aside_failed(id: i64, reason: &str, again: bool) -> Result<()>;
         aside_remove(id: i64) -> Result<()>;
-        turn_put(row: &super::super::TurnRow) -> Result<()>;
-        turn_get(id: &crate::chat::TurnId) -> Result<Option<super::super::TurnRow>>;
-        turns_open(bot: &crate::chat::BotName) -> Result<Vec<super::super::TurnRow>>;
-        session_put(row: &super::super::SessionRow) -> Result<()>;
-        session_get(key: &crate::chat::SessionKey) -> Result<Option<super::super::SessionRow>>;
-        sessions(bot: Option<&crate::chat::BotName>, limit: u32) -> Result<Vec<super::super::SessionRow>>;
-        cli_session_claim(cli_session: &str, key: &crate::chat::SessionKey) -> Result<bool>;
-        outbox_put(row: &super::super::OutboxRow) -> Result<()>;
-        outbox_get(turn: &crate::chat::TurnId) -> Result<Option<super::super::OutboxRow>>;
-        outbox_memory(turn: &crate::chat::TurnId, memory: &[u8]) -> Result<()>;
-        outbox_recall(turn: &crate::chat::TurnId) -> Result<Option<Option<Vec<u8>>>>;
-        outbox_outcome(turn: &crate::chat::TurnId, outcome: &super::super::Outcome) -> Result<bool>;
-        outbox_reopen(bot: &crate::chat::BotName) -> Result<Vec<super::super::OutboxRow>>;
-        outbox_posted(turn: &crate::chat::TurnId, message: &str) -> Result<()>;
-        turn_of_message(bot: &crate::chat::BotName, message: &str) -> Result<Option<crate::chat::TurnId>>;
-        outbox_pending(bot: &crate::chat::BotName) -> Result<Vec<super::super::OutboxRow>>;
-        outbox_dead(bot: Option<&crate::chat::BotName>, limit: u32) -> Result<Vec<super::super::OutboxRow>>;
-        thread_joined(bot: &crate::chat::BotName, conversation: &crate::chat::Conversation) -> Result<()>;
-        thread_known(bot: &crate::chat::BotName, conversation: &crate::chat::Conversation) -> Result<bool>;
-        ask_put(row: &super::super::AskRow) -> Result<()>;
-        ask_get(id: &str) -> Result<Option<super::super::AskRow>>;
-        asks_of(turn: &crate::chat::TurnId) -> Result<Vec<super::super::AskRow>>;
-        asks_expired(now: UnixMillis, limit: u32) -> Result<Vec<super::super::AskRow>>;
-        token_put(row: &super::super::TokenRow) -> Result<()>;
-        token_get(token: &crate::chat::Token) -> Result<Option<super::super::TokenRow>>;
-        kv_get(bot: &crate::chat::BotName, key: &str, now: UnixMillis) -> Result<Option<Vec<u8>>>;
-        kv_put(bot: &crate::chat::BotName, key: &str, value: &[u8], expires: Option<UnixMillis>) -> Result<()>;
-        kv_put_if_absent(bot: &crate::chat::BotName, key: &str, value: &[u8], expires: Option<UnixMillis>, now: UnixMillis) -> Result<bool>;
-        kv_remove(bot: &crate::chat::BotName, key: &str) -> Result<()>;
-        kv_size(bot: &crate::chat::BotName) -> Result<(u64, u64)>;
-        timer_put(bot: &crate::chat::BotName, kind: &str, payload: &[u8], at: UnixMillis) -> Result<i64>;
-        timers_due(now: UnixMillis, limit: u32) -> Result<Vec<super::super::TimerRow>>;
+        turn_put(row: &TurnRow) -> Result<()>;
+        turn_get(id: &TurnId) -> Result<Option<TurnRow>>;
+        turns_open(bot: &BotName) -> Result<Vec<TurnRow>>;
+        session_put(row: &SessionRow) -> Result<()>;
+        session_get(key: &SessionKey) -> Result<Option<SessionRow>>;
+        sessions(bot: Option<&BotName>, limit: u32) -> Result<Vec<SessionRow>>;
+        cli_session_claim(cli_session: &str, key: &SessionKey) -> Result<bool>;
+        outbox_put(row: &OutboxRow) -> Result<()>;
+        outbox_get(turn: &TurnId) -> Result<Option<OutboxRow>>;
+        outbox_memory(turn: &TurnId, memory: &[u8]) -> Result<()>;
+        outbox_recall(turn: &TurnId) -> Result<Option<Option<Vec<u8>>>>;
+        outbox_outcome(turn: &TurnId, outcome: &Outcome) -> Result<bool>;
+        outbox_reopen(bot: &BotName) -> Result<Vec<OutboxRow>>;
+        outbox_posted(turn: &TurnId, message: &str) -> Result<()>;
+        turn_of_message(bot: &BotName, message: &str) -> Result<Option<TurnId>>;
+        outbox_pending(bot: &BotName) -> Result<Vec<OutboxRow>>;
+        outbox_dead(bot: Option<&BotName>, limit: u32) -> Result<Vec<OutboxRow>>;
+        thread_joined(bot: &BotName, conversation: &Conversation) -> Result<()>;
+        thread_known(bot: &BotName, conversation: &Conversation) -> Result<bool>;
+        ask_put(row: &AskRow) -> Result<()>;
+        ask_get(id: &str) -> Result<Option<AskRow>>;
+        asks_of(turn: &TurnId) -> Result<Vec<AskRow>>;
+        asks_expired(now: UnixMillis, limit: u32) -> Result<Vec<AskRow>>;
+        token_put(row: &TokenRow) -> Result<()>;
+        token_get(token: &Token) -> Result<Option<TokenRow>>;
+        kv_get(bot: &BotName, key: &str, now: UnixMillis) -> Result<Option<Vec<u8>>>;
+        kv_put(bot: &BotName, key: &str, value: &[u8], expires: Option<UnixMillis>) -> Result<()>;
+        kv_put_if_absent(bot: &BotName, key: &str, value: &[u8], expires: Option<UnixMillis>, now: UnixMillis) -> Result<bool>;
+        kv_remove(bot: &BotName, key: &str) -> Result<()>;
+        kv_size(bot: &BotName) -> Result<(u64, u64)>;
+        timer_put(bot: &BotName, kind: &str, payload: &[u8], at: UnixMillis) -> Result<i64>;
+        timers_due(now: UnixMillis, limit: u32) -> Result<Vec<TimerRow>>;
         timer_remove(id: i64) -> Result<()>;
-        web_put(bot: &crate::chat::BotName, channel: &str, message: &str, body: &str) -> Result<i64>;
-        web_list(bot: &crate::chat::BotName, channel: &str, after: i64, limit: u32) -> Result<Vec<super::super::WebRow>>;
-        audit(row: &super::super::AuditRow) -> Result<()>;
-        counts() -> Result<super::super::Counts>;
+        web_put(bot: &BotName, channel: &str, message: &str, body: &str) -> Result<i64>;
+        web_list(bot: &BotName, channel: &str, after: i64, limit: u32) -> Result<Vec<WebRow>>;
+        audit(row: &AuditRow) -> Result<()>;
+        counts() -> Result<Counts>;
         forget_before(before: UnixMillis) -> Result<u64>;
     }
 }
@@ -150,7 +163,11 @@ impl Store for Counting {
 fn counting() -> (Journal, Arc<AtomicUsize>, Arc<AtomicUsize>) {
     let (commits, fail) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let store = SqliteStore::in_memory().unwrap();
-    let store = Counting { store, commits: Arc::clone(&commits), fail: Arc::clone(&fail) };
+    let store = Counting {
+        store,
+        commits: Arc::clone(&commits),
+        fail: Arc::clone(&fail),
+    };
     (Journal::over(Box::new(store)), commits, fail)
 }
 
@@ -239,8 +256,14 @@ async fn closing_keeps_what_was_given_and_refuses_the_rest() {
     journal.write_later(|store| store.inbox_put(&bot(), &item("k1"), 1).map(drop));
     journal.close().await;
     journal.close().await;
-    assert!(matches!(journal.write(put("k2")).await, Err(StoreError::Unavailable(_))));
-    assert!(matches!(journal.read(|store| store.counts()).await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(
+        journal.write(put("k2")).await,
+        Err(StoreError::Unavailable(_))
+    ));
+    assert!(matches!(
+        journal.read(|store| store.counts()).await,
+        Err(StoreError::Unavailable(_))
+    ));
     journal.write_later(|_| panic!("it is closed"));
     let mut store = SqliteStore::open(&path).unwrap();
     assert!(store.inbox_find(&bot(), "k1").unwrap().is_some() && store.inbox_find(&bot(), "k2").unwrap().is_none());

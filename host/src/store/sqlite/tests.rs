@@ -2,10 +2,11 @@ use std::os::unix::fs::PermissionsExt;
 
 use tempfile::TempDir;
 
-use super::super::conformance::{self, Open, bot, item};
+use super::super::conformance::sample::{bot, item};
+use super::super::conformance::{self, sample};
 use super::*;
 
-fn with_file(promise: &dyn Fn(Open<'_>)) {
+fn with_file(promise: &dyn Fn(conformance::Open<'_>)) {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("botyard.db");
     promise(&|| Box::new(SqliteStore::open(&path).unwrap()));
@@ -30,12 +31,18 @@ fn commits_are_synced_and_the_file_is_private() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("botyard.db");
     let mut store = SqliteStore::open(&path).unwrap();
-    assert_eq!((pragma(&store, "journal_mode"), pragma(&store, "synchronous")), ("wal".into(), "2".into()));
+    assert_eq!(
+        (pragma(&store, "journal_mode"), pragma(&store, "synchronous")),
+        ("wal".into(), "2".into())
+    );
     store.begin().unwrap();
     store.inbox_put(&bot(), &item("k"), 1).unwrap();
     store.commit().unwrap();
     for name in ["botyard.db", "botyard.db-wal"] {
-        let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+        let mode = std::fs::metadata(folder.path().join(name))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
 }
@@ -87,7 +94,10 @@ fn somebody_elses_file_is_refused() {
     let text = folder.path().join("notes.txt");
     std::fs::write(&text, "not a database, and long enough to be read as one: ".repeat(40)).unwrap();
     let theirs = folder.path().join("theirs.db");
-    Connection::open(&theirs).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
+    Connection::open(&theirs)
+        .unwrap()
+        .execute_batch("CREATE TABLE t (a)")
+        .unwrap();
     for path in [&text, &theirs] {
         match SqliteStore::open(path) {
             Err(StoreError::Unusable(why)) => assert!(why.contains("is not a file of botyard's"), "{why}"),
@@ -95,7 +105,10 @@ fn somebody_elses_file_is_refused() {
         }
     }
     let folder_missing = folder.path().join("none").join("botyard.db");
-    assert!(matches!(SqliteStore::open(&folder_missing), Err(StoreError::Unavailable(_))));
+    assert!(matches!(
+        SqliteStore::open(&folder_missing),
+        Err(StoreError::Unavailable(_))
+    ));
 }
 
 #[test]
@@ -119,7 +132,10 @@ fn a_full_disk_leaves_nothing_half_done() {
     let path = folder.path().join("botyard.db");
     let mut store = SqliteStore::open(&path).unwrap();
     let pages: i64 = pragma(&store, "page_count").parse().unwrap();
-    store.conn.pragma_update_and_check(None, "max_page_count", pages + 8, |_| Ok(())).unwrap();
+    store
+        .conn
+        .pragma_update_and_check(None, "max_page_count", pages + 8, |_| Ok(()))
+        .unwrap();
     store.begin().unwrap();
     let mut failed = None;
     for n in 0..1000 {
@@ -133,7 +149,10 @@ fn a_full_disk_leaves_nothing_half_done() {
     assert!(matches!(failed, Some(StoreError::Unavailable(_))), "{failed:?}");
     store.rollback();
     assert_eq!(store.kv_size(&bot()).unwrap(), (0, 0));
-    store.conn.pragma_update_and_check(None, "max_page_count", pages + 1000, |_| Ok(())).unwrap();
+    store
+        .conn
+        .pragma_update_and_check(None, "max_page_count", pages + 1000, |_| Ok(()))
+        .unwrap();
     store.begin().unwrap();
     store.kv_put(&bot(), "k", b"v", None).unwrap();
     store.commit().unwrap();
@@ -148,7 +167,12 @@ fn a_damaged_row_is_left_out_and_the_others_come() {
     store.run("UPDATE inbox SET item = '{' WHERE id = ?", [id.0]).unwrap();
     store.commit().unwrap();
     assert!(matches!(store.inbox_get(id), Err(StoreError::Damaged(_))));
-    let keys: Vec<_> = store.inbox_new(&bot(), InboxId(0), 9).unwrap().into_iter().map(|row| row.item.origin.key).collect();
+    let keys: Vec<_> = store
+        .inbox_new(&bot(), InboxId(0), 9)
+        .unwrap()
+        .into_iter()
+        .map(|row| row.item.origin.key)
+        .collect();
     assert_eq!(keys, ["k2"]);
 }
 
@@ -160,8 +184,13 @@ fn every_statement_finds_its_rows_by_an_index() {
     let implementation = source.split("impl Store for SqliteStore").nth(1).unwrap();
     let mut seen = 0;
     for (columns, statement) in statements(implementation) {
-        let sql = columns.iter().fold(statement.clone(), |sql, (from, to)| sql.replace(from, to));
-        let mut plan = store.conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap_or_else(|e| panic!("{sql}: {e}"));
+        let sql = columns
+            .iter()
+            .fold(statement.clone(), |sql, (from, to)| sql.replace(from, to));
+        let mut plan = store
+            .conn
+            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+            .unwrap_or_else(|e| panic!("{sql}: {e}"));
         let count = plan.parameter_count();
         let details: Vec<String> = plan
             .query_map(rusqlite::params_from_iter(vec![1; count]), |row| row.get(3))
@@ -169,7 +198,10 @@ fn every_statement_finds_its_rows_by_an_index() {
             .collect::<rusqlite::Result<_>>()
             .unwrap();
         for detail in details {
-            assert!(!detail.starts_with("SCAN") || detail.contains("INDEX"), "{sql}\n{detail}");
+            assert!(
+                !detail.starts_with("SCAN") || detail.contains("INDEX"),
+                "{sql}\n{detail}"
+            );
             assert!(!detail.contains("TEMP B-TREE"), "{sql}\n{detail}");
         }
         seen += 1;
@@ -182,7 +214,10 @@ fn statements(source: &str) -> Vec<(Vec<(&'static str, &'static str)>, String)> 
     let mut found = Vec::new();
     for (at, _) in source.match_indices('"') {
         let rest = &source[at + 1..];
-        if !["SELECT", "INSERT", "UPDATE", "DELETE"].iter().any(|word| rest.starts_with(word)) {
+        if !["SELECT", "INSERT", "UPDATE", "DELETE"]
+            .iter()
+            .any(|word| rest.starts_with(word))
+        {
             continue;
         }
         let text = &rest[..rest.find('"').unwrap()];
@@ -193,7 +228,15 @@ fn statements(source: &str) -> Vec<(Vec<(&'static str, &'static str)>, String)> 
         }
         let table = ["inbox", "aside", "turns", "sessions", "outbox", "timers", "web"]
             .into_iter()
-            .zip([rows::INBOX, rows::ASIDE, rows::TURN, rows::SESSION, rows::OUTBOX, rows::TIMER, rows::WEB])
+            .zip([
+                rows::INBOX,
+                rows::ASIDE,
+                rows::TURN,
+                rows::SESSION,
+                rows::OUTBOX,
+                rows::TIMER,
+                rows::WEB,
+            ])
             .find(|(table, _)| sql.contains(&format!("FROM {table} ")) || sql.contains(&format!("UPDATE {table} ")));
         let columns = table.map_or("", |(_, columns)| columns);
         found.push((vec![("{columns}", columns), ("{}", columns)], sql));
@@ -207,10 +250,15 @@ fn ten_thousand_sessions_do_not_slow_one() {
     let fill = |store: &mut SqliteStore, from: u32, to: u32| {
         store.begin().unwrap();
         for n in from..to {
-            let turn = conformance::turn_row(&format!("turn{n}"), super::super::TurnState::Done, i64::from(n));
+            let turn = sample::turn_row(&format!("turn{n}"), super::super::TurnState::Done, i64::from(n));
             store.turn_put(&turn).unwrap();
-            let row = conformance::outbox_row(turn.id.as_str(), turn.view.clone());
-            store.outbox_put(&OutboxRow { state: super::super::OutboxState::Sent, ..row }).unwrap();
+            let row = sample::outbox_row(turn.id.as_str(), turn.view.clone());
+            store
+                .outbox_put(&OutboxRow {
+                    state: super::super::OutboxState::Sent,
+                    ..row
+                })
+                .unwrap();
             let id = store.inbox_put(&bot(), &item(&format!("k{n}")), 1).unwrap().unwrap();
             store.inbox_state(id, InboxState::Done).unwrap();
         }
