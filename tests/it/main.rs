@@ -1,1 +1,3 @@
+//! One binary for the tests of the whole.
 
+mod process;
