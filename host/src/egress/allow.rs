@@ -202,8 +202,8 @@ impl AllowList {
         match checked(api_base) {
             Ok(url) => {
                 let plain = is_tls(&url) == Some(false);
-                let operators = Pattern::of(&url, true).filter(|own| {
-                    api_base_by_operator || patterns.iter().any(|p| p.by_operator && p.covers(&url)) && own.by_operator
+                let operators = Pattern::of(&url, true).filter(|_| {
+                    api_base_by_operator || patterns.iter().any(|p| p.by_operator && p.covers(&url))
                 });
                 if plain && operators.is_none() {
                     problems.push("`api_base` without TLS must be set by the operator".to_owned());
