@@ -27,7 +27,7 @@ use crate::manifest::Ability;
 use crate::outbox::{BoxFuture, Outbox};
 use crate::plugin::{Adapter, Health, LinkHost};
 use crate::session::Registry;
-use crate::store::{InboxState, Journal};
+use crate::store::{Decision, InboxState, Journal};
 use crate::transport::{Accepted as Taken, Inlet};
 
 pub use start::{BotError, Parts};
@@ -120,6 +120,11 @@ impl Bot {
             malformed: inner.malformed.load(Ordering::Relaxed),
             failures: inner.adapter.failures(),
         }
+    }
+
+    /// A question ran out of time.
+    pub async fn expire(&self, ask: &crate::store::AskRow, decision: Decision) {
+        self.inner.registry.decide(ask, decision).await;
     }
 
     /// The bot's outbox, for the operator's `outbox retry`.
