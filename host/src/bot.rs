@@ -1,1 +1,355 @@
-//! One bot: the only place where adapter and session meet.
+//! One bot: the only place where adapter and session meet. Takes events from transports, has them translated and
+//! stored, judges presses and commands, lets people in or not, and hands messages to sessions; shows views through
+//! the adapter.
+
+mod dispatch;
+mod judge;
+mod presenter;
+mod start;
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+use crate::access::{PerUserPace, RefusalPace};
+use crate::chat::{Answer, CallError, Event, InboxId, Item, Origin, Verdict, What, now};
+use crate::config::{AgentProfile, BotConfig};
+use crate::inbox::{Accepted, Inbox};
+use crate::manifest::Ability;
+use crate::outbox::{BoxFuture, Outbox};
+use crate::plugin::{Adapter, Health, LinkHost};
+use crate::session::Registry;
+use crate::store::{Decision, InboxState, Journal};
+use crate::transport::{Accepted as Taken, Inlet};
+
+pub use start::{BotError, Parts};
+
+/// Of the time in which a vendor wants its answer, this part is the translation's at most; the rest is for storing
+/// and for the immediate word.
+const TRANSLATION_SHARE: f64 = 0.6;
+/// How often raw events whose translation failed are tried again.
+const ASIDE_ATTEMPTS: u32 = 5;
+
+/// A handle on one running bot. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Bot {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: BotConfig,
+    agent: Arc<AgentProfile>,
+    adapter: Adapter,
+    journal: Journal,
+    inbox: Inbox,
+    outbox: Outbox,
+    registry: Registry,
+    lanes: dispatch::Lanes,
+    /// Items that a lane holds: they are still `New` in the store and must not be taken up twice.
+    in_flight: Mutex<HashSet<InboxId>>,
+    /// A lane was full; the sweeper fetches what was left in the store.
+    behind: Notify,
+    /// A raw event could not be translated in time and may be tried again.
+    set_aside: Notify,
+    per_user: PerUserPace,
+    refusals: RefusalPace,
+    abilities: BTreeSet<Ability>,
+    connection: Mutex<Connection>,
+    last_event: AtomicI64,
+    events: AtomicU64,
+    malformed: AtomicU64,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bot").field("name", &self.config.name).finish_non_exhaustive()
+    }
+}
+
+/// How a bot's connection is, in words for an operator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", content = "detail", rename_all = "snake_case")]
+pub enum Connection {
+    Connecting,
+    Live,
+    Degraded(String),
+    /// It will not get better by itself.
+    Refused(String),
+}
+
+/// What `status` says of a bot.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    pub name: String,
+    pub adapter: String,
+    pub agent: String,
+    pub connection: Connection,
+    pub sessions_live: usize,
+    /// Milliseconds since 1970; none: nothing came since the start.
+    pub last_event: Option<i64>,
+    pub events: u64,
+    /// Events that could not be understood.
+    pub malformed: u64,
+    /// Guest calls that failed, and why the last did.
+    pub failures: (u64, Option<String>),
+}
+
+impl Bot {
+    /// What an operator wants to know now.
+    pub fn summary(&self) -> Summary {
+        let inner = &self.inner;
+        let last = inner.last_event.load(Ordering::Relaxed);
+        Summary {
+            name: inner.config.name.to_string(),
+            adapter: inner.adapter.about().platform.clone(),
+            agent: inner.agent.name.clone(),
+            connection: inner.connection.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            sessions_live: inner.registry.live().len(),
+            last_event: (last > 0).then_some(last),
+            events: inner.events.load(Ordering::Relaxed),
+            malformed: inner.malformed.load(Ordering::Relaxed),
+            failures: inner.adapter.failures(),
+        }
+    }
+
+    /// A question ran out of time.
+    pub async fn expire(&self, ask: &crate::store::AskRow, decision: Decision) {
+        self.inner.registry.decide(ask, decision).await;
+    }
+
+    /// The bot's outbox, for the operator's `outbox retry`.
+    pub fn outbox(&self) -> &Outbox {
+        &self.inner.outbox
+    }
+
+    fn set_connection(&self, connection: Connection) {
+        let name = &self.inner.config.name;
+        let mut current = self.inner.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        if *current == connection {
+            return;
+        }
+        match &connection {
+            Connection::Live => info!(bot = %name, "connected"),
+            Connection::Connecting => debug!(bot = %name, "connecting"),
+            Connection::Degraded(why) => warn!(bot = %name, %why, "the connection is degraded"),
+            Connection::Refused(why) => warn!(bot = %name, %why, "the platform refuses the bot"),
+        }
+        *current = connection;
+    }
+
+    /// Translates and stores one event, then gives the immediate word. The whole of it runs to its end even when
+    /// the vendor hangs up: what was stored is always dispatched.
+    async fn take(&self, event: Event, within: Duration) -> Taken {
+        let bot = self.clone();
+        let task = self.inner.tasks.spawn(async move { bot.take_here(event, within).await });
+        task.await.unwrap_or(Taken::Unavailable)
+    }
+
+    async fn take_here(&self, event: Event, within: Duration) -> Taken {
+        let inner = &self.inner;
+        if inner.stop.is_cancelled() {
+            return Taken::Unavailable;
+        }
+        let begun = Instant::now();
+        let deadline = begun + within;
+        inner.events.fetch_add(1, Ordering::Relaxed);
+        inner.last_event.store(event.received, Ordering::Relaxed);
+        let translation = timeout_at(begun + within.mul_f64(TRANSLATION_SHARE), inner.adapter.translate(&event)).await;
+        let translated = match translation {
+            Ok(Ok(translated)) => translated,
+            Ok(Err(CallError::Unauthorized(_))) => return Taken::Forged,
+            Ok(Err(error @ (CallError::Trapped(_) | CallError::Unavailable(_) | CallError::RateLimited(_)))) => {
+                return self.put_aside(&event, &error.to_string(), true).await;
+            }
+            Ok(Err(error)) => return self.put_aside(&event, &error.to_string(), false).await,
+            Err(_) => return self.put_aside(&event, "the adapter was late", true).await,
+        };
+        self.store_and_answer(translated, deadline).await
+    }
+
+    async fn store_and_answer(&self, translated: crate::chat::Translated, deadline: Instant) -> Taken {
+        let inner = &self.inner;
+        if translated.items.is_empty() {
+            return Taken::Stored(translated.answer);
+        }
+        let accepted = match inner.inbox.accept(&inner.config.name, translated.items).await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                warn!(bot = %inner.config.name, %error, "an event could not be stored; the vendor is asked to send it again");
+                return Taken::Unavailable;
+            }
+        };
+        let mut answer = translated.answer;
+        for one in accepted.into_iter().filter(|one| one.fresh) {
+            if let Some(said) = self.immediate_word(&one, deadline).await {
+                answer = Some(said);
+            }
+            self.dispatch(one.id, one.item);
+        }
+        Taken::Stored(answer)
+    }
+
+    /// The immediate word to a press or a command. A press that is judged here is carried out by its lane.
+    async fn immediate_word(&self, one: &Accepted, deadline: Instant) -> Option<Answer> {
+        let verdict = match &one.item.what {
+            What::Press(press) => match timeout_at(deadline, self.judge(one.id, &one.item.origin, press)).await {
+                Ok(verdict) => verdict,
+                Err(_) => return None,
+            },
+            What::Command(command) => {
+                Verdict::Later(crate::command::named(&command.name).is_none_or(|row| row.private))
+            }
+            _ => return None,
+        };
+        self.word(&one.item.origin, &verdict, deadline).await
+    }
+
+    async fn word(&self, to: &Origin, verdict: &Verdict, deadline: Instant) -> Option<Answer> {
+        if !self.inner.adapter.offers().interaction {
+            return None;
+        }
+        match timeout_at(deadline, self.inner.adapter.respond(to, verdict)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => {
+                warn!(bot = %self.inner.config.name, %error, "the immediate word was not given");
+                None
+            }
+            Err(_) => {
+                warn!(bot = %self.inner.config.name, "the immediate word was late");
+                None
+            }
+        }
+    }
+
+    /// What cannot be translated is kept for the operator and acknowledged, so that no ordered vendor jams.
+    async fn put_aside(&self, event: &Event, reason: &str, again: bool) -> Taken {
+        let inner = &self.inner;
+        inner.malformed.fetch_add(1, Ordering::Relaxed);
+        warn!(bot = %inner.config.name, %reason, again, "an event could not be translated and is set aside");
+        match inner.inbox.aside(&inner.config.name, event, reason, again).await {
+            Ok(_) => {
+                if again {
+                    inner.set_aside.notify_one();
+                }
+                Taken::Stored(None)
+            }
+            Err(error) => {
+                warn!(bot = %inner.config.name, %error, "an event could not be set aside");
+                Taken::Unavailable
+            }
+        }
+    }
+
+    /// Tries again what was set aside because the guest failed or was late, with growing pauses.
+    async fn retry_aside(self) {
+        let inner = &self.inner;
+        loop {
+            tokio::select! {
+                () = inner.stop.cancelled() => return,
+                () = inner.set_aside.notified() => {}
+            }
+            for attempt in 0..ASIDE_ATTEMPTS {
+                let pause = Duration::from_secs(2u64.pow(attempt));
+                tokio::select! {
+                    () = inner.stop.cancelled() => return,
+                    () = tokio::time::sleep(pause) => {}
+                }
+                let name = inner.config.name.clone();
+                let rows = inner.journal.read(move |s| s.aside_list(Some(&name), true, 256)).await.unwrap_or_default();
+                if rows.is_empty() {
+                    break;
+                }
+                for row in rows {
+                    let again = row.attempts + 1 < ASIDE_ATTEMPTS;
+                    match inner.adapter.translate(&row.event).await {
+                        Ok(translated) => {
+                            let within = Instant::now() + Duration::from_secs(10);
+                            if self.store_and_answer(translated, within).await != Taken::Unavailable {
+                                let _ = inner.journal.write(move |s| s.aside_remove(row.id)).await;
+                            }
+                        }
+                        Err(error) => {
+                            let reason = error.to_string();
+                            let _ = inner.journal.write(move |s| s.aside_failed(row.id, &reason, again)).await;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Nothing more will be done for this item.
+    async fn done(&self, id: InboxId) {
+        if let Err(error) = self.inner.journal.write(move |s| s.inbox_state(id, InboxState::Done)).await {
+            warn!(bot = %self.inner.config.name, %error, "an item could not be marked as done; it comes again after a restart");
+        }
+    }
+
+    fn can(&self, ability: Ability) -> bool {
+        self.inner.abilities.contains(&ability)
+    }
+
+    /// Ends the bot: nothing new is taken, running turns may finish within `within`.
+    pub async fn close(&self, within: Duration) {
+        let inner = &self.inner;
+        inner.stop.cancel();
+        let end = Instant::now() + within;
+        inner.registry.close(within).await;
+        inner.outbox.close(end.saturating_duration_since(Instant::now()).max(Duration::from_secs(1))).await;
+        inner.tasks.close();
+        if timeout_at(end + Duration::from_secs(2), inner.tasks.wait()).await.is_err() {
+            warn!(bot = %inner.config.name, "tasks were still busy at the end");
+        }
+    }
+
+    fn dispatch(&self, id: InboxId, item: Item) {
+        dispatch::dispatch(self, id, item);
+    }
+}
+
+impl Inlet for Bot {
+    fn accept<'a>(&'a self, event: Event, within: Duration) -> BoxFuture<'a, Taken> {
+        Box::pin(self.take(event, within))
+    }
+}
+
+impl LinkHost for Bot {
+    fn emit<'a>(&'a self, event: Event, within: Duration) -> BoxFuture<'a, Result<Option<Answer>, CallError>> {
+        Box::pin(async move {
+            match self.take(event, within).await {
+                Taken::Stored(answer) => Ok(answer),
+                Taken::Forged => Err(CallError::Unauthorized("the event is forged".into())),
+                Taken::Unavailable => Err(CallError::Unavailable("the event could not be stored".into())),
+            }
+        })
+    }
+
+    fn report(&self, health: Health) {
+        self.set_connection(match health {
+            Health::Connecting => Connection::Connecting,
+            Health::Live => Connection::Live,
+            Health::Degraded(why) => Connection::Degraded(why),
+            Health::Refused(why) => Connection::Refused(why),
+        });
+    }
+}
+
+/// Seconds as people say them.
+pub(crate) fn ago(then: i64) -> String {
+    let seconds = (now() - then).max(0) / 1000;
+    match seconds {
+        0..=59 => format!("{seconds} s"),
+        60..=3599 => format!("{} min", seconds / 60),
+        _ => format!("{} h", seconds / 3600),
+    }
+}

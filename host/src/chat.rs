@@ -52,6 +52,61 @@ id!(
     SessionKey
 );
 
+impl TurnId {
+    /// A new one: 80 random bits.
+    pub fn random() -> Self {
+        const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+        Self(random::<16>().iter().map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect())
+    }
+}
+
+impl Token {
+    /// A new one: 144 random bits, 24 characters.
+    pub fn random() -> Self {
+        use base64::Engine as _;
+        Self(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(random::<18>()))
+    }
+}
+
+/// Bytes that nobody can guess.
+///
+/// # Panics
+/// The operating system has no randomness to give: nothing the host does would be safe.
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+    bytes
+}
+
+/// Now, as the wall clock has it.
+pub fn now() -> UnixMillis {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| UnixMillis::try_from(since.as_millis()).unwrap_or(UnixMillis::MAX))
+}
+
+impl Person {
+    /// What to call them: name, handle or id.
+    pub fn label(&self) -> &str {
+        self.name.as_deref().or(self.handle.as_deref()).unwrap_or(&self.id)
+    }
+}
+
+impl View {
+    /// A finished view that says one thing: the answer to a command, a refusal.
+    pub fn single(part: Part) -> Self {
+        Self {
+            turn: TurnId::random(),
+            revision: 1,
+            state: ViewState::Done,
+            blocks: vec![Block { id: 1, parent: None, revision: 1, part, complete: true }],
+            stop_token: None,
+            footer: None,
+            extra: Vec::new(),
+        }
+    }
+}
+
 /// The place of an item in the inbox: rises, never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]

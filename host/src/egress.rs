@@ -2,6 +2,8 @@
 //!
 //! One pooled client for the process; an [`Outlet`] for each bot holds what that bot's adapter may reach.
 
+pub(crate) mod redact;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,1 +1,3 @@
+//! One integration binary: the host in one process with its neighbours, and the rules of the house.
 
+mod tidy;

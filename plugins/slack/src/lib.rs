@@ -1,1 +1,3 @@
-
+//! Slack.
+pub mod split;
+pub mod text;

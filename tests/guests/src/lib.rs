@@ -1,1 +1,6 @@
+//! Components that tests load.
 
+/// Holds a websocket and echoes through it; see `echo/src/lib.rs`.
+pub const ECHO: &[u8] = include_bytes!(env!("GUEST_ECHO"));
+/// Misbehaves as its input says; see `hostile/src/lib.rs`.
+pub const HOSTILE: &[u8] = include_bytes!(env!("GUEST_HOSTILE"));

@@ -1,0 +1,9 @@
+//! Builds the adapters that ship inside the binary.
+
+fn main() {
+    botyard_guest_build::watch("plugins/web");
+    botyard_guest_build::watch("plugins/slack");
+    let paths = botyard_guest_build::components(&["botyard-web", "botyard-slack"]);
+    println!("cargo::rustc-env=GUEST_WEB={}", paths[0].display());
+    println!("cargo::rustc-env=GUEST_SLACK={}", paths[1].display());
+}

@@ -1,0 +1,385 @@
+//! From the inbox to the session: one lane's worth of conversations at a time, in the order in which they were
+//! stored. What does not fit into a lane stays in the store and is fetched when there is room.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::PoisonError;
+
+use tokio::sync::mpsc;
+use tracing::{debug, warn};
+
+use super::{Bot, Connection, ago};
+use crate::access::{Admission, admit};
+use crate::chat::{
+    Command, Conversation, InboxId, Item, Message, Notice, Origin, Part, Press, Target, Tone, View, What,
+};
+use crate::command::{self, Action, Row};
+use crate::config::Scope;
+use crate::manifest::Ability;
+use crate::session::{Prompt, SubmitError};
+use crate::store::{Decision, InboxState};
+
+/// Conversations are spread over so many lanes; those of one lane wait for each other's look-ups, not for turns.
+const LANES: usize = 32;
+/// Items that wait in one lane before the rest stays in the store.
+const LANE_DEPTH: usize = 64;
+
+/// The ways from the inbox to the sessions.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    senders: Vec<mpsc::Sender<(InboxId, Item)>>,
+}
+
+pub(super) type LaneEnds = Vec<mpsc::Receiver<(InboxId, Item)>>;
+
+impl Lanes {
+    pub(super) fn new() -> (Self, LaneEnds) {
+        let (senders, ends) = (0..LANES).map(|_| mpsc::channel(LANE_DEPTH)).unzip();
+        (Self { senders }, ends)
+    }
+
+    fn of(&self, conversation: &Conversation) -> &mpsc::Sender<(InboxId, Item)> {
+        let mut hasher = DefaultHasher::new();
+        (&conversation.tenant, &conversation.channel).hash(&mut hasher);
+        let lane = usize::try_from(hasher.finish() % (LANES as u64)).unwrap_or(0);
+        &self.senders[lane]
+    }
+}
+
+/// Hands an item that was just stored to its lane. Never waits.
+pub(super) fn dispatch(bot: &Bot, id: InboxId, item: Item) {
+    let inner = &bot.inner;
+    if !bot.begin(id) {
+        return;
+    }
+    if inner.lanes.of(&item.origin.conversation).try_send((id, item)).is_err() {
+        bot.finish(id);
+        inner.behind.notify_one();
+    }
+}
+
+impl Bot {
+    /// False: the item is held by a lane already.
+    fn begin(&self, id: InboxId) -> bool {
+        self.inner.in_flight.lock().unwrap_or_else(PoisonError::into_inner).insert(id)
+    }
+
+    fn finish(&self, id: InboxId) {
+        self.inner.in_flight.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
+    /// One lane, until the bot stops.
+    pub(super) async fn run_lane(self, mut lane: mpsc::Receiver<(InboxId, Item)>) {
+        loop {
+            // Stop first: what waits here is in the store and comes again with the next start.
+            let (id, item) = tokio::select! {
+                biased;
+                () = self.inner.stop.cancelled() => return,
+                next = lane.recv() => match next {
+                    Some(next) => next,
+                    None => return,
+                },
+            };
+            self.work(id, item).await;
+            self.finish(id);
+        }
+    }
+
+    /// Fetches from the store what did not fit into the lanes, until the bot stops.
+    pub(super) async fn sweep(self) {
+        let inner = &self.inner;
+        loop {
+            tokio::select! {
+                () = inner.stop.cancelled() => return,
+                () = inner.behind.notified() => {}
+            }
+            let mut after = InboxId(0);
+            loop {
+                let name = inner.config.name.clone();
+                let rows = match inner.journal.read(move |s| s.inbox_new(&name, after, 256)).await {
+                    Ok(rows) => rows,
+                    Err(error) => {
+                        warn!(bot = %inner.config.name, %error, "the inbox could not be read");
+                        break;
+                    }
+                };
+                let Some(last) = rows.last().map(|row| row.id) else { break };
+                after = last;
+                for row in rows {
+                    if !self.begin(row.id) {
+                        continue;
+                    }
+                    let lane = inner.lanes.of(&row.item.origin.conversation).clone();
+                    tokio::select! {
+                        () = inner.stop.cancelled() => return,
+                        sent = lane.send((row.id, row.item)) => if sent.is_err() { return },
+                    }
+                }
+            }
+        }
+    }
+
+    async fn work(&self, id: InboxId, item: Item) {
+        // The sweeper may have read the row just before its lane was done with it.
+        let state = self.inner.journal.read(move |s| s.inbox_get(id)).await;
+        if !matches!(state, Ok(Some(row)) if row.state == InboxState::New) {
+            return;
+        }
+        let Item { origin, what } = item;
+        match what {
+            What::Press(press) => self.carry_out(id, &origin, &press).await,
+            What::Message(message) => self.hear(id, origin, message).await,
+            What::Command(command) => self.obey(id, origin, &command).await,
+            What::Stop => {
+                if self.admitted(&origin).await {
+                    let key = self.inner.registry.key(&origin.conversation, &origin.sender.id);
+                    self.inner.registry.stop(&key).await;
+                }
+                self.done(id).await;
+            }
+            What::Edited(_) | What::Deleted(_) | What::Reacted(_) | What::Other(_) => self.done(id).await,
+        }
+    }
+
+    /// A press that was judged: the session is told what was decided.
+    async fn carry_out(&self, id: InboxId, origin: &Origin, press: &Press) {
+        let token = press.token.clone();
+        let found = self
+            .inner
+            .journal
+            .read(move |s| {
+                let Some(token) = s.token_get(&token)? else { return Ok(None) };
+                let ask = token.ask.as_ref().map(|ask| s.ask_get(ask)).transpose()?.flatten();
+                Ok(Some((token, ask)))
+            })
+            .await;
+        match found {
+            Ok(Some((token, None))) if token.decision == Decision::Stop => {
+                // Only this says that it was judged: a stop leaves no decision behind.
+                if matches!(self.judge(id, origin, press).await, crate::chat::Verdict::Taken(_)) {
+                    self.inner.registry.stop(&token.session).await;
+                }
+            }
+            Ok(Some((token, Some(ask)))) => {
+                // Judged again after a restart, when the press was stored and the decision was not.
+                let decided = match ask.decided.clone() {
+                    Some(_) => Some(ask),
+                    None => {
+                        self.judge(id, origin, press).await;
+                        let ask = ask.id;
+                        self.inner.journal.read(move |s| s.ask_get(&ask)).await.ok().flatten()
+                    }
+                };
+                if let Some((ask, (decision, _))) = decided.and_then(|ask| ask.decided.clone().map(|d| (ask, d))) {
+                    debug!(bot = %self.inner.config.name, turn = %token.turn, ?decision, "a question was decided");
+                    self.inner.registry.decide(&ask, decision).await;
+                }
+            }
+            Ok(_) => {}
+            Err(error) => warn!(bot = %self.inner.config.name, %error, "a press could not be carried out"),
+        }
+        self.done(id).await;
+    }
+
+    async fn hear(&self, id: InboxId, origin: Origin, message: Message) {
+        let inner = &self.inner;
+        if !self.concerns_us(&origin, &message).await || !self.admitted(&origin).await {
+            return self.done(id).await;
+        }
+        if let Some(row) = command::typed(&message.text) {
+            self.answer_command(&origin, row, false).await;
+            return self.done(id).await;
+        }
+        if message.text.trim().is_empty() && message.attachments.is_empty() {
+            self.say(&origin, Part::Text(command::help()), false).await;
+            return self.done(id).await;
+        }
+        if !inner.per_user.allow(&origin.sender.id) {
+            let text = "You have sent many messages within a minute. Please wait a little and send it again.";
+            self.say(&origin, warning(text), true).await;
+            return self.done(id).await;
+        }
+        let conversation = self.place(&origin, &message);
+        if conversation.thread.is_some() && !conversation.direct {
+            let (name, joined) = (inner.config.name.clone(), conversation.clone());
+            inner.journal.write_later(move |s| s.thread_joined(&name, &joined));
+        }
+        let key = inner.registry.key(&conversation, &origin.sender.id);
+        let text = self.compose(&origin, &message);
+        let target = Target { conversation, reply_to: origin.reply_to.clone(), private_to: None };
+        let prompt = Prompt { inbox: Some(id), asker: origin.sender.id.clone(), text, target };
+        match inner.registry.submit(&key, prompt).await {
+            Ok(turn) => debug!(bot = %inner.config.name, session = %key, %turn, "a turn was opened"),
+            Err(SubmitError::Full(waiting)) => {
+                let text = format!("{waiting} messages wait here already. Please send this one again later.");
+                self.say(&origin, warning(&text), false).await;
+                self.done(id).await;
+            }
+            // It stays in the inbox and is taken up at the next start.
+            Err(SubmitError::Closed) => debug!(bot = %inner.config.name, session = %key, "closing; the message waits"),
+        }
+    }
+
+    async fn obey(&self, id: InboxId, origin: Origin, command: &Command) {
+        if self.admitted(&origin).await {
+            match command::named(&command.name) {
+                Some(row) => self.answer_command(&origin, row, true).await,
+                None => {
+                    // A command that the platform has under another name (`/botyard fix the build`): its first word
+                    // may be one of ours, else all of it is for the agent.
+                    let first = command.arguments.split_whitespace().next().unwrap_or("help");
+                    match command::named(first).filter(|_| command.arguments.split_whitespace().count() <= 1) {
+                        Some(row) => self.answer_command(&origin, row, true).await,
+                        None => {
+                            let message = Message {
+                                id: origin.key.clone(),
+                                text: command.arguments.clone(),
+                                mentions: Vec::new(),
+                                addressed: true,
+                                quotes: None,
+                                new_thread: None,
+                                attachments: command.attachments.clone(),
+                                group: None,
+                            };
+                            return Box::pin(self.hear(id, origin, message)).await;
+                        }
+                    }
+                }
+            }
+        }
+        self.done(id).await;
+    }
+
+    async fn answer_command(&self, origin: &Origin, row: &'static Row, native: bool) {
+        let registry = &self.inner.registry;
+        let key = registry.key(&origin.conversation, &origin.sender.id);
+        let part = match row.action {
+            Action::Help => Part::Text(command::help()),
+            Action::New => {
+                registry.reset(&key).await;
+                info("A new conversation begins with your next message.")
+            }
+            Action::Stop => {
+                if registry.stop(&key).await {
+                    info("Stopping.")
+                } else {
+                    info("Nothing is running.")
+                }
+            }
+            Action::Status => Part::Text(self.status_text(&key).await),
+        };
+        self.say(origin, part, row.private && native).await;
+    }
+
+    async fn status_text(&self, key: &crate::chat::SessionKey) -> String {
+        let status = self.inner.registry.status(key).await;
+        let mut lines = match status {
+            None => vec!["No conversation yet.".to_owned()],
+            Some(status) => {
+                let doing = if status.asking {
+                    "It waits for a decision"
+                } else if status.running.is_some() {
+                    "It is working"
+                } else {
+                    "It is idle"
+                };
+                let mut lines = vec![format!("{doing}; {} waiting.", status.waiting)];
+                let model = status.model.map(|model| format!(", model `{model}`")).unwrap_or_default();
+                lines.push(format!("Agent `{}`{model}{}.", status.agent, if status.live { "" } else { ", asleep" }));
+                lines
+            }
+        };
+        let summary = self.summary();
+        if let Some(last) = summary.last_event {
+            lines.push(format!("Last event {} ago.", ago(last)));
+        }
+        if let Connection::Degraded(why) | Connection::Refused(why) = summary.connection {
+            lines.push(format!("The connection is in trouble: {why}."));
+        }
+        lines.join("\n\n")
+    }
+
+    /// It is for us: direct, addressed, in a thread that we are in, or we listen to all.
+    async fn concerns_us(&self, origin: &Origin, message: &Message) -> bool {
+        if origin.conversation.direct || message.addressed || self.inner.config.listen_to_all {
+            return true;
+        }
+        if origin.conversation.thread.is_none() || self.inner.config.scope != Scope::Thread {
+            return false;
+        }
+        let (name, conversation) = (self.inner.config.name.clone(), origin.conversation.clone());
+        self.inner.journal.read(move |s| s.thread_known(&name, &conversation)).await.unwrap_or(false)
+    }
+
+    /// They may talk; if not, they are told so at most once an hour, or not at all, as configured.
+    async fn admitted(&self, origin: &Origin) -> bool {
+        match admit(&self.inner.config, &origin.sender, &origin.conversation) {
+            Admission::Allowed => true,
+            Admission::Refused { say } => {
+                debug!(bot = %self.inner.config.name, "somebody who was not let in spoke");
+                if say && self.inner.refusals.allow(&origin.sender.id) {
+                    let who = self.inner.config.contact.as_deref().unwrap_or("whoever runs this bot");
+                    let text = format!(
+                        "Sorry, I may not talk with you yet. Ask {who} to add your id `{}` to `allow`.",
+                        origin.sender.id
+                    );
+                    self.say(origin, info(&text), true).await;
+                }
+                false
+            }
+        }
+    }
+
+    /// Where the answer goes: with a session per thread, a message outside of threads opens one.
+    fn place(&self, origin: &Origin, message: &Message) -> Conversation {
+        let mut conversation = origin.conversation.clone();
+        let threads = self.can(Ability::Threads) && self.inner.config.scope == Scope::Thread;
+        if threads && conversation.thread.is_none() && !conversation.direct {
+            conversation.thread.clone_from(&message.new_thread);
+        }
+        conversation
+    }
+
+    /// What the agent is told: in shared conversations who speaks, then what is quoted, the text, and what hangs on.
+    fn compose(&self, origin: &Origin, message: &Message) -> String {
+        let mut text = String::with_capacity(message.text.len() + 64);
+        if let Some((_, quoted)) = message.quotes.as_ref().filter(|(_, quoted)| !quoted.is_empty()) {
+            for line in quoted.lines() {
+                text.push_str("> ");
+                text.push_str(line);
+                text.push('\n');
+            }
+            text.push('\n');
+        }
+        if self.inner.config.scope != Scope::User && !origin.conversation.direct {
+            text.push_str(origin.sender.label());
+            text.push_str(": ");
+        }
+        text.push_str(&message.text);
+        for attachment in &message.attachments {
+            text.push_str(&format!("\n\n(A file `{}` is attached; its content cannot be read here.)", attachment.name));
+        }
+        text
+    }
+
+    /// A view of the bot's own, in the place where somebody spoke.
+    async fn say(&self, origin: &Origin, part: Part, private: bool) {
+        let whisper = private && !origin.conversation.direct && self.can(Ability::Whispers);
+        let target = Target {
+            conversation: origin.conversation.clone(),
+            reply_to: origin.reply_to.clone(),
+            private_to: whisper.then(|| origin.sender.id.clone()),
+        };
+        if let Err(error) = self.inner.outbox.post(target, View::single(part)).await {
+            warn!(bot = %self.inner.config.name, %error, "an answer could not be stored");
+        }
+    }
+
+}
+
+fn info(text: &str) -> Part {
+    Part::Notice(Notice { tone: Tone::Info, text: text.into() })
+}
+
+fn warning(text: &str) -> Part {
+    Part::Notice(Notice { tone: Tone::Warning, text: text.into() })
+}

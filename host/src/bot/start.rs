@@ -1,0 +1,228 @@
+//! Brings a bot up: adapter bound, who it is asked, what a former run left taken up; only then are its events taken.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use super::dispatch::Lanes;
+use super::presenter::AdapterPresenter;
+use super::{Bot, Connection, Inner};
+use crate::access::{PerUserPace, RefusalPace};
+use crate::chat::{CallError, Person};
+use crate::config::{AgentProfile, BotConfig};
+use crate::egress::Outlet;
+use crate::inbox::Inbox;
+use crate::manifest::{Ability, Transport};
+use crate::outbox::{Outbox, Pace};
+use crate::plugin::Adapter;
+use crate::session::{Processes, Registry, SessionRules};
+use crate::store::{Journal, StoreError};
+
+/// Conversations of one bot that are shown at the same time.
+const SHOWN_IN_PARALLEL: usize = 64;
+/// A link that ended is started again after this long at first, and this long at last.
+const LINK_BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+/// A link that is told to stop may take this long.
+const LINK_GRACE: Duration = Duration::from_secs(3);
+/// The key under which the bot's own person is kept, in a space that adapters cannot name.
+const ME: &str = "\u{0}me";
+
+/// Why a bot could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum BotError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{0}")]
+    Config(String),
+}
+
+/// What a bot is made of.
+#[derive(Debug)]
+pub struct Parts {
+    pub config: BotConfig,
+    pub agent: Arc<AgentProfile>,
+    pub adapter: Adapter,
+    pub outlet: Outlet,
+    pub journal: Journal,
+    pub processes: Processes,
+    pub data_dir: PathBuf,
+    /// The transports of the mode that the operator picked.
+    pub transports: Vec<Transport>,
+}
+
+impl Bot {
+    /// Makes the bot and takes up what a former run left. Its transports may deliver from now on; its link, if it
+    /// has one, is started.
+    pub async fn start(parts: Parts) -> Result<Self, BotError> {
+        let Parts { config, agent, adapter, outlet, journal, processes, data_dir, transports } = parts;
+        let about = Arc::clone(adapter.about());
+        let abilities = about.abilities.iter().copied().collect();
+        let can_update = about.abilities.contains(&Ability::Update);
+        let pace = Pace {
+            update_interval: about.limits.update_interval,
+            updates_max: about.limits.updates_max,
+            refresh: about.limits.refresh,
+            can_update,
+            parallel: SHOWN_IN_PARALLEL,
+        };
+        let presenter = Arc::new(AdapterPresenter { adapter: adapter.clone(), outlet });
+        let outbox = Outbox::new(config.name.clone(), journal.clone(), presenter, pace);
+        let rules = SessionRules {
+            bot: config.name.clone(),
+            scope: config.scope,
+            agent: Arc::clone(&agent),
+            workspace: config.workspace.clone(),
+            workspace_shared: config.workspace_shared,
+            data_dir,
+            queue_limit: config.queue_limit,
+            ask_timeout: config.ask_timeout,
+            show_thinking: config.show_thinking,
+        };
+        let registry = Registry::new(rules, journal.clone(), outbox.clone(), processes);
+        let (lanes, ends) = Lanes::new();
+        let bot = Self {
+            inner: Arc::new(Inner {
+                inbox: Inbox::new(journal.clone()),
+                per_user: PerUserPace::new(config.per_user_per_minute),
+                refusals: RefusalPace::new(),
+                abilities,
+                config,
+                agent,
+                adapter,
+                journal,
+                outbox,
+                registry,
+                lanes,
+                in_flight: Mutex::new(HashSet::new()),
+                behind: Notify::new(),
+                set_aside: Notify::new(),
+                connection: Mutex::new(Connection::Connecting),
+                last_event: AtomicI64::new(0),
+                events: AtomicU64::new(0),
+                malformed: AtomicU64::new(0),
+                tasks: TaskTracker::new(),
+                stop: CancellationToken::new(),
+            }),
+        };
+        bot.take_up().await?;
+        for end in ends {
+            bot.inner.tasks.spawn(bot.clone().run_lane(end));
+        }
+        bot.inner.tasks.spawn(bot.clone().sweep());
+        bot.inner.tasks.spawn(bot.clone().retry_aside());
+        // What is new in the inbox and what was set aside goes its way now.
+        bot.inner.behind.notify_one();
+        bot.inner.set_aside.notify_one();
+        bot.inner.tasks.spawn(bot.clone().connect(transports));
+        Ok(bot)
+    }
+
+    /// Views that were not delivered, turns that were not finished.
+    async fn take_up(&self) -> Result<(), BotError> {
+        let inner = &self.inner;
+        let name = inner.config.name.clone();
+        let (me, turns) = inner
+            .journal
+            .read(move |s| Ok((s.kv_get(&name, ME, crate::chat::now())?, s.turns_open(&name)?)))
+            .await?;
+        if let Some(me) = me.and_then(|bytes| serde_json::from_slice::<Person>(&bytes).ok()) {
+            inner.adapter.set_me(me);
+        }
+        let views = inner.outbox.recover().await?;
+        if views + turns.len() > 0 {
+            info!(bot = %inner.config.name, views, turns = turns.len(), "taking up what the last run left");
+        }
+        for turn in turns {
+            inner.registry.restore(turn).await;
+        }
+        Ok(())
+    }
+
+    /// Asks who the bot is until it is known, tells the platform what it must know, then runs the link.
+    async fn connect(self, transports: Vec<Transport>) {
+        tokio::select! {
+            () = self.inner.stop.cancelled() => return,
+            () = self.introduce() => {}
+        }
+        if transports.iter().any(|transport| matches!(transport, Transport::Link)) {
+            self.run_link().await;
+        }
+    }
+
+    async fn introduce(&self) {
+        let inner = &self.inner;
+        let mut pause = LINK_BACKOFF.0;
+        if inner.adapter.offers().account {
+            loop {
+                match inner.adapter.me().await {
+                    Ok(me) => {
+                        let bytes = serde_json::to_vec(&me).unwrap_or_default();
+                        let name = inner.config.name.clone();
+                        inner.adapter.set_me(me);
+                        inner.journal.write_later(move |s| s.kv_put(&name, ME, &bytes, None));
+                        break;
+                    }
+                    Err(CallError::Unauthorized(why)) => self.set_connection(Connection::Refused(why)),
+                    Err(error) => self.set_connection(Connection::Degraded(error.to_string())),
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LINK_BACKOFF.1);
+            }
+        }
+        inner.outbox.authorized();
+        self.set_connection(Connection::Live);
+        if inner.adapter.offers().account {
+            if let Err(error) = inner.adapter.announce(&crate::command::specs()).await {
+                warn!(bot = %inner.config.name, %error, "the commands could not be announced");
+            }
+            match inner.adapter.check().await {
+                Ok(findings) => {
+                    for finding in findings.iter().filter(|finding| !finding.fine) {
+                        warn!(bot = %inner.config.name, subject = %finding.subject, advice = %finding.advice, "the account lacks something");
+                    }
+                }
+                Err(error) => warn!(bot = %inner.config.name, %error, "the account could not be checked"),
+            }
+        }
+    }
+
+    /// Keeps the link running, with growing pauses while it fails at once.
+    async fn run_link(&self) {
+        let inner = &self.inner;
+        let mut pause = LINK_BACKOFF.0;
+        while !inner.stop.is_cancelled() {
+            let begun = tokio::time::Instant::now();
+            let ended = inner.adapter.run_link(Arc::new(self.clone()), inner.stop.clone(), LINK_GRACE).await;
+            if inner.stop.is_cancelled() {
+                return;
+            }
+            if begun.elapsed() > LINK_BACKOFF.1 {
+                pause = LINK_BACKOFF.0;
+            }
+            match ended {
+                Ok(()) => self.set_connection(Connection::Connecting),
+                Err(CallError::Unauthorized(why)) => {
+                    self.set_connection(Connection::Refused(why));
+                    pause = LINK_BACKOFF.1;
+                }
+                Err(CallError::RateLimited(Some(wait))) => {
+                    self.set_connection(Connection::Degraded("rate limited".into()));
+                    pause = pause.max(wait);
+                }
+                Err(error) => self.set_connection(Connection::Degraded(error.to_string())),
+            }
+            tokio::select! {
+                () = inner.stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+            pause = (pause * 2).min(LINK_BACKOFF.1);
+        }
+    }
+}

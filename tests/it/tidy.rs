@@ -1,0 +1,151 @@
+//! The rules of the house that a compiler does not hold: who may import what, how long a file may be, what is
+//! never written down.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const LINES_AT_MOST: usize = 800;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("host lies in the workspace").to_path_buf()
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let name = entry.file_name();
+        if path.is_dir() {
+            if !matches!(name.to_str(), Some("target" | "node_modules" | ".git" | "data" | "work")) {
+                sources(&path, found);
+            }
+        } else if path.extension().is_some_and(|e| matches!(e.to_str(), Some("rs" | "js" | "css" | "py" | "wit"))) {
+            found.push(path);
+        }
+    }
+}
+
+fn all_sources() -> Vec<(String, String)> {
+    let root = root();
+    let mut paths = Vec::new();
+    sources(&root, &mut paths);
+    assert!(paths.len() > 40, "the walk found only {} files", paths.len());
+    paths
+        .into_iter()
+        .map(|path| {
+            let text = fs::read_to_string(&path).expect("a source is readable");
+            (path.strip_prefix(&root).expect("below the root").to_string_lossy().into_owned(), text)
+        })
+        .collect()
+}
+
+/// The module of a file below host/src: its first path segment.
+fn module(path: &str) -> Option<&str> {
+    let rest = path.strip_prefix("host/src/")?;
+    Some(rest.split('/').next()?.trim_end_matches(".rs"))
+}
+
+/// `crate::x` anywhere in the code of a file: x.
+fn imports(text: &str) -> Vec<String> {
+    let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).fold(String::new(), |mut all, l| {
+        all.push_str(l);
+        all.push('\n');
+        all
+    });
+    code.match_indices("crate::")
+        .map(|(at, found)| code[at + found.len()..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect())
+        .filter(|name: &String| !name.is_empty() && name != "test_support")
+        .collect()
+}
+
+#[test]
+fn no_file_is_longer_than_a_person_reads() {
+    let long: Vec<String> = all_sources()
+        .into_iter()
+        .filter(|(_, text)| text.lines().count() > LINES_AT_MOST)
+        .map(|(path, text)| format!("{path}: {} lines", text.lines().count()))
+        .collect();
+    assert_eq!(long, Vec::<String>::new());
+}
+
+#[test]
+fn modules_import_only_what_they_may() {
+    let vocabulary = ["chat", "manifest", "config"];
+    let allowed: BTreeMap<&str, Vec<&str>> = [
+        ("chat", vec![]),
+        ("manifest", vec!["chat"]),
+        ("config", vec!["chat", "manifest"]),
+        ("command", vec!["chat"]),
+        ("crypto", vec!["manifest"]),
+        ("demo", vec![]),
+        ("store", vec![]),
+        ("driver", vec![]),
+        ("inbox", vec!["store"]),
+        ("access", vec![]),
+        ("outbox", vec!["store"]),
+        ("egress", vec!["crypto"]),
+        ("plugin", vec!["egress", "store", "crypto", "outbox"]),
+        ("session", vec!["driver", "store", "outbox"]),
+        ("transport", vec!["store", "crypto", "outbox"]),
+    ]
+    .into_iter()
+    .collect();
+    let mut wrong = Vec::new();
+    for (path, text) in all_sources() {
+        let Some(module) = module(&path) else { continue };
+        let Some(may) = allowed.get(module) else { continue };
+        for import in imports(&text) {
+            let basic = vocabulary.contains(&import.as_str()) && !matches!(module, "chat" | "manifest" | "config");
+            if import != module && !basic && !may.contains(&import.as_str()) {
+                wrong.push(format!("{path} imports {import}"));
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn each_library_is_named_in_one_place() {
+    let places = [
+        ("wasmtime::", "host/src/plugin"),
+        ("rusqlite::", "host/src/store"),
+        ("axum::", "host/src/http"),
+        ("Command::new(", "host/src/driver/process"),
+        ("env::var", "host/src/config"),
+        ("println!(", "host/src/cli"),
+        ("reqwest::", "host/src/egress"),
+    ];
+    let mut wrong = Vec::new();
+    for (path, text) in all_sources() {
+        if !path.starts_with("host/src/") || path.contains("/tests") {
+            continue;
+        }
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        for (name, home) in places {
+            let used = code.lines().any(|line| {
+                let line = line.trim_start();
+                !line.starts_with("//")
+                    && line.match_indices(name).any(|(at, _)| {
+                        !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == 'e')
+                    })
+            });
+            if used && !path.starts_with(home) {
+                wrong.push(format!("{path} names {name}"));
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn nothing_is_left_to_do_in_silence() {
+    let marks = [concat!("to", "do!("), concat!("unimpl", "emented!("), concat!("dbg", "!("), concat!("#[ig", "nore")];
+    let left: Vec<String> = all_sources()
+        .into_iter()
+        .flat_map(|(path, text)| {
+            marks.iter().filter(move |mark| text.contains(**mark)).map(move |mark| format!("{path}: {mark}")).collect::<Vec<_>>()
+        })
+        .collect();
+    assert_eq!(left, Vec::<String>::new());
+}
