@@ -3,7 +3,6 @@
 
 mod actor;
 mod folder;
-mod id;
 pub mod process;
 mod registry;
 pub mod turn;

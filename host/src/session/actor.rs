@@ -17,12 +17,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use self::job::Job;
-use self::record::now_millis;
 use self::seat::{Seat, Step};
 use super::registry::{Published, Shared};
 use super::turn::{Ending, Input, State, Turn};
-use super::{Prompt, SessionStatus, SubmitError, id};
-use crate::chat::{SessionKey, Target, TurnId};
+use super::{Prompt, SessionStatus, SubmitError};
+use crate::chat::{SessionKey, Target, TurnId, now};
 use crate::config::Scope;
 use crate::driver::Failure;
 use crate::store::{AskRow, Decision, SessionRow, TurnRow, TurnState};
@@ -223,7 +222,7 @@ impl SessionActor {
             self.row.owner = Some(prompt.asker.clone());
         }
         let row = TurnRow {
-            id: id::turn(),
+            id: TurnId::random(),
             bot: self.row.bot.clone(),
             session: self.key.clone(),
             inbox: prompt.inbox,
@@ -232,7 +231,7 @@ impl SessionActor {
             target: prompt.target,
             asker: prompt.asker,
             prompt: prompt.text,
-            opened: now_millis(),
+            opened: now(),
             view: None,
         };
         let mut job = Job::new(row, self.shared.rules.show_thinking);
@@ -334,6 +333,10 @@ impl SessionActor {
 
     /// Forgets the agent's memory.
     async fn reset(&mut self) {
+        if self.row.updated == 0 && self.current.is_none() {
+            // Nobody ever said anything here.
+            return;
+        }
         if self.current.is_some() {
             self.finish(Ending::Stopped).await;
         }
@@ -353,7 +356,7 @@ impl SessionActor {
     /// Every conversation has its id before a process is started for it.
     fn name_conversation(&mut self) {
         if self.row.cli_session.is_none() {
-            self.row.cli_session = Some(id::uuid());
+            self.row.cli_session = Some(uuid::Uuid::new_v4().to_string());
             self.unclaimed = true;
         }
     }
@@ -410,7 +413,7 @@ impl SessionActor {
             (target, self.row.owner.clone().unwrap_or_default())
         });
         let row = TurnRow {
-            id: id::turn(),
+            id: TurnId::random(),
             bot: self.row.bot.clone(),
             session: self.key.clone(),
             inbox: None,
@@ -422,7 +425,7 @@ impl SessionActor {
             },
             asker,
             prompt: String::new(),
-            opened: now_millis(),
+            opened: now(),
             view: None,
         };
         let mut job = Job::new(row, self.shared.rules.show_thinking);

@@ -125,9 +125,16 @@ impl TurnView {
         if self.state.is_final() {
             return false;
         }
-        let was = std::mem::replace(&mut self.changed, false);
-        self.fold(event, now);
-        std::mem::replace(&mut self.changed, was || self.changed)
+        self.watch(|view| view.fold(event, now))
+    }
+
+    /// Whether `change` changes anything, apart from what changed before.
+    pub fn watch(&mut self, change: impl FnOnce(&mut Self)) -> bool {
+        let before = std::mem::take(&mut self.changed);
+        change(self);
+        let changed = self.changed;
+        self.changed |= before;
+        changed
     }
 
     fn fold(&mut self, event: &AgentEvent, now: Instant) {

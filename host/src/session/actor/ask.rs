@@ -6,16 +6,18 @@ use tokio::time::Instant;
 
 use super::SessionActor;
 use super::job::OpenAsk;
-use super::record::now_millis;
-use crate::chat::{Ask, Choice, Style, UnixMillis};
+use crate::chat::{Ask, Choice, Style, Token, UnixMillis, now, random};
 use crate::driver::{Command, Permission};
-use crate::session::id;
 use crate::session::turn::{Input, State};
 use crate::store::{AskRow, AskState, Decision, TokenRow, TurnState};
 
 /// What the agent is told with a denial, by whose hand it came.
 const DENIED: &str = "The person denied this. Do not try it in another way; go on without it or ask what to do.";
 const EXPIRED: &str = "Nobody decided in time, so this is denied. Go on without it, or say what you would need.";
+
+/// What people read.
+const EXPIRED_WORDS: &str = "Expired: nobody decided in time";
+const WITHDRAWN_WORDS: &str = "No longer needed";
 
 impl SessionActor {
     /// The agent needs a person: stored with its buttons and the view in one write, then shown.
@@ -34,7 +36,7 @@ impl SessionActor {
         }
         let timeout = self.shared.rules.ask_timeout;
         let row = AskRow {
-            id: id::ask(),
+            id: hex::encode(random::<12>()),
             bot: job.row.bot.clone(),
             session: self.key.clone(),
             turn: job.row.id.clone(),
@@ -43,12 +45,12 @@ impl SessionActor {
             tool: permission.tool,
             input: permission.input,
             approvers: Vec::new(),
-            expires: now_millis().saturating_add(UnixMillis::try_from(timeout.as_millis()).unwrap_or(UnixMillis::MAX)),
+            expires: now().saturating_add(UnixMillis::try_from(timeout.as_millis()).unwrap_or(UnixMillis::MAX)),
             state: AskState::Open,
             decided: None,
         };
         let token = |decision| TokenRow {
-            token: id::token(),
+            token: Token::random(),
             bot: row.bot.clone(),
             conversation: row.conversation.clone(),
             session: row.session.clone(),
@@ -105,16 +107,12 @@ impl SessionActor {
             return;
         }
         let who = ask.decided.as_ref().map(|(_, who)| who.clone()).unwrap_or_default();
-        let (words, message) = match &decision {
-            Decision::Allow => (by("Allowed", &who), ""),
-            Decision::Deny => (by("Denied", &who), DENIED),
-            Decision::Withdrawn => ("No longer needed".to_owned(), DENIED),
-            Decision::Stop => {
-                self.input(&Input::Stop).await;
-                return;
-            }
-        };
-        self.settle(&ask.id, decision, &who, &words, message).await;
+        if decision == Decision::Stop {
+            self.input(&Input::Stop).await;
+            return;
+        }
+        let words = words(&decision, &who);
+        self.settle(&ask.id, decision, &who, &words, DENIED).await;
     }
 
     /// Whatever is over its time is denied.
@@ -125,7 +123,16 @@ impl SessionActor {
                 Some(open.row.id.clone())
             });
             let Some(ask) = expired else { return };
-            self.settle(&ask, Decision::Deny, "", "Expired: nobody decided in time", EXPIRED).await;
+            let id = ask.clone();
+            let stored = self.shared.journal.read(move |store| store.ask_get(&id)).await;
+            match stored.ok().flatten().filter(|row| row.state == AskState::Decided).and_then(|row| row.decided) {
+                // Somebody was just in time, and was told so; the session hears of it in a moment.
+                Some((decision, who)) => {
+                    let words = words(&decision, &who);
+                    self.settle(&ask, decision, &who, &words, DENIED).await;
+                }
+                None => self.settle(&ask, Decision::Deny, "", EXPIRED_WORDS, EXPIRED).await,
+            }
         }
     }
 
@@ -154,12 +161,15 @@ impl SessionActor {
             return;
         }
         self.shared.outbox.touch(&job.row.id);
-        if attached {
+        // What a stopped agent asked it has taken back: a late "allow" must not let it through.
+        if attached && job.turn.state() != State::Stopping {
             self.tell(Command::Decide {
                 request: row.request.clone(),
                 allow,
                 message: message.to_owned(),
             });
+        }
+        if attached {
             self.close_ask(&row);
         }
         let request = row.request.clone();
@@ -182,7 +192,7 @@ impl SessionActor {
             row.state = AskState::Closed;
             row.decided = Some((Decision::Withdrawn, String::new()));
             let view = job.view.with(|view| {
-                view.settle(&row.id, "No longer needed", true);
+                view.settle(&row.id, WITHDRAWN_WORDS, true);
                 view.snapshot()
             });
             if job.asks.is_empty() && job.turn.state() != State::Asking {
@@ -211,11 +221,18 @@ impl SessionActor {
     }
 }
 
-fn by(what: &str, who: &str) -> String {
+/// What stands under a decided question.
+pub(super) fn words(decision: &Decision, who: &str) -> String {
+    let what = match decision {
+        Decision::Allow => "Allowed",
+        Decision::Deny if who.is_empty() => return EXPIRED_WORDS.to_owned(),
+        Decision::Deny => "Denied",
+        Decision::Stop | Decision::Withdrawn => return WITHDRAWN_WORDS.to_owned(),
+    };
     if who.is_empty() { what.to_owned() } else { format!("{what} by <@{who}>") }
 }
 
 /// How long until a time of the wall clock, from now; nothing for what is over.
 pub(super) fn until(at: UnixMillis) -> Duration {
-    Duration::from_millis(u64::try_from(at.saturating_sub(now_millis())).unwrap_or(0))
+    Duration::from_millis(u64::try_from(at.saturating_sub(now())).unwrap_or(0))
 }

@@ -7,14 +7,14 @@ use tokio::time::Instant;
 
 use super::SessionActor;
 use super::job::Job;
-use super::record::{STOP_LASTS, now_millis};
+use super::record::STOP_LASTS;
 use super::seat::Seat;
-use crate::chat::{Target, Tone, ViewState};
-use crate::driver::{AgentEvent, Command};
+use crate::chat::{Token, Tone, ViewState, now};
+use crate::driver::{AgentEvent, Command, FailureKind, Outcome};
 use crate::outbox::ViewSource;
 use crate::session::turn::{Action, Ending, Input, State, shows};
 use crate::session::view::TurnView;
-use crate::session::{SubmitError, id};
+use crate::session::SubmitError;
 use crate::store::{Decision, TokenRow, TurnState};
 
 /// How long an interrupted agent may take to end its turn.
@@ -39,7 +39,11 @@ impl SessionActor {
                 self.seat.set_ready();
             }
             AgentEvent::Session { id, model } => self.adopt(id, model.as_deref()).await,
-            AgentEvent::Result { .. } => self.row.resumable = true,
+            AgentEvent::Result { outcome } => {
+                let unknown =
+                    matches!(outcome, Outcome::Failed(failure) if failure.kind == FailureKind::NoConversation);
+                self.row.resumable |= !unknown;
+            }
             AgentEvent::Idle { background } => self.seat.set_background(*background),
             AgentEvent::Exited { failure } => {
                 self.seat = Seat::Empty;
@@ -133,12 +137,12 @@ impl SessionActor {
     async fn hand(&mut self) {
         let Some(mut job) = self.current.take() else { return };
         self.seat.wake();
-        let now = now_millis();
+        let now = now();
         job.row.attempt = job.row.attempt.saturating_add(1);
         job.row.state = TurnState::Running;
         job.row.view = None;
         let stop = TokenRow {
-            token: id::token(),
+            token: Token::random(),
             bot: job.row.bot.clone(),
             conversation: job.row.target.conversation.clone(),
             session: self.key.clone(),
@@ -162,7 +166,7 @@ impl SessionActor {
             return;
         }
         let remembers = self.seat.resumed() || self.row.resumable;
-        let (prompt, alone) = (id::uuid(), self.seat.background() == 0);
+        let (prompt, alone) = (uuid::Uuid::new_v4().to_string(), self.seat.background() == 0);
         self.handed = true;
         self.tell(Command::Prompt {
             id: prompt.clone(),
@@ -196,14 +200,14 @@ impl SessionActor {
         let mut job = self.unsolicited();
         self.seat.wake();
         let stop = TokenRow {
-            token: id::token(),
+            token: Token::random(),
             bot: job.row.bot.clone(),
             conversation: job.row.target.conversation.clone(),
             session: self.key.clone(),
             turn: job.row.id.clone(),
             ask: None,
             decision: Decision::Stop,
-            expires: now_millis().saturating_add(STOP_LASTS),
+            expires: now().saturating_add(STOP_LASTS),
         };
         if let Err(error) = self.store_begin(&job.row, &stop).await {
             // It is followed all the same; its end is stored when the store can.
@@ -254,21 +258,9 @@ impl SessionActor {
 
     /// Changes a view that may be shown already.
     pub(super) fn show(&self, job: &Job, change: impl FnOnce(&mut TurnView)) {
-        let changed = job.view.with(|view| {
-            let before = view.is_changed();
-            view.note();
-            change(view);
-            let changed = view.is_changed();
-            view.keep_changed(before);
-            changed
-        });
+        let changed = job.view.with(|view| view.watch(change));
         if changed && job.reply.is_none() {
             self.shared.outbox.touch(&job.row.id);
         }
-    }
-
-    /// For `Target`s of what the bot says first.
-    pub(super) const fn unanswered(target: Target) -> Target {
-        target
     }
 }

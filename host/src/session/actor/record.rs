@@ -1,11 +1,11 @@
 //! What the actor writes. Each step of a turn is one write, so that after a crash either all of it is there or
 //! nothing; what the agent or a chat is told comes after.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use super::SessionActor;
 use super::job::Job;
-use crate::chat::{InboxId, UnixMillis, View};
+use crate::chat::{InboxId, UnixMillis, View, now};
 use crate::store::{
     AskRow, AskState, Decision, InboxState, OutboxRow, OutboxState, Result, SessionRow, Store, StoreError, TokenRow,
     TurnRow,
@@ -13,11 +13,6 @@ use crate::store::{
 
 /// How long a stop button is good for, at most: milliseconds of 30 days.
 pub(super) const STOP_LASTS: UnixMillis = 30 * 24 * 3600 * 1000;
-
-pub(super) fn now_millis() -> UnixMillis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixMillis::try_from(since.as_millis()).unwrap_or(UnixMillis::MAX)
-}
 
 /// What a turn's outbox row is to hold.
 enum Show {
@@ -91,7 +86,7 @@ impl SessionActor {
     }
 
     fn session_now(&mut self) -> (SessionRow, bool) {
-        self.row.updated = now_millis();
+        self.row.updated = now();
         (self.row.clone(), self.unclaimed)
     }
 
@@ -157,7 +152,7 @@ impl SessionActor {
     /// A decision is about to be told to the agent. False: the host ends.
     pub(super) async fn store_decided(&mut self, turn: &TurnRow, ask: &AskRow) -> bool {
         let (turn, ask) = (turn.clone(), ask.clone());
-        let now = now_millis();
+        let now = now();
         self.keep(move || {
             let (turn, ask) = (turn.clone(), ask.clone());
             move |store: &mut dyn Store| {

@@ -11,7 +11,7 @@ use crate::chat::{Part, Tone, TurnId, View};
 use crate::driver::{Failure, FailureKind};
 use crate::session::turn::{Ending, Turn};
 use crate::session::view::{SharedView, TurnView};
-use crate::store::{AskRow, AskState, Result, Store, TurnRow, TurnState};
+use crate::store::{AskRow, AskState, Decision, Result, Store, TurnRow, TurnState};
 
 /// The words for a turn that is done a second time.
 const AGAIN: &str =
@@ -116,9 +116,10 @@ impl SessionActor {
             asked.asks.into_iter().partition(|ask| ask.state == AskState::Open);
         job.decided = closed.into_iter().filter(|ask| ask.state == AskState::Decided).collect();
         for ask in &job.decided {
-            let words = super::ask::words(ask);
-            let denied = !matches!(ask.decided, Some((crate::store::Decision::Allow, _)));
-            job.view.with(|view| view.settle(&ask.id, &words, denied));
+            if let Some((decision, who)) = &ask.decided {
+                let words = super::ask::words(decision, who);
+                job.view.with(|view| view.settle(&ask.id, &words, *decision != Decision::Allow));
+            }
         }
         if !open.is_empty() {
             job.turn = Turn::parked(open.iter().map(|ask| ask.request.clone()));
