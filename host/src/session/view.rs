@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::chat::{
-    Ask, Block, Notice, Part, PlanItem, Step, StepState, Token, Tone, TurnId, View, ViewState,
-};
+use crate::chat::{Ask, Block, Notice, Part, PlanItem, Step, StepState, Token, Tone, TurnId, View, ViewState};
 use crate::driver::AgentEvent;
 use crate::outbox::ViewSource;
 
@@ -214,7 +212,11 @@ impl TurnView {
         let at = match self.uncertain.get(&(number, thinking)) {
             Some(at) => *at,
             None => {
-                let part = if thinking { Part::Thinking(String::new()) } else { Part::Text(String::new()) };
+                let part = if thinking {
+                    Part::Thinking(String::new())
+                } else {
+                    Part::Text(String::new())
+                };
                 let at = self.push(None, part, false);
                 self.uncertain.insert((number, thinking), at);
                 at
@@ -236,7 +238,11 @@ impl TurnView {
             }
             return;
         }
-        let part = if thinking { Part::Thinking(text.to_owned()) } else { Part::Text(text.to_owned()) };
+        let part = if thinking {
+            Part::Thinking(text.to_owned())
+        } else {
+            Part::Text(text.to_owned())
+        };
         match known {
             Some(at) => {
                 let slot = &mut self.slots[at];
