@@ -1,3 +1,4 @@
 //! One binary for the tests of the whole.
 
+mod driver;
 mod process;
