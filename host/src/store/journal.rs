@@ -303,10 +303,12 @@ mod clock {
 
     pub(super) fn hold() -> Held {
         let (release, released) = std::sync::mpsc::channel::<()>();
-        tokio::task::spawn_blocking(move || {
-            // An error is what it waits for: the sender is gone.
-            let _ = released.recv();
-        });
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn_blocking(move || {
+                // An error is what it waits for: the sender is gone.
+                let _ = released.recv();
+            });
+        }
         Held { _release: release }
     }
 }

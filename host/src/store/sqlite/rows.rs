@@ -33,7 +33,17 @@ macro_rules! numbered {
 numbered!(InboxState: New = 0, Taken = 1, Done = 2);
 numbered!(TurnState: Queued = 0, Running = 1, Asking = 2, Done = 3);
 numbered!(OutboxState: Pending = 0, Sent = 1, Ambiguous = 2, Dead = 3, Unauthorized = 4);
-numbered!(AskState: Open = 0, Decided = 1, Closed = 2);
+
+impl AskState {
+    /// Never read back: the whole ask stands beside it.
+    pub(super) const fn number(self) -> i64 {
+        match self {
+            Self::Open => 0,
+            Self::Decided => 1,
+            Self::Closed => 2,
+        }
+    }
+}
 
 pub(super) fn to_json(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|error| StoreError::Damaged(error.to_string()))
