@@ -273,7 +273,10 @@ impl SessionActor {
             self.current = Some(job);
             self.input(&Input::Begin).await;
         }
-        let starting = self.current.as_ref().is_some_and(|job| job.turn.state() == State::Starting);
+        let starting = self
+            .current
+            .as_ref()
+            .is_some_and(|job| job.turn.state() == State::Starting);
         if starting {
             if self.seat.is_free() {
                 self.input(&Input::Ready).await;
@@ -312,7 +315,11 @@ impl SessionActor {
 
     /// No more turns: what waits or asks is in the store, and what runs may finish.
     fn drain(&mut self) {
-        if self.current.as_ref().is_some_and(|job| matches!(job.turn.state(), State::Running | State::Stopping)) {
+        if self
+            .current
+            .as_ref()
+            .is_some_and(|job| matches!(job.turn.state(), State::Running | State::Stopping))
+        {
             return;
         }
         if let Some(job) = self.current.take() {
@@ -376,7 +383,10 @@ impl SessionActor {
         if self.seat.is_due(now) {
             self.close_process_further();
         }
-        let grace_over = self.current.as_mut().is_some_and(|job| job.grace.take_if(|at| *at <= now).is_some());
+        let grace_over = self
+            .current
+            .as_mut()
+            .is_some_and(|job| job.grace.take_if(|at| *at <= now).is_some());
         if grace_over {
             self.input(&Input::GraceOver).await;
         }

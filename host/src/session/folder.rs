@@ -51,7 +51,11 @@ impl Folders {
     pub(super) async fn make(&self) -> std::io::Result<()> {
         tokio::fs::create_dir_all(&self.workspace).await?;
         for private in self.config.iter().chain([&self.temp]) {
-            tokio::fs::DirBuilder::new().recursive(true).mode(0o700).create(private).await?;
+            tokio::fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(private)
+                .await?;
         }
         Ok(())
     }

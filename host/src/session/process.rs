@@ -90,7 +90,11 @@ impl Members {
     /// As many are asked to give way as wait, the longest idle first.
     fn balance(&mut self) {
         while self.yielding < self.waiting {
-            let oldest = self.idle.values_mut().filter(|idle| !idle.asked).min_by_key(|idle| idle.since);
+            let oldest = self
+                .idle
+                .values_mut()
+                .filter(|idle| !idle.asked)
+                .min_by_key(|idle| idle.since);
             let Some(idle) = oldest else { return };
             idle.asked = true;
             idle.give_way.cancel();

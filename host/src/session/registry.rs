@@ -144,7 +144,9 @@ impl Registry {
 
     /// Ends the running turn (keeps the queue). False: nothing ran.
     pub async fn stop(&self, key: &SessionKey) -> bool {
-        self.call(key, false, |reply| SessionMsg::Stop { reply }).await.unwrap_or(false)
+        self.call(key, false, |reply| SessionMsg::Stop { reply })
+            .await
+            .unwrap_or(false)
     }
 
     /// A person decided; the decision is stored already. The agent is told, by way of a resumed process if need be.
@@ -173,7 +175,12 @@ impl Registry {
             return Some(status);
         }
         let wanted = key.clone();
-        let row = self.shared.journal.read(move |store| store.session_get(&wanted)).await.ok()??;
+        let row = self
+            .shared
+            .journal
+            .read(move |store| store.session_get(&wanted))
+            .await
+            .ok()??;
         Some(SessionStatus {
             live: false,
             running: None,
@@ -216,7 +223,11 @@ impl Registry {
     ) -> Result<T, NoAnswer> {
         for _ in 0..TRIES {
             let Some(session) = self.find(key, make_session) else {
-                return Err(if make_session { NoAnswer::Closed } else { NoAnswer::NoSession });
+                return Err(if make_session {
+                    NoAnswer::Closed
+                } else {
+                    NoAnswer::NoSession
+                });
             };
             let (reply, answer) = oneshot::channel();
             match session.inbox.try_send(message(reply)) {

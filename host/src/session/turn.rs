@@ -36,7 +36,10 @@ pub enum Input<'a> {
     Ready,
     /// The prompt went out under this id. `alone`: nothing else of this agent was under way, so that all that
     /// follows is this turn's. Otherwise a result counts only after the agent took up `id`.
-    Handed { id: &'a str, alone: bool },
+    Handed {
+        id: &'a str,
+        alone: bool,
+    },
     Agent(&'a AgentEvent),
     /// A person ends it.
     Stop,
@@ -50,7 +53,9 @@ pub enum Input<'a> {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Have a process that answers, then say [`Input::Ready`]. `fresh`: with a new conversation, the old one is lost.
-    Start { fresh: bool },
+    Start {
+        fresh: bool,
+    },
     /// Give it the prompt, then say [`Input::Handed`].
     Hand,
     Interrupt,
@@ -286,7 +291,10 @@ impl Turn {
         self.prompt = None;
         self.counting = false;
         self.outcome = None;
-        let mut actions: Vec<Action> = std::mem::take(&mut self.open).into_iter().map(Action::Withdraw).collect();
+        let mut actions: Vec<Action> = std::mem::take(&mut self.open)
+            .into_iter()
+            .map(Action::Withdraw)
+            .collect();
         actions.push(Action::Start { fresh });
         actions
     }

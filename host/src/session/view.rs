@@ -8,9 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::time::Instant;
 
-use crate::chat::{
-    Ask, Block, Notice, Part, PlanItem, Step, StepState, Token, Tone, TurnId, View, ViewState,
-};
+use crate::chat::{Ask, Block, Notice, Part, PlanItem, Step, StepState, Token, Tone, TurnId, View, ViewState};
 use crate::driver::AgentEvent;
 use self::words::{retrying, shorten, usage};
 use crate::outbox::ViewSource;
@@ -216,7 +214,11 @@ impl TurnView {
         let at = match self.uncertain.get(&(number, thinking)) {
             Some(at) => *at,
             None => {
-                let part = if thinking { Part::Thinking(String::new()) } else { Part::Text(String::new()) };
+                let part = if thinking {
+                    Part::Thinking(String::new())
+                } else {
+                    Part::Text(String::new())
+                };
                 let at = self.push(None, part, false);
                 self.uncertain.insert((number, thinking), at);
                 at
@@ -238,7 +240,11 @@ impl TurnView {
             }
             return;
         }
-        let part = if thinking { Part::Thinking(text.to_owned()) } else { Part::Text(text.to_owned()) };
+        let part = if thinking {
+            Part::Thinking(text.to_owned())
+        } else {
+            Part::Text(text.to_owned())
+        };
         match known {
             Some(at) => {
                 let slot = &mut self.slots[at];

@@ -183,7 +183,9 @@ impl Translator {
         let answer = if allow {
             let mut input = waiting.input;
             if waiting.tool == "AskUserQuestion" && !message.is_empty() {
-                let answers = tool::questions(&input).into_iter().map(|question| (question.text, message.into()));
+                let answers = tool::questions(&input)
+                    .into_iter()
+                    .map(|question| (question.text, message.into()));
                 let answers = answers.collect::<serde_json::Map<String, Value>>();
                 if let Value::Object(fields) = &mut input {
                     fields.insert("answers".to_owned(), Value::Object(answers));
@@ -338,7 +340,9 @@ impl Translator {
         for block in message.content {
             match block.kind.as_str() {
                 "text" => {
-                    let number = self.stream.certain(&message.id, "text", parent.is_none(), &mut self.events);
+                    let number = self
+                        .stream
+                        .certain(&message.id, "text", parent.is_none(), &mut self.events);
                     self.events.push_back(AgentEvent::Text {
                         block: number,
                         text: block.text,
@@ -346,7 +350,9 @@ impl Translator {
                     });
                 }
                 "thinking" => {
-                    let number = self.stream.certain(&message.id, "thinking", parent.is_none(), &mut self.events);
+                    let number = self
+                        .stream
+                        .certain(&message.id, "thinking", parent.is_none(), &mut self.events);
                     self.events.push_back(AgentEvent::Thinking {
                         block: number,
                         text: block.thinking,
@@ -437,7 +443,10 @@ impl Translator {
     fn turn_result(&mut self, result: &TurnResult) {
         self.stream.withdraw(&mut self.events);
         let complaint = self.complaint.take();
-        let aborted = result.terminal_reason.as_deref().map(|reason| reason.starts_with("aborted"));
+        let aborted = result
+            .terminal_reason
+            .as_deref()
+            .map(|reason| reason.starts_with("aborted"));
         let stopped_by_us = self.interrupted && result.subtype == "error_during_execution";
         let outcome = if aborted.unwrap_or(stopped_by_us) {
             Outcome::Stopped

@@ -101,7 +101,10 @@ impl SessionActor {
             // It stays `Decided` and is told after the next start.
             return;
         }
-        let known = self.current.as_ref().is_some_and(|job| job.asks.iter().any(|open| open.row.id == ask.id));
+        let known = self
+            .current
+            .as_ref()
+            .is_some_and(|job| job.asks.iter().any(|open| open.row.id == ask.id));
         if !known {
             self.close_if_over(ask);
             return;
@@ -125,7 +128,12 @@ impl SessionActor {
             let Some(ask) = expired else { return };
             let id = ask.clone();
             let stored = self.shared.journal.read(move |store| store.ask_get(&id)).await;
-            match stored.ok().flatten().filter(|row| row.state == AskState::Decided).and_then(|row| row.decided) {
+            match stored
+                .ok()
+                .flatten()
+                .filter(|row| row.state == AskState::Decided)
+                .and_then(|row| row.decided)
+            {
                 // Somebody was just in time, and was told so; the session hears of it in a moment.
                 Some((decision, who)) => {
                     let words = words(&decision, &who);
@@ -209,7 +217,9 @@ impl SessionActor {
     /// A decision on something that is not asked here: nobody needs to be told once the turn is over.
     fn close_if_over(&self, ask: AskRow) {
         self.shared.journal.write_later(move |store| {
-            let over = store.turn_get(&ask.turn)?.is_none_or(|turn| turn.state == TurnState::Done);
+            let over = store
+                .turn_get(&ask.turn)?
+                .is_none_or(|turn| turn.state == TurnState::Done);
             if over {
                 store.ask_put(&AskRow {
                     state: AskState::Closed,
@@ -229,7 +239,11 @@ pub(super) fn words(decision: &Decision, who: &str) -> String {
         Decision::Deny => "Denied",
         Decision::Stop | Decision::Withdrawn => return WITHDRAWN_WORDS.to_owned(),
     };
-    if who.is_empty() { what.to_owned() } else { format!("{what} by <@{who}>") }
+    if who.is_empty() {
+        what.to_owned()
+    } else {
+        format!("{what} by <@{who}>")
+    }
 }
 
 /// How long until a time of the wall clock, from now; nothing for what is over.

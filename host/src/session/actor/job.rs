@@ -74,7 +74,10 @@ impl Job {
 
     /// The one thing that an approval allows: this tool with this input, once.
     pub(super) fn use_allowance(&mut self, tool: &str, input: &str) -> bool {
-        let at = self.allowances.iter().position(|(t, i)| t == tool && same_json(i, input));
+        let at = self
+            .allowances
+            .iter()
+            .position(|(t, i)| t == tool && same_json(i, input));
         at.map(|at| self.allowances.swap_remove(at)).is_some()
     }
 

@@ -12,9 +12,9 @@ use super::seat::Seat;
 use crate::chat::{Token, Tone, ViewState, now};
 use crate::driver::{AgentEvent, Command, FailureKind, Outcome};
 use crate::outbox::ViewSource;
+use crate::session::SubmitError;
 use crate::session::turn::{Action, Ending, Input, State, shows};
 use crate::session::view::TurnView;
-use crate::session::SubmitError;
 use crate::store::{Decision, TokenRow, TurnState};
 
 /// How long an interrupted agent may take to end its turn.
@@ -173,7 +173,10 @@ impl SessionActor {
             text: job.prompt(remembers),
         });
         job.turn.handle(&Input::Handed { id: &prompt, alone });
-        let allowed = job.decided.iter().filter(|ask| matches!(ask.decided, Some((Decision::Allow, _))));
+        let allowed = job
+            .decided
+            .iter()
+            .filter(|ask| matches!(ask.decided, Some((Decision::Allow, _))));
         job.allowances = allowed.map(|ask| (ask.tool.clone(), ask.input.clone())).collect();
         for ask in &job.decided {
             self.close_ask(ask);

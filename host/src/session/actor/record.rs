@@ -51,7 +51,9 @@ fn put_session(store: &mut dyn Store, row: &SessionRow, claim: bool) -> Result<(
         && let Some(cli_session) = &row.cli_session
         && !store.cli_session_claim(cli_session, &row.key)?
     {
-        return Err(StoreError::Damaged(format!("`{cli_session}` belongs to another session")));
+        return Err(StoreError::Damaged(format!(
+            "`{cli_session}` belongs to another session"
+        )));
     }
     store.session_put(row)
 }
@@ -207,7 +209,11 @@ impl SessionActor {
             return Ok(());
         }
         let (session, claim) = self.session_now();
-        let result = self.shared.journal.write(move |store| put_session(store, &session, claim)).await;
+        let result = self
+            .shared
+            .journal
+            .write(move |store| put_session(store, &session, claim))
+            .await;
         self.stored(result)
     }
 

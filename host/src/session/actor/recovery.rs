@@ -51,7 +51,11 @@ impl SessionActor {
             self.handed = true;
         }
         let (id, view) = (turn.id.clone(), turn.view.clone());
-        let asked = self.shared.journal.read(move |store| read_asked(store, &id, view.as_ref())).await;
+        let asked = self
+            .shared
+            .journal
+            .read(move |store| read_asked(store, &id, view.as_ref()))
+            .await;
         let asked = match asked {
             Ok(asked) => asked,
             Err(error) => {
@@ -89,8 +93,7 @@ impl SessionActor {
             let waiting = self.current.replace(job);
             self.finish(Ending::Failed(Failure {
                 kind: FailureKind::Died,
-                sentence: "botyard was restarted while the agent reported this; ask it for what is missing."
-                    .to_owned(),
+                sentence: "botyard was restarted while the agent reported this; ask it for what is missing.".to_owned(),
                 cause: "the host ended during a turn that the agent had begun".to_owned(),
             }))
             .await;
@@ -99,7 +102,11 @@ impl SessionActor {
         }
         job.view.with(|view| view.notice(Tone::Warning, AGAIN));
         job.work = Work::Again;
-        job.decided = asked.asks.into_iter().filter(|ask| ask.state == AskState::Decided).collect();
+        job.decided = asked
+            .asks
+            .into_iter()
+            .filter(|ask| ask.state == AskState::Decided)
+            .collect();
         self.follow(&job);
         self.enqueue(job);
     }
@@ -114,11 +121,15 @@ impl SessionActor {
         job.work = Work::Decisions;
         let (open, closed): (Vec<AskRow>, Vec<AskRow>) =
             asked.asks.into_iter().partition(|ask| ask.state == AskState::Open);
-        job.decided = closed.into_iter().filter(|ask| ask.state == AskState::Decided).collect();
+        job.decided = closed
+            .into_iter()
+            .filter(|ask| ask.state == AskState::Decided)
+            .collect();
         for ask in &job.decided {
             if let Some((decision, who)) = &ask.decided {
                 let words = super::ask::words(decision, who);
-                job.view.with(|view| view.settle(&ask.id, &words, *decision != Decision::Allow));
+                job.view
+                    .with(|view| view.settle(&ask.id, &words, *decision != Decision::Allow));
             }
         }
         if !open.is_empty() {

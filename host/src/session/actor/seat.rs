@@ -115,7 +115,11 @@ impl Seat {
         {
             let busy = live.background > 0;
             live.rest = Some(Rest {
-                give_way: if busy { CancellationToken::new() } else { live.permit.idle() },
+                give_way: if busy {
+                    CancellationToken::new()
+                } else {
+                    live.permit.idle()
+                },
                 until: Instant::now() + if busy { timeout * BACKGROUND_FACTOR } else { timeout },
             });
         }

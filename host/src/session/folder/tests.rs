@@ -49,13 +49,20 @@ fn rules(login: Login, workspace_shared: bool) -> SessionRules {
 #[test]
 fn what_was_said_in_private_never_enters_a_channel() {
     let private = of(Scope::User, &said("D1", None, true), "U1");
-    assert_eq!(private, of(Scope::User, &said("D2", Some("t"), true), "U1"), "one person, one memory");
+    assert_eq!(
+        private,
+        of(Scope::User, &said("D2", Some("t"), true), "U1"),
+        "one person, one memory"
+    );
     let channel = of(Scope::User, &said("C1", None, false), "U1");
     assert_ne!(private, channel);
     assert_eq!(channel, of(Scope::User, &said("C1", Some("t"), false), "U1"));
     assert_ne!(channel, of(Scope::User, &said("C2", None, false), "U1"));
     assert_ne!(private, of(Scope::User, &said("D1", None, true), "U2"));
-    assert_ne!(private, key(&BotName::from("other"), Scope::User, &said("D1", None, true), "U1"));
+    assert_ne!(
+        private,
+        key(&BotName::from("other"), Scope::User, &said("D1", None, true), "U1")
+    );
 }
 
 #[test]
@@ -64,7 +71,10 @@ fn scope_says_whose_session_it_is() {
     assert_ne!(of(Scope::Thread, &one, "U1"), of(Scope::Thread, &two, "U1"));
     assert_eq!(of(Scope::Thread, &one, "U1"), of(Scope::Thread, &one, "U2"));
     assert_eq!(of(Scope::Channel, &one, "U1"), of(Scope::Channel, &two, "U2"));
-    assert_ne!(of(Scope::Thread, &said("C1", None, false), "U1"), of(Scope::Thread, &one, "U1"));
+    assert_ne!(
+        of(Scope::Thread, &said("C1", None, false), "U1"),
+        of(Scope::Thread, &one, "U1")
+    );
     // Parts that run together are not the same parts.
     let (x, y) = (said("C", Some("1a"), false), said("C1", Some("a"), false));
     assert_ne!(of(Scope::Thread, &x, "U1"), of(Scope::Thread, &y, "U1"));
@@ -73,7 +83,16 @@ fn scope_says_whose_session_it_is() {
 #[test]
 fn hostile_ids_stay_below_their_folders() {
     let long = "x".repeat(10_000);
-    let hostile = ["../../etc", "..", "/", "a\0b", "", "\u{202e}evil", "con/../..", long.as_str()];
+    let hostile = [
+        "../../etc",
+        "..",
+        "/",
+        "a\0b",
+        "",
+        "\u{202e}evil",
+        "con/../..",
+        long.as_str(),
+    ];
     let mut seen = BTreeSet::new();
     for id in hostile {
         for scope in [Scope::User, Scope::Thread, Scope::Channel] {
@@ -89,7 +108,10 @@ fn hostile_ids_stay_below_their_folders() {
                 let below = path.strip_prefix(root).unwrap();
                 let parts: Vec<_> = below.components().collect();
                 assert_eq!(parts.len(), depth, "{path:?}");
-                assert!(parts.iter().all(|part| matches!(part, std::path::Component::Normal(_))), "{path:?}");
+                assert!(
+                    parts.iter().all(|part| matches!(part, std::path::Component::Normal(_))),
+                    "{path:?}"
+                );
                 assert!(path.to_str().unwrap().len() < 100);
             }
             assert!(seen.insert(folders.workspace), "no two share a folder");
@@ -103,9 +125,16 @@ fn folders_are_apart_unless_the_operator_shares_them() {
     let apart = rules(Login::ApiKey(SecretText::new("k")), false);
     let folders = Folders::of(&apart, &a, 0);
     assert_ne!(folders, Folders::of(&apart, &b, 0));
-    assert_ne!(folders.workspace, Folders::of(&apart, &a, 1).workspace, "`new` begins in an empty folder");
+    assert_ne!(
+        folders.workspace,
+        Folders::of(&apart, &a, 1).workspace,
+        "`new` begins in an empty folder"
+    );
     assert_eq!(folders.config, Folders::of(&apart, &a, 1).config);
     let shared = rules(Login::Operator, true);
     let folders = Folders::of(&shared, &a, 3);
-    assert_eq!((folders.workspace, folders.config), (PathBuf::from("/work-of-bot"), None));
+    assert_eq!(
+        (folders.workspace, folders.config),
+        (PathBuf::from("/work-of-bot"), None)
+    );
 }

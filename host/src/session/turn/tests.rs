@@ -52,7 +52,11 @@ fn running(alone: bool) -> Turn {
 #[test]
 fn turn_ends_when_the_agent_is_idle_and_not_at_the_first_result() {
     let mut turn = running(true);
-    assert_eq!(turn.handle(&Input::Agent(&IDLE)), [], "idle before any result is of an earlier turn");
+    assert_eq!(
+        turn.handle(&Input::Agent(&IDLE)),
+        [],
+        "idle before any result is of an earlier turn"
+    );
     assert_eq!(turn.handle(&Input::Agent(&result(Outcome::Ok))), []);
     assert_eq!(turn.handle(&Input::Agent(&text())), []);
     assert_eq!(turn.handle(&Input::Agent(&result(Outcome::Ok))), []);
@@ -118,7 +122,10 @@ fn stop_interrupts_and_then_kills() {
     let mut turn = running(true);
     assert_eq!(turn.handle(&Input::Stop), [Action::Interrupt]);
     assert_eq!(turn.handle(&Input::Stop), []);
-    assert_eq!(turn.handle(&Input::GraceOver), [Action::Kill, Action::Finish(Ending::Stopped)]);
+    assert_eq!(
+        turn.handle(&Input::GraceOver),
+        [Action::Kill, Action::Finish(Ending::Stopped)]
+    );
 
     let mut turn = running(true);
     turn.handle(&Input::Stop);
@@ -138,13 +145,28 @@ fn turn_that_waits_for_a_process_is_stopped_at_once() {
 fn it_asks_until_the_last_request_is_decided() {
     let mut turn = running(true);
     let (a, b) = (permission("a"), permission("b"));
-    assert_eq!(turn.handle(&Input::Agent(&AgentEvent::Permission(a.clone()))), [Action::Ask(a.clone())]);
-    assert_eq!(turn.handle(&Input::Agent(&AgentEvent::Permission(a))), [], "asked already");
-    assert_eq!(turn.handle(&Input::Agent(&AgentEvent::Permission(b.clone()))), [Action::Ask(b)]);
+    assert_eq!(
+        turn.handle(&Input::Agent(&AgentEvent::Permission(a.clone()))),
+        [Action::Ask(a.clone())]
+    );
+    assert_eq!(
+        turn.handle(&Input::Agent(&AgentEvent::Permission(a))),
+        [],
+        "asked already"
+    );
+    assert_eq!(
+        turn.handle(&Input::Agent(&AgentEvent::Permission(b.clone()))),
+        [Action::Ask(b)]
+    );
     turn.handle(&Input::Decided("a"));
     assert_eq!(turn.state(), State::Asking);
-    let withdrawn = AgentEvent::PermissionWithdrawn { request: "b".to_owned() };
-    assert_eq!(turn.handle(&Input::Agent(&withdrawn)), [Action::Withdraw("b".to_owned())]);
+    let withdrawn = AgentEvent::PermissionWithdrawn {
+        request: "b".to_owned(),
+    };
+    assert_eq!(
+        turn.handle(&Input::Agent(&withdrawn)),
+        [Action::Withdraw("b".to_owned())]
+    );
     assert_eq!(turn.state(), State::Running);
 }
 
@@ -155,7 +177,10 @@ fn parked_turn_needs_a_process_only_when_all_is_decided() {
     assert_eq!(turn.handle(&Input::Begin), []);
     assert_eq!(turn.handle(&Input::Decided("a")), []);
     assert_eq!(turn.handle(&Input::Decided("b")), [Action::Start { fresh: false }]);
-    assert_eq!(Turn::parked(["a".to_owned()]).handle(&Input::Stop), [Action::Finish(Ending::Stopped)]);
+    assert_eq!(
+        Turn::parked(["a".to_owned()]).handle(&Input::Stop),
+        [Action::Finish(Ending::Stopped)]
+    );
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {

@@ -141,8 +141,13 @@ async fn step_tells_how_long_it_took_and_whose_it_is() {
     view.apply(&ended("inner", "done"), Instant::now());
     let shown = view.snapshot();
     assert_eq!(shown.blocks[1].parent, Some(shown.blocks[0].id));
-    let Part::Step(step) = &shown.blocks[1].part else { panic!("a step") };
-    assert_eq!((step.state, step.elapsed, step.output.as_str()), (StepState::Done, Some(Duration::from_secs(3)), "done"));
+    let Part::Step(step) = &shown.blocks[1].part else {
+        panic!("a step")
+    };
+    assert_eq!(
+        (step.state, step.elapsed, step.output.as_str()),
+        (StepState::Done, Some(Duration::from_secs(3)), "done")
+    );
 }
 
 #[test]
@@ -151,7 +156,9 @@ fn output_is_cut_at_whole_characters_within_4_kib() {
     view.apply(&tool("a", None), now);
     view.apply(&ended("a", &"é".repeat(5000)), now);
     let shown = view.snapshot();
-    let Part::Step(step) = &shown.blocks[0].part else { panic!("a step") };
+    let Part::Step(step) = &shown.blocks[0].part else {
+        panic!("a step")
+    };
     assert!(step.output.len() <= 4096 && step.output.len() > 4090 && step.output.ends_with("é…"));
 }
 
@@ -187,7 +194,9 @@ fn ask_is_settled_and_the_step_goes_on() {
     let settled = view.snapshot();
     assert_eq!(settled.state, ViewState::Running);
     assert_eq!(seen(&settled), ["step Running", "ask Allowed by <@u>"]);
-    let Part::Ask(ask) = &settled.blocks[1].part else { panic!("an ask") };
+    let Part::Ask(ask) = &settled.blocks[1].part else {
+        panic!("an ask")
+    };
     assert!(ask.choices.is_empty(), "nothing can be pressed any more");
 }
 
@@ -232,7 +241,10 @@ fn end_closes_everything_and_nothing_comes_after_it() {
     view.finish(ViewState::Failed("It died.".to_owned()));
     let last = view.snapshot();
     assert_eq!(seen(&last), ["text partial", "step Denied", "ask No longer needed"]);
-    assert_eq!((last.stop_token.clone(), last.blocks.iter().all(|block| block.complete)), (None, true));
+    assert_eq!(
+        (last.stop_token.clone(), last.blocks.iter().all(|block| block.complete)),
+        (None, true)
+    );
     assert!(!view.apply(&delta(1, "late"), now));
     view.notice(Tone::Info, "late");
     view.finish(ViewState::Done);
@@ -254,7 +266,10 @@ fn footer_names_the_model_and_what_was_used() {
         cost_usd: Some(0.5),
     };
     view.apply(&usage, now);
-    assert_eq!(view.snapshot().footer.as_deref(), Some("opus · 12.3k tokens in, 67 out · $0.5000"));
+    assert_eq!(
+        view.snapshot().footer.as_deref(),
+        Some("opus · 12.3k tokens in, 67 out · $0.5000")
+    );
 }
 
 fn event() -> impl Strategy<Value = AgentEvent> {
@@ -270,9 +285,19 @@ fn event() -> impl Strategy<Value = AgentEvent> {
         ("[ab]", parent()).prop_map(|(call, parent)| tool(&call, parent.as_deref())),
         "[ab]".prop_map(|call| ended(&call, "out")),
         (0..3usize).prop_map(|count| {
-            AgentEvent::Plan(vec![PlanItem { text: "p".to_owned(), state: PlanState::Active }; count])
+            AgentEvent::Plan(vec![
+                PlanItem {
+                    text: "p".to_owned(),
+                    state: PlanState::Active
+                };
+                count
+            ])
         }),
-        (0..3u64).prop_map(|tokens| AgentEvent::Usage { input_tokens: tokens, output_tokens: 1, cost_usd: None }),
+        (0..3u64).prop_map(|tokens| AgentEvent::Usage {
+            input_tokens: tokens,
+            output_tokens: 1,
+            cost_usd: None
+        }),
     ]
 }
 
