@@ -325,6 +325,7 @@ impl SessionActor {
         if let Some(job) = self.current.take() {
             // A question stays as it is in the chat; whoever presses after the next start is heard.
             tracing::debug!(session = %self.key, turn = %job.row.id, "left for the next start");
+            self.shared.outbox.unfollow(&job.row.id);
             self.kill_process();
         }
         for job in &mut self.queue {

@@ -1,14 +1,16 @@
 //! What the reply of one turn looks like: a pure fold of agent events into blocks. No I/O, no clock of its own, no
 //! journal. [`SharedView`] is the one place where it is locked, and never across an await.
 
+mod words;
+
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::chat::{Ask, Block, Notice, Part, PlanItem, Step, StepState, Token, Tone, TurnId, View, ViewState};
 use crate::driver::AgentEvent;
+use self::words::{retrying, shorten, usage};
 use crate::outbox::ViewSource;
 
 /// What a step keeps of a tool's output, in bytes; the interface promises at most 4 KiB.
@@ -365,7 +367,7 @@ impl TurnView {
 
     /// A person is asked. The step of `call` waits; the view is a question now.
     pub fn ask(&mut self, id: &str, call: &str, ask: Ask) {
-        if self.state.is_final() {
+        if self.state.is_final() || self.asks.contains_key(id) {
             return;
         }
         self.alive();
@@ -543,37 +545,6 @@ impl TurnView {
 
 fn base(attempt: u32) -> u32 {
     attempt.min(u32::MAX >> ATTEMPT_BITS) << ATTEMPT_BITS
-}
-
-fn retrying(attempt: u32, of: u32, after: Duration, reason: &str) -> String {
-    let seconds = after.as_secs_f32().ceil();
-    format!("The model does not answer ({reason}). Trying again in {seconds} s ({attempt} of {of}).")
-}
-
-fn usage(input: u64, output: u64, cost: Option<f64>) -> String {
-    let mut text = format!("{} tokens in, {} out", count(input), count(output));
-    if let Some(cost) = cost.filter(|cost| *cost > 0.0) {
-        text.push_str(&format!(" · ${cost:.4}"));
-    }
-    text
-}
-
-fn count(tokens: u64) -> String {
-    match tokens {
-        0..1_000 => tokens.to_string(),
-        1_000..1_000_000 => format!("{:.1}k", tokens as f64 / 1e3),
-        _ => format!("{:.1}M", tokens as f64 / 1e6),
-    }
-}
-
-/// At most `max_bytes` of it, whole characters, with a mark where something is missing.
-fn shorten(text: &str, max_bytes: usize) -> String {
-    const MARK: &str = "…";
-    if text.len() <= max_bytes {
-        return text.to_owned();
-    }
-    let end = text.floor_char_boundary(max_bytes - MARK.len());
-    format!("{}{MARK}", &text[..end])
 }
 
 /// The view of a turn that goes on, as session and outbox share it.

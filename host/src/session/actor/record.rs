@@ -22,30 +22,23 @@ enum Show {
     This(Box<View>),
 }
 
-/// The adapter's memory of what stands in the chat is kept.
+/// The adapter's memory of what stands in the chat stays as it is.
 fn put_outbox(store: &mut dyn Store, turn: &TurnRow, show: Show, now: UnixMillis) -> Result<()> {
-    let mut row = store.outbox_get(&turn.id)?.unwrap_or_else(|| OutboxRow {
+    store.outbox_put(&OutboxRow {
         turn: turn.id.clone(),
         bot: turn.bot.clone(),
         target: turn.target.clone(),
-        view: None,
+        view: match show {
+            Show::Nothing => None,
+            Show::This(view) => Some(*view),
+        },
         state: OutboxState::Pending,
         memory: None,
         attempts: 0,
-        next_try: 0,
+        next_try: now,
         last_error: None,
         updated: now,
-    });
-    row.view = match show {
-        Show::Nothing => None,
-        Show::This(view) => Some(*view),
-    };
-    row.state = OutboxState::Pending;
-    row.attempts = 0;
-    row.next_try = now;
-    row.last_error = None;
-    row.updated = now;
-    store.outbox_put(&row)
+    })
 }
 
 fn put_inbox(store: &mut dyn Store, inbox: Option<InboxId>, state: InboxState) -> Result<()> {
