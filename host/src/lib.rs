@@ -1,6 +1,7 @@
 //! botyard: coding agents of the terminal, in the rooms where their teams talk. See ARCHITECTURE.md.
 
 pub mod access;
+pub mod bot;
 pub mod chat;
 pub mod cli;
 pub mod command;
@@ -17,4 +18,5 @@ pub mod outbox;
 pub mod plugin;
 pub mod session;
 pub mod store;
+pub mod supervisor;
 pub mod transport;

@@ -1,3 +1,4 @@
 //! One integration binary: the host in one process with its neighbours, and the rules of the house.
 
+mod process;
 mod tidy;

@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::super::{
-    AsideRow, AskState, InboxRow, InboxState, OutboxRow, OutboxState, Result, SessionRow, StoreError, TimerRow, TurnRow,
-    TurnState, WebRow,
+    AsideRow, AskState, InboxRow, InboxState, OutboxRow, OutboxState, Result, SessionRow, StoreError, TimerRow,
+    TurnRow, TurnState, WebRow,
 };
 use crate::chat::{BotName, Conversation, InboxId, SessionKey, TurnId};
 
@@ -45,7 +45,10 @@ pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, at: usize) -> rusqlite::R
 }
 
 fn json_or_none<T: DeserializeOwned>(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<T>> {
-    row.get_ref(at)?.as_str_or_null()?.map(|text| parse(at, text)).transpose()
+    row.get_ref(at)?
+        .as_str_or_null()?
+        .map(|text| parse(at, text))
+        .transpose()
 }
 
 fn parse<T: DeserializeOwned>(at: usize, text: &str) -> rusqlite::Result<T> {
@@ -136,12 +139,24 @@ pub(super) fn outbox(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
 
 pub(super) const TIMER: &str = "id, bot, kind, payload, at";
 pub(super) fn timer(row: &Row<'_>) -> rusqlite::Result<TimerRow> {
-    Ok(TimerRow { id: row.get(0)?, bot: bot(row, 1)?, kind: row.get(2)?, payload: row.get(3)?, at: row.get(4)? })
+    Ok(TimerRow {
+        id: row.get(0)?,
+        bot: bot(row, 1)?,
+        kind: row.get(2)?,
+        payload: row.get(3)?,
+        at: row.get(4)?,
+    })
 }
 
 pub(super) const WEB: &str = "seq, bot, channel, message, body";
 pub(super) fn web(row: &Row<'_>) -> rusqlite::Result<WebRow> {
-    Ok(WebRow { seq: row.get(0)?, bot: bot(row, 1)?, channel: row.get(2)?, message: row.get(3)?, body: row.get(4)? })
+    Ok(WebRow {
+        seq: row.get(0)?,
+        bot: bot(row, 1)?,
+        channel: row.get(2)?,
+        message: row.get(3)?,
+        body: row.get(4)?,
+    })
 }
 
 /// A thread's place as one text; who reads it makes no other place of it.
