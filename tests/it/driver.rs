@@ -16,14 +16,14 @@ use uuid::Uuid;
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// A session's folders and the profile of its agent.
-struct Yard {
-    folder: Arc<TempDir>,
-    profile: AgentProfile,
+pub(crate) struct Yard {
+    pub(crate) folder: Arc<TempDir>,
+    pub(crate) profile: AgentProfile,
     session: String,
 }
 
 impl Yard {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         set_guard_program(PathBuf::from(env!("CARGO_BIN_EXE_botyard")));
         Self {
             folder: Arc::new(tempfile::tempdir().unwrap()),
@@ -51,7 +51,7 @@ impl Yard {
         self
     }
 
-    fn start(&self, resume: bool) -> Running {
+    pub(crate) fn start(&self, resume: bool) -> Running {
         let folder = self.folder.path();
         let launch = Launch {
             workspace: folder.join("work"),
@@ -67,18 +67,18 @@ impl Yard {
     }
 }
 
-struct Running {
+pub(crate) struct Running {
     agent: Agent,
     /// Not removed before the process has let go of it.
     _folder: Arc<TempDir>,
 }
 
 impl Running {
-    async fn send(&self, command: Command) {
+    pub(crate) async fn send(&self, command: Command) {
         timeout(LIMIT, self.agent.commands.send(command)).await.unwrap().unwrap();
     }
 
-    async fn prompt(&self, text: &str) -> String {
+    pub(crate) async fn prompt(&self, text: &str) -> String {
         let id = Uuid::new_v4().to_string();
         let text = text.to_owned();
         self.send(Command::Prompt { id: id.clone(), text }).await;
@@ -90,7 +90,7 @@ impl Running {
     }
 
     /// All events up to and with the first that is wanted.
-    async fn until(&mut self, wanted: impl Fn(&AgentEvent) -> bool) -> Vec<AgentEvent> {
+    pub(crate) async fn until(&mut self, wanted: impl Fn(&AgentEvent) -> bool) -> Vec<AgentEvent> {
         let mut all = Vec::new();
         loop {
             all.push(self.event().await);
@@ -100,13 +100,13 @@ impl Running {
         }
     }
 
-    async fn turn(&mut self, text: &str) -> Vec<AgentEvent> {
+    pub(crate) async fn turn(&mut self, text: &str) -> Vec<AgentEvent> {
         self.prompt(text).await;
         self.until(|event| matches!(event, AgentEvent::Idle { .. })).await
     }
 
     /// The end of it, after which nothing comes.
-    async fn exit(&mut self) -> Option<driver::Failure> {
+    pub(crate) async fn exit(&mut self) -> Option<driver::Failure> {
         let all = self.until(|event| matches!(event, AgentEvent::Exited { .. })).await;
         assert_eq!(timeout(LIMIT, self.agent.events.recv()).await.unwrap(), None);
         match all.into_iter().next_back() {
@@ -117,7 +117,7 @@ impl Running {
 }
 
 /// The certain text of these events.
-fn text(events: &[AgentEvent]) -> String {
+pub(crate) fn text(events: &[AgentEvent]) -> String {
     let texts = events.iter().filter_map(|event| match event {
         AgentEvent::Text { text, .. } => Some(text.as_str()),
         _ => None,
@@ -125,7 +125,7 @@ fn text(events: &[AgentEvent]) -> String {
     texts.collect::<Vec<_>>().join("\n")
 }
 
-fn outcome(events: &[AgentEvent]) -> Option<&Outcome> {
+pub(crate) fn outcome(events: &[AgentEvent]) -> Option<&Outcome> {
     events.iter().find_map(|event| match event {
         AgentEvent::Result { outcome } => Some(outcome),
         _ => None,

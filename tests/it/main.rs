@@ -1,4 +1,5 @@
 //! One binary for the tests of the whole.
 
+mod demo;
 mod driver;
 mod process;
