@@ -3,12 +3,10 @@
 use botyard::chat::{PlanItem, PlanState};
 use botyard::driver::{AgentEvent, Command, FailureKind, Outcome};
 
-use crate::driver::{Running, Yard, outcome, text};
+use crate::yard::{Running, Yard, outcome, text};
 
 fn yard() -> Yard {
-    let mut yard = Yard::new();
-    let program = env!("CARGO_BIN_EXE_botyard");
-    yard.profile.command = [program, "demo-agent", "--fast"].map(str::to_owned).to_vec();
+    let mut yard = Yard::new(&[env!("CARGO_BIN_EXE_botyard"), "demo-agent", "--fast"]);
     yard.profile.demo = true;
     yard
 }

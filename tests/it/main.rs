@@ -3,3 +3,4 @@
 mod demo;
 mod driver;
 mod process;
+mod yard;
