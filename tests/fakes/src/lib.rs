@@ -1,3 +1,4 @@
-//! Strict, scriptable, breakable stand-ins: a model's API, a CLI.
+//! Strict, scriptable, breakable stand-ins: a model API, a CLI.
 
 pub mod cli;
+pub mod model;
