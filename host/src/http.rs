@@ -9,9 +9,9 @@ mod hook;
 mod login;
 mod page;
 mod reply;
-mod vendor;
 #[cfg(test)]
 mod tests;
+mod vendor;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -56,7 +56,10 @@ const STREAMS_MAX: usize = 128;
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
     #[error("cannot listen on `{address}`: {source}")]
-    Listen { address: SocketAddr, source: std::io::Error },
+    Listen {
+        address: SocketAddr,
+        source: std::io::Error,
+    },
     /// Anyone on the network could use the page.
     #[error("listening on `{0}`, beyond this machine, needs a password")]
     NeedsPassword(SocketAddr),
@@ -75,7 +78,12 @@ pub struct ServerSettings {
 impl ServerSettings {
     /// For an address, with nothing else configured.
     pub const fn at(listen: SocketAddr) -> Self {
-        Self { listen, public_url: None, password: None, connections_max: 1024 }
+        Self {
+            listen,
+            public_url: None,
+            password: None,
+            connections_max: 1024,
+        }
     }
 }
 
@@ -89,7 +97,9 @@ pub struct HookTarget {
 
 impl fmt::Debug for HookTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HookTarget").field("routes", &self.routes).finish_non_exhaustive()
+        f.debug_struct("HookTarget")
+            .field("routes", &self.routes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -104,7 +114,10 @@ pub struct WebTarget {
 
 impl fmt::Debug for WebTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WebTarget").field("title", &self.title).field("chat", &self.chat).finish_non_exhaustive()
+        f.debug_struct("WebTarget")
+            .field("title", &self.title)
+            .field("chat", &self.chat)
+            .finish_non_exhaustive()
     }
 }
 
@@ -175,11 +188,19 @@ impl Server {
         if !settings.listen.ip().is_loopback() && settings.password.is_none() {
             return Err(HttpError::NeedsPassword(settings.listen));
         }
-        let failed = |source| HttpError::Listen { address: settings.listen, source };
+        let failed = |source| HttpError::Listen {
+            address: settings.listen,
+            source,
+        };
         let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let login = Arc::new(Login::new(journal, settings.password.clone(), address.port()));
-        Ok(Self { listener, address, settings, login })
+        Ok(Self {
+            listener,
+            address,
+            settings,
+            login,
+        })
     }
 
     /// Where it listens; the port is real even if 0 was asked for.
@@ -203,7 +224,10 @@ impl Server {
     }
 
     pub fn door(&self) -> Door {
-        Door { login: Arc::clone(&self.login), base: self.local_base() }
+        Door {
+            login: Arc::clone(&self.login),
+            base: self.local_base(),
+        }
     }
 
     /// Serves until `stop`; then takes no more, ends event streams at once, and gives other requests under way five
@@ -324,4 +348,3 @@ async fn healthz(State(app): State<App>) -> Response {
     let code = axum::http::StatusCode::from_u16(status).unwrap_or_default();
     (code, axum::Json(readiness)).into_response()
 }
-

@@ -61,7 +61,10 @@ pub(super) async fn events(
     let Ok(permit) = app.0.streams.clone().try_acquire_owned() else {
         return refusal(StatusCode::SERVICE_UNAVAILABLE, "streams", "too many pages are open");
     };
-    let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+    let last = headers
+        .get("last-event-id")
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse().ok());
     let after = last.or(from.after).unwrap_or(0);
     let updates = target.chat.stream(from.channel, after);
     // The permit lives as long as the stream.
@@ -76,7 +79,9 @@ pub(super) async fn events(
         };
         Some((Ok::<_, Infallible>(event_of(update)), (updates, batch, stop, permit)))
     });
-    Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("beat")).into_response()
+    Sse::new(events)
+        .keep_alive(KeepAlive::new().interval(HEARTBEAT).text("beat"))
+        .into_response()
 }
 
 /// None: the server stops, or the store cannot be read; the page comes again.
@@ -111,7 +116,11 @@ pub(super) async fn say(
     let done = async {
         let target = target(&app, bot)?;
         let saying: Saying = json_body(request, SAID_MAX_BYTES).await?;
-        target.chat.say(&*target.inlet, &channel, saying).await.map_err(|error| web_error(&error))?;
+        target
+            .chat
+            .say(&*target.inlet, &channel, saying)
+            .await
+            .map_err(|error| web_error(&error))?;
         Ok(Json(json!({})).into_response())
     };
     done.await.unwrap_or_else(|refused: Response| refused)

@@ -33,20 +33,35 @@ impl Guard {
         let port = address.port();
         let mut names = vec![address.to_string()];
         if address.ip().is_loopback() || address.ip().is_unspecified() {
-            names.extend([format!("localhost:{port}"), format!("127.0.0.1:{port}"), format!("[::1]:{port}")]);
+            names.extend([
+                format!("localhost:{port}"),
+                format!("127.0.0.1:{port}"),
+                format!("[::1]:{port}"),
+            ]);
         }
         if port == 80 {
-            let bare: Vec<_> = names.iter().filter_map(|name| name.strip_suffix(":80")).map(str::to_owned).collect();
+            let bare: Vec<_> = names
+                .iter()
+                .filter_map(|name| name.strip_suffix(":80"))
+                .map(str::to_owned)
+                .collect();
             names.extend(bare);
         }
         let mut origins: Vec<_> = names.iter().map(|name| format!("http://{name}")).collect();
         if let Some(url) = public_url.and_then(|text| Url::parse(text).ok())
             && let Some(host) = url.host_str()
         {
-            names.push(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")));
+            names.push(
+                url.port()
+                    .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")),
+            );
             origins.push(url.origin().ascii_serialization());
         }
-        Self { names, origins, any_address: address.ip().is_unspecified() }
+        Self {
+            names,
+            origins,
+            any_address: address.ip().is_unspecified(),
+        }
     }
 
     pub(super) fn knows_host(&self, host: &str) -> bool {
@@ -62,7 +77,10 @@ impl Guard {
 
 /// An IP address with or without a port.
 fn is_address(host: &str) -> bool {
-    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(host);
     host.parse::<SocketAddr>().is_ok() || bare.parse::<IpAddr>().is_ok()
 }
 
@@ -76,11 +94,19 @@ pub(super) async fn check(State(app): State<App>, request: Request, next: Next) 
 
 fn refused(guard: &Guard, request: &Request) -> Option<(&'static str, &'static str)> {
     // A value that is not text is no name of ours: it counts as an empty one.
-    let text = |name: HeaderName| request.headers().get(name).map(|value| value.to_str().unwrap_or_default());
+    let text = |name: HeaderName| {
+        request
+            .headers()
+            .get(name)
+            .map(|value| value.to_str().unwrap_or_default())
+    };
     let named = request.uri().authority().map(axum::http::uri::Authority::as_str);
     let hosts = [text(header::HOST), named];
     if hosts[0].is_none() || hosts.iter().flatten().any(|host| !guard.knows_host(host)) {
-        return Some(("host", "this host does not answer under that name; `host.public_url` in bots.toml adds one"));
+        return Some((
+            "host",
+            "this host does not answer under that name; `host.public_url` in bots.toml adds one",
+        ));
     }
     if [Method::GET, Method::HEAD].contains(request.method()) {
         return None;
@@ -121,15 +147,33 @@ mod tests {
     fn only_our_own_names_are_known() {
         let guard = guard("127.0.0.1:8787", Some("https://bots.example.org"));
         let known = |name: &str| guard.knows_host(name);
-        for name in ["127.0.0.1:8787", "localhost:8787", "LOCALHOST:8787", "[::1]:8787", "bots.example.org"] {
+        for name in [
+            "127.0.0.1:8787",
+            "localhost:8787",
+            "LOCALHOST:8787",
+            "[::1]:8787",
+            "bots.example.org",
+        ] {
             assert!(known(name), "{name}");
         }
-        for name in ["evil.example:8787", "localhost", "localhost:80", "192.168.1.2:8787", "localhost:8787.evil", ""] {
+        for name in [
+            "evil.example:8787",
+            "localhost",
+            "localhost:80",
+            "192.168.1.2:8787",
+            "localhost:8787.evil",
+            "",
+        ] {
             assert!(!known(name), "{name}");
         }
         assert!(guard.knows_origin("http://localhost:8787"));
         assert!(guard.knows_origin("https://bots.example.org"));
-        for origin in ["https://localhost:8787", "http://bots.example.org", "null", "http://localhost:8788"] {
+        for origin in [
+            "https://localhost:8787",
+            "http://bots.example.org",
+            "null",
+            "http://localhost:8788",
+        ] {
             assert!(!guard.knows_origin(origin), "{origin}");
         }
     }

@@ -31,7 +31,9 @@ pub(super) async fn named(
 
 async fn take(app: &App, bot: &BotName, name: &str, request: Request) -> Response {
     let begun = Instant::now();
-    let Some(target) = app.0.bots.hook(bot) else { return no_bot() };
+    let Some(target) = app.0.bots.hook(bot) else {
+        return no_bot();
+    };
     let method = request.method().as_str().to_owned();
     let same_name: Vec<_> = target.routes.iter().filter(|route| route.name == name).collect();
     if same_name.is_empty() {
@@ -39,8 +41,15 @@ async fn take(app: &App, bot: &BotName, name: &str, request: Request) -> Respons
     }
     let takes = |wanted: &&&crate::manifest::Route| wanted.methods.iter().any(|one| one.eq_ignore_ascii_case(&method));
     let Some(route) = same_name.iter().find(takes) else {
-        let allowed: Vec<_> = same_name.iter().flat_map(|route| route.methods.iter().cloned()).collect();
-        let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, "method", "this route takes other methods");
+        let allowed: Vec<_> = same_name
+            .iter()
+            .flat_map(|route| route.methods.iter().cloned())
+            .collect();
+        let mut response = refusal(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method",
+            "this route takes other methods",
+        );
         if let Ok(value) = HeaderValue::from_str(&allowed.join(", ")) {
             response.headers_mut().insert(header::ALLOW, value);
         }
@@ -52,7 +61,12 @@ async fn take(app: &App, bot: &BotName, name: &str, request: Request) -> Respons
     let headers: Headers = head
         .headers
         .iter()
-        .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .map(|(name, value)| {
+            (
+                name.as_str().to_owned(),
+                String::from_utf8_lossy(value.as_bytes()).into_owned(),
+            )
+        })
         .collect();
     let bytes = match body(content, route.max_body_bytes as usize).await {
         Ok(bytes) => bytes,
@@ -62,7 +76,11 @@ async fn take(app: &App, bot: &BotName, name: &str, request: Request) -> Respons
         }
     };
     let base = app.0.public_url.clone().unwrap_or_else(|| {
-        let host = head.headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let host = head
+            .headers
+            .get(header::HOST)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         format!("http://{host}")
     });
     let url = format!("{base}{}", head.uri.path_and_query().map_or("/", |part| part.as_str()));
@@ -78,7 +96,11 @@ async fn take(app: &App, bot: &BotName, name: &str, request: Request) -> Respons
         Ok(event) => event,
         Err(error) => {
             tracing::warn!(%bot, route = name, %error, "a webhook was refused");
-            return refusal(StatusCode::UNAUTHORIZED, "unauthorized", "the call could not be verified");
+            return refusal(
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                "the call could not be verified",
+            );
         }
     };
     let within = route.deadline.saturating_sub(begun.elapsed()).saturating_sub(RESERVE);
@@ -86,11 +108,17 @@ async fn take(app: &App, bot: &BotName, name: &str, request: Request) -> Respons
         Accepted::Stored(answer) => answer_of(&answer.unwrap_or_else(|| route.fallback.clone())),
         Accepted::Forged => {
             tracing::warn!(%bot, route = name, "the adapter says that a webhook is forged");
-            refusal(StatusCode::UNAUTHORIZED, "unauthorized", "the call could not be verified")
+            refusal(
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                "the call could not be verified",
+            )
         }
         Accepted::Unavailable => {
             let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "send it again later");
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
             response
         }
     }
@@ -104,7 +132,9 @@ fn answer_of(answer: &Answer) -> Response {
     let headers = response.headers_mut();
     headers.remove(header::CONTENT_TYPE);
     for (name, value) in &answer.headers {
-        let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) else { continue };
+        let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) else {
+            continue;
+        };
         if passes(&name) {
             headers.append(name, value);
         }
@@ -118,7 +148,11 @@ fn answer_of(answer: &Answer) -> Response {
 
 fn passes(name: &HeaderName) -> bool {
     let plain = [header::CONTENT_TYPE, header::RETRY_AFTER, header::WWW_AUTHENTICATE];
-    let guarding = [header::X_FRAME_OPTIONS, header::X_CONTENT_TYPE_OPTIONS, header::X_XSS_PROTECTION];
+    let guarding = [
+        header::X_FRAME_OPTIONS,
+        header::X_CONTENT_TYPE_OPTIONS,
+        header::X_XSS_PROTECTION,
+    ];
     plain.contains(name) || name.as_str().starts_with("x-") && !guarding.contains(name)
 }
 

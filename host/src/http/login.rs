@@ -52,7 +52,9 @@ pub(super) struct Login {
 
 impl std::fmt::Debug for Login {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Login").field("cookie", &self.cookie).finish_non_exhaustive()
+        f.debug_struct("Login")
+            .field("cookie", &self.cookie)
+            .finish_non_exhaustive()
     }
 }
 
@@ -66,7 +68,11 @@ struct Failures {
 
 impl Failures {
     fn new() -> Self {
-        Self { since: Instant::now(), all: 0, by: HashMap::new() }
+        Self {
+            since: Instant::now(),
+            all: 0,
+            by: HashMap::new(),
+        }
     }
 
     /// Whether one more try is allowed.
@@ -148,7 +154,9 @@ impl Login {
         let Some(hash) = self.given(headers) else { return Ok(()) };
         self.seen.remove(&hash);
         let space = self.space.clone();
-        self.journal.write(move |store| store.kv_remove(&space, &key_of(&hash))).await
+        self.journal
+            .write(move |store| store.kv_remove(&space, &key_of(&hash)))
+            .await
     }
 
     /// The hash of the cookie that came with a request.
@@ -165,7 +173,9 @@ impl Login {
 
     /// Whether a request comes from somebody who is logged in.
     async fn admits(&self, headers: &HeaderMap) -> Result<bool, StoreError> {
-        let Some(hash) = self.given(headers) else { return Ok(false) };
+        let Some(hash) = self.given(headers) else {
+            return Ok(false);
+        };
         let now = unix_millis();
         if let Some(until) = self.seen.get(&hash).map(|until| *until) {
             if until > now {
@@ -175,9 +185,16 @@ impl Login {
             return Ok(false);
         }
         let space = self.space.clone();
-        let found = self.journal.read(move |store| store.kv_get(&space, &key_of(&hash), now)).await?;
-        let until = found.and_then(|bytes| String::from_utf8(bytes).ok()).and_then(|text| text.parse().ok());
-        let Some(until) = until.filter(|until| *until > now) else { return Ok(false) };
+        let found = self
+            .journal
+            .read(move |store| store.kv_get(&space, &key_of(&hash), now))
+            .await?;
+        let until = found
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+            .and_then(|text| text.parse().ok());
+        let Some(until) = until.filter(|until| *until > now) else {
+            return Ok(false);
+        };
         self.seen.insert(hash, until);
         Ok(true)
     }
@@ -199,7 +216,9 @@ impl Login {
                 // A page that leads on, not a redirect: after a link in another page a browser would hold a strict
                 // cookie back on the redirect.
                 let mut response = html(StatusCode::OK, page::onward());
-                response.headers_mut().insert(header::SET_COOKIE, self.cookie(&secret, LASTS, secure));
+                response
+                    .headers_mut()
+                    .insert(header::SET_COOKIE, self.cookie(&secret, LASTS, secure));
                 response
             }
             Err(error) => unavailable(&error),
@@ -209,7 +228,11 @@ impl Login {
 
 fn unavailable(error: &StoreError) -> Response {
     tracing::warn!(%error, "a login could not be read or kept");
-    refusal(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the login could not be kept; try again in a moment")
+    refusal(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "unavailable",
+        "the login could not be kept; try again in a moment",
+    )
 }
 
 #[derive(Debug, Deserialize)]
@@ -226,11 +249,18 @@ pub(super) async fn front(
 ) -> Response {
     let login = &app.0.login;
     let ahead = ["sec-purpose", "purpose", "x-moz"].iter().any(|name| {
-        headers.get(*name).and_then(|value| value.to_str().ok()).is_some_and(|value| value.starts_with("prefetch"))
+        headers
+            .get(*name)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| value.starts_with("prefetch"))
     });
     if front.token.is_some() && (ahead || method != Method::GET) {
         // A browser that only looks ahead must not use the token up.
-        return refusal(StatusCode::SERVICE_UNAVAILABLE, "prefetch", "this link is for opening, not for prefetching");
+        return refusal(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "prefetch",
+            "this link is for opening, not for prefetching",
+        );
     }
     if front.token.as_deref().is_some_and(|token| login.redeem(token)) {
         return login.welcome(false).await;
@@ -239,7 +269,9 @@ pub(super) async fn front(
         Ok(true) if front.token.is_some() => Redirect::to("/").into_response(),
         Ok(true) => page::bots(&app.0.bots.web_bots()),
         Ok(false) => {
-            let notice = front.token.map(|_| "This link was used already, or the host has been started anew.");
+            let notice = front
+                .token
+                .map(|_| "This link was used already, or the host has been started anew.");
             html(StatusCode::UNAUTHORIZED, page::login(login.has_password(), notice))
         }
         Err(error) => unavailable(&error),
@@ -254,23 +286,35 @@ pub(super) async fn enter(
 ) -> Response {
     let login = &app.0.login;
     let Some(password) = &login.password else {
-        return refusal(StatusCode::NOT_FOUND, "no_password", "no password is configured; use the printed link");
+        return refusal(
+            StatusCode::NOT_FOUND,
+            "no_password",
+            "no password is configured; use the printed link",
+        );
     };
-    let origin = request.headers().get(header::ORIGIN).and_then(|value| value.to_str().ok());
+    let origin = request
+        .headers()
+        .get(header::ORIGIN)
+        .and_then(|value| value.to_str().ok());
     let secure = origin.is_some_and(|origin| origin.starts_with("https://"));
     let bytes = match body(request.into_body(), 4096).await {
         Ok(bytes) => bytes,
         Err(status) => return refusal(status, "body", "the form is too large or did not arrive"),
     };
     let form = url::form_urlencoded::parse(&bytes);
-    let given = form.into_iter().find(|(name, _)| name == "password").map(|(_, value)| value.into_owned());
+    let given = form
+        .into_iter()
+        .find(|(name, _)| name == "password")
+        .map(|(_, value)| value.into_owned());
     {
         let mut failures = locked(&login.failures);
         if !failures.allows(peer) {
             drop(failures);
             let notice = Some("Too many wrong passwords. Try again in five minutes.");
             let mut response = html(StatusCode::TOO_MANY_REQUESTS, page::login(true, notice));
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(FAILURES_WITHIN.as_secs()));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(FAILURES_WITHIN.as_secs()));
             return response;
         }
         // Hashes are compared: they have one length, so time tells nothing.
@@ -279,7 +323,10 @@ pub(super) async fn enter(
             failures.count(peer);
             drop(failures);
             tracing::warn!(%peer, "a wrong password was given");
-            return html(StatusCode::UNAUTHORIZED, page::login(true, Some("That is not the password.")));
+            return html(
+                StatusCode::UNAUTHORIZED,
+                page::login(true, Some("That is not the password.")),
+            );
         }
     }
     login.welcome(secure).await
@@ -291,7 +338,9 @@ pub(super) async fn logout(State(app): State<App>, headers: HeaderMap) -> Respon
         return unavailable(&error);
     }
     let mut response = StatusCode::NO_CONTENT.into_response();
-    response.headers_mut().insert(header::SET_COOKIE, login.cookie("", Duration::ZERO, false));
+    response
+        .headers_mut()
+        .insert(header::SET_COOKIE, login.cookie("", Duration::ZERO, false));
     response
 }
 
@@ -301,7 +350,10 @@ pub(super) async fn required(State(app): State<App>, request: Request, next: Nex
     match login.admits(request.headers()).await {
         Ok(true) => next.run(request).await,
         Ok(false) => {
-            let accepts = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
+            let accepts = request
+                .headers()
+                .get(header::ACCEPT)
+                .and_then(|value| value.to_str().ok());
             if request.method() == Method::GET && accepts.is_some_and(|accepts| accepts.contains("text/html")) {
                 return html(StatusCode::UNAUTHORIZED, page::login(login.has_password(), None));
             }

@@ -13,8 +13,16 @@ const PLAIN: &str = include_str!("page/plain.html");
 const ASSETS: [(&str, &str, &str); 5] = [
     ("app.css", "text/css; charset=utf-8", include_str!("page/app.css")),
     ("app.js", "text/javascript; charset=utf-8", include_str!("page/app.js")),
-    ("view.js", "text/javascript; charset=utf-8", include_str!("page/view.js")),
-    ("markdown.js", "text/javascript; charset=utf-8", include_str!("page/markdown.js")),
+    (
+        "view.js",
+        "text/javascript; charset=utf-8",
+        include_str!("page/view.js"),
+    ),
+    (
+        "markdown.js",
+        "text/javascript; charset=utf-8",
+        include_str!("page/markdown.js"),
+    ),
     ("icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
 ];
 
@@ -24,7 +32,9 @@ pub(super) async fn asset(Path(file): Path<String>) -> Response {
         return nothing_here().await;
     };
     let mut response = text.into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
 
@@ -81,5 +91,8 @@ fn plain(head: &str, body: &str) -> String {
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }

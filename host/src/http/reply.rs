@@ -47,7 +47,11 @@ pub(super) async fn json_body<T: DeserializeOwned>(
     request: axum::extract::Request,
     max_bytes: usize,
 ) -> Result<T, Response> {
-    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     if !kind.eq_ignore_ascii_case("application/json") {
         let sentence = "the content type must be application/json";
@@ -56,8 +60,13 @@ pub(super) async fn json_body<T: DeserializeOwned>(
     let bytes = body(request.into_body(), max_bytes)
         .await
         .map_err(|status| refusal(status, "body", "the body is too large or did not arrive"))?;
-    serde_json::from_slice(&bytes)
-        .map_err(|_| refusal(StatusCode::BAD_REQUEST, "malformed", "the body is not what this address takes"))
+    serde_json::from_slice(&bytes).map_err(|_| {
+        refusal(
+            StatusCode::BAD_REQUEST,
+            "malformed",
+            "the body is not what this address takes",
+        )
+    })
 }
 
 pub(super) fn web_error(error: &WebError) -> Response {
@@ -72,7 +81,9 @@ pub(super) fn web_error(error: &WebError) -> Response {
     if status == StatusCode::SERVICE_UNAVAILABLE {
         tracing::warn!(%error, "the web chat could not store something");
         let mut response = refusal(status, word, "it could not be stored; try again in a moment");
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         return response;
     }
     refusal(status, word, &error.to_string())

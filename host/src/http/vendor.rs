@@ -42,17 +42,34 @@ fn chat_for(app: &App, bot: String, request: &Request) -> Result<WebChat, Respon
         // A page has no business here, not even ours.
         return Err(refused());
     }
-    let bearer = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let bearer = bearer.and_then(|text| text.strip_prefix("Bearer ")).ok_or_else(refused)?;
-    let chat = app.0.bots.web(&BotName(bot)).map(|target| target.chat).ok_or_else(refused)?;
-    if chat.authorized(bearer) { Ok(chat) } else { Err(refused()) }
+    let bearer = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
+    let bearer = bearer
+        .and_then(|text| text.strip_prefix("Bearer "))
+        .ok_or_else(refused)?;
+    let chat = app
+        .0
+        .bots
+        .web(&BotName(bot))
+        .map(|target| target.chat)
+        .ok_or_else(refused)?;
+    if chat.authorized(bearer) {
+        Ok(chat)
+    } else {
+        Err(refused())
+    }
 }
 
 pub(super) async fn post(State(app): State<App>, Path(bot): Path<String>, request: Request) -> Response {
     let done = async {
         let chat = chat_for(&app, bot, &request)?;
         let new: NewMessage = json_body(request, VIEW_MAX_BYTES).await?;
-        let id = chat.post(&new.channel, &new.key, new.revision, new.body).await.map_err(|error| web_error(&error))?;
+        let id = chat
+            .post(&new.channel, &new.key, new.revision, new.body)
+            .await
+            .map_err(|error| web_error(&error))?;
         Ok(axum::Json(json!({ "id": id })).into_response())
     };
     done.await.unwrap_or_else(|refused: Response| refused)
@@ -66,7 +83,9 @@ pub(super) async fn update(
     let done = async {
         let chat = chat_for(&app, bot, &request)?;
         let next: NextMessage = json_body(request, VIEW_MAX_BYTES).await?;
-        chat.update(&id, next.revision, next.body).await.map_err(|error| web_error(&error))?;
+        chat.update(&id, next.revision, next.body)
+            .await
+            .map_err(|error| web_error(&error))?;
         Ok(axum::Json(json!({})).into_response())
     };
     done.await.unwrap_or_else(|refused: Response| refused)
