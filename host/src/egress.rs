@@ -2,6 +2,8 @@
 //!
 //! One pooled client for the process; an [`Outlet`] for each bot holds what that bot's adapter may reach.
 
+mod allow;
+mod rate;
 pub(crate) mod redact;
 
 use std::collections::BTreeMap;

@@ -1,3 +1,5 @@
 //! One integration binary: the host in one process with its neighbours, and the rules of the house.
 
+mod driver;
+mod process;
 mod tidy;
