@@ -77,7 +77,8 @@ function takeMessage(message) {
     if (before?.revision !== message.since) { reload(); return; }
     const known = new Map(before.view.blocks.map((block) => [block.id, block]));
     for (const block of message.view.blocks) known.set(block.id, block);
-    message.view.blocks = message.view.ids.map((id) => known.get(id)).filter(Boolean);
+    message.view.blocks = message.view.ids.map((id) => known.get(id));
+    if (message.view.blocks.includes(undefined)) { reload(); return; }
   }
   state.messages.set(message.id, message);
   announce(message, before);
