@@ -6,6 +6,8 @@ pub mod chat;
 pub mod cli;
 pub mod command;
 pub mod config;
+pub mod control;
+pub mod crypto;
 pub mod demo;
 pub mod driver;
 pub mod egress;

@@ -1,0 +1,279 @@
+//! Between Slack's text and ours: what people wrote becomes Markdown, what an agent wrote can ping nobody.
+
+use botyard_sdk::types::Person;
+
+/// What a person wrote, in our words.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Heard {
+    /// Markdown; persons as `<@ID>`, mentions of the bot cut out.
+    pub text: String,
+    /// The persons named, each once.
+    pub mentions: Vec<Person>,
+    /// The bot itself was named.
+    pub addressed: bool,
+}
+
+/// Reads Slack's mrkdwn: `<...>` sequences and the three entities. `me` is the bot's own user id.
+/// Source: docs.slack.dev/messaging/formatting-message-text.
+pub fn hear(raw: &str, me: Option<&str>) -> Heard {
+    let mut heard = Heard {
+        text: String::with_capacity(raw.len()),
+        mentions: Vec::new(),
+        addressed: false,
+    };
+    let mut rest = raw;
+    while let Some(start) = rest.find('<') {
+        unescape(&rest[..start], &mut heard.text);
+        let after = &rest[start + 1..];
+        let Some(end) = after.find('>') else {
+            // Slack escapes every `<` of a person: a lone one is kept as it came.
+            heard.text.push('<');
+            rest = after;
+            continue;
+        };
+        special(&after[..end], me, &mut heard);
+        rest = &after[end + 1..];
+    }
+    unescape(rest, &mut heard.text);
+    heard.text = heard.text.trim().to_owned();
+    heard
+}
+
+/// One `<...>`, without its brackets.
+fn special(inside: &str, me: Option<&str>, heard: &mut Heard) {
+    let (target, label) = match inside.split_once('|') {
+        Some((target, label)) => (target, Some(label).filter(|l| !l.is_empty())),
+        None => (inside, None),
+    };
+    let text = &mut heard.text;
+    if let Some(id) = target.strip_prefix('@') {
+        if Some(id) == me {
+            heard.addressed = true;
+            // `hello <@BOT> there` keeps one space.
+            if text.ends_with(' ') {
+                text.pop();
+            }
+            return;
+        }
+        text.push_str(&format!("<@{id}>"));
+        if !heard.mentions.iter().any(|person| person.id == id) {
+            heard.mentions.push(person(id, label));
+        }
+    } else if let Some(id) = target.strip_prefix('#') {
+        text.push('#');
+        unescape(label.unwrap_or(id), text);
+    } else if let Some(command) = target.strip_prefix('!') {
+        match label {
+            Some(label) => unescape(label, text),
+            None => {
+                text.push('@');
+                text.push_str(command);
+            }
+        }
+    } else {
+        let shown = target.strip_prefix("mailto:").unwrap_or(target);
+        match label {
+            Some(label) if label != shown && label != target => {
+                text.push('[');
+                unescape(label, text);
+                text.push_str("](");
+                unescape(target, text);
+                text.push(')');
+            }
+            _ => unescape(shown, text),
+        }
+    }
+}
+
+fn person(id: &str, name: Option<&str>) -> Person {
+    Person {
+        id: id.to_owned(),
+        name: name.map(str::to_owned),
+        handle: None,
+        tenant: None,
+        groups: Vec::new(),
+        locale: None,
+        bot: false,
+    }
+}
+
+/// The three entities, each once: `&amp;lt;` is the text `&lt;`.
+fn unescape(raw: &str, into: &mut String) {
+    let mut rest = raw;
+    while let Some(start) = rest.find('&') {
+        into.push_str(&rest[..start]);
+        rest = &rest[start..];
+        let (plain, length) = if rest.starts_with("&amp;") {
+            ('&', 5)
+        } else if rest.starts_with("&lt;") {
+            ('<', 4)
+        } else if rest.starts_with("&gt;") {
+            ('>', 4)
+        } else {
+            ('&', 1)
+        };
+        into.push(plain);
+        rest = &rest[length..];
+    }
+    into.push_str(rest);
+}
+
+/// What breaks a ping apart and is not seen: WORD JOINER.
+const JOINER: char = '\u{2060}';
+
+/// Beginnings of `<...>` sequences that Slack would act on.
+const SPECIALS: [&str; 9] = [
+    "<@",
+    "<#C",
+    "<#G",
+    "<#D",
+    "<!channel",
+    "<!here",
+    "<!everyone",
+    "<!subteam",
+    "<!date",
+];
+
+/// Bare words that clients and `link_names` turn into pings.
+const WORDS: [&str; 3] = ["channel", "here", "everyone"];
+
+/// Markdown of an agent's for a `markdown` block: nothing in it pings anybody, also not in code (Slack looks for its
+/// sequences before it looks for code). `<!DOCTYPE` and `<!--` stay as they are.
+pub fn quiet(markdown: &str) -> String {
+    let mut quiet = String::with_capacity(markdown.len() + 8);
+    let mut before = None;
+    for (at, c) in markdown.char_indices() {
+        quiet.push(c);
+        let rest = &markdown[at..];
+        let special = c == '<' && SPECIALS.iter().any(|s| rest.starts_with(s));
+        let word = c == '@'
+            && !before.is_some_and(char::is_alphanumeric)
+            && WORDS.iter().any(|w| {
+                rest[1..]
+                    .strip_prefix(w)
+                    .is_some_and(|tail| !tail.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+            });
+        if special || word {
+            quiet.push(JOINER);
+        }
+        before = Some(c);
+    }
+    quiet
+}
+
+/// Plain words for an mrkdwn text object or the `text` fallback: the three characters escaped, pings broken.
+pub fn escape(plain: &str) -> String {
+    let mut escaped = String::with_capacity(plain.len() + 8);
+    for c in quiet(plain).chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// How long Slack may take a text to be: it does not say what it counts, so the larger measure, UTF-16 units.
+pub fn length(text: &str) -> usize {
+    text.chars().map(char::len_utf16).sum()
+}
+
+/// At most `limit` long, with an ellipsis where something was cut.
+pub fn clip(text: &str, limit: usize) -> String {
+    if length(text) <= limit {
+        return text.to_owned();
+    }
+    let mut clipped = String::new();
+    let mut left = limit.saturating_sub(1);
+    for c in text.chars() {
+        let Some(rest) = left.checked_sub(c.len_utf16()) else {
+            break;
+        };
+        left = rest;
+        clipped.push(c);
+    }
+    clipped.push('…');
+    clipped
+}
+
+/// Escaped and at most `limit` long; an entity is never cut in two.
+pub fn escape_clip(plain: &str, limit: usize) -> String {
+    let whole = escape(plain);
+    if length(&whole) <= limit {
+        return whole;
+    }
+    let mut escaped = String::new();
+    let mut left = limit.saturating_sub(1);
+    for c in quiet(plain).chars() {
+        let piece = escape(c.encode_utf8(&mut [0; 4]));
+        let Some(rest) = left.checked_sub(length(&piece)) else {
+            break;
+        };
+        left = rest;
+        escaped.push_str(&piece);
+    }
+    escaped.push('…');
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(raw: &str) -> String {
+        hear(raw, Some("UBOT")).text
+    }
+
+    #[test]
+    fn slack_text_is_read_as_markdown() {
+        assert_eq!(heard("a &amp;&lt;b&gt; &amp;lt; &x"), "a &<b> &lt; &x");
+        assert_eq!(heard("<https://x.y/?a=1&amp;b=2>"), "https://x.y/?a=1&b=2");
+        assert_eq!(
+            heard("see <https://x.y|the &lt;page&gt;>"),
+            "see [the <page>](https://x.y)"
+        );
+        assert_eq!(heard("<mailto:a@b.c|a@b.c>"), "a@b.c");
+        assert_eq!(heard("<#C1|general> <#C2>"), "#general #C2");
+        assert_eq!(heard("<!here> <!subteam^S1|@ops> <!date^1^x|noon>"), "@here @ops noon");
+        assert_eq!(heard("1 < 2"), "1 < 2");
+    }
+
+    #[test]
+    fn the_bot_is_cut_out_and_others_are_named() {
+        let all = hear("<@UBOT> ask <@U1|ann> and <@U1>", Some("UBOT"));
+        assert_eq!(
+            all,
+            Heard {
+                text: "ask <@U1> and <@U1>".into(),
+                mentions: vec![person("U1", Some("ann"))],
+                addressed: true,
+            }
+        );
+        assert_eq!(heard("hello <@UBOT> there"), "hello there");
+    }
+
+    #[test]
+    fn an_agent_pings_nobody() {
+        assert_eq!(
+            quiet("<!channel> <@U1> @here"),
+            "<\u{2060}!channel> <\u{2060}@U1> @\u{2060}here"
+        );
+        assert_eq!(
+            quiet("<!DOCTYPE html> <!-- x --> a@here.org @heres"),
+            "<!DOCTYPE html> <!-- x --> a@here.org @heres"
+        );
+        assert_eq!(
+            escape("<!channel> & @everyone"),
+            "&lt;\u{2060}!channel&gt; &amp; @\u{2060}everyone"
+        );
+    }
+
+    #[test]
+    fn clipping_cuts_no_entity() {
+        assert_eq!(escape_clip("<<<", 9), "&lt;&lt;…");
+        assert_eq!(escape_clip("<<<", 12), "&lt;&lt;&lt;");
+        assert_eq!(clip("abcdef", 4), "abc…");
+    }
+}
