@@ -424,11 +424,16 @@ impl Translator {
         match lifecycle.state.as_str() {
             "started" => self.taken_up(&lifecycle.command_uuid),
             "completed" | "cancelled" => {
-                let before = self.prompts.len();
-                self.prompts.retain(|prompt| prompt.id != lifecycle.command_uuid);
-                if self.prompts.len() < before && self.state == State::Idle {
-                    self.check_idle(false);
+                let at = self.prompts.iter().position(|prompt| prompt.id == lifecycle.command_uuid);
+                let Some(prompt) = at.map(|at| self.prompts.remove(at)) else {
+                    // It had its result.
+                    return;
+                };
+                if lifecycle.state == "cancelled" && !prompt.started {
+                    // Taken back: this is told before our request for it is answered.
+                    self.result(Outcome::Stopped);
                 }
+                self.check_idle(false);
             }
             _ => {}
         }
