@@ -75,6 +75,8 @@ pub(super) struct Translator {
     state: State,
     /// A turn is open: `Idle` is owed.
     open: bool,
+    /// A prompt was given and no result told since: one is owed before `Idle`.
+    result_owed: bool,
     interrupted: bool,
     background: u32,
     session: Option<(String, Option<String>)>,
@@ -106,6 +108,7 @@ impl Translator {
             planning: HashMap::new(),
             state: State::Unknown,
             open: false,
+            result_owed: false,
             interrupted: false,
             background: 0,
             session: None,
@@ -174,6 +177,7 @@ impl Translator {
         }));
         self.prompts.push(SentPrompt { id, started: false });
         self.open = true;
+        self.result_owed = true;
     }
 
     fn decide(&mut self, request: &str, allow: bool, message: &str) {
@@ -489,15 +493,21 @@ impl Translator {
 
     fn result(&mut self, outcome: Outcome) {
         self.interrupted = false;
+        self.result_owed = false;
         self.events.push_back(AgentEvent::Result { outcome });
     }
 
     /// Tells `Idle` if it is owed. `assume`: there is no word of the CLI's to wait for.
     fn check_idle(&mut self, assume: bool) {
         if self.open && self.prompts.is_empty() && (assume || self.state == State::Idle) {
+            self.stream.withdraw(&mut self.events);
+            if self.result_owed {
+                // It swallowed a message whose id it had seen before.
+                let outcome = if self.interrupted { Outcome::Stopped } else { Outcome::Ok };
+                self.result(outcome);
+            }
             self.open = false;
             self.interrupted = false;
-            self.stream.withdraw(&mut self.events);
             let background = self.background;
             self.events.push_back(AgentEvent::Idle { background });
         }
