@@ -27,7 +27,10 @@ fn shell(script: &str, folder: &Path) -> Program {
 
 async fn start(script: &str, folder: &Path) -> Process {
     use_our_guard();
-    timeout(LIMIT, Process::start(shell(script, folder))).await.unwrap().unwrap()
+    timeout(LIMIT, Process::start(shell(script, folder)))
+        .await
+        .unwrap()
+        .unwrap()
 }
 
 async fn line(process: &mut Process) -> Option<String> {
@@ -42,7 +45,8 @@ async fn ended(process: &mut Process) -> Ended {
 /// A zombie counts as gone: it only waits for whoever is its parent.
 fn alive(pid: &str) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+    stat.rsplit_once(')')
+        .is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
 }
 
 async fn wait_until_gone(pids: &[String]) {
@@ -66,7 +70,10 @@ async fn lines_go_both_ways_and_the_exit_code_comes_with_the_end_of_stderr() {
     let script = r#"read word; echo "got $word in $PWD"; echo "env: $(env | cut -d= -f1 | sort | tr '\n' ' ')"; echo oops >&2; exit 3"#;
     let mut process = start(script, folder.path()).await;
     process.stdin.as_mut().unwrap().write_all(b"hello\n").await.unwrap();
-    assert_eq!(line(&mut process).await, Some(format!("got hello in {}", folder.path().display())));
+    assert_eq!(
+        line(&mut process).await,
+        Some(format!("got hello in {}", folder.path().display()))
+    );
     assert_eq!(line(&mut process).await.as_deref(), Some("env: PATH PWD "));
     assert_eq!(line(&mut process).await, None);
     assert_eq!(ended(&mut process).await, Ended::Exited(3));
@@ -82,7 +89,11 @@ async fn only_the_end_of_a_long_stderr_is_kept() {
     assert_eq!(ended(&mut process).await, Ended::Signalled(15));
     process.stderr.closed().await;
     let tail = process.stderr.tail();
-    assert!(tail.ends_with("line 2998\nline 2999") && tail.len() <= 8192 && tail.len() > 8000, "{}", tail.len());
+    assert!(
+        tail.ends_with("line 2998\nline 2999") && tail.len() <= 8192 && tail.len() > 8000,
+        "{}",
+        tail.len()
+    );
 }
 
 #[tokio::test]
@@ -146,7 +157,11 @@ async fn dropping_the_process_ends_every_descendant() {
 async fn an_endless_forker_is_ended() {
     let folder = tempfile::tempdir().unwrap();
     // Every process only lives to start the next, each in a session of its own.
-    std::fs::write(folder.path().join("f.sh"), "echo $$ >> pids\nsleep 0.01\nsetsid sh f.sh &\n").unwrap();
+    std::fs::write(
+        folder.path().join("f.sh"),
+        "echo $$ >> pids\nsleep 0.01\nsetsid sh f.sh &\n",
+    )
+    .unwrap();
     let mut process = start("setsid sh f.sh & echo go; exec sleep 1000", folder.path()).await;
     assert_eq!(line(&mut process).await.as_deref(), Some("go"));
     let file = folder.path().join("pids");
@@ -174,7 +189,7 @@ fn host_that_will_be_killed() {
         for _ in 0..3 {
             pids.push(line(&mut process).await.unwrap());
         }
-        let file = PathBuf::from(std::fs::read_link("/proc/self/cwd").unwrap()).join("pids");
+        let file = std::env::current_dir().unwrap().join("pids");
         std::fs::write(file.with_extension("new"), pids.join(" ")).unwrap();
         std::fs::rename(file.with_extension("new"), file).unwrap();
         std::future::pending::<()>().await;
@@ -185,7 +200,12 @@ fn host_that_will_be_killed() {
 async fn killing_the_host_ends_every_descendant() {
     let folder = tempfile::tempdir().unwrap();
     let mut host = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "process::host_that_will_be_killed", "--ignored", "--nocapture"])
+        .args([
+            "--exact",
+            "process::host_that_will_be_killed",
+            "--ignored",
+            "--nocapture",
+        ])
         .current_dir(folder.path())
         .process_group(0)
         .stdout(Stdio::null())

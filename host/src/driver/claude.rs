@@ -58,10 +58,12 @@ async fn run(
     let deadline = Instant::now() + start_timeout;
     let mut translator = Translator::new(launch.workspace.clone());
     let started = async {
-        make_folders(&launch).await.map_err(|(folder, error)| SpawnError::Failed {
-            program: folder,
-            text: format!("its folder could not be made: {error}"),
-        })?;
+        make_folders(&launch)
+            .await
+            .map_err(|(folder, error)| SpawnError::Failed {
+                program: folder,
+                text: format!("its folder could not be made: {error}"),
+            })?;
         Process::start(program).await
     };
     let failure = match timeout(start_timeout, started).await {
@@ -99,7 +101,8 @@ async fn make_folders(launch: &Launch) -> Result<(), (PathBuf, io::Error)> {
         make(launch.temp_dir, 0o700)?;
         launch.config_dir.map_or(Ok(()), |folder| make(folder, 0o700))
     });
-    made.await.unwrap_or_else(|error| Err((PathBuf::new(), io::Error::other(error))))
+    made.await
+        .unwrap_or_else(|error| Err((PathBuf::new(), io::Error::other(error))))
 }
 
 struct Task {
@@ -131,7 +134,10 @@ impl Task {
         let events = self.events.clone();
         while !(ended.is_some() && eof) {
             self.watch();
-            let deadline = [self.start, self.version, self.closing, self.last].into_iter().flatten().min();
+            let deadline = [self.start, self.version, self.closing, self.last]
+                .into_iter()
+                .flatten()
+                .min();
             let pending = !self.translator.events.is_empty();
             let writable = self.process.stdin.is_some() && !self.translator.out.is_empty();
             let open = self.commands.is_some() && self.translator.out.len() < OUT_LIMIT;

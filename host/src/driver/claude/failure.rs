@@ -23,7 +23,11 @@ pub(super) fn of_result(result: &TurnResult, complaint: Option<&str>) -> Failure
     let mut words = result.errors.join("; ");
     for text in [result.result.as_deref(), complaint].into_iter().flatten() {
         if !text.is_empty() && !words.contains(text) {
-            words = if words.is_empty() { text.to_owned() } else { format!("{words}; {text}") };
+            words = if words.is_empty() {
+                text.to_owned()
+            } else {
+                format!("{words}; {text}")
+            };
         }
     }
     let status = result.api_error_status;
@@ -89,7 +93,9 @@ pub(super) fn of_result(result: &TurnResult, complaint: Option<&str>) -> Failure
 pub(super) fn of_spawn(error: &SpawnError) -> Failure {
     let sentence = match error {
         SpawnError::NotFound(_) => "The agent's program was not found; whoever runs this bot must install it.",
-        SpawnError::NotExecutable(_) => "The agent's program may not be executed; whoever runs this bot must mend that.",
+        SpawnError::NotExecutable(_) => {
+            "The agent's program may not be executed; whoever runs this bot must mend that."
+        }
         SpawnError::Failed { .. } | SpawnError::Guard(_) => "The agent's program could not be started.",
     };
     let mut cause = error.to_string();
@@ -102,7 +108,11 @@ pub(super) fn of_spawn(error: &SpawnError) -> Failure {
 /// It runs but does not answer.
 pub(super) fn silent(stderr: &str) -> Failure {
     let cause = format!("no answer to `initialize` in time; stderr: {stderr}");
-    failure(FailureKind::Start, "The agent's program started but gave no answer.", cause)
+    failure(
+        FailureKind::Start,
+        "The agent's program started but gave no answer.",
+        cause,
+    )
 }
 
 /// It ended and nobody had asked for that.
@@ -148,8 +158,14 @@ mod tests {
     #[test]
     fn results_are_told_apart() {
         let kind = |result| of_result(&result, None).kind;
-        assert_eq!(kind(result(None, "Not logged in · Please run /login")), FailureKind::NotLoggedIn);
-        assert_eq!(kind(result(Some(401), "Failed to authenticate")), FailureKind::NotLoggedIn);
+        assert_eq!(
+            kind(result(None, "Not logged in · Please run /login")),
+            FailureKind::NotLoggedIn
+        );
+        assert_eq!(
+            kind(result(Some(401), "Failed to authenticate")),
+            FailureKind::NotLoggedIn
+        );
         assert_eq!(kind(result(Some(429), "API Error: 429")), FailureKind::RateLimited);
         assert_eq!(kind(result(Some(529), "API Error: overloaded")), FailureKind::Api);
         assert_eq!(kind(result(None, "API Error: Connection error.")), FailureKind::Api);
@@ -169,10 +185,18 @@ mod tests {
     #[test]
     fn an_exit_names_its_code_and_the_end_of_stderr() {
         let died = of_exit(Ended::Exited(3), true, "boom", None);
-        assert_eq!((died.kind, died.cause.as_str()), (FailureKind::Died, "exit code 3; stderr: boom"));
+        assert_eq!(
+            (died.kind, died.cause.as_str()),
+            (FailureKind::Died, "exit code 3; stderr: boom")
+        );
         let start = of_exit(Ended::Exited(1), false, "bad flag", None);
         assert_eq!(start.kind, FailureKind::Start);
-        let gone = of_exit(Ended::Exited(1), false, "No conversation found with session ID: 1", None);
+        let gone = of_exit(
+            Ended::Exited(1),
+            false,
+            "No conversation found with session ID: 1",
+            None,
+        );
         assert_eq!(gone.kind, FailureKind::NoConversation);
     }
 }

@@ -67,7 +67,10 @@ fn arguments(profile: &AgentProfile, launch: &Launch) -> Vec<String> {
         pair("--allowedTools", &profile.allowed_tools.join(","));
     }
     let disallowed = profile.disallowed_tools.iter().map(String::as_str);
-    pair("--disallowedTools", &disallowed.chain(NEVER).collect::<Vec<_>>().join(","));
+    pair(
+        "--disallowedTools",
+        &disallowed.chain(NEVER).collect::<Vec<_>>().join(","),
+    );
     args
 }
 
@@ -148,7 +151,11 @@ pub(super) mod tests {
             ..profile()
         };
         let program = program(&profile, &launch(), Vec::new());
-        let words = program.args.iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>();
+        let words = program
+            .args
+            .iter()
+            .map(|word| word.to_str().unwrap())
+            .collect::<Vec<_>>();
         assert_eq!(program.program, PathBuf::from("/bin/claude"));
         assert_eq!(
             words.join(" "),

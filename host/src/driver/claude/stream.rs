@@ -79,13 +79,7 @@ impl Stream {
     }
 
     /// The number of a block that is now certain: the one that was streamed, or a new one. `main`: not a sub-agent's.
-    pub(super) fn certain(
-        &mut self,
-        message: &str,
-        kind: &str,
-        main: bool,
-        events: &mut VecDeque<AgentEvent>,
-    ) -> u64 {
+    pub(super) fn certain(&mut self, message: &str, kind: &str, main: bool, events: &mut VecDeque<AgentEvent>) -> u64 {
         if !main {
             return self.number();
         }

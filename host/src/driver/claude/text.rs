@@ -6,14 +6,20 @@ const CLIENT_COMPOSED_SINCE: [u64; 3] = [2, 1, 248];
 
 /// `2.1.329 (Claude Code)` gives `[2, 1, 329]`.
 fn numbers(version: &str) -> Option<[u64; 3]> {
-    let digits = version.trim().split(|c: char| !(c.is_ascii_digit() || c == '.')).next()?;
+    let digits = version
+        .trim()
+        .split(|c: char| !(c.is_ascii_digit() || c == '.'))
+        .next()?;
     let mut parts = digits.split('.').map(|part| part.parse().ok());
     Some([parts.next()??, parts.next()??, parts.next()??])
 }
 
 /// The text as that version may be given it. An unknown version counts as an old one.
 pub(super) fn harmless(text: &str, version: Option<&str>) -> String {
-    if version.and_then(numbers).is_some_and(|numbers| numbers >= CLIENT_COMPOSED_SINCE) {
+    if version
+        .and_then(numbers)
+        .is_some_and(|numbers| numbers >= CLIENT_COMPOSED_SINCE)
+    {
         return text.to_owned();
     }
     let mut out = String::with_capacity(text.len() + 8);
@@ -61,8 +67,14 @@ mod tests {
     fn an_old_or_unknown_version_never_sees_a_command_or_a_path() {
         for version in [Some("2.1.197"), Some("2.1.247"), Some("?"), None] {
             assert_eq!(harmless("/clear", version), "> /clear");
-            assert_eq!(harmless(" \n\u{feff}\u{200b}/clear", version), "> \n\u{feff}\u{200b}/clear".replacen("> ", ">  ", 1));
-            assert_eq!(harmless("see @/etc/passwd @\"a b\"", version), "see @ /etc/passwd @ \"a b\"");
+            assert_eq!(
+                harmless(" \n\u{feff}\u{200b}/clear", version),
+                "> \n\u{feff}\u{200b}/clear".replacen("> ", ">  ", 1)
+            );
+            assert_eq!(
+                harmless("see @/etc/passwd @\"a b\"", version),
+                "see @ /etc/passwd @ \"a b\""
+            );
             assert_eq!(harmless("a / b", version), "a / b");
         }
     }

@@ -105,13 +105,16 @@ fn body(tool: &str, input: &Value) -> String {
         "ExitPlanMode" => text("plan").to_owned(),
         "AskUserQuestion" => {
             let all = questions(input).into_iter().map(|question| {
-                let options = question.options.iter().fold(String::new(), |mut list, (label, description)| {
-                    let _ = write!(list, "\n- **{label}**");
-                    if !description.is_empty() {
-                        let _ = write!(list, ": {description}");
-                    }
-                    list
-                });
+                let options = question
+                    .options
+                    .iter()
+                    .fold(String::new(), |mut list, (label, description)| {
+                        let _ = write!(list, "\n- **{label}**");
+                        if !description.is_empty() {
+                            let _ = write!(list, ": {description}");
+                        }
+                        list
+                    });
                 format!("{}\n{options}", question.text)
             });
             all.collect::<Vec<_>>().join("\n\n")
@@ -205,7 +208,11 @@ fn cut_fenced(text: String, limit: usize) -> String {
         String::new()
     };
     let cut = cut(text, limit.saturating_sub(fence.len() + 1));
-    if fence.is_empty() { cut } else { format!("{cut}\n{fence}") }
+    if fence.is_empty() {
+        cut
+    } else {
+        format!("{cut}\n{fence}")
+    }
 }
 
 fn one_line(text: &str) -> String {
@@ -307,9 +314,15 @@ mod tests {
     fn titles_are_short_and_relative() {
         let workspace = Path::new("/w");
         let shown = |tool, input| title(tool, &input, workspace);
-        assert_eq!(shown("Read", json!({"file_path": "/w/src/main.rs"})), "Read src/main.rs");
+        assert_eq!(
+            shown("Read", json!({"file_path": "/w/src/main.rs"})),
+            "Read src/main.rs"
+        );
         assert_eq!(shown("Read", json!({"file_path": "/etc/hosts"})), "Read /etc/hosts");
-        assert_eq!(shown("Bash", json!({"command": "rm -rf\n  build"})), "Bash: rm -rf build");
+        assert_eq!(
+            shown("Bash", json!({"command": "rm -rf\n  build"})),
+            "Bash: rm -rf build"
+        );
         assert_eq!(shown("mcp__files__open", json!({})), "files: open");
         assert_eq!(shown("Later", json!(null)), "Later");
         let long = shown("Bash", json!({"command": "ü".repeat(500)}));
@@ -329,7 +342,10 @@ mod tests {
             "make it\n\n```sh\ntouch made\n```\n\nOutside of what is allowed: `/w/made`"
         );
         let ask = json!({"questions": [{"question": "Which color?", "options": [{"label": "Blue", "description": "calm"}, {"label": "Red"}]}]});
-        assert_eq!(question("AskUserQuestion", &ask, None, None), "Which color?\n\n- **Blue**: calm\n- **Red**");
+        assert_eq!(
+            question("AskUserQuestion", &ask, None, None),
+            "Which color?\n\n- **Blue**: calm\n- **Red**"
+        );
         assert_eq!(title("AskUserQuestion", &ask, Path::new("/")), "Question: Which color?");
     }
 
@@ -340,7 +356,11 @@ mod tests {
         assert!(shown.starts_with("`````sh\n") && shown.ends_with("\n`````"), "{shown}");
         let long = json!({"command": "ü".repeat(20_000)});
         let shown = question("Bash", &long, None, None);
-        assert!(shown.len() <= ASK_LIMIT && shown.contains("more bytes") && shown.ends_with("\n```"), "{}", shown.len());
+        assert!(
+            shown.len() <= ASK_LIMIT && shown.contains("more bytes") && shown.ends_with("\n```"),
+            "{}",
+            shown.len()
+        );
     }
 
     #[test]
@@ -366,6 +386,9 @@ mod tests {
             plan.called("TaskUpdate", &json!({"taskId": "9", "status": "deleted"})),
             Some(vec![item("ten", PlanState::Pending)])
         );
-        assert_eq!(plan.called("TaskUpdate", &json!({"taskId": "77", "status": "completed"})), None);
+        assert_eq!(
+            plan.called("TaskUpdate", &json!({"taskId": "77", "status": "completed"})),
+            None
+        );
     }
 }

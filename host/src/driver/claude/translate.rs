@@ -116,9 +116,9 @@ impl Translator {
             complaint: None,
             last_failure: None,
         };
-        new.request(Sent::Initialize, json!({"subtype": "initialize", "hooks": null}));
+        new.request(Sent::Initialize, &json!({"subtype": "initialize", "hooks": null}));
         // Which version it is decides how a user's text may be given to it, before the first text is.
-        new.request(Sent::Version, json!({"subtype": "get_binary_version"}));
+        new.request(Sent::Version, &json!({"subtype": "get_binary_version"}));
         new
     }
 
@@ -187,7 +187,9 @@ impl Translator {
         let answer = if allow {
             let mut input = waiting.input;
             if waiting.tool == "AskUserQuestion" && !message.is_empty() {
-                let answers = tool::questions(&input).into_iter().map(|question| (question.text, message.into()));
+                let answers = tool::questions(&input)
+                    .into_iter()
+                    .map(|question| (question.text, message.into()));
                 let answers = answers.collect::<serde_json::Map<String, Value>>();
                 if let Value::Object(fields) = &mut input {
                     fields.insert("answers".to_owned(), Value::Object(answers));
@@ -212,10 +214,10 @@ impl Translator {
         let queued = self.prompts.iter().filter(|prompt| !prompt.started);
         for id in queued.map(|prompt| prompt.id.clone()).collect::<Vec<_>>() {
             let request = json!({"subtype": "cancel_async_message", "message_uuid": &id});
-            self.request(Sent::TakeBack(id), request);
+            self.request(Sent::TakeBack(id), &request);
         }
         self.interrupted = self.open;
-        self.request(Sent::Interrupt, json!({"subtype": "interrupt"}));
+        self.request(Sent::Interrupt, &json!({"subtype": "interrupt"}));
     }
 
     // ---- to the CLI -------------------------------------------------------------------------------------------
@@ -225,7 +227,7 @@ impl Translator {
         self.out.push_back(b'\n');
     }
 
-    fn request(&mut self, what: Sent, request: Value) {
+    fn request(&mut self, what: Sent, request: &Value) {
         self.next_request += 1;
         let id = format!("host-{}", self.next_request);
         self.line(&json!({"type": "control_request", "request_id": &id, "request": request}));
@@ -342,7 +344,9 @@ impl Translator {
         for block in message.content {
             match block.kind.as_str() {
                 "text" => {
-                    let number = self.stream.certain(&message.id, "text", parent.is_none(), &mut self.events);
+                    let number = self
+                        .stream
+                        .certain(&message.id, "text", parent.is_none(), &mut self.events);
                     self.events.push_back(AgentEvent::Text {
                         block: number,
                         text: block.text,
@@ -350,7 +354,9 @@ impl Translator {
                     });
                 }
                 "thinking" => {
-                    let number = self.stream.certain(&message.id, "thinking", parent.is_none(), &mut self.events);
+                    let number = self
+                        .stream
+                        .certain(&message.id, "thinking", parent.is_none(), &mut self.events);
                     self.events.push_back(AgentEvent::Thinking {
                         block: number,
                         text: block.thinking,
@@ -428,7 +434,10 @@ impl Translator {
         match lifecycle.state.as_str() {
             "started" => self.taken_up(&lifecycle.command_uuid),
             "completed" | "cancelled" => {
-                let at = self.prompts.iter().position(|prompt| prompt.id == lifecycle.command_uuid);
+                let at = self
+                    .prompts
+                    .iter()
+                    .position(|prompt| prompt.id == lifecycle.command_uuid);
                 let Some(prompt) = at.map(|at| self.prompts.remove(at)) else {
                     // It had its result.
                     return;
@@ -446,7 +455,10 @@ impl Translator {
     fn turn_result(&mut self, result: &TurnResult) {
         self.stream.withdraw(&mut self.events);
         let complaint = self.complaint.take();
-        let aborted = result.terminal_reason.as_deref().map(|reason| reason.starts_with("aborted"));
+        let aborted = result
+            .terminal_reason
+            .as_deref()
+            .map(|reason| reason.starts_with("aborted"));
         let stopped_by_us = self.interrupted && result.subtype == "error_during_execution";
         let outcome = if aborted.unwrap_or(stopped_by_us) {
             Outcome::Stopped
@@ -503,7 +515,11 @@ impl Translator {
             self.stream.withdraw(&mut self.events);
             if self.result_owed {
                 // It swallowed a message whose id it had seen before.
-                let outcome = if self.interrupted { Outcome::Stopped } else { Outcome::Ok };
+                let outcome = if self.interrupted {
+                    Outcome::Stopped
+                } else {
+                    Outcome::Ok
+                };
                 self.result(outcome);
             }
             self.open = false;

@@ -63,7 +63,10 @@ fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(from: D) ->
 /// A list without the members that are of another shape.
 fn lenient_list<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result<Vec<T>, D::Error> {
     Ok(match Value::deserialize(from)? {
-        Value::Array(all) => all.into_iter().filter_map(|value| serde_json::from_value(value).ok()).collect(),
+        Value::Array(all) => all
+            .into_iter()
+            .filter_map(|value| serde_json::from_value(value).ok())
+            .collect(),
         _ => Vec::new(),
     })
 }
@@ -192,10 +195,12 @@ impl Block {
         match &self.content {
             Value::String(text) => text.clone(),
             Value::Array(blocks) => {
-                let texts = blocks.iter().map(|block| match block.get("text").and_then(Value::as_str) {
-                    Some(text) => text.to_owned(),
-                    None => format!("[{}]", block.get("type").and_then(Value::as_str).unwrap_or("something")),
-                });
+                let texts = blocks
+                    .iter()
+                    .map(|block| match block.get("text").and_then(Value::as_str) {
+                        Some(text) => text.to_owned(),
+                        None => format!("[{}]", block.get("type").and_then(Value::as_str).unwrap_or("something")),
+                    });
                 texts.collect::<Vec<_>>().join("\n")
             }
             _ => String::new(),

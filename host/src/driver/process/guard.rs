@@ -176,7 +176,10 @@ fn end_descendants(reaped: &Receiver<Reaped>) -> (String, i32) {
 fn kill_all() {
     let mut stopped = HashSet::new();
     loop {
-        let fresh = descendants().into_iter().filter(|pid| stopped.insert(*pid)).collect::<Vec<_>>();
+        let fresh = descendants()
+            .into_iter()
+            .filter(|pid| stopped.insert(*pid))
+            .collect::<Vec<_>>();
         if fresh.is_empty() {
             break;
         }
