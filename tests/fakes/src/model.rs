@@ -406,14 +406,19 @@ fn parts(message: &Value) -> Vec<Value> {
     }
 }
 
-/// The last text of the last user message that has one. The CLI adds reminders of its own, in tags.
+/// Words of the CLI's own; what it tells of a task in the background is a message all the same.
+fn is_reminder(text: &str) -> bool {
+    text.trim().starts_with("<system-reminder>") && !text.contains("<task-notification>")
+}
+
+/// The last text of the last user message that has one.
 fn last_words(body: &Value) -> String {
     let messages = body["messages"].as_array().into_iter().flatten().rev();
     for message in messages.filter(|message| message["role"] == "user") {
         let parts = parts(message);
         let texts = parts.iter().rev().filter_map(|part| part["text"].as_str());
         for text in texts.map(str::trim) {
-            if !text.is_empty() && !text.starts_with('<') {
+            if !text.is_empty() && !is_reminder(text) {
                 return text.to_owned();
             }
         }
@@ -429,7 +434,7 @@ fn last_result(body: &Value) -> Option<(String, bool)> {
         .rfind(|message| message["role"] == "user")?;
     let parts = parts(message);
     // Words behind it are a new message of the user's.
-    let words = |part: &&Value| part["text"].as_str().is_some_and(|text| !text.trim().starts_with('<'));
+    let words = |part: &&Value| part["text"].as_str().is_some_and(|text| !is_reminder(text));
     if parts
         .iter()
         .rev()

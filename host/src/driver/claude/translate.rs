@@ -78,7 +78,8 @@ pub(super) struct Translator {
     /// A prompt was given and no result told since: one is owed before `Idle`.
     result_owed: bool,
     interrupted: bool,
-    background: u32,
+    /// The CLI's ids of what runs in the background.
+    tasks: HashSet<String>,
     session: Option<(String, Option<String>)>,
     cost: f64,
     complaint: Option<String>,
@@ -110,7 +111,7 @@ impl Translator {
             open: false,
             result_owed: false,
             interrupted: false,
-            background: 0,
+            tasks: HashSet::new(),
             session: None,
             cost: 0.0,
             complaint: None,
@@ -313,9 +314,22 @@ impl Translator {
                 });
             }
             "permission_denied" => self.denied.extend(system.tool_use_id),
+            // All of them at once (2.1.329), or as they come and go (2.1.197).
             "background_tasks_changed" => {
-                let tasks = system.tasks.map_or(0, |tasks| tasks.len());
-                self.background = u32::try_from(tasks).unwrap_or(u32::MAX);
+                let tasks = system.tasks.unwrap_or_default();
+                self.tasks = tasks.into_iter().map(|task| task.task_id).collect();
+            }
+            "task_started" if system.is_backgrounded != Some(false) => self.tasks.extend(system.task_id),
+            "task_notification" => {
+                self.tasks.remove(&system.task_id.unwrap_or_default());
+            }
+            "task_updated"
+                if matches!(
+                    system.patch.status.as_str(),
+                    "completed" | "failed" | "killed" | "stopped"
+                ) =>
+            {
+                self.tasks.remove(&system.task_id.unwrap_or_default());
             }
             _ => {}
         }
@@ -524,7 +538,7 @@ impl Translator {
             }
             self.open = false;
             self.interrupted = false;
-            let background = self.background;
+            let background = u32::try_from(self.tasks.len()).unwrap_or(u32::MAX);
             self.events.push_back(AgentEvent::Idle { background });
         }
     }
