@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::*;
-use crate::chat::{CallError, Conversation, Origin, Item, Message, Part, Person, SessionKey, View, ViewState, What};
+use crate::chat::{CallError, Conversation, Item, Message, Origin, Part, Person, SessionKey, View, ViewState, What};
 use crate::config::{DriverKind, Login};
 use crate::driver::{Agent, AgentEvent, Command, Failure, FailureKind, Launch, Outcome, Permission};
 use crate::outbox::{BoxFuture, Outbox, Pace, Presenter};
@@ -39,10 +39,11 @@ impl Presenter for Chat {
         _nonce: String,
         _memory: Option<Vec<u8>>,
     ) -> BoxFuture<'a, Result<Option<Duration>, CallError>> {
-        self.0.send_modify(|views| match views.iter_mut().find(|(_, old)| old.turn == view.turn) {
-            Some(old) => *old = (target, view),
-            None => views.push((target, view)),
-        });
+        self.0
+            .send_modify(|views| match views.iter_mut().find(|(_, old)| old.turn == view.turn) {
+                Some(old) => *old = (target, view),
+                None => views.push((target, view)),
+            });
         Box::pin(async { Ok(None) })
     }
 
@@ -67,7 +68,11 @@ impl Chat {
     }
 
     fn view(&self, turn: &TurnId) -> Option<View> {
-        self.0.borrow().iter().find(|(_, view)| view.turn == *turn).map(|(_, view)| view.clone())
+        self.0
+            .borrow()
+            .iter()
+            .find(|(_, view)| view.turn == *turn)
+            .map(|(_, view)| view.clone())
     }
 
     async fn ended(&self, turn: &TurnId) -> View {
@@ -104,11 +109,17 @@ impl Cli {
     async fn ready(&self) {
         self.say(AgentEvent::Ready { pid: 1, version: None }).await;
         let id = self.launch.cli_session.clone();
-        self.say(AgentEvent::Session { id, model: Some("fake".to_owned()) }).await;
+        self.say(AgentEvent::Session {
+            id,
+            model: Some("fake".to_owned()),
+        })
+        .await;
     }
 
     async fn command(&mut self) -> Command {
-        soon(self.commands.recv()).await.expect("the session still holds the process")
+        soon(self.commands.recv())
+            .await
+            .expect("the session still holds the process")
     }
 
     /// The next prompt, taken up.
@@ -124,7 +135,12 @@ impl Cli {
 
     async fn text(&self, text: &str) {
         let text = text.to_owned();
-        self.say(AgentEvent::Text { block: 1, text, parent: None }).await;
+        self.say(AgentEvent::Text {
+            block: 1,
+            text,
+            parent: None,
+        })
+        .await;
     }
 
     async fn result(&self, outcome: Outcome) {
@@ -213,7 +229,11 @@ impl Setup {
             ask_timeout: Duration::from_secs(3600),
             show_thinking: false,
         };
-        Self { rules, processes: 4, folder: Arc::new(folder) }
+        Self {
+            rules,
+            processes: 4,
+            folder: Arc::new(folder),
+        }
     }
 
     /// Starts, and goes on with what the last run left.
@@ -233,25 +253,44 @@ impl Setup {
         let start: Start = Arc::new(move |_, launch| {
             let (commands, inbox) = mpsc::channel(16);
             let (events, outbox) = mpsc::channel(64);
-            starts.try_send(Cli { launch, commands: inbox, events }).expect("a test starts few processes");
-            Agent { commands, events: outbox }
+            starts
+                .try_send(Cli {
+                    launch,
+                    commands: inbox,
+                    events,
+                })
+                .expect("a test starts few processes");
+            Agent {
+                commands,
+                events: outbox,
+            }
         });
         let processes = Processes::new(self.processes);
-        let registry =
-            Registry::with_start(self.rules.clone(), journal.clone(), outbox.clone(), processes, start);
+        let registry = Registry::with_start(self.rules.clone(), journal.clone(), outbox.clone(), processes, start);
         let bot = self.rules.bot.clone();
         let turns = journal.read(move |store| store.turns_open(&bot)).await.unwrap();
         outbox.recover().await.unwrap();
         for turn in turns {
             registry.restore(turn).await;
         }
-        Host { registry, journal, outbox, chat, started }
+        Host {
+            registry,
+            journal,
+            outbox,
+            chat,
+            started,
+        }
     }
 }
 
 fn target(person: &str) -> Target {
     Target {
-        conversation: Conversation { tenant: None, channel: format!("D-{person}"), thread: None, direct: true },
+        conversation: Conversation {
+            tenant: None,
+            channel: format!("D-{person}"),
+            thread: None,
+            direct: true,
+        },
         reply_to: b"m".to_vec(),
         private_to: None,
     }
@@ -295,7 +334,9 @@ impl Host {
                 group: None,
             }),
         };
-        let put = self.journal.write(move |store| store.inbox_put(&BotName::from("team"), &item, 1));
+        let put = self
+            .journal
+            .write(move |store| store.inbox_put(&BotName::from("team"), &item, 1));
         put.await.unwrap().expect("it is new")
     }
 
@@ -324,14 +365,28 @@ impl Host {
 
     async fn row(&self, turn: &TurnId) -> TurnRow {
         let turn = turn.clone();
-        self.journal.read(move |store| store.turn_get(&turn)).await.unwrap().expect("the turn is stored")
+        self.journal
+            .read(move |store| store.turn_get(&turn))
+            .await
+            .unwrap()
+            .expect("the turn is stored")
     }
 
     /// As good as `kill -9`: nothing may finish.
-    async fn crash(self) {
-        soon(self.registry.close(Duration::ZERO)).await;
+    async fn crash(self, cli: Cli) -> Launch {
+        let Cli {
+            launch,
+            mut commands,
+            events,
+        } = cli;
+        let process = async move {
+            while !matches!(commands.recv().await, Some(Command::Kill) | None) {}
+            drop(events);
+        };
+        soon(async { tokio::join!(self.registry.close(Duration::ZERO), process) }).await;
         soon(self.outbox.close(Duration::ZERO)).await;
         soon(self.journal.close()).await;
+        launch
     }
 
     /// Presses a button of the open question: stores the decision as the bot does, and tells the session.
@@ -348,11 +403,17 @@ impl Host {
             Part::Ask(ask) if ask.settled.is_none() => Some(ask.clone()),
             _ => None,
         });
-        let choice = ask.expect("an open ask").choices.into_iter().find(|choice| choice.label == label);
+        let choice = ask
+            .expect("an open ask")
+            .choices
+            .into_iter()
+            .find(|choice| choice.label == label);
         let token = choice.expect("that button").token;
         let write = self.journal.write(move |store| {
             let token = store.token_get(&token)?.expect("the token is stored");
-            let mut ask = store.ask_get(&token.ask.expect("of an ask"))?.expect("the ask is stored");
+            let mut ask = store
+                .ask_get(&token.ask.expect("of an ask"))?
+                .expect("the ask is stored");
             ask.state = crate::store::AskState::Decided;
             ask.decided = Some((token.decision, "U9".to_owned()));
             store.ask_put(&ask)?;

@@ -8,9 +8,9 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::time::Instant;
 
+use self::words::{retrying, shorten, usage};
 use crate::chat::{Ask, Block, Notice, Part, PlanItem, Step, StepState, Token, Tone, TurnId, View, ViewState};
 use crate::driver::AgentEvent;
-use self::words::{retrying, shorten, usage};
 use crate::outbox::ViewSource;
 
 /// What a step keeps of a tool's output, in bytes; the interface promises at most 4 KiB.

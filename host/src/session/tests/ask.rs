@@ -41,7 +41,10 @@ async fn denied_tool_is_told_and_the_turn_goes_on() {
         other => panic!("not a decision: {other:?}"),
     }
     cli.answer("then not").await;
-    assert_eq!(seen(&host.chat.ended(&turn).await), ["Bash: rm: Denied", "Bash: rm? Denied by <@U9>", "then not"]);
+    assert_eq!(
+        seen(&host.chat.ended(&turn).await),
+        ["Bash: rm: Denied", "Bash: rm? Denied by <@U9>", "then not"]
+    );
 }
 
 #[tokio::test]
@@ -50,7 +53,10 @@ async fn withdrawn_question_cannot_be_answered_any_more() {
     let (turn, cli) = host.talking("ann", "do it").await;
     cli.asks("r1", "{}").await;
     host.chat.until(&turn, |view| view.state == ViewState::Asking).await;
-    cli.say(AgentEvent::PermissionWithdrawn { request: "r1".to_owned() }).await;
+    cli.say(AgentEvent::PermissionWithdrawn {
+        request: "r1".to_owned(),
+    })
+    .await;
     let view = host.chat.until(&turn, |view| view.state == ViewState::Running).await;
     assert_eq!(seen(&view)[1], "Bash: rm? No longer needed");
     assert_eq!(asks_of(&host, &turn).await, [AskState::Closed]);
@@ -66,7 +72,10 @@ async fn question_that_nobody_decides_is_denied_in_the_end() {
     cli.asks("r1", "{}").await;
     assert!(matches!(cli.command().await, Command::Decide { allow: false, .. }));
     cli.answer("nobody cared").await;
-    assert_eq!(seen(&host.chat.ended(&turn).await)[1], "Bash: rm? Expired: nobody decided in time");
+    assert_eq!(
+        seen(&host.chat.ended(&turn).await)[1],
+        "Bash: rm? Expired: nobody decided in time"
+    );
 }
 
 #[tokio::test]
@@ -77,11 +86,13 @@ async fn approval_after_a_restart_allows_exactly_that_once() {
     cli.asks("r1", r#"{"a":1,"b":2}"#).await;
     let asked = host.chat.until(&turn, |view| view.state == ViewState::Asking).await;
     let waiting = host.send("ann", "next").await;
-    host.crash().await;
+    host.crash(cli).await;
 
     let mut host = setup.start().await;
     assert_eq!(host.row(&turn).await.state, TurnState::Asking);
-    host.chat.until(&waiting, |view| view.state == ViewState::Waiting(1)).await;
+    host.chat
+        .until(&waiting, |view| view.state == ViewState::Waiting(1))
+        .await;
     assert!(host.started.try_recv().is_err(), "no process only to wait");
     // The chat still shows the old question; what can be pressed there is in the stored view.
     let mut views = host.chat.0.borrow().clone();
@@ -95,7 +106,10 @@ async fn approval_after_a_restart_allows_exactly_that_once() {
     assert!(cli.launch.resume);
     cli.ready().await;
     let told = cli.prompt().await;
-    assert!(told.contains("granted") && told.contains(r#"{"a":1,"b":2}"#) && !told.contains("do it"), "{told}");
+    assert!(
+        told.contains("granted") && told.contains(r#"{"a":1,"b":2}"#) && !told.contains("do it"),
+        "{told}"
+    );
     assert_eq!(host.row(&turn).await.attempt, 2);
     // Another input is asked, the very same is not, and a second time it is asked again.
     cli.asks("r2", r#"{"a":1,"b":3}"#).await;
@@ -123,7 +137,7 @@ async fn decision_that_the_agent_never_heard_is_told_after_the_restart() {
     let (turn, cli) = host.talking("ann", "do it").await;
     cli.asks("r1", "{}").await;
     host.judge(&turn, "Deny").await;
-    host.crash().await;
+    host.crash(cli).await;
 
     let mut host = setup.start().await;
     let mut cli = host.spawned().await;
@@ -145,7 +159,7 @@ async fn stop_of_a_question_that_outlived_its_process_ends_it_at_once() {
     let (turn, cli) = host.talking("ann", "do it").await;
     cli.asks("r1", "{}").await;
     host.chat.until(&turn, |view| view.state == ViewState::Asking).await;
-    host.crash().await;
+    host.crash(cli).await;
 
     let mut host = setup.start().await;
     assert!(soon(host.registry.stop(&key(&host, "ann"))).await);

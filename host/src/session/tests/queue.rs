@@ -13,13 +13,21 @@ async fn message_is_answered_and_everything_about_it_is_stored() {
     assert!(view.revision > 1 << 20 && view.stop_token.is_none());
 
     let row = host.row(&turn).await;
-    assert_eq!((row.state, row.view.map(|view| view.state)), (TurnState::Done, Some(ViewState::Done)));
+    assert_eq!(
+        (row.state, row.view.map(|view| view.state)),
+        (TurnState::Done, Some(ViewState::Done))
+    );
     let (inbox, key) = (row.inbox.unwrap(), row.session);
-    let read = host.journal.read(move |store| Ok((store.inbox_get(inbox)?, store.session_get(&key)?)));
+    let read = host
+        .journal
+        .read(move |store| Ok((store.inbox_get(inbox)?, store.session_get(&key)?)));
     let (inbox, session) = read.await.unwrap();
     assert_eq!(inbox.unwrap().state, InboxState::Done);
     let session = session.unwrap();
-    assert_eq!((session.cli_session, session.resumable), (Some(cli.launch.cli_session.clone()), true));
+    assert_eq!(
+        (session.cli_session, session.resumable),
+        (Some(cli.launch.cli_session.clone()), true)
+    );
     assert_eq!(session.owner.as_deref(), Some("ann"));
 }
 
@@ -31,7 +39,9 @@ async fn waiting_messages_are_worked_on_in_order_within_the_bound() {
     let three = host.send("ann", "three").await;
     assert_eq!(host.try_send("ann", "four").await, Err(SubmitError::Full(2)));
     host.chat.until(&two, |view| view.state == ViewState::Waiting(1)).await;
-    host.chat.until(&three, |view| view.state == ViewState::Waiting(2)).await;
+    host.chat
+        .until(&three, |view| view.state == ViewState::Waiting(2))
+        .await;
     for (turn, next) in [(&one, "two"), (&two, "three")] {
         cli.answer("done").await;
         host.chat.ended(turn).await;
@@ -59,10 +69,18 @@ async fn prompt_goes_out_only_after_the_turn_is_on_disk() {
         blocked.await
     });
     tokio::task::yield_now().await;
-    let prompt = Prompt { inbox: Some(two), asker: "ann".to_owned(), text: "two".to_owned(), target: target("ann") };
+    let prompt = Prompt {
+        inbox: Some(two),
+        asker: "ann".to_owned(),
+        text: "two".to_owned(),
+        target: target("ann"),
+    };
     let (registry, key) = (host.registry.clone(), key(&host, "ann"));
     let submit = tokio::spawn(async move { registry.submit(&key, prompt).await });
-    assert!(timeout(Duration::from_millis(200), cli.commands.recv()).await.is_err(), "nothing before the disk");
+    assert!(
+        timeout(Duration::from_millis(200), cli.commands.recv()).await.is_err(),
+        "nothing before the disk"
+    );
     assert!(!submit.is_finished(), "nothing is promised before the disk either");
     go.send(()).unwrap();
     soon(stuck).await.unwrap().unwrap();
@@ -118,14 +136,23 @@ async fn late_result_of_a_given_up_turn_never_reaches_the_next() {
     assert!(matches!(old.command().await, Command::Kill));
     assert_eq!(host.chat.ended(&one).await.state, ViewState::Stopped);
     old.answer("too late").await;
-    assert!(host.started.try_recv().is_err(), "two processes never share a conversation");
+    assert!(
+        host.started.try_recv().is_err(),
+        "two processes never share a conversation"
+    );
     old.exits(None).await;
 
     let mut new = host.spawned().await;
-    assert_eq!((&new.launch.cli_session, new.launch.resume), (&old.launch.cli_session, true));
+    assert_eq!(
+        (&new.launch.cli_session, new.launch.resume),
+        (&old.launch.cli_session, true)
+    );
     new.ready().await;
     assert_eq!(new.prompt().await, "two");
-    assert_eq!(seen(&host.chat.view(&two).unwrap_or_else(|| host.chat.view(&one).unwrap())), [""; 0]);
+    assert_eq!(
+        seen(&host.chat.view(&two).unwrap_or_else(|| host.chat.view(&one).unwrap())),
+        [""; 0]
+    );
     new.answer("in time").await;
     assert_eq!(seen(&host.chat.ended(&two).await), ["in time"]);
 }
@@ -150,7 +177,10 @@ async fn background_work_reports_in_a_turn_of_its_own() {
         .find(|(_, view)| view.turn != one && view.turn != two)
         .cloned()
         .expect("a turn of its own");
-    assert_eq!((seen(&own), own.state), (vec!["background is done".to_owned()], ViewState::Done));
+    assert_eq!(
+        (seen(&own), own.state),
+        (vec!["background is done".to_owned()], ViewState::Done)
+    );
     assert!(target.reply_to.is_empty(), "it answers nobody");
     assert_eq!(host.row(&own.turn).await.inbox, None);
 }

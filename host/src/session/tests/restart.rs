@@ -10,14 +10,20 @@ async fn running_turn_is_done_again_with_a_warning_and_the_queue_follows() {
     let three = host.send("ann", "three").await;
     cli.text("half").await;
     let before = host.chat.until(&one, |view| !view.blocks.is_empty()).await;
-    host.crash().await;
+    let launch = host.crash(cli).await;
 
     let mut host = setup.start().await;
     let mut again = host.spawned().await;
-    assert_eq!((&again.launch.cli_session, again.launch.resume), (&cli.launch.cli_session, true));
+    assert_eq!(
+        (&again.launch.cli_session, again.launch.resume),
+        (&launch.cli_session, true)
+    );
     again.ready().await;
     let told = again.prompt().await;
-    assert!(told.contains("connection to you was lost") && told.ends_with("\n\none"), "{told}");
+    assert!(
+        told.contains("connection to you was lost") && told.ends_with("\n\none"),
+        "{told}"
+    );
     again.answer("whole").await;
     let view = host.chat.ended(&one).await;
     assert!(view.revision > before.revision);
@@ -40,8 +46,8 @@ async fn running_turn_is_done_again_with_a_warning_and_the_queue_follows() {
 async fn conversation_that_the_cli_never_kept_is_begun_anew_without_alarm() {
     let setup = Setup::new();
     let mut host = setup.start().await;
-    let (turn, _cli) = host.talking("ann", "one").await;
-    host.crash().await;
+    let (turn, cli) = host.talking("ann", "one").await;
+    host.crash(cli).await;
     let mut host = setup.start().await;
     let first = host.spawned().await;
     assert!(first.launch.resume);
@@ -52,7 +58,10 @@ async fn conversation_that_the_cli_never_kept_is_begun_anew_without_alarm() {
     second.prompt().await;
     second.answer("done").await;
     let view = host.chat.ended(&turn).await;
-    assert!(!seen(&view).iter().any(|line| line.contains("begins afresh")), "nothing was lost: {view:?}");
+    assert!(
+        !seen(&view).iter().any(|line| line.contains("begins afresh")),
+        "nothing was lost: {view:?}"
+    );
 }
 
 #[tokio::test]
@@ -66,7 +75,7 @@ async fn turn_that_the_agent_had_begun_itself_ends_with_a_word() {
     let mut views = host.chat.0.subscribe();
     soon(views.wait_for(|views| views.len() == 2)).await.unwrap();
     let own = host.chat.0.borrow()[1].1.turn.clone();
-    host.crash().await;
+    host.crash(cli).await;
     let host = setup.start().await;
     assert!(matches!(host.chat.ended(&own).await.state, ViewState::Failed(_)));
     assert_eq!(host.row(&own).await.state, TurnState::Done);
