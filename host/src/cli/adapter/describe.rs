@@ -68,13 +68,25 @@ pub(super) fn show(component: &Component) -> String {
     let abilities: Vec<String> = about
         .abilities
         .iter()
-        .map(|ability| format!("{ability:?}").to_lowercase())
+        .map(|ability| words(&format!("{ability:?}")))
         .collect();
     let _ = writeln!(text, "\nabilities: {}", listed(&abilities));
     let _ = writeln!(text, "offers: {}", listed(&offers(component)));
     let _ = writeln!(text, "imports:");
     for import in component.imports() {
         let _ = writeln!(text, "  {import}");
+    }
+    text
+}
+
+/// `FilesIn`: `files in`.
+fn words(camel: &str) -> String {
+    let mut text = String::new();
+    for (at, letter) in camel.char_indices() {
+        if at > 0 && letter.is_uppercase() {
+            text.push(' ');
+        }
+        text.extend(letter.to_lowercase());
     }
     text
 }
@@ -106,13 +118,12 @@ fn secrets(text: &mut String, about: &About) {
     }
     for secret in &about.secrets {
         let _ = writeln!(text, "  {}: {}", secret.name, secret.purpose);
-        let places: Vec<String> = secret.slots.iter().map(slot).collect();
-        let places = if places.is_empty() {
-            "used by the host alone".to_owned()
+        if secret.slots.is_empty() {
+            text.push_str("    used by the host alone\n");
         } else {
-            places.join(", ")
-        };
-        let _ = writeln!(text, "    {places}; only to {}", listed(&secret.targets));
+            let places: Vec<String> = secret.slots.iter().map(slot).collect();
+            let _ = writeln!(text, "    {}; only to {}", places.join(", "), listed(&secret.targets));
+        }
         if secret.crypto {
             text.push_str("    it may sign and encrypt with it\n");
         }
