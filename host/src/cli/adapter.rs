@@ -156,7 +156,7 @@ pub(super) fn check(file: &Path, bot: &str, json: bool) -> Result<(), Failure> {
     let findings = block_on(async {
         let runtime = runtime(Some(&config), &scratch.0)?;
         let component = supervisor::load(&runtime, &bot.adapter).await?;
-        let mut problems = check_against(index, bot, component.about());
+        let mut problems = check_against(bot, index, component.about());
         if problems.iter().any(|problem| !problem.warning) {
             if let Ok(text) = std::fs::read_to_string(file) {
                 locate(&text, &mut problems);

@@ -79,7 +79,7 @@ async fn against_adapters(config: &Config) -> Result<Vec<Problem>, Failure> {
             loaded.insert(&bot.adapter, component);
         }
         match &loaded[bot.adapter.as_str()] {
-            Ok(component) => problems.extend(check_against(index, bot, component.about())),
+            Ok(component) => problems.extend(check_against(bot, index, component.about())),
             Err(message) => problems.push(Problem {
                 key: format!("bot[{index}].adapter"),
                 line: None,
