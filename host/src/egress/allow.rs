@@ -273,12 +273,13 @@ impl AllowList {
         Ok(Allowed { url, private, own_path })
     }
 
-    /// URL prefixes of the manifest (from `/`: below the api-base), read once.
+    /// URL prefixes of the manifest (from `/`: below the api-base), read once. Those that this bot cannot reach are
+    /// left out: an operator may have set another api-base.
     pub(crate) fn targets(&self, texts: &[String]) -> Result<Vec<Target>, String> {
-        texts.iter().map(|text| self.target(text)).collect()
+        texts.iter().filter_map(|text| self.target(text).transpose()).collect()
     }
 
-    fn target(&self, text: &str) -> Result<Target, String> {
+    fn target(&self, text: &str) -> Result<Option<Target>, String> {
         let problem = |e: NotAllowed| format!("target `{text}`: {e}");
         // A target may name many hosts: `https://*.example.com/files/`.
         if let Some((scheme, rest)) = text.split_once("://")
@@ -286,11 +287,14 @@ impl AllowList {
         {
             let place = Pattern::parse(&format!("{scheme}://*.{host}"), false)?;
             let shape = checked(&format!("{scheme}://{host}/{path}")).map_err(problem)?;
-            return Ok(Target { place, path: shape.path().to_owned() });
+            return Ok(Some(Target { place, path: shape.path().to_owned() }));
         }
-        let allowed = self.read(text).map_err(problem)?;
-        let place = Pattern::of(&allowed.url, allowed.private).ok_or_else(|| format!("target `{text}`"))?;
-        Ok(Target { place, path: allowed.url.path().to_owned() })
+        match self.read(text) {
+            Ok(allowed) => Ok(Pattern::of(&allowed.url, allowed.private)
+                .map(|place| Target { place, path: allowed.url.path().to_owned() })),
+            Err(NotAllowed::Malformed(why)) => Err(problem(NotAllowed::Malformed(why))),
+            Err(NotAllowed::Host(_) | NotAllowed::Private(_)) => Ok(None),
+        }
     }
 }
 
