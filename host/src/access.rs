@@ -12,7 +12,9 @@ pub use pace::{PerUserPace, RefusalPace};
 pub enum Admission {
     Allowed,
     /// `say`: they may be told so, if they were not told lately.
-    Refused { say: bool },
+    Refused {
+        say: bool,
+    },
 }
 
 /// May this person talk to the bot here? By `allow`: person ids, `group:NAME`, `tenant:ID`, `*`; empty means nobody.
@@ -22,7 +24,9 @@ pub fn admit(config: &BotConfig, person: &Person, conversation: &Conversation) -
     if listed(&config.allow, person, tenant) {
         return Admission::Allowed;
     }
-    Admission::Refused { say: !person.bot && config.refuse == Refuse::Politely }
+    Admission::Refused {
+        say: !person.bot && config.refuse == Refuse::Politely,
+    }
 }
 
 /// May this person decide what `asker` asked for? The asker, if the bot says so: they were let in when they asked (a

@@ -48,7 +48,11 @@ impl Inbox {
                         Some(id) => id,
                         None => store.inbox_find(&bot, &item.origin.key)?.unwrap_or(InboxId(0)),
                     };
-                    accepted.push(Accepted { id, item, fresh: put.is_some() });
+                    accepted.push(Accepted {
+                        id,
+                        item,
+                        fresh: put.is_some(),
+                    });
                 }
                 Ok(accepted)
             })
@@ -59,7 +63,9 @@ impl Inbox {
     /// may go well. Its id.
     pub async fn aside(&self, bot: &BotName, event: &Event, reason: &str, again: bool) -> Result<i64> {
         let (bot, event, reason) = (bot.clone(), event.clone(), reason.to_owned());
-        self.journal.write(move |store| store.aside_put(&bot, &event, &reason, again)).await
+        self.journal
+            .write(move |store| store.aside_put(&bot, &event, &reason, again))
+            .await
     }
 }
 

@@ -45,7 +45,9 @@ pub struct Runtime {
 
 impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Runtime").field("cache", &self.cache).finish_non_exhaustive()
+        f.debug_struct("Runtime")
+            .field("cache", &self.cache)
+            .finish_non_exhaustive()
     }
 }
 
@@ -81,7 +83,14 @@ impl Runtime {
             .await
             .map_err(|error| failed(error.to_string()))?
             .map_err(failed)?;
-        let Prepared { code, key, imports, offers, kept, .. } = prepared;
+        let Prepared {
+            code,
+            key,
+            imports,
+            offers,
+            kept,
+            ..
+        } = prepared;
         let (pre, exports) = (prepared.pre, prepared.exports);
         let about = match kept {
             Some(about) => about,
@@ -118,7 +127,11 @@ impl Runtime {
         let imports = imports::check(engine, &code)?;
         let offered = imports::exports(engine, &code);
         let offered: Vec<&str> = offered.iter().map(String::as_str).collect();
-        let pre = self.machine.linker.instantiate_pre(&code).map_err(|error| format!("its imports do not fit: {error:#}"))?;
+        let pre = self
+            .machine
+            .linker
+            .instantiate_pre(&code)
+            .map_err(|error| format!("its imports do not fit: {error:#}"))?;
         let exports = v1::Exports::find(&pre, &offered)?;
         let offers = Offers {
             interaction: exports.interaction.is_some(),
@@ -145,7 +158,11 @@ impl Runtime {
             .map_err(|failure| format!("`describe` failed: {failure}"))
             .and_then(v1::manifest::about)?;
         let problems = describe::problems(&about, offers);
-        if problems.is_empty() { Ok(about) } else { Err(format!("its manifest: {}", problems.join("; "))) }
+        if problems.is_empty() {
+            Ok(about)
+        } else {
+            Err(format!("its manifest: {}", problems.join("; ")))
+        }
     }
 }
 
@@ -200,7 +217,9 @@ pub struct Component {
 
 impl fmt::Debug for Component {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Component").field("platform", &self.inner.about.platform).finish_non_exhaustive()
+        f.debug_struct("Component")
+            .field("platform", &self.inner.about.platform)
+            .finish_non_exhaustive()
     }
 }
 
@@ -279,7 +298,10 @@ pub struct Adapter {
 
 impl fmt::Debug for Adapter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Adapter").field("bot", &self.bound.bot).field("component", &self.component).finish_non_exhaustive()
+        f.debug_struct("Adapter")
+            .field("bot", &self.bound.bot)
+            .field("component", &self.component)
+            .finish_non_exhaustive()
     }
 }
 

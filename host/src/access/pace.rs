@@ -23,13 +23,19 @@ pub struct PerUserPace {
 impl PerUserPace {
     /// None: no limit.
     pub fn new(per_minute: Option<u32>) -> Self {
-        Self { per_minute, seen: Mutex::default() }
+        Self {
+            per_minute,
+            seen: Mutex::default(),
+        }
     }
 
     /// May this person's message be taken now? Counts it if so.
     pub fn allow(&self, person: &str) -> bool {
         let Some(per_minute) = self.per_minute else { return true };
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).allow(person, per_minute as usize, MINUTE)
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .allow(person, per_minute as usize, MINUTE)
     }
 }
 
@@ -46,7 +52,10 @@ impl RefusalPace {
 
     /// May this person be told now that they are not let in? Counts it if so.
     pub fn allow(&self, person: &str) -> bool {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).allow(person, 1, HOUR)
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .allow(person, 1, HOUR)
     }
 }
 
@@ -75,11 +84,16 @@ impl Seen {
 
     /// Forgets whoever counts no more, and if that is nobody, the half that was counted longest ago.
     fn make_room(&mut self, now: Instant, within: Duration) {
-        self.by_person.retain(|_, times| times.back().is_some_and(|last| now.duration_since(*last) < within));
+        self.by_person
+            .retain(|_, times| times.back().is_some_and(|last| now.duration_since(*last) < within));
         if self.by_person.len() < PEOPLE {
             return;
         }
-        let mut lasts: Vec<Instant> = self.by_person.values().filter_map(|times| times.back().copied()).collect();
+        let mut lasts: Vec<Instant> = self
+            .by_person
+            .values()
+            .filter_map(|times| times.back().copied())
+            .collect();
         lasts.sort_unstable();
         let mut too_many = lasts.len() / 2;
         let middle = lasts[too_many];

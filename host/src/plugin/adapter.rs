@@ -60,7 +60,11 @@ impl Bound {
 
     pub(super) fn route_url(&self, route: &str) -> Option<String> {
         let base = self.hook_base.as_deref()?.trim_end_matches('/');
-        Some(if route.is_empty() { base.to_owned() } else { format!("{base}/{route}") })
+        Some(if route.is_empty() {
+            base.to_owned()
+        } else {
+            format!("{base}/{route}")
+        })
     }
 
     pub(super) fn running_link(&self) -> Option<mpsc::Sender<Question>> {
@@ -173,7 +177,9 @@ impl Adapter {
         match serde_json::to_vec(&me) {
             Ok(json) => {
                 let bot = self.bound.bot.clone();
-                self.bound.journal.write_later(move |store| store.kv_put(&bot, ME, &json, None));
+                self.bound
+                    .journal
+                    .write_later(move |store| store.kv_put(&bot, ME, &json, None));
             }
             Err(error) => tracing::warn!(bot = %self.bound.bot, %error, "who the bot is cannot be kept"),
         }
@@ -186,7 +192,11 @@ impl Adapter {
     /// The store cannot be read.
     pub async fn recall_me(&self) -> Result<Option<Person>, StoreError> {
         let bot = self.bound.bot.clone();
-        let json = self.bound.journal.read(move |store| store.kv_get(&bot, ME, crate::chat::now())).await?;
+        let json = self
+            .bound
+            .journal
+            .read(move |store| store.kv_get(&bot, ME, crate::chat::now()))
+            .await?;
         let me: Option<Person> = json.and_then(|json| serde_json::from_slice(&json).ok());
         if let Some(me) = &me {
             *self.bound.me.write().unwrap_or_else(PoisonError::into_inner) = Some(me.clone());
@@ -202,7 +212,12 @@ impl Adapter {
     }
 
     pub async fn respond(&self, to: &Origin, verdict: &Verdict) -> Result<Option<Answer>, CallError> {
-        let indices = self.component.exports().interaction.as_ref().ok_or(CallError::Missing("interaction"))?;
+        let indices = self
+            .component
+            .exports()
+            .interaction
+            .as_ref()
+            .ok_or(CallError::Missing("interaction"))?;
         let (to, verdict) = (to_guest::origin(to), to_guest::verdict(verdict));
         let said = ask!(self, Export::Interaction, indices, call_respond(&to, &verdict));
         said.map(from_guest::answer)
@@ -226,7 +241,13 @@ impl Adapter {
         let mut store = state.into_store(&self.component.machine().engine);
         let (shown, place) = (to_guest::view(view), to_guest::target(target, nonce, memory));
         let indices = &self.component.exports().delivery;
-        let answer = call!(Export::Delivery, store, self.component.pre(), indices, call_show(&shown, &place));
+        let answer = call!(
+            Export::Delivery,
+            store,
+            self.component.pre(),
+            indices,
+            call_show(&shown, &place)
+        );
         self.remember_buckets(store.data());
         let pause = self.answered(Export::Delivery, answer)?;
         Ok(pause.map(|ms| Duration::from_millis(ms.into())))
@@ -246,7 +267,12 @@ impl Adapter {
     }
 
     pub async fn fetch(&self, attachment: &Attachment) -> Result<FileRef, CallError> {
-        let indices = self.component.exports().attachments.as_ref().ok_or(CallError::Missing("attachments"))?;
+        let indices = self
+            .component
+            .exports()
+            .attachments
+            .as_ref()
+            .ok_or(CallError::Missing("attachments"))?;
         let attachment = to_guest::attachment(attachment);
         let said = from_guest::file(ask!(self, Export::Attachments, indices, call_fetch(&attachment)));
         // It may rename what it brought, but only name what is there.
@@ -260,26 +286,46 @@ impl Adapter {
     }
 
     pub async fn me(&self) -> Result<Person, CallError> {
-        let indices = self.component.exports().account.as_ref().ok_or(CallError::Missing("account"))?;
+        let indices = self
+            .component
+            .exports()
+            .account
+            .as_ref()
+            .ok_or(CallError::Missing("account"))?;
         let said = ask!(self, Export::Account, indices, call_me());
         from_guest::person(said).map_err(|problem| self.bound.wrong(Export::Account, problem))
     }
 
     pub async fn check(&self) -> Result<Vec<Finding>, CallError> {
-        let indices = self.component.exports().account.as_ref().ok_or(CallError::Missing("account"))?;
+        let indices = self
+            .component
+            .exports()
+            .account
+            .as_ref()
+            .ok_or(CallError::Missing("account"))?;
         let said = ask!(self, Export::Account, indices, call_check());
         Ok(said.into_iter().map(from_guest::finding).collect())
     }
 
     pub async fn announce(&self, commands: &[CommandSpec]) -> Result<(), CallError> {
-        let indices = self.component.exports().account.as_ref().ok_or(CallError::Missing("account"))?;
+        let indices = self
+            .component
+            .exports()
+            .account
+            .as_ref()
+            .ok_or(CallError::Missing("account"))?;
         let commands: Vec<_> = commands.iter().map(to_guest::command).collect();
         ask!(self, Export::Account, indices, call_announce(&commands));
         Ok(())
     }
 
     pub async fn who(&self, id: &str, conversation: &Conversation) -> Result<Person, CallError> {
-        let indices = self.component.exports().account.as_ref().ok_or(CallError::Missing("account"))?;
+        let indices = self
+            .component
+            .exports()
+            .account
+            .as_ref()
+            .ok_or(CallError::Missing("account"))?;
         let conversation = to_guest::conversation(conversation);
         let said = ask!(self, Export::Account, indices, call_who(id, &conversation));
         from_guest::person(said).map_err(|problem| self.bound.wrong(Export::Account, problem))
@@ -293,7 +339,12 @@ impl Adapter {
         stop: CancellationToken,
         grace: Duration,
     ) -> Result<(), CallError> {
-        let indices = self.component.exports().link.as_ref().ok_or(CallError::Missing("link"))?;
+        let indices = self
+            .component
+            .exports()
+            .link
+            .as_ref()
+            .ok_or(CallError::Missing("link"))?;
         let (asking, mailbox) = mpsc::channel(MAILBOX);
         {
             let mut link = self.bound.link.lock().unwrap_or_else(PoisonError::into_inner);
@@ -336,7 +387,11 @@ impl Adapter {
 
     /// Calls that trapped, ran out of time or memory, since the start; the last reason.
     pub fn failures(&self) -> (u64, Option<String>) {
-        self.bound.failures.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.bound
+            .failures
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Uses of services that an export may not use, since the start.

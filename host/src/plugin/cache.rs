@@ -37,9 +37,17 @@ fn sha256(bytes: &[u8]) -> String {
 impl Cache {
     /// Makes the folder, for this user alone.
     pub(super) fn open(folder: &Path) -> Result<Self, LoadError> {
-        let failed =
-            |error: io::Error| LoadError(format!("the cache folder `{}` cannot be used: {error}", folder.display()));
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+        let failed = |error: io::Error| {
+            LoadError(format!(
+                "the cache folder `{}` cannot be used: {error}",
+                folder.display()
+            ))
+        };
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(failed)?;
         // It may have been there already, open to others: code is read from it.
         fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(failed)?;
         Ok(Self {
@@ -70,7 +78,10 @@ impl Cache {
             tracing::warn!(path = %path.display(), "compiled code is damaged and made again");
             return None;
         }
-        #[expect(unsafe_code, reason = "the folder is this user's alone, and the file is what `keep` wrote: its hash says so")]
+        #[expect(
+            unsafe_code,
+            reason = "the folder is this user's alone, and the file is what `keep` wrote: its hash says so"
+        )]
         // SAFETY: as above; wasmtime itself checks that version and settings are this engine's.
         let component = unsafe { Component::deserialize_file(engine, &path) };
         match component {
@@ -84,7 +95,9 @@ impl Cache {
 
     /// Keeps both. The manifest comes last: without it an entry is not there.
     pub(super) fn keep(&self, key: &str, component: &Component, about: &About) -> io::Result<()> {
-        let code = component.serialize().map_err(|error| io::Error::other(error.to_string()))?;
+        let code = component
+            .serialize()
+            .map_err(|error| io::Error::other(error.to_string()))?;
         self.write(&self.code(key), &code)?;
         let beside = Beside {
             code_sha256: sha256(&code),
@@ -95,7 +108,11 @@ impl Cache {
 
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let temporary = self.folder.join(format!(".{}", uuid::Uuid::new_v4().simple()));
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&temporary)?;
         let written = file.write_all(bytes).and_then(|()| fs::rename(&temporary, path));
         if written.is_err() {
             // The first error says more than this one could.

@@ -33,7 +33,10 @@ pub(super) fn failure(error: &wasmtime::Error, state: &State) -> Failure {
             state.limits.output_bytes / 1024
         )
     } else if state.budget.over {
-        format!("out of time: it worked for longer than {} ms", state.limits.deadline.as_millis())
+        format!(
+            "out of time: it worked for longer than {} ms",
+            state.limits.deadline.as_millis()
+        )
     } else if state.limiter.denied {
         format!(
             "out of memory: it asked for more than {} MiB",

@@ -17,7 +17,9 @@ const ROUTE_BODY_MAX: u32 = 32 * 1024 * 1024;
 fn is_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= NAME_MAX
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
 }
 
 fn is_loopback(url: &Url) -> bool {
@@ -42,17 +44,24 @@ impl Check {
     }
 
     fn count<T>(&mut self, what: &str, list: &[T]) {
-        self.that(list.len() <= LIST_MAX, || format!("{what}: {} are more than {LIST_MAX}", list.len()));
+        self.that(list.len() <= LIST_MAX, || {
+            format!("{what}: {} are more than {LIST_MAX}", list.len())
+        });
     }
 
     fn name(&mut self, what: &str, name: &str) {
         self.that(is_name(name), || {
-            format!("{what} `{}` is not 1 to {NAME_MAX} of a-z 0-9 - _", super::v1::from_guest::cut(name.to_owned(), 80))
+            format!(
+                "{what} `{}` is not 1 to {NAME_MAX} of a-z 0-9 - _",
+                super::v1::from_guest::cut(name.to_owned(), 80)
+            )
         });
     }
 
     fn text(&mut self, what: &str, text: &str) {
-        self.that(text.len() <= TEXT_MAX, || format!("{what} is longer than {TEXT_MAX} bytes"));
+        self.that(text.len() <= TEXT_MAX, || {
+            format!("{what} is longer than {TEXT_MAX} bytes")
+        });
     }
 
     fn unique<'a>(&mut self, what: &str, names: impl Iterator<Item = &'a str>) {
@@ -72,17 +81,25 @@ impl Check {
         // `https://*.host:*`: the wildcards are the first label and the port.
         let plain = target.replacen("://*.", "://any.", 1).replacen(":*", "", 1);
         let fine = Url::parse(&plain).is_ok_and(|url| {
-            schemes.contains(&url.scheme()) && url.host_str().is_some_and(|host| !host.contains('*')) && url.username().is_empty()
+            schemes.contains(&url.scheme())
+                && url.host_str().is_some_and(|host| !host.contains('*'))
+                && url.username().is_empty()
         });
         self.that(fine, || {
-            format!("the target `{target}` of `{of}` is neither a path from `/` nor a URL with {}", schemes.join(" or "))
+            format!(
+                "the target `{target}` of `{of}` is neither a path from `/` nor a URL with {}",
+                schemes.join(" or ")
+            )
         });
     }
 
     fn slot(&mut self, of: &str, slot: &Slot) {
         match slot {
             Slot::Header(name, prefix) => {
-                let token = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+                let token = !name.is_empty()
+                    && name
+                        .bytes()
+                        .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
                 self.that(token && name.len() <= NAME_MAX && prefix.len() <= NAME_MAX, || {
                     format!("the header slot `{name}` of `{of}` is not a header's name")
                 });
@@ -92,10 +109,14 @@ impl Check {
                 });
             }
             Slot::Query(name) | Slot::FormField(name) => {
-                self.that(!name.is_empty() && name.len() <= NAME_MAX, || format!("a slot of `{of}` has no name"));
+                self.that(!name.is_empty() && name.len() <= NAME_MAX, || {
+                    format!("a slot of `{of}` has no name")
+                });
             }
             Slot::PathSegment(n, prefix) => {
-                self.that(*n < 16 && prefix.len() <= NAME_MAX, || format!("the path slot {n} of `{of}` is too far in"));
+                self.that(*n < 16 && prefix.len() <= NAME_MAX, || {
+                    format!("the path slot {n} of `{of}` is too far in")
+                });
             }
             Slot::JsonPointer(pointer) => {
                 self.that(pointer.starts_with('/') && pointer.len() <= TEXT_MAX, || {
@@ -125,7 +146,10 @@ impl Check {
     fn placement(&mut self, of: &str, placement: &Placement, secrets: &[SecretSpec]) {
         self.slot(of, &placement.slot);
         self.that(secrets.iter().any(|s| s.name == placement.secret), || {
-            format!("`{of}` places the secret `{}`, which the manifest does not have", placement.secret)
+            format!(
+                "`{of}` places the secret `{}`, which the manifest does not have",
+                placement.secret
+            )
         });
     }
 
@@ -141,9 +165,15 @@ impl Check {
         for placement in &minted.placements {
             self.placement(&minted.name, placement, secrets);
         }
-        let pointers = [Some(&minted.token_at), minted.lifetime_seconds_at.as_ref(), minted.refused.as_ref().map(|r| &r.at)];
+        let pointers = [
+            Some(&minted.token_at),
+            minted.lifetime_seconds_at.as_ref(),
+            minted.refused.as_ref().map(|r| &r.at),
+        ];
         for pointer in pointers.into_iter().flatten() {
-            self.that(pointer.starts_with('/'), || format!("`{pointer}` of `{}` is no JSON pointer", minted.name));
+            self.that(pointer.starts_with('/'), || {
+                format!("`{pointer}` of `{}` is no JSON pointer", minted.name)
+            });
         }
     }
 
@@ -164,15 +194,22 @@ impl Check {
 
     fn route(&mut self, route: &Route, secrets: &[SecretSpec]) {
         let name = route.name.as_str();
-        self.that(name.is_empty() || is_name(name), || format!("the route `{name}` is not of a-z 0-9 - _"));
-        self.that(!route.methods.is_empty(), || format!("the route `{name}` takes no method"));
+        self.that(name.is_empty() || is_name(name), || {
+            format!("the route `{name}` is not of a-z 0-9 - _")
+        });
+        self.that(!route.methods.is_empty(), || {
+            format!("the route `{name}` takes no method")
+        });
         for method in &route.methods {
             self.that(["GET", "POST", "PUT", "HEAD"].contains(&method.as_str()), || {
                 format!("the route `{name}` has the method `{method}`; GET, POST, PUT and HEAD are there")
             });
         }
         self.that((1..=ROUTE_BODY_MAX).contains(&route.max_body_bytes), || {
-            format!("the route `{name}` takes {} bytes; 1 to {ROUTE_BODY_MAX} can be", route.max_body_bytes)
+            format!(
+                "the route `{name}` takes {} bytes; 1 to {ROUTE_BODY_MAX} can be",
+                route.max_body_bytes
+            )
         });
         let deadline = route.deadline.as_millis();
         self.that((100..=60_000).contains(&deadline), || {
@@ -183,7 +220,9 @@ impl Check {
             Verification::Shared(placement) => self.placement(name, placement, secrets),
             Verification::Signature(signature) => {
                 self.pieces(name, &signature.signed, secrets);
-                self.that(!signature.header.is_empty(), || format!("the signature of the route `{name}` is in no header"));
+                self.that(!signature.header.is_empty(), || {
+                    format!("the signature of the route `{name}` is in no header")
+                });
                 match &signature.key {
                     Some(key) => self.verifies(name, key, secrets),
                     None => {
@@ -206,10 +245,13 @@ impl Check {
 pub(super) fn problems(about: &About, offers: Offers) -> Vec<String> {
     let mut check = Check { problems: Vec::new() };
     check.name("the platform", &about.platform);
-    check.that(!about.title.is_empty() && about.title.len() <= NAME_MAX * 2, || "the title is empty or too long".to_owned());
+    check.that(!about.title.is_empty() && about.title.len() <= NAME_MAX * 2, || {
+        "the title is empty or too long".to_owned()
+    });
     check.that(about.version.len() <= NAME_MAX, || "the version is too long".to_owned());
     if let Some(base) = &about.api_base {
-        let fine = Url::parse(base).is_ok_and(|url| url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url)));
+        let fine =
+            Url::parse(base).is_ok_and(|url| url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url)));
         check.that(fine, || format!("the api-base `{base}` is no https URL"));
     }
 
@@ -223,16 +265,24 @@ pub(super) fn problems(about: &About, offers: Offers) -> Vec<String> {
     check.unique("the mode", about.modes.iter().map(|m| m.name.as_str()));
     check.unique("the setting", about.settings.iter().map(|s| s.name.as_str()));
     let secret_names = about.secrets.iter().map(|s| s.name.as_str());
-    check.unique("the secret", secret_names.chain(about.minted.iter().map(|m| m.name.as_str())));
+    check.unique(
+        "the secret",
+        secret_names.chain(about.minted.iter().map(|m| m.name.as_str())),
+    );
 
-    check.that(!about.modes.is_empty(), || "it has no mode: there is no way to run it".to_owned());
+    check.that(!about.modes.is_empty(), || {
+        "it has no mode: there is no way to run it".to_owned()
+    });
     for mode in &about.modes {
         check.name("the mode", &mode.name);
         check.text("a mode's purpose", &mode.purpose);
         check.count("transports of a mode", &mode.transports);
         for secret in &mode.secrets {
             check.that(about.secrets.iter().any(|s| s.name == *secret), || {
-                format!("the mode `{}` needs the secret `{secret}`, which the manifest does not have", mode.name)
+                format!(
+                    "the mode `{}` needs the secret `{secret}`, which the manifest does not have",
+                    mode.name
+                )
             });
         }
         for transport in &mode.transports {
@@ -248,7 +298,10 @@ pub(super) fn problems(about: &About, offers: Offers) -> Vec<String> {
                     check.count("options of a transport", options);
                 }
                 Transport::Link => check.that(offers.link, || {
-                    format!("the mode `{}` is a link, but `botyard:adapter/link` is not exported", mode.name)
+                    format!(
+                        "the mode `{}` is a link, but `botyard:adapter/link` is not exported",
+                        mode.name
+                    )
                 }),
             }
         }

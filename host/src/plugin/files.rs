@@ -29,7 +29,11 @@ pub fn plain_name(name: &str) -> String {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
     let mut plain: String = last.chars().filter(|c| !c.is_control()).collect();
     plain.truncate(plain.floor_char_boundary(NAME_MAX));
-    if plain.trim_matches('.').trim().is_empty() { "file".to_owned() } else { plain }
+    if plain.trim_matches('.').trim().is_empty() {
+        "file".to_owned()
+    } else {
+        plain
+    }
 }
 
 impl Files {
@@ -45,7 +49,9 @@ impl Files {
     /// # Errors
     /// The folder cannot be made.
     pub async fn place(&self) -> Result<(String, PathBuf), CallError> {
-        tokio::fs::create_dir_all(&self.folder).await.map_err(|e| unavailable(&e))?;
+        tokio::fs::create_dir_all(&self.folder)
+            .await
+            .map_err(|e| unavailable(&e))?;
         let id = uuid::Uuid::new_v4().simple().to_string();
         let path = self.folder.join(&id);
         Ok((id, path))
@@ -56,7 +62,12 @@ impl Files {
     /// # Errors
     /// `Rejected`: there is none.
     pub fn path(&self, id: &str) -> Result<PathBuf, CallError> {
-        let missing = || CallError::Rejected(format!("there is no file `{}`", super::v1::from_guest::cut(id.to_owned(), 64)));
+        let missing = || {
+            CallError::Rejected(format!(
+                "there is no file `{}`",
+                super::v1::from_guest::cut(id.to_owned(), 64)
+            ))
+        };
         if id.len() != 32 || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(missing());
         }
@@ -89,10 +100,17 @@ impl Files {
         if length > READ_MAX {
             return Err(CallError::TooLarge(READ_MAX));
         }
-        let mut file = tokio::fs::File::open(self.path(id)?).await.map_err(|e| unavailable(&e))?;
-        file.seek(SeekFrom::Start(offset.into())).await.map_err(|e| unavailable(&e))?;
+        let mut file = tokio::fs::File::open(self.path(id)?)
+            .await
+            .map_err(|e| unavailable(&e))?;
+        file.seek(SeekFrom::Start(offset.into()))
+            .await
+            .map_err(|e| unavailable(&e))?;
         let mut bytes = Vec::new();
-        file.take(length.into()).read_to_end(&mut bytes).await.map_err(|e| unavailable(&e))?;
+        file.take(length.into())
+            .read_to_end(&mut bytes)
+            .await
+            .map_err(|e| unavailable(&e))?;
         Ok(bytes)
     }
 }

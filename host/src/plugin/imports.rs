@@ -13,13 +13,23 @@ const OURS: &[(&str, &[&str])] = &[
     ("types", &[]),
     ("manifest", &[]),
     // Imported by adapters that use the words of an export in another place; types only.
-    ("host", &["log", "now", "setting", "api-base", "mode", "me", "route-url"]),
+    (
+        "host",
+        &["log", "now", "setting", "api-base", "mode", "me", "route-url"],
+    ),
     ("http", &["send", "download", "hold"]),
     ("files", &["read", "keep"]),
     ("store", &["get", "put", "put-if-absent", "remove"]),
     (
         "crypto",
-        &["hash", "hmac", "matches", "aes-256-cbc-decrypt", "aes-256-cbc-encrypt", "random"],
+        &[
+            "hash",
+            "hmac",
+            "matches",
+            "aes-256-cbc-decrypt",
+            "aes-256-cbc-encrypt",
+            "random",
+        ],
     ),
     ("memory", &["save", "posted", "moved"]),
     ("socket", &["open", "send", "close"]),
@@ -131,7 +141,11 @@ pub(super) fn check(engine: &Engine, component: &Component) -> Result<Vec<String
         }
         names.push(name.to_owned());
     }
-    if refusals.is_empty() { Ok(names) } else { Err(refusals.join("; ")) }
+    if refusals.is_empty() {
+        Ok(names)
+    } else {
+        Err(refusals.join("; "))
+    }
 }
 
 /// Interfaces of ours that it exports, without package and version.

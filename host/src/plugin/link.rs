@@ -122,7 +122,9 @@ impl LinkState {
                 .map(|(id, _)| *id)
                 .collect();
             for id in ids {
-                let Some(socket) = self.sockets.get_mut(&id) else { continue };
+                let Some(socket) = self.sockets.get_mut(&id) else {
+                    continue;
+                };
                 let Poll::Ready(brought) = socket.receive.poll_recv(context) else {
                     continue;
                 };

@@ -6,8 +6,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 use wasmtime::component::ResourceTable;
+use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
@@ -59,7 +59,10 @@ impl Export {
             Self::Describe => false,
             Self::Ingress => matches!(service, S::Host | S::Files | S::Store | S::Crypto),
             Self::Interaction | Self::Attachments | Self::Account => {
-                matches!(service, S::Host | S::Http | S::Files | S::Store | S::Crypto | S::LinkCall)
+                matches!(
+                    service,
+                    S::Host | S::Http | S::Files | S::Store | S::Crypto | S::LinkCall
+                )
             }
             Self::Delivery => !matches!(service, S::Socket | S::Events),
             Self::Link => !matches!(service, S::Memory | S::LinkCall),

@@ -62,7 +62,9 @@ impl Exports {
         }
         let wrong = |name: &str| {
             let name = name.to_owned();
-            move |error: wasmtime::Error| format!("its export `botyard:adapter/{name}` is not that of version 1: {error:#}")
+            move |error: wasmtime::Error| {
+                format!("its export `botyard:adapter/{name}` is not that of version 1: {error:#}")
+            }
         };
         macro_rules! optional {
             ($module:ident, $name:literal) => {

@@ -29,7 +29,9 @@ pub struct Journal {
 
 impl fmt::Debug for Journal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Journal").field("closed", &self.jobs.is_closed()).finish_non_exhaustive()
+        f.debug_struct("Journal")
+            .field("closed", &self.jobs.is_closed())
+            .finish_non_exhaustive()
     }
 }
 
@@ -70,7 +72,15 @@ impl Journal {
         F: FnOnce(&mut dyn Store) -> Result<T> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        self.give(Box::new(Write { job: Some(job), result: None, answer: Some(answer) }), answered).await
+        self.give(
+            Box::new(Write {
+                job: Some(job),
+                result: None,
+                answer: Some(answer),
+            }),
+            answered,
+        )
+        .await
     }
 
     /// As `write`, for what may be lost by a power failure: does not wait for the commit. An error is logged, and
@@ -79,8 +89,16 @@ impl Journal {
     where
         F: FnOnce(&mut dyn Store) -> Result<()> + Send + 'static,
     {
-        if let Err(refused) = self.jobs.try_send(Box::new(Write { job: Some(job), result: None, answer: None })) {
-            let reason = if matches!(refused, mpsc::error::TrySendError::Full(_)) { "full" } else { "closed" };
+        if let Err(refused) = self.jobs.try_send(Box::new(Write {
+            job: Some(job),
+            result: None,
+            answer: None,
+        })) {
+            let reason = if matches!(refused, mpsc::error::TrySendError::Full(_)) {
+                "full"
+            } else {
+                "closed"
+            };
             error!(%reason, "the journal takes no more; a write is lost");
         }
     }
@@ -93,7 +111,13 @@ impl Journal {
         F: FnOnce(&mut dyn Store) -> Result<T> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        self.give(Box::new(Read { job: Some((job, answer)) }), answered).await
+        self.give(
+            Box::new(Read {
+                job: Some((job, answer)),
+            }),
+            answered,
+        )
+        .await
     }
 
     async fn give<T>(&self, job: Box<dyn Job>, answered: oneshot::Receiver<Result<T>>) -> Result<T> {
@@ -233,7 +257,8 @@ fn contained<T>(job: impl FnOnce(&mut dyn Store) -> Result<T>, store: &mut dyn S
 
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no reason given".into())
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no reason given".into())
 }
 
 fn write_until_closed(mut store: Box<dyn Store>, mut queue: mpsc::Receiver<Box<dyn Job>>) {
@@ -303,10 +328,12 @@ mod clock {
 
     pub(super) fn hold() -> Held {
         let (release, released) = std::sync::mpsc::channel::<()>();
-        tokio::task::spawn_blocking(move || {
-            // An error is what it waits for: the sender is gone.
-            let _ = released.recv();
-        });
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn_blocking(move || {
+                // An error is what it waits for: the sender is gone.
+                let _ = released.recv();
+            });
+        }
         Held { _release: release }
     }
 }

@@ -12,8 +12,8 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, params};
 
 use self::rows::to_json;
 use super::{
-    AsideRow, AskRow, AuditRow, Counts, FORGET_AT_ONCE, InboxRow, InboxState, OutboxRow, Outcome, Result,
-    SessionRow, Store, StoreError, TimerRow, TokenRow, TurnRow, WebRow,
+    AsideRow, AskRow, AuditRow, Counts, FORGET_AT_ONCE, InboxRow, InboxState, OutboxRow, Outcome, Result, SessionRow,
+    Store, StoreError, TimerRow, TokenRow, TurnRow, WebRow,
 };
 use crate::chat::{BotName, Conversation, Event, InboxId, Item, SessionKey, Token, TurnId, UnixMillis};
 
@@ -52,7 +52,10 @@ fn create_private(path: &Path) -> Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(_) => {
             // The file's name must survive a power failure like its content.
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let folder = path
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty())
+                .unwrap_or(Path::new("."));
             File::open(folder).and_then(|folder| folder.sync_all()).map_err(fail)
         }
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
@@ -129,7 +132,10 @@ impl SqliteStore {
     }
 
     fn count(&self, sql: &str) -> Result<u64> {
-        Ok(self.one(sql, [], |row| row.get::<_, i64>(0))?.unwrap_or(0).unsigned_abs())
+        Ok(self
+            .one(sql, [], |row| row.get::<_, i64>(0))?
+            .unwrap_or(0)
+            .unsigned_abs())
     }
 }
 
@@ -182,11 +188,16 @@ impl Store for SqliteStore {
     }
 
     fn inbox_state(&mut self, id: InboxId, state: InboxState) -> Result<()> {
-        self.run("UPDATE inbox SET state = ? WHERE id = ?", params![state.number(), id.0]).map(drop)
+        self.run("UPDATE inbox SET state = ? WHERE id = ?", params![state.number(), id.0])
+            .map(drop)
     }
 
     fn inbox_get(&mut self, id: InboxId) -> Result<Option<InboxRow>> {
-        self.one(&format!("SELECT {} FROM inbox WHERE id = ?", rows::INBOX), [id.0], rows::inbox)
+        self.one(
+            &format!("SELECT {} FROM inbox WHERE id = ?", rows::INBOX),
+            [id.0],
+            rows::inbox,
+        )
     }
 
     fn inbox_find(&mut self, bot: &BotName, key: &str) -> Result<Option<InboxId>> {
@@ -202,7 +213,10 @@ impl Store for SqliteStore {
 
     fn aside_put(&mut self, bot: &BotName, event: &Event, reason: &str, again: bool) -> Result<i64> {
         let sql = "INSERT INTO aside (bot, event, reason, again, attempts, received) VALUES (?, ?, ?, ?, 0, ?)";
-        self.insert(sql, params![bot.as_str(), to_json(event)?, reason, again, event.received])
+        self.insert(
+            sql,
+            params![bot.as_str(), to_json(event)?, reason, again, event.received],
+        )
     }
 
     fn aside_list(&mut self, bot: Option<&BotName>, again: bool, limit: u32) -> Result<Vec<AsideRow>> {
@@ -252,7 +266,11 @@ impl Store for SqliteStore {
     }
 
     fn turn_get(&mut self, id: &TurnId) -> Result<Option<TurnRow>> {
-        self.one(&format!("SELECT {} FROM turns WHERE id = ?", rows::TURN), [id.as_str()], rows::turn)
+        self.one(
+            &format!("SELECT {} FROM turns WHERE id = ?", rows::TURN),
+            [id.as_str()],
+            rows::turn,
+        )
     }
 
     fn turns_open(&mut self, bot: &BotName) -> Result<Vec<TurnRow>> {
@@ -282,14 +300,19 @@ impl Store for SqliteStore {
     }
 
     fn session_get(&mut self, key: &SessionKey) -> Result<Option<SessionRow>> {
-        self.one(&format!("SELECT {} FROM sessions WHERE key = ?", rows::SESSION), [key.as_str()], rows::session)
+        self.one(
+            &format!("SELECT {} FROM sessions WHERE key = ?", rows::SESSION),
+            [key.as_str()],
+            rows::session,
+        )
     }
 
     fn sessions(&mut self, bot: Option<&BotName>, limit: u32) -> Result<Vec<SessionRow>> {
         let columns = rows::SESSION;
         match bot {
             Some(bot) => {
-                let sql = format!("SELECT {columns} FROM sessions WHERE bot = ? ORDER BY updated DESC, rowid DESC LIMIT ?");
+                let sql =
+                    format!("SELECT {columns} FROM sessions WHERE bot = ? ORDER BY updated DESC, rowid DESC LIMIT ?");
                 self.all(&sql, params![bot.as_str(), limit], rows::session)
             }
             None => {
@@ -330,7 +353,11 @@ impl Store for SqliteStore {
     }
 
     fn outbox_get(&mut self, turn: &TurnId) -> Result<Option<OutboxRow>> {
-        self.one(&format!("SELECT {} FROM outbox WHERE turn = ?", rows::OUTBOX), [turn.as_str()], rows::outbox)
+        self.one(
+            &format!("SELECT {} FROM outbox WHERE turn = ?", rows::OUTBOX),
+            [turn.as_str()],
+            rows::outbox,
+        )
     }
 
     fn outbox_memory(&mut self, turn: &TurnId, memory: &[u8]) -> Result<()> {
@@ -339,7 +366,9 @@ impl Store for SqliteStore {
     }
 
     fn outbox_recall(&mut self, turn: &TurnId) -> Result<Option<Option<Vec<u8>>>> {
-        self.one("SELECT memory FROM outbox WHERE turn = ?", [turn.as_str()], |row| row.get(0))
+        self.one("SELECT memory FROM outbox WHERE turn = ?", [turn.as_str()], |row| {
+            row.get(0)
+        })
     }
 
     fn outbox_outcome(&mut self, turn: &TurnId, outcome: &Outcome) -> Result<bool> {
@@ -390,7 +419,8 @@ impl Store for SqliteStore {
         let columns = rows::OUTBOX;
         match bot {
             Some(bot) => {
-                let sql = format!("SELECT {columns} FROM outbox WHERE bot = ? AND state > 1 ORDER BY updated DESC LIMIT ?");
+                let sql =
+                    format!("SELECT {columns} FROM outbox WHERE bot = ? AND state > 1 ORDER BY updated DESC LIMIT ?");
                 self.all(&sql, params![bot.as_str(), limit], rows::outbox)
             }
             None => {
@@ -402,19 +432,28 @@ impl Store for SqliteStore {
 
     fn thread_joined(&mut self, bot: &BotName, conversation: &Conversation) -> Result<()> {
         let sql = "INSERT INTO threads (bot, place) VALUES (?, ?) ON CONFLICT DO NOTHING";
-        self.run(sql, params![bot.as_str(), rows::place(conversation)?]).map(drop)
+        self.run(sql, params![bot.as_str(), rows::place(conversation)?])
+            .map(drop)
     }
 
     fn thread_known(&mut self, bot: &BotName, conversation: &Conversation) -> Result<bool> {
         let sql = "SELECT 1 FROM threads WHERE bot = ? AND place = ?";
-        Ok(self.one(sql, params![bot.as_str(), rows::place(conversation)?], |_| Ok(()))?.is_some())
+        Ok(self
+            .one(sql, params![bot.as_str(), rows::place(conversation)?], |_| Ok(()))?
+            .is_some())
     }
 
     fn ask_put(&mut self, row: &AskRow) -> Result<()> {
         let sql = "INSERT INTO asks (id, turn, expires, state, ask) VALUES (?, ?, ?, ?, ?) \
                    ON CONFLICT (id) DO UPDATE SET turn = excluded.turn, expires = excluded.expires, \
                    state = excluded.state, ask = excluded.ask";
-        let params = params![row.id, row.turn.as_str(), row.expires, row.state.number(), to_json(row)?];
+        let params = params![
+            row.id,
+            row.turn.as_str(),
+            row.expires,
+            row.state.number(),
+            to_json(row)?
+        ];
         self.run(sql, params).map(drop)
     }
 
@@ -423,7 +462,11 @@ impl Store for SqliteStore {
     }
 
     fn asks_of(&mut self, turn: &TurnId) -> Result<Vec<AskRow>> {
-        self.all("SELECT ask FROM asks WHERE turn = ? ORDER BY rowid", [turn.as_str()], |row| rows::json(row, 0))
+        self.all(
+            "SELECT ask FROM asks WHERE turn = ? ORDER BY rowid",
+            [turn.as_str()],
+            |row| rows::json(row, 0),
+        )
     }
 
     fn asks_expired(&mut self, now: UnixMillis, limit: u32) -> Result<Vec<AskRow>> {
@@ -434,11 +477,16 @@ impl Store for SqliteStore {
     fn token_put(&mut self, row: &TokenRow) -> Result<()> {
         let sql = "INSERT INTO tokens (token, expires, stands_for) VALUES (?, ?, ?) \
                    ON CONFLICT (token) DO UPDATE SET expires = excluded.expires, stands_for = excluded.stands_for";
-        self.run(sql, params![row.token.as_str(), row.expires, to_json(row)?]).map(drop)
+        self.run(sql, params![row.token.as_str(), row.expires, to_json(row)?])
+            .map(drop)
     }
 
     fn token_get(&mut self, token: &Token) -> Result<Option<TokenRow>> {
-        self.one("SELECT stands_for FROM tokens WHERE token = ?", [token.as_str()], |row| rows::json(row, 0))
+        self.one(
+            "SELECT stands_for FROM tokens WHERE token = ?",
+            [token.as_str()],
+            |row| rows::json(row, 0),
+        )
     }
 
     fn kv_get(&mut self, bot: &BotName, key: &str, now: UnixMillis) -> Result<Option<Vec<u8>>> {
@@ -461,19 +509,27 @@ impl Store for SqliteStore {
         now: UnixMillis,
     ) -> Result<bool> {
         // The time is known here: whatever of this bot's expired makes room, not only this key.
-        self.run("DELETE FROM kv WHERE bot = ? AND expires <= ?", params![bot.as_str(), now])?;
+        self.run(
+            "DELETE FROM kv WHERE bot = ? AND expires <= ?",
+            params![bot.as_str(), now],
+        )?;
         let sql = "INSERT INTO kv (bot, key, value, expires) VALUES (?, ?, ?, ?) ON CONFLICT (bot, key) DO NOTHING";
         Ok(self.run(sql, params![bot.as_str(), key, value, expires])? > 0)
     }
 
     fn kv_remove(&mut self, bot: &BotName, key: &str) -> Result<()> {
-        self.run("DELETE FROM kv WHERE bot = ? AND key = ?", [bot.as_str(), key]).map(drop)
+        self.run("DELETE FROM kv WHERE bot = ? AND key = ?", [bot.as_str(), key])
+            .map(drop)
     }
 
     fn kv_size(&mut self, bot: &BotName) -> Result<(u64, u64)> {
         let sql = "SELECT entries, bytes FROM kv_sizes WHERE bot = ?";
-        let found = self.one(sql, [bot.as_str()], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
-        Ok(found.map_or((0, 0), |(entries, bytes)| (entries.unsigned_abs(), bytes.unsigned_abs())))
+        let found = self.one(sql, [bot.as_str()], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+        })?;
+        Ok(found.map_or((0, 0), |(entries, bytes)| {
+            (entries.unsigned_abs(), bytes.unsigned_abs())
+        }))
     }
 
     fn timer_put(&mut self, bot: &BotName, kind: &str, payload: &[u8], at: UnixMillis) -> Result<i64> {
@@ -482,7 +538,10 @@ impl Store for SqliteStore {
     }
 
     fn timers_due(&mut self, now: UnixMillis, limit: u32) -> Result<Vec<TimerRow>> {
-        let sql = format!("SELECT {} FROM timers WHERE at <= ? ORDER BY at, id LIMIT ?", rows::TIMER);
+        let sql = format!(
+            "SELECT {} FROM timers WHERE at <= ? ORDER BY at, id LIMIT ?",
+            rows::TIMER
+        );
         self.all(&sql, params![now, limit], rows::timer)
     }
 
@@ -504,7 +563,8 @@ impl Store for SqliteStore {
 
     fn audit(&mut self, row: &AuditRow) -> Result<()> {
         let sql = "INSERT INTO audit (at, bot, who, what) VALUES (?, ?, ?, ?)";
-        self.run(sql, params![row.at, row.bot.as_str(), row.who, row.what]).map(drop)
+        self.run(sql, params![row.at, row.bot.as_str(), row.who, row.what])
+            .map(drop)
     }
 
     fn counts(&mut self) -> Result<Counts> {
@@ -524,7 +584,10 @@ impl Store for SqliteStore {
             ("inbox", "state = 2 AND received < ?1"),
             ("aside", "again = 0 AND received < ?1"),
             ("outbox", "state = 1 AND updated < ?1"),
-            ("turns", "state = 3 AND opened < ?1 AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.turn = turns.id)"),
+            (
+                "turns",
+                "state = 3 AND opened < ?1 AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.turn = turns.id)",
+            ),
             ("asks", "state = 2 AND expires < ?1"),
             ("tokens", "expires < ?1"),
             ("kv", "expires < ?1"),

@@ -1,3 +1,201 @@
-//! Slack.
+//! Slack: events by webhook, answers by the Web API.
+//!
+//! This file joins the pure parts to the host: [`event`] and [`interactive`] read, [`view`] draws, [`show`] brings the
+//! drawing into the chat, [`api`] calls.
+
+pub mod api;
+mod ask;
+pub mod describe;
+pub mod event;
+pub mod form;
+pub mod interactive;
+pub mod show;
 pub mod split;
 pub mod text;
+pub mod view;
+
+use botyard_sdk::raw_http::{Downloaded, Request, Response};
+use botyard_sdk::serde_json::Value;
+use botyard_sdk::types::{Answer, Attachment, Conversation, Error, Event, FileRef, Origin, Person};
+use botyard_sdk::{Adapter, account, delivery, history, host, ingress, interaction, manifest, memory, raw_http};
+
+use crate::api::{Api, Place, Wire};
+use crate::event::str_at;
+
+/// The adapter.
+#[derive(Debug, Clone, Copy)]
+pub struct Slack;
+
+/// The real host.
+#[derive(Debug, Clone, Copy)]
+pub struct Host;
+
+impl Wire for Host {
+    fn send(&self, request: &Request) -> Result<Response, Error> {
+        raw_http::send(request)
+    }
+
+    fn download(&self, request: &Request, name: &str) -> Result<Downloaded, Error> {
+        raw_http::download(request, name)
+    }
+
+    fn save(&self, bytes: &[u8]) -> Result<(), Error> {
+        memory::save(bytes)
+    }
+
+    fn posted(&self, ts: &str) -> Result<(), Error> {
+        memory::posted(ts)
+    }
+
+    fn now(&self) -> u32 {
+        host::now()
+    }
+}
+
+const API: Api<Host> = Api { wire: Host };
+
+impl Adapter for Slack {
+    fn describe() -> manifest::About {
+        describe::about()
+    }
+
+    fn translate(event: Event) -> Result<ingress::Translated, Error> {
+        let reader = event::Reader {
+            me: host::me().map(|me| me.id),
+            command: host::setting("command").unwrap_or_else(|| describe::COMMAND.to_owned()),
+        };
+        reader.translate(&event)
+    }
+
+    fn show(view: delivery::View, target: delivery::Target) -> Result<Option<u32>, Error> {
+        show::show(&API, &view, &target).map(|()| None)
+    }
+
+    fn respond(to: Origin, verdict: interaction::Verdict) -> Result<Option<Answer>, Error> {
+        interactive::respond(&API, &to, verdict)
+    }
+
+    fn fetch(attachment: Attachment) -> Result<FileRef, Error> {
+        fetch(&API, &attachment)
+    }
+
+    fn me() -> Result<Person, Error> {
+        me(&API)
+    }
+
+    fn check() -> Result<Vec<account::Finding>, Error> {
+        describe::check(&API)
+    }
+
+    fn who(id: String, _conversation: Conversation) -> Result<Person, Error> {
+        who(&API, &id)
+    }
+
+    fn before(conversation: Conversation, message: Option<String>, at_most: u32) -> Result<Vec<history::Said>, Error> {
+        before(&API, &conversation, message.as_deref(), at_most)
+    }
+}
+
+/// Who the bot is: `auth.test`.
+///
+/// # Errors
+/// As the vendor's error says.
+pub fn me<W: Wire>(api: &Api<W>) -> Result<Person, Error> {
+    let (answer, _) = api.auth_test()?;
+    let id =
+        str_at(&answer, "/user_id").ok_or_else(|| Error::Unavailable("slack did not say who the bot is".into()))?;
+    let mut me = event::person(id, str_at(&answer, "/team_id"));
+    me.name = str_at(&answer, "/user").map(str::to_owned);
+    me.handle = me.name.clone();
+    me.bot = true;
+    Ok(me)
+}
+
+/// A person's name: `users.info`.
+///
+/// # Errors
+/// As the vendor's error says.
+pub fn who<W: Wire>(api: &Api<W>, id: &str) -> Result<Person, Error> {
+    let answer = api.user(id)?;
+    let user = answer.get("user").unwrap_or(&Value::Null);
+    let mut person = event::person(id, str_at(user, "/team_id"));
+    person.name = str_at(user, "/profile/display_name")
+        .or(str_at(user, "/profile/real_name"))
+        .or(str_at(user, "/real_name"))
+        .or(str_at(user, "/name"))
+        .map(str::to_owned);
+    person.handle = str_at(user, "/name").map(str::to_owned);
+    person.locale = str_at(user, "/locale").map(str::to_owned);
+    person.bot = user.get("is_bot").and_then(Value::as_bool).unwrap_or(false);
+    Ok(person)
+}
+
+/// A file of a message's into the host's keeping.
+///
+/// # Errors
+/// `unauthorized` when Slack sends its login page instead, as it does without the scope `files:read`.
+pub fn fetch<W: Wire>(api: &Api<W>, attachment: &Attachment) -> Result<FileRef, Error> {
+    let url = match attachment.source.strip_prefix("id:") {
+        None => attachment.source.clone(),
+        Some(id) => {
+            let answer = api.file(id)?;
+            str_at(&answer, "/file/url_private_download")
+                .or(str_at(&answer, "/file/url_private"))
+                .ok_or_else(|| Error::Rejected("this file has nothing to download".into()))?
+                .to_owned()
+        }
+    };
+    let file = api.download(&url, &attachment.name)?;
+    let html = |kind: &str| kind.starts_with("text/html");
+    if html(&file.media_type) && !attachment.media_type.as_deref().is_some_and(html) {
+        return Err(Error::Unauthorized("the bot token lacks the scope files:read".into()));
+    }
+    Ok(file)
+}
+
+/// What was said before, oldest first, by persons and by the bot.
+///
+/// # Errors
+/// As the vendor's error says.
+pub fn before<W: Wire>(
+    api: &Api<W>,
+    conversation: &Conversation,
+    message: Option<&str>,
+    at_most: u32,
+) -> Result<Vec<history::Said>, Error> {
+    let place = Place {
+        channel: &conversation.channel,
+        thread: conversation.thread.as_deref(),
+    };
+    let limit = at_most.clamp(1, 100).to_string();
+    let mut query = vec![("limit", limit.as_str())];
+    query.extend(message.map(|ts| ("latest", ts)));
+    let page = api.messages(place, &query)?;
+    let mut said: Vec<history::Said> = page
+        .get("messages")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|found| {
+            let (ts, sender) = (str_at(found, "/ts")?, str_at(found, "/user")?);
+            let mut sender = event::person(sender, str_at(found, "/team"));
+            sender.bot = found.get("bot_id").is_some();
+            Some(history::Said {
+                id: ts.to_owned(),
+                sender,
+                text: text::hear(str_at(found, "/text").unwrap_or_default(), None).text,
+                sent: event::seconds(ts)?,
+            })
+        })
+        .collect();
+    // Equal lengths before the point: a `ts` sorts as text.
+    said.sort_by(|a, b| a.id.cmp(&b.id));
+    let surplus = said.len().saturating_sub(at_most as usize);
+    said.drain(..surplus);
+    Ok(said)
+}
+
+botyard_sdk::export!(Slack);
+
+#[cfg(test)]
+mod tests;

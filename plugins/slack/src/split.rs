@@ -25,6 +25,9 @@ impl Piece {
 /// The longest info string that is opened again.
 const INFO: usize = 30;
 
+/// The longest run of marks that is a fence.
+const LONGEST_MARK: usize = 12;
+
 /// An open code fence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Fence {
@@ -40,7 +43,8 @@ impl Fence {
         let mark = line.chars().next().filter(|c| matches!(c, '`' | '~'))?;
         let count = line.chars().take_while(|c| *c == mark).count();
         let info = &line[count..];
-        if count < 3 || (mark == '`' && info.contains('`')) {
+        // A longer run is decoration, and could not be closed and opened again within the limit.
+        if !(3..=LONGEST_MARK).contains(&count) || (mark == '`' && info.contains('`')) {
             return None;
         }
         let info = info.split_whitespace().next().unwrap_or_default();
@@ -136,16 +140,18 @@ fn within(line: &str, longest: usize) -> usize {
     best.or(plain).unwrap_or(last).max(first)
 }
 
-/// Cuts `text` into pieces of at most `limit` UTF-16 units (at least 200). An empty text has no piece.
-pub fn split(text: &str, limit: usize) -> Vec<Piece> {
-    let limit = limit.max(200);
-    // A fence that is very long itself cannot be closed and opened within the limit: it is left to be text.
-    let longest = limit - 2 * (INFO + 20);
+/// Cuts `text` into pieces of at most `limit` UTF-16 units, the first of at most `first` (both at least 200). An empty
+/// text has no piece.
+pub fn split(text: &str, first: usize, limit: usize) -> Vec<Piece> {
+    let (first, rest) = (first.max(200), limit.max(200));
+    // Room for the fence that is opened in front and closed behind.
+    let longest = first.min(rest) - 2 * (INFO + 20);
     let atoms = atoms(text, longest);
     let mut pieces = Vec::new();
     let mut open: Option<Fence> = None;
     let mut next = 0;
     while next < atoms.len() {
+        let limit = if pieces.is_empty() { first } else { rest };
         let opened = open.as_ref().map_or_else(String::new, opener);
         let mut used = length(&opened);
         let mut end = next;

@@ -123,7 +123,15 @@ const JOINER: char = '\u{2060}';
 
 /// Beginnings of `<...>` sequences that Slack would act on.
 const SPECIALS: [&str; 9] = [
-    "<@", "<#C", "<#G", "<#D", "<!channel", "<!here", "<!everyone", "<!subteam", "<!date",
+    "<@",
+    "<#C",
+    "<#G",
+    "<#D",
+    "<!channel",
+    "<!here",
+    "<!everyone",
+    "<!subteam",
+    "<!date",
 ];
 
 /// Bare words that clients and `link_names` turn into pings.
@@ -222,7 +230,10 @@ mod tests {
     fn slack_text_is_read_as_markdown() {
         assert_eq!(heard("a &amp;&lt;b&gt; &amp;lt; &x"), "a &<b> &lt; &x");
         assert_eq!(heard("<https://x.y/?a=1&amp;b=2>"), "https://x.y/?a=1&b=2");
-        assert_eq!(heard("see <https://x.y|the &lt;page&gt;>"), "see [the <page>](https://x.y)");
+        assert_eq!(
+            heard("see <https://x.y|the &lt;page&gt;>"),
+            "see [the <page>](https://x.y)"
+        );
         assert_eq!(heard("<mailto:a@b.c|a@b.c>"), "a@b.c");
         assert_eq!(heard("<#C1|general> <#C2>"), "#general #C2");
         assert_eq!(heard("<!here> <!subteam^S1|@ops> <!date^1^x|noon>"), "@here @ops noon");
@@ -245,9 +256,18 @@ mod tests {
 
     #[test]
     fn an_agent_pings_nobody() {
-        assert_eq!(quiet("<!channel> <@U1> @here"), "<\u{2060}!channel> <\u{2060}@U1> @\u{2060}here");
-        assert_eq!(quiet("<!DOCTYPE html> <!-- x --> a@here.org @heres"), "<!DOCTYPE html> <!-- x --> a@here.org @heres");
-        assert_eq!(escape("<!channel> & @everyone"), "&lt;\u{2060}!channel&gt; &amp; @\u{2060}everyone");
+        assert_eq!(
+            quiet("<!channel> <@U1> @here"),
+            "<\u{2060}!channel> <\u{2060}@U1> @\u{2060}here"
+        );
+        assert_eq!(
+            quiet("<!DOCTYPE html> <!-- x --> a@here.org @heres"),
+            "<!DOCTYPE html> <!-- x --> a@here.org @heres"
+        );
+        assert_eq!(
+            escape("<!channel> & @everyone"),
+            "&lt;\u{2060}!channel&gt; &amp; @\u{2060}everyone"
+        );
     }
 
     #[test]

@@ -1,1 +1,3 @@
+//! Strict, scriptable, breakable stand-ins for what botyard talks to.
 
+pub mod slack;

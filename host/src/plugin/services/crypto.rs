@@ -31,7 +31,9 @@ fn rejected(text: impl Into<String>) -> Error {
 fn secret<'a>(bound: &'a Bound, name: &str) -> Result<&'a SecretText, Error> {
     if !bound.about.secrets.iter().any(|s| s.name == name && s.crypto) {
         let name = cut(name.to_owned(), 64);
-        return Err(rejected(format!("`{name}` is no secret that the manifest marks for crypto")));
+        return Err(rejected(format!(
+            "`{name}` is no secret that the manifest marks for crypto"
+        )));
     }
     bound
         .secrets
@@ -156,7 +158,9 @@ impl wit::Host for State {
         pieces: Vec<Piece>,
         sorted: bool,
     ) -> wasmtime::Result<Result<Vec<u8>, Error>> {
-        Ok(self.granted(Service::Crypto).and_then(|bound| hash(&bound, digest, &pieces, sorted)))
+        Ok(self
+            .granted(Service::Crypto)
+            .and_then(|bound| hash(&bound, digest, &pieces, sorted)))
     }
 
     async fn hmac(
@@ -165,7 +169,9 @@ impl wit::Host for State {
         digest: Digest,
         pieces: Vec<Piece>,
     ) -> wasmtime::Result<Result<Vec<u8>, Error>> {
-        Ok(self.granted(Service::Crypto).and_then(|bound| hmac(&bound, &key, digest, &pieces)))
+        Ok(self
+            .granted(Service::Crypto)
+            .and_then(|bound| hmac(&bound, &key, digest, &pieces)))
     }
 
     async fn matches(&mut self, secret_name: String, candidate: String) -> wasmtime::Result<Result<bool, Error>> {
@@ -187,7 +193,9 @@ impl wit::Host for State {
         cipher: wit::Cipher,
         data: Vec<u8>,
     ) -> wasmtime::Result<Result<Vec<u8>, Error>> {
-        Ok(self.granted(Service::Crypto).and_then(|bound| decrypt(&bound, &cipher, &data)))
+        Ok(self
+            .granted(Service::Crypto)
+            .and_then(|bound| decrypt(&bound, &cipher, &data)))
     }
 
     async fn aes_256_cbc_encrypt(
@@ -195,7 +203,9 @@ impl wit::Host for State {
         cipher: wit::Cipher,
         data: Vec<u8>,
     ) -> wasmtime::Result<Result<Vec<u8>, Error>> {
-        Ok(self.granted(Service::Crypto).and_then(|bound| encrypt(&bound, &cipher, &data)))
+        Ok(self
+            .granted(Service::Crypto)
+            .and_then(|bound| encrypt(&bound, &cipher, &data)))
     }
 
     async fn random(&mut self, length: u32) -> wasmtime::Result<Vec<u8>> {

@@ -133,7 +133,9 @@ impl wit::Host for State {
 
     async fn hold(&mut self, bucket: String, for_ms: u32) -> wasmtime::Result<()> {
         if let Ok(bound) = self.granted(Service::Http) {
-            bound.outlet.hold(&bucket, Duration::from_millis(for_ms.into()).min(HOLD_MAX));
+            bound
+                .outlet
+                .hold(&bucket, Duration::from_millis(for_ms.into()).min(HOLD_MAX));
         }
         Ok(())
     }
@@ -145,7 +147,9 @@ impl files::Host for State {
             Ok(bound) => bound,
             Err(error) => return Ok(Err(error)),
         };
-        let bytes = self.waiting(async { bound.files.read(&id, offset, length).await }).await;
+        let bytes = self
+            .waiting(async { bound.files.read(&id, offset, length).await })
+            .await;
         Ok(bytes.map_err(to_guest::error))
     }
 
@@ -160,7 +164,9 @@ impl files::Host for State {
             Ok(bound) => bound,
             Err(error) => return Ok(Err(error)),
         };
-        let kept = self.waiting(async { bound.files.keep(&name, &media_type, &bytes).await }).await;
+        let kept = self
+            .waiting(async { bound.files.keep(&name, &media_type, &bytes).await })
+            .await;
         Ok(kept.map(|file| to_guest::file(&file)).map_err(to_guest::error))
     }
 }

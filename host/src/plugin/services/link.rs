@@ -60,7 +60,12 @@ impl wit::Host for State {
             return Ok(Err(error));
         }
         let gone = || Error::Gone(format!("the socket {socket} is closed"));
-        let Some(send) = self.link.as_ref().and_then(|link| link.socket(socket)).map(|s| s.send.clone()) else {
+        let Some(send) = self
+            .link
+            .as_ref()
+            .and_then(|link| link.socket(socket))
+            .map(|s| s.send.clone())
+        else {
             return Ok(Err(gone()));
         };
         let frame = from_guest::frame(frame);
@@ -84,7 +89,9 @@ impl events::Host for State {
         if self.granted(Service::Events).is_err() {
             return Ok(events::Happening::Stop);
         }
-        let Some(link) = &mut self.link else { return Ok(events::Happening::Stop) };
+        let Some(link) = &mut self.link else {
+            return Ok(events::Happening::Stop);
+        };
         self.budget.pause();
         let happening = link.next(Duration::from_millis(timeout_ms.into())).await;
         // What came is worth the guest's time, and so is what it waited for. A guest that asks again and again
@@ -117,7 +124,9 @@ impl events::Host for State {
         let event = from_guest::event(event, chat::now());
         let within = Duration::from_millis(answer_within_ms.into()).min(ANSWER_MAX);
         let answer = self.waiting(async { host.emit(event, within).await }).await;
-        Ok(answer.map(|answer| answer.map(to_guest::answer)).map_err(to_guest::error))
+        Ok(answer
+            .map(|answer| answer.map(to_guest::answer))
+            .map_err(to_guest::error))
     }
 
     async fn reply(&mut self, call: u32, outcome: Result<Vec<u8>, Error>) -> wasmtime::Result<()> {
@@ -130,7 +139,9 @@ impl events::Host for State {
     }
 
     async fn report(&mut self, health: WitHealth, detail: String) -> wasmtime::Result<()> {
-        let Ok(bound) = self.granted(Service::Events) else { return Ok(()) };
+        let Ok(bound) = self.granted(Service::Events) else {
+            return Ok(());
+        };
         let Some(link) = &self.link else { return Ok(()) };
         let detail = bound.outlet.redact(&from_guest::cut(detail, DETAIL_MAX));
         link.host.report(match health {
@@ -166,8 +177,12 @@ impl link_call::Host for State {
         Ok(match answer {
             Ok(Ok(outcome)) => outcome.map_err(to_guest::error),
             // It took the question: what it did of it nobody knows.
-            Ok(Err(_)) => Err(to_guest::error(CallError::Ambiguous("the link ended before it answered".to_owned()))),
-            Err(_) => Err(to_guest::error(CallError::Ambiguous("the link did not answer in time".to_owned()))),
+            Ok(Err(_)) => Err(to_guest::error(CallError::Ambiguous(
+                "the link ended before it answered".to_owned(),
+            ))),
+            Err(_) => Err(to_guest::error(CallError::Ambiguous(
+                "the link did not answer in time".to_owned(),
+            ))),
         })
     }
 }

@@ -21,7 +21,10 @@ const LINES_MAX: u32 = 50;
 /// A guest's keys, apart from the host's own of the same bot.
 fn guest_key(key: &str) -> Result<String, Error> {
     if key.is_empty() || key.len() > KEY_MAX {
-        return Err(Error::Rejected(format!("a key is 1 to {KEY_MAX} bytes, not {}", key.len())));
+        return Err(Error::Rejected(format!(
+            "a key is 1 to {KEY_MAX} bytes, not {}",
+            key.len()
+        )));
     }
     Ok(format!("guest/{key}"))
 }
@@ -75,7 +78,9 @@ impl State {
                     return Ok(None);
                 }
                 if only_if_absent {
-                    return store.kv_put_if_absent(&bound.bot, &key, &value, expires, chat::now()).map(Some);
+                    return store
+                        .kv_put_if_absent(&bound.bot, &key, &value, expires, chat::now())
+                        .map(Some);
                 }
                 store.kv_put(&bound.bot, &key, &value, expires)?;
                 Ok(Some(true))
@@ -91,7 +96,9 @@ impl State {
 
 impl store::Host for State {
     async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
-        let ready = self.granted(Service::Store).and_then(|bound| Ok((bound, guest_key(&key)?)));
+        let ready = self
+            .granted(Service::Store)
+            .and_then(|bound| Ok((bound, guest_key(&key)?)));
         let (bound, key) = match ready {
             Ok(ready) => ready,
             Err(error) => return Ok(Err(error)),
@@ -122,13 +129,17 @@ impl store::Host for State {
     }
 
     async fn remove(&mut self, key: String) -> wasmtime::Result<Result<(), Error>> {
-        let ready = self.granted(Service::Store).and_then(|bound| Ok((bound, guest_key(&key)?)));
+        let ready = self
+            .granted(Service::Store)
+            .and_then(|bound| Ok((bound, guest_key(&key)?)));
         let (bound, key) = match ready {
             Ok(ready) => ready,
             Err(error) => return Ok(Err(error)),
         };
         let journal = bound.journal.clone();
-        let removed = self.waiting(journal.write(move |store| store.kv_remove(&bound.bot, &key))).await;
+        let removed = self
+            .waiting(journal.write(move |store| store.kv_remove(&bound.bot, &key)))
+            .await;
         Ok(removed.map_err(|error| unavailable(&error)))
     }
 }
@@ -204,7 +215,9 @@ impl State {
 impl host::Host for State {
     async fn log(&mut self, level: host::Level, message: String) -> wasmtime::Result<()> {
         self.spend(message.len())?;
-        let Ok(bound) = self.granted(Service::Host) else { return Ok(()) };
+        let Ok(bound) = self.granted(Service::Host) else {
+            return Ok(());
+        };
         if !self.may_log() {
             return Ok(());
         }
@@ -221,7 +234,11 @@ impl host::Host for State {
 
     async fn now(&mut self) -> wasmtime::Result<u32> {
         // A manifest depends on nothing, and not on the time.
-        Ok(if self.export == Export::Describe { 0 } else { to_guest::unix_time(chat::now()) })
+        Ok(if self.export == Export::Describe {
+            0
+        } else {
+            to_guest::unix_time(chat::now())
+        })
     }
 
     async fn setting(&mut self, name: String) -> wasmtime::Result<Option<String>> {
@@ -229,18 +246,28 @@ impl host::Host for State {
     }
 
     async fn api_base(&mut self) -> wasmtime::Result<String> {
-        Ok(self.granted(Service::Host).map_or_else(|_| String::new(), |bound| bound.api_base.clone()))
+        Ok(self
+            .granted(Service::Host)
+            .map_or_else(|_| String::new(), |bound| bound.api_base.clone()))
     }
 
     async fn mode(&mut self) -> wasmtime::Result<String> {
-        Ok(self.granted(Service::Host).map_or_else(|_| String::new(), |bound| bound.mode.clone()))
+        Ok(self
+            .granted(Service::Host)
+            .map_or_else(|_| String::new(), |bound| bound.mode.clone()))
     }
 
     async fn me(&mut self) -> wasmtime::Result<Option<Person>> {
-        Ok(self.granted(Service::Host).ok().and_then(|bound| bound.me().as_ref().map(to_guest::person)))
+        Ok(self
+            .granted(Service::Host)
+            .ok()
+            .and_then(|bound| bound.me().as_ref().map(to_guest::person)))
     }
 
     async fn route_url(&mut self, route: String) -> wasmtime::Result<Option<String>> {
-        Ok(self.granted(Service::Host).ok().and_then(|bound| bound.route_url(&route)))
+        Ok(self
+            .granted(Service::Host)
+            .ok()
+            .and_then(|bound| bound.route_url(&route)))
     }
 }

@@ -102,10 +102,16 @@ pub(in crate::plugin) fn answer(a: types::Answer) -> Checked<chat::Answer> {
 
 fn origin(o: types::Origin) -> Checked<chat::Origin> {
     if o.key.is_empty() || o.key.len() > KEY_MAX {
-        return Err(format!("an item's key must be 1 to {KEY_MAX} bytes and has {}", o.key.len()));
+        return Err(format!(
+            "an item's key must be 1 to {KEY_MAX} bytes and has {}",
+            o.key.len()
+        ));
     }
     if o.reply_to.len() > REPLY_TO_MAX {
-        return Err(format!("a reply-to is at most {REPLY_TO_MAX} bytes and has {}", o.reply_to.len()));
+        return Err(format!(
+            "a reply-to is at most {REPLY_TO_MAX} bytes and has {}",
+            o.reply_to.len()
+        ));
     }
     Ok(chat::Origin {
         key: o.key,
@@ -120,7 +126,10 @@ fn message(m: ingress::Message) -> Checked<chat::Message> {
     let group = match m.group {
         None => None,
         Some(g) if g.settle_ms > SETTLE_MAX_MS => {
-            return Err(format!("a group is held back {SETTLE_MAX_MS} ms at most, not {}", g.settle_ms));
+            return Err(format!(
+                "a group is held back {SETTLE_MAX_MS} ms at most, not {}",
+                g.settle_ms
+            ));
         }
         Some(g) => Some((id("a group's id", g.id)?, Duration::from_millis(g.settle_ms.into()))),
     };
@@ -166,7 +175,10 @@ fn what(w: ingress::What) -> Checked<chat::What> {
 
 pub(in crate::plugin) fn translated(t: ingress::Translated) -> Checked<chat::Translated> {
     if t.items.len() > ITEMS_MAX {
-        return Err(format!("one event came to {} items; {ITEMS_MAX} are the most", t.items.len()));
+        return Err(format!(
+            "one event came to {} items; {ITEMS_MAX} are the most",
+            t.items.len()
+        ));
     }
     Ok(chat::Translated {
         items: t

@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::super::{
-    AsideRow, AskState, InboxRow, InboxState, OutboxRow, OutboxState, Result, SessionRow, StoreError, TimerRow, TurnRow,
-    TurnState, WebRow,
+    AsideRow, AskState, InboxRow, InboxState, OutboxRow, OutboxState, Result, SessionRow, StoreError, TimerRow,
+    TurnRow, TurnState, WebRow,
 };
 use crate::chat::{BotName, Conversation, InboxId, SessionKey, TurnId};
 
@@ -33,7 +33,17 @@ macro_rules! numbered {
 numbered!(InboxState: New = 0, Taken = 1, Done = 2);
 numbered!(TurnState: Queued = 0, Running = 1, Asking = 2, Done = 3);
 numbered!(OutboxState: Pending = 0, Sent = 1, Ambiguous = 2, Dead = 3, Unauthorized = 4);
-numbered!(AskState: Open = 0, Decided = 1, Closed = 2);
+
+impl AskState {
+    /// Never read back: the whole ask stands beside it.
+    pub(super) const fn number(self) -> i64 {
+        match self {
+            Self::Open => 0,
+            Self::Decided => 1,
+            Self::Closed => 2,
+        }
+    }
+}
 
 pub(super) fn to_json(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|error| StoreError::Damaged(error.to_string()))
@@ -45,7 +55,10 @@ pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, at: usize) -> rusqlite::R
 }
 
 fn json_or_none<T: DeserializeOwned>(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<T>> {
-    row.get_ref(at)?.as_str_or_null()?.map(|text| parse(at, text)).transpose()
+    row.get_ref(at)?
+        .as_str_or_null()?
+        .map(|text| parse(at, text))
+        .transpose()
 }
 
 fn parse<T: DeserializeOwned>(at: usize, text: &str) -> rusqlite::Result<T> {
@@ -136,12 +149,24 @@ pub(super) fn outbox(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
 
 pub(super) const TIMER: &str = "id, bot, kind, payload, at";
 pub(super) fn timer(row: &Row<'_>) -> rusqlite::Result<TimerRow> {
-    Ok(TimerRow { id: row.get(0)?, bot: bot(row, 1)?, kind: row.get(2)?, payload: row.get(3)?, at: row.get(4)? })
+    Ok(TimerRow {
+        id: row.get(0)?,
+        bot: bot(row, 1)?,
+        kind: row.get(2)?,
+        payload: row.get(3)?,
+        at: row.get(4)?,
+    })
 }
 
 pub(super) const WEB: &str = "seq, bot, channel, message, body";
 pub(super) fn web(row: &Row<'_>) -> rusqlite::Result<WebRow> {
-    Ok(WebRow { seq: row.get(0)?, bot: bot(row, 1)?, channel: row.get(2)?, message: row.get(3)?, body: row.get(4)? })
+    Ok(WebRow {
+        seq: row.get(0)?,
+        bot: bot(row, 1)?,
+        channel: row.get(2)?,
+        message: row.get(3)?,
+        body: row.get(4)?,
+    })
 }
 
 /// A thread's place as one text; who reads it makes no other place of it.

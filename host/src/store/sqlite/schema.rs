@@ -50,15 +50,19 @@ fn version(conn: &Connection, path: Option<&Path>) -> Result<usize> {
             name(path)
         ))
     };
-    let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(|error| {
-        match error.sqlite_error_code() {
+    let tables: i64 = conn
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(|error| match error.sqlite_error_code() {
             Some(ErrorCode::NotADatabase) => foreign(),
             _ => error.into(),
-        }
-    })?;
+        })?;
     let application: i32 = conn.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let version: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let ours = if tables == 0 { version == 0 } else { application == APPLICATION_ID };
+    let ours = if tables == 0 {
+        version == 0
+    } else {
+        application == APPLICATION_ID
+    };
     if !ours {
         return Err(foreign());
     }
@@ -75,7 +79,10 @@ fn copy_before(conn: &Connection, path: &Path, version: usize) -> Result<PathBuf
     let mut target = Connection::open(&copy)?;
     let backup = rusqlite::backup::Backup::new(conn, &mut target)?;
     if backup.step(-1)? != rusqlite::backup::StepResult::Done {
-        return Err(StoreError::Unavailable(format!("`{}` could not be written", copy.display())));
+        return Err(StoreError::Unavailable(format!(
+            "`{}` could not be written",
+            copy.display()
+        )));
     }
     drop(backup);
     target.close().map_err(|(_, error)| error)?;

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn texts(text: &str, limit: usize) -> Vec<String> {
-    split(text, limit).into_iter().map(|p| p.text).collect()
+    split(text, limit, limit).into_iter().map(|p| p.text).collect()
 }
 
 #[test]
@@ -17,7 +17,10 @@ fn short_text_is_one_piece() {
 #[test]
 fn a_paragraph_is_the_best_place_to_cut() {
     let (a, b) = ("a".repeat(110), "b".repeat(110));
-    assert_eq!(texts(&format!("{a}\n\n{b}\n"), 200), [format!("{a}\n\n"), format!("{b}\n")]);
+    assert_eq!(
+        texts(&format!("{a}\n\n{b}\n"), 200),
+        [format!("{a}\n\n"), format!("{b}\n")]
+    );
 }
 
 #[test]
@@ -57,11 +60,12 @@ fn markdown() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn nothing_is_lost_and_limits_are_kept(text in markdown(), limit in 200usize..1500) {
-        let pieces = split(&text, limit);
+    fn nothing_is_lost_and_limits_are_kept(text in markdown(), first in 200usize..1500, limit in 200usize..1500) {
+        let pieces = split(&text, first, limit);
         let joined: String = pieces.iter().map(Piece::own).collect();
         prop_assert_eq!(joined, text);
-        for piece in &pieces {
+        for (at, piece) in pieces.iter().enumerate() {
+            let limit = if at == 0 { first } else { limit };
             prop_assert!(length(&piece.text) <= limit, "{} > {limit}", length(&piece.text));
             prop_assert!(!piece.own().is_empty());
         }
@@ -69,7 +73,7 @@ proptest! {
 
     #[test]
     fn every_piece_closes_its_fences(lines in proptest::collection::vec("(```[a-z]{0,5}|~~~|[a-z ]{0,60})", 0..60), limit in 200usize..900) {
-        for piece in split(&lines.join("\n"), limit) {
+        for piece in split(&lines.join("\n"), limit, limit) {
             let open = piece.text.split_inclusive('\n').fold(None, after);
             prop_assert_eq!(open, None, "in {:?}", piece.text);
         }
@@ -81,7 +85,7 @@ proptest! {
         while !text.is_char_boundary(at) { at -= 1; }
         // A line that is not finished may still become a fence: whole lines are compared.
         let at = text[..at].rfind('\n').map_or(0, |n| n + 1);
-        let (early, late) = (split(&text[..at], limit), split(&text, limit));
+        let (early, late) = (split(&text[..at], limit, limit), split(&text, limit, limit));
         for (a, b) in early.iter().zip(&late).take(early.len().saturating_sub(1)) {
             prop_assert_eq!(a, b);
         }

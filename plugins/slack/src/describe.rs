@@ -1,0 +1,193 @@
+//! What the adapter needs and can do, and whether the bot's token has it.
+
+use botyard_sdk::account::Finding;
+use botyard_sdk::http::header;
+use botyard_sdk::manifest::{
+    Abilities, About, Digest, Encoding, Limits, Mode, Piece, Rate, Route, Secret, Setting, SettingKind, Signature,
+    Slot, Transport, Verification,
+};
+use botyard_sdk::types::Error;
+
+use crate::api::{Api, Wire};
+use crate::event::{str_at, taken};
+
+/// The slash command whose first word is a command of ours, unless the operator says otherwise.
+pub const COMMAND: &str = "/botyard";
+
+/// The manifest.
+pub fn about() -> About {
+    About {
+        platform: "slack".into(),
+        title: "Slack".into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        api_base: Some("https://slack.com/api/".into()),
+        modes: vec![Mode {
+            name: "webhook".into(),
+            purpose: "Slack calls this host: Events API, interactivity and slash commands".into(),
+            transports: vec![Transport::Webhook(
+                ["", "events", "interactive", "command"].map(route).into(),
+            )],
+            secrets: vec!["bot_token".into(), "signing_secret".into()],
+        }],
+        settings: vec![Setting {
+            name: "command".into(),
+            kind: SettingKind::Text,
+            choices: Vec::new(),
+            default: Some(COMMAND.into()),
+            purpose: "The app's slash command: its first word is a command, as in `/botyard stop`".into(),
+        }],
+        secrets: vec![
+            Secret {
+                name: "bot_token".into(),
+                purpose: "The bot user's token (`xoxb-...`): your app's page, OAuth & Permissions".into(),
+                targets: vec!["/".into(), "https://files.slack.com/".into()],
+                slots: vec![Slot::Header(("Authorization".into(), "Bearer ".into()))],
+                crypto: false,
+            },
+            Secret {
+                name: "signing_secret".into(),
+                purpose: "Proves that a request is Slack's: your app's page, Basic Information".into(),
+                targets: Vec::new(),
+                slots: Vec::new(),
+                crypto: false,
+            },
+        ],
+        minted: Vec::new(),
+        // Files, and the URLs that come with a press.
+        egress: vec!["https://files.slack.com".into(), "https://hooks.slack.com".into()],
+        limits: Limits {
+            // `chat.update` is tier 3, 50 per minute and workspace: 60 s / 50.
+            update_interval_ms: 1200,
+            updates_max: None,
+            refresh_ms: None,
+            upload_max_bytes: 1_000_000_000,
+            rates: rates(),
+        },
+        abilities: Abilities::UPDATE
+            | Abilities::THREADS
+            | Abilities::BUTTONS
+            | Abilities::CHOICES
+            | Abilities::FORMS
+            | Abilities::FILES_IN
+            | Abilities::FILES_OUT
+            | Abilities::REACTIONS
+            | Abilities::COMMANDS
+            | Abilities::WHISPERS,
+        extra: Vec::new(),
+    }
+}
+
+/// One URL serves all three kinds of requests; an operator may also give each its own.
+/// Signature: docs.slack.dev/authentication/verifying-requests-from-slack.
+fn route(name: &str) -> Route {
+    Route {
+        name: name.into(),
+        methods: vec!["POST".into()],
+        verification: Verification::Signature(Signature {
+            key: Some("signing_secret".into()),
+            digest: Digest::Sha256,
+            encoding: Encoding::Hex,
+            header: "X-Slack-Signature".into(),
+            prefix: "v0=".into(),
+            signed: vec![
+                Piece::Literal("v0:".into()),
+                Piece::Header("X-Slack-Request-Timestamp".into()),
+                Piece::Literal(":".into()),
+                Piece::Body,
+            ],
+            timestamp_header: Some("X-Slack-Request-Timestamp".into()),
+            tolerance_seconds: 300,
+        }),
+        max_body_bytes: 1 << 20,
+        // Slack waits three seconds.
+        deadline_ms: 2500,
+        fallback: taken(),
+    }
+}
+
+/// docs.slack.dev/apis/web-api/rate-limits: one message per second and channel with short bursts; tier 3 is 50, tier 4
+/// is 100 per minute.
+fn rates() -> Vec<Rate> {
+    let minute = |bucket: &str, calls| Rate {
+        bucket: bucket.into(),
+        calls,
+        per_ms: 60_000,
+    };
+    vec![
+        Rate {
+            bucket: "post".into(),
+            calls: 3,
+            per_ms: 3_000,
+        },
+        minute("update", 50),
+        minute("delete", 50),
+        minute("read", 50),
+        minute("ephemeral", 100),
+    ]
+}
+
+/// A scope, whether the bot is of no use without it, and what is missing then.
+const SCOPES: [(&str, &str); 9] = [
+    ("chat:write", "it cannot answer"),
+    ("app_mentions:read", "it does not hear mentions"),
+    ("im:history", "it does not hear direct messages"),
+    (
+        "channels:history",
+        "it does not hear threads in public channels, nor find its own messages there",
+    ),
+    (
+        "groups:history",
+        "it does not hear threads in private channels, nor find its own messages there",
+    ),
+    ("users:read", "it does not know people's names"),
+    ("files:read", "it cannot read files that people send"),
+    ("files:write", "it cannot send files"),
+    ("reactions:read", "it does not see reactions"),
+];
+
+/// One sentence for each scope that is missing.
+///
+/// # Errors
+/// Slack could not be asked; a token that is refused is a finding.
+pub fn check<W: Wire>(api: &Api<W>) -> Result<Vec<Finding>, Error> {
+    let (answer, headers) = match api.auth_test() {
+        Ok(found) => found,
+        Err(failure) => match failure.error {
+            Error::Unauthorized(why) => {
+                return Ok(vec![Finding {
+                    fine: false,
+                    subject: "bot_token".into(),
+                    advice: format!("{why}; copy the `xoxb-` token from your app's page, OAuth & Permissions"),
+                }]);
+            }
+            error => return Err(error),
+        },
+    };
+    let (user, team) = (
+        str_at(&answer, "/user").unwrap_or("?"),
+        str_at(&answer, "/team").unwrap_or("?"),
+    );
+    let mut findings = vec![Finding {
+        fine: true,
+        subject: "bot_token".into(),
+        advice: format!("it is {user} in {team}"),
+    }];
+    let Some(scopes) = header(&headers, "x-oauth-scopes") else {
+        return Ok(findings);
+    };
+    let has: Vec<&str> = scopes.split(',').map(str::trim).collect();
+    for (scope, lack) in SCOPES {
+        let fine = has.contains(&scope);
+        let advice = if fine {
+            String::new()
+        } else {
+            format!("without it {lack}: add it under OAuth & Permissions, Bot Token Scopes, and install the app again")
+        };
+        findings.push(Finding {
+            fine,
+            subject: format!("scope {scope}"),
+            advice,
+        });
+    }
+    Ok(findings)
+}

@@ -1,0 +1,412 @@
+//! What Slack tells: Events API callbacks, presses, forms and slash commands, read into items.
+//!
+//! Pure: the bot's own name and one setting come in as arguments. What Slack may add later is skipped, never an error.
+
+use botyard_sdk::ingress::{Command, Item, Message, Other, Reaction, Translated, What};
+use botyard_sdk::serde_json::{self, Value, json};
+use botyard_sdk::types::{Answer, Attachment, Conversation, Error, Event, Origin, Person};
+
+use crate::{interactive, text};
+
+/// What reading an event needs to know of the bot.
+#[derive(Debug, Clone, Default)]
+pub struct Reader {
+    /// The bot's own user id.
+    pub me: Option<String>,
+    /// The slash command whose first word is the command's name, with its slash.
+    pub command: String,
+}
+
+/// Fields of a vendor's JSON that may be missing or of another kind than today.
+pub(crate) fn str_at<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
+    value
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .filter(|text| !text.is_empty())
+}
+
+/// Nothing to do, and the route's fallback for an answer.
+pub(crate) const fn nothing() -> Translated {
+    Translated {
+        items: Vec::new(),
+        answer: None,
+    }
+}
+
+pub(crate) const fn items(items: Vec<Item>) -> Translated {
+    Translated { items, answer: None }
+}
+
+/// An empty 200: what Slack wants to hear of most things.
+pub(crate) const fn taken() -> Answer {
+    Answer {
+        status: 200,
+        headers: Vec::new(),
+        body: Vec::new(),
+    }
+}
+
+pub(crate) fn answer_json(body: &Value) -> Answer {
+    Answer {
+        status: 200,
+        headers: vec![("Content-Type".into(), "application/json; charset=utf-8".into())],
+        body: body.to_string().into_bytes(),
+    }
+}
+
+impl Reader {
+    /// Reads one request of Slack's, whichever of its three kinds it is: JSON events, forms with a `payload`, slash
+    /// commands. The signature was checked by the host.
+    ///
+    /// # Errors
+    /// `malformed` for what is neither JSON nor a form of Slack's.
+    pub fn translate(&self, event: &Event) -> Result<Translated, Error> {
+        let form = botyard_sdk::http::header(&event.headers, "content-type")
+            .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+        if form {
+            let fields = parse_form(&event.payload);
+            let field = |name: &str| fields.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
+            if let Some(payload) = field("payload") {
+                let payload = serde_json::from_str(payload)
+                    .map_err(|error| Error::Malformed(format!("the payload is no JSON: {error}")))?;
+                return Ok(interactive::translate(&payload));
+            }
+            if field("command").is_some() {
+                return Ok(self.slash(&|name| field(name).filter(|text| !text.is_empty())));
+            }
+            if field("ssl_check").is_some() {
+                return Ok(nothing());
+            }
+            return Err(Error::Malformed("a form without `payload` or `command`".into()));
+        }
+        let body: Value = serde_json::from_slice(&event.payload)
+            .map_err(|error| Error::Malformed(format!("the body is no JSON: {error}")))?;
+        match str_at(&body, "/type") {
+            Some("url_verification") => Ok(Translated {
+                items: Vec::new(),
+                answer: Some(answer_json(&json!({ "challenge": str_at(&body, "/challenge") }))),
+            }),
+            Some("event_callback") => Ok(items(self.callback(&body).into_iter().collect())),
+            _ => Ok(nothing()),
+        }
+    }
+
+    fn callback(&self, body: &Value) -> Option<Item> {
+        let event = body.get("event")?;
+        match str_at(event, "/type")? {
+            "message" => self.message_event(body, event),
+            "app_mention" => self.message(body, event),
+            "reaction_added" => self.reaction(body, event, true),
+            "reaction_removed" => self.reaction(body, event, false),
+            "agent_session_stopped" => {
+                let origin = Origin {
+                    key: format!("stop:{}", str_at(body, "/event_id")?),
+                    conversation: conversation(body, event)?,
+                    sender: person(str_at(event, "/user")?, str_at(body, "/team_id")),
+                    sent: None,
+                    reply_to: Vec::new(),
+                };
+                Some(Item {
+                    origin,
+                    what: What::Stop,
+                })
+            }
+            "member_joined_channel" => self.other(body, event, "joined"),
+            "member_left_channel" => self.other(body, event, "left"),
+            "app_home_opened" => self.other(body, event, "opened"),
+            _ => None,
+        }
+    }
+
+    fn message_event(&self, body: &Value, event: &Value) -> Option<Item> {
+        match str_at(event, "/subtype") {
+            None | Some("file_share" | "me_message" | "thread_broadcast") => self.message(body, event),
+            Some("message_changed") => self.changed(body, event),
+            Some("message_deleted") => self.deleted(body, event),
+            // Joins, topics, other bots, and what is not invented yet.
+            Some(_) => None,
+        }
+    }
+
+    /// A message of a person's; none for the bot itself and for other bots.
+    fn message(&self, body: &Value, event: &Value) -> Option<Item> {
+        let ts = str_at(event, "/ts")?;
+        let conversation = conversation(body, event)?;
+        let key = format!("message:{}:{ts}", conversation.channel);
+        let (origin, message) = self.said(body, event, conversation, key)?;
+        // A mention without a word still calls the bot.
+        (!message.text.is_empty() || !message.attachments.is_empty() || message.addressed).then_some(Item {
+            origin,
+            what: What::Message(message),
+        })
+    }
+
+    fn changed(&self, body: &Value, event: &Value) -> Option<Item> {
+        let message = event.get("message")?;
+        let ts = str_at(message, "/ts")?;
+        let mut conversation = conversation(body, event)?;
+        conversation.thread = str_at(message, "/thread_ts").map(str::to_owned);
+        if str_at(message, "/subtype") == Some("tombstone") {
+            // Deleted, but its thread goes on.
+            return self.removed(body, event, conversation, ts);
+        }
+        // Slack unfurls links by an edit that changes no word.
+        let edited = str_at(message, "/edited/ts")?;
+        if str_at(event, "/previous_message/edited/ts") == Some(edited) {
+            return None;
+        }
+        let key = format!("edit:{}:{ts}:{edited}", conversation.channel);
+        let (origin, message) = self.said(body, message, conversation, key)?;
+        Some(Item {
+            origin,
+            what: What::Edited(message),
+        })
+    }
+
+    fn deleted(&self, body: &Value, event: &Value) -> Option<Item> {
+        let ts = str_at(event, "/deleted_ts")?;
+        let mut conversation = conversation(body, event)?;
+        conversation.thread = str_at(event, "/previous_message/thread_ts").map(str::to_owned);
+        self.removed(body, event, conversation, ts)
+    }
+
+    fn removed(&self, body: &Value, event: &Value, conversation: Conversation, ts: &str) -> Option<Item> {
+        let previous = event.get("previous_message")?;
+        if previous.get("bot_id").is_some() || str_at(previous, "/user") == self.me.as_deref() {
+            return None;
+        }
+        let origin = Origin {
+            key: format!("delete:{}:{ts}", conversation.channel),
+            conversation,
+            sender: person(str_at(previous, "/user")?, str_at(body, "/team_id")),
+            sent: seconds(str_at(event, "/ts").unwrap_or(ts)),
+            reply_to: Vec::new(),
+        };
+        Some(Item {
+            origin,
+            what: What::Deleted(ts.to_owned()),
+        })
+    }
+
+    /// The message that `said` is, by whom and where.
+    fn said(&self, body: &Value, said: &Value, conversation: Conversation, key: String) -> Option<(Origin, Message)> {
+        let user = str_at(said, "/user")?;
+        if said.get("bot_id").is_some_and(|id| !id.is_null())
+            || said.get("bot_profile").is_some_and(|profile| !profile.is_null())
+            || Some(user) == self.me.as_deref()
+            || user == "USLACKBOT"
+        {
+            return None;
+        }
+        let ts = str_at(said, "/ts")?;
+        let heard = text::hear(str_at(said, "/text").unwrap_or_default(), self.me.as_deref());
+        let team = str_at(said, "/user_team")
+            .or(str_at(said, "/team"))
+            .or(str_at(body, "/team_id"));
+        let message = Message {
+            id: ts.to_owned(),
+            text: heard.text,
+            mentions: heard.mentions,
+            addressed: conversation.direct || heard.addressed || str_at(said, "/type") == Some("app_mention"),
+            quotes: None,
+            new_thread: conversation.thread.is_none().then(|| ts.to_owned()),
+            attachments: said
+                .get("files")
+                .and_then(Value::as_array)
+                .map_or_else(Vec::new, |f| attachments(f)),
+            group: None,
+        };
+        let origin = Origin {
+            key,
+            conversation,
+            sender: person(user, team),
+            sent: seconds(ts),
+            reply_to: Vec::new(),
+        };
+        Some((origin, message))
+    }
+
+    fn reaction(&self, body: &Value, event: &Value, added: bool) -> Option<Item> {
+        let user = str_at(event, "/user")?;
+        if Some(user) == self.me.as_deref() || str_at(event, "/item/type") != Some("message") {
+            return None;
+        }
+        let (channel, ts) = (str_at(event, "/item/channel")?, str_at(event, "/item/ts")?);
+        let (emoji, at) = (str_at(event, "/reaction")?, str_at(event, "/event_ts")?);
+        let origin = Origin {
+            key: format!("reaction:{channel}:{ts}:{user}:{emoji}:{at}"),
+            conversation: Conversation {
+                tenant: str_at(body, "/team_id").map(str::to_owned),
+                channel: channel.to_owned(),
+                thread: None,
+                direct: channel.starts_with('D'),
+            },
+            sender: person(user, str_at(body, "/team_id")),
+            sent: seconds(at),
+            reply_to: Vec::new(),
+        };
+        let reaction = Reaction {
+            id: ts.to_owned(),
+            emoji: emoji.to_owned(),
+            added,
+        };
+        Some(Item {
+            origin,
+            what: What::Reacted(reaction),
+        })
+    }
+
+    fn other(&self, body: &Value, event: &Value, name: &str) -> Option<Item> {
+        let user = str_at(event, "/user")?;
+        let origin = Origin {
+            key: format!("{name}:{}", str_at(body, "/event_id")?),
+            conversation: conversation(body, event)?,
+            sender: person(user, str_at(event, "/team").or(str_at(body, "/team_id"))),
+            sent: str_at(event, "/event_ts").and_then(seconds),
+            reply_to: Vec::new(),
+        };
+        let myself = Some(user) == self.me.as_deref();
+        let fields = vec![("self".to_owned(), myself.to_string())];
+        Some(Item {
+            origin,
+            what: What::Other(Other {
+                name: name.to_owned(),
+                fields,
+            }),
+        })
+    }
+
+    /// `/botyard stop` is the command `stop`; any other slash command is a command by its own name.
+    fn slash<'a>(&self, field: &dyn Fn(&str) -> Option<&'a str>) -> Translated {
+        let (Some(command), Some(channel), Some(user), Some(trigger)) = (
+            field("command"),
+            field("channel_id"),
+            field("user_id"),
+            field("trigger_id"),
+        ) else {
+            return nothing();
+        };
+        let said = text::hear(field("text").unwrap_or_default(), None).text;
+        let (name, arguments) = if command == self.command {
+            match said.split_once(char::is_whitespace) {
+                Some((name, rest)) => (name.to_owned(), rest.trim().to_owned()),
+                None if said.is_empty() => ("help".to_owned(), String::new()),
+                None => (said, String::new()),
+            }
+        } else {
+            (command.trim_start_matches('/').to_owned(), said)
+        };
+        let mut sender = person(user, field("user_team_id").or(field("team_id")));
+        sender.handle = field("user_name").map(str::to_owned);
+        let reply_to = interactive::ReplyTo {
+            kind: interactive::Kind::Slash,
+            trigger: Some(trigger.to_owned()),
+            response_url: field("response_url").map(str::to_owned),
+            field: None,
+        };
+        let origin = Origin {
+            key: format!("command:{trigger}"),
+            conversation: Conversation {
+                tenant: field("team_id").map(str::to_owned),
+                channel: channel.to_owned(),
+                thread: field("thread_ts").map(str::to_owned),
+                direct: channel.starts_with('D'),
+            },
+            sender,
+            sent: None,
+            reply_to: reply_to.bytes(),
+        };
+        let what = What::Command(Command {
+            name,
+            arguments,
+            attachments: Vec::new(),
+        });
+        items(vec![Item { origin, what }])
+    }
+}
+
+/// Where an event is from; ids of direct channels begin with `D`, for events that do not tell the channel's type.
+fn conversation(body: &Value, event: &Value) -> Option<Conversation> {
+    let channel = str_at(event, "/channel")?;
+    Some(Conversation {
+        tenant: str_at(body, "/team_id").map(str::to_owned),
+        channel: channel.to_owned(),
+        thread: str_at(event, "/thread_ts").map(str::to_owned),
+        direct: str_at(event, "/channel_type").map_or(channel.starts_with('D'), |kind| kind == "im"),
+    })
+}
+
+pub(crate) fn person(id: &str, tenant: Option<&str>) -> Person {
+    Person {
+        id: id.to_owned(),
+        name: None,
+        handle: None,
+        tenant: tenant.map(str::to_owned),
+        groups: Vec::new(),
+        locale: None,
+        bot: false,
+    }
+}
+
+/// Slack's `ts` is `seconds.micros`.
+pub(crate) fn seconds(ts: &str) -> Option<u32> {
+    ts.split('.').next()?.parse().ok()
+}
+
+fn attachments(files: &[Value]) -> Vec<Attachment> {
+    files
+        .iter()
+        .filter_map(|file| {
+            // In shared channels Slack tells the id alone, and `files.info` the rest.
+            let url = str_at(file, "/url_private_download").or(str_at(file, "/url_private"));
+            let id = str_at(file, "/id");
+            let source = url.map(str::to_owned).or_else(|| id.map(|id| format!("id:{id}")))?;
+            Some(Attachment {
+                name: str_at(file, "/name")
+                    .or(str_at(file, "/title"))
+                    .or(id)
+                    .unwrap_or("file")
+                    .to_owned(),
+                media_type: str_at(file, "/mimetype").map(str::to_owned),
+                size_bytes: file
+                    .get("size")
+                    .and_then(Value::as_u64)
+                    .and_then(|size| u32::try_from(size).ok()),
+                source,
+            })
+        })
+        .collect()
+}
+
+/// `application/x-www-form-urlencoded`; bytes that are no UTF-8 become the replacement character.
+pub(crate) fn parse_form(body: &[u8]) -> Vec<(String, String)> {
+    body.split(|byte| *byte == b'&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let cut = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
+            (decode(&pair[..cut]), decode(pair.get(cut + 1..).unwrap_or_default()))
+        })
+        .collect()
+}
+
+fn decode(text: &[u8]) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(byte) = text.get(at) {
+        let hex = |offset: usize| text.get(at + offset).and_then(|b| char::from(*b).to_digit(16));
+        match (byte, hex(1), hex(2)) {
+            (b'%', Some(high), Some(low)) => {
+                bytes.push(u8::try_from(high * 16 + low).unwrap_or(b'?'));
+                at += 3;
+                continue;
+            }
+            (b'+', ..) => bytes.push(b' '),
+            _ => bytes.push(*byte),
+        }
+        at += 1;
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,270 @@
+//! Makes the chat look like the view: posts what is not there, changes what is, and remembers after each step.
+//!
+//! `chat.postMessage` knows no idempotency key, so the intent is saved before it, the message carries an id in its
+//! metadata, and when an outcome was unclear the message is looked for before anything is posted again.
+
+use botyard_sdk::delivery::{Part, State, Target, View};
+use botyard_sdk::serde_json;
+use botyard_sdk::types::{Error, FileRef};
+use serde::{Deserialize, Serialize};
+
+use crate::api::{Api, Failure, Place, Shown, Wire};
+use crate::view::{BUDGET, render};
+
+/// How long after an unclear call Slack may still be about to do it, in seconds.
+const SETTLE: u32 = 3;
+/// How far Slack's clock and ours may be apart, in seconds.
+const SKEW: u32 = 120;
+/// The smallest messages that are tried when Slack says that they are too long.
+const SMALLEST: usize = 2_000;
+
+/// What stands in the chat.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// `ts` of each message in order, and a digest of what it shows.
+    #[serde(default)]
+    pub posted: Vec<(String, String)>,
+    /// A post that was begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<Pending>,
+    /// Posts so far: makes the ids of one turn differ.
+    #[serde(default)]
+    pub count: u32,
+    /// Smaller than usual, after Slack said too long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<usize>,
+    /// The digest of what was whispered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whispered: Option<String>,
+    /// Files that stand in the chat, or may, by the host's id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// Which message of the turn it is.
+    pub index: usize,
+    pub id: String,
+    pub at: u32,
+}
+
+/// Shows the view.
+///
+/// # Errors
+/// As the vendor's errors say; everything that was done is remembered.
+pub fn show<W: Wire>(api: &Api<W>, view: &View, target: &Target) -> Result<(), Error> {
+    let memory = match &target.memory {
+        None => Memory::default(),
+        Some(bytes) => serde_json::from_slice(bytes)
+            .map_err(|error| Error::Rejected(format!("the memory of this turn cannot be read: {error}")))?,
+    };
+    let mut stage = Stage { api, target, memory };
+    match &target.private_to {
+        // A direct channel is private already.
+        Some(user) if !target.conversation.direct => stage.whisper(view, user),
+        _ => stage.show(view),
+    }
+}
+
+struct Stage<'a, W> {
+    api: &'a Api<W>,
+    target: &'a Target,
+    memory: Memory,
+}
+
+impl<W: Wire> Stage<'_, W> {
+    fn place(&self) -> Place<'_> {
+        Place {
+            channel: &self.target.conversation.channel,
+            thread: self.target.conversation.thread.as_deref(),
+        }
+    }
+
+    fn save(&self) -> Result<(), Error> {
+        let bytes = serde_json::to_vec(&self.memory).map_err(|error| Error::Rejected(error.to_string()))?;
+        self.api.wire.save(&bytes)
+    }
+
+    fn show(&mut self, view: &View) -> Result<(), Error> {
+        self.settle()?;
+        loop {
+            let budget = self.memory.budget.unwrap_or(BUDGET);
+            match self.bring(&render(view, budget)) {
+                Err(failure) if matches!(failure.error, Error::TooLarge(_)) && budget > SMALLEST => {
+                    self.memory.budget = Some((budget / 2).max(SMALLEST));
+                    self.save()?;
+                }
+                Err(failure) => return Err(failure.error),
+                Ok(()) => break,
+            }
+        }
+        if matches!(view.state, State::Done | State::Stopped | State::Failed(_)) {
+            for block in &view.blocks {
+                if let Part::File(file) = &block.part {
+                    self.file(file)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A post that was begun and whose end nobody saw: was it posted?
+    fn settle(&mut self) -> Result<(), Error> {
+        let Some(pending) = self.memory.pending.clone() else {
+            return Ok(());
+        };
+        let found = self
+            .api
+            .find(self.place(), &pending.id, pending.at.saturating_sub(SKEW));
+        match found {
+            Ok(Some(ts)) => self.stands(pending.index, ts, String::new()),
+            Ok(None) if self.api.wire.now() < pending.at.saturating_add(SETTLE) => {
+                Err(Error::RateLimited(Some(SETTLE * 1000)))
+            }
+            Ok(None) => {
+                self.memory.pending = None;
+                self.save()
+            }
+            Err(failure) => match failure.error {
+                // Nobody will ever know: the host decides, and may tell the person.
+                Error::Unauthorized(why) | Error::Rejected(why) => Err(Error::Ambiguous(format!(
+                    "a message may have been posted, and looking for it failed: {why}"
+                ))),
+                error => Err(error),
+            },
+        }
+    }
+
+    /// A message is in the chat: remembered before anything else happens.
+    fn stands(&mut self, index: usize, ts: String, digest: String) -> Result<(), Error> {
+        self.memory.pending = None;
+        self.memory.count += 1;
+        let entry = (ts.clone(), digest);
+        match self.memory.posted.get_mut(index) {
+            Some(there) => *there = entry,
+            None => self.memory.posted.push(entry),
+        }
+        self.save()?;
+        self.api.wire.posted(&ts)
+    }
+
+    fn bring(&mut self, wanted: &[Shown]) -> Result<(), Failure> {
+        for (index, shown) in wanted.iter().enumerate() {
+            let digest = digest(shown);
+            match self.memory.posted.get(index).cloned() {
+                Some((_, there)) if there == digest => {}
+                Some((ts, _)) => match self.api.update(&self.target.conversation.channel, &ts, shown) {
+                    Ok(()) => {
+                        self.memory.posted[index].1 = digest;
+                        self.save().map_err(host)?;
+                    }
+                    // Not ours to change any more, but the answer must be seen: again, as a new message.
+                    Err(failure) if failure.is(&["edit_window_closed", "cant_update_message"]) => {
+                        self.post(index, shown, digest)?;
+                    }
+                    Err(failure) => return Err(failure),
+                },
+                None => self.post(index, shown, digest)?,
+            }
+        }
+        // The text became shorter: a CLI took something back.
+        while self.memory.posted.len() > wanted.len() {
+            if let Some((ts, _)) = self.memory.posted.last() {
+                self.api.delete(&self.target.conversation.channel, ts)?;
+            }
+            self.memory.posted.pop();
+            self.save().map_err(host)?;
+        }
+        Ok(())
+    }
+
+    fn post(&mut self, index: usize, shown: &Shown, digest: String) -> Result<(), Failure> {
+        let id = format!("{}-{}", self.target.nonce, self.memory.count);
+        self.memory.pending = Some(Pending {
+            index,
+            id: id.clone(),
+            at: self.api.wire.now(),
+        });
+        self.save().map_err(host)?;
+        match self.api.post(self.place(), shown, &id) {
+            Ok(ts) => self.stands(index, ts, digest).map_err(host),
+            Err(failure) if failure.unclear => {
+                // The intent stays: the next call looks for it first, so it may be called again at once.
+                let error = Error::Unavailable("slack did not say whether a message was posted".into());
+                Err(Failure { error, ..failure })
+            }
+            Err(failure) => {
+                self.memory.pending = None;
+                self.save().map_err(host)?;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Ephemeral messages cannot be changed: only what lasts, and what asks, is whispered, each once.
+    fn whisper(&mut self, view: &View, user: &str) -> Result<(), Error> {
+        if matches!(view.state, State::Waiting(_) | State::Running) {
+            return Ok(());
+        }
+        let wanted = render(view, BUDGET);
+        let digests: Vec<String> = wanted.iter().map(digest).collect();
+        let whole = digests.join(" ");
+        if self.memory.whispered.as_ref() == Some(&whole) {
+            return Ok(());
+        }
+        for shown in &wanted {
+            self.api.post_ephemeral(self.place(), user, shown)?;
+        }
+        self.memory.whispered = Some(whole);
+        self.save()
+    }
+
+    /// Puts a file into the chat, once: it is remembered before the step that makes it appear, because Slack does
+    /// not recognise that step when it comes again.
+    fn file(&mut self, file: &FileRef) -> Result<(), Error> {
+        if self.memory.files.contains(&file.id) {
+            return Ok(());
+        }
+        let (url, id) = self.api.upload_url(&file.name, file.size_bytes)?;
+        self.api.upload(&url, &file.id)?;
+        self.memory.files.push(file.id.clone());
+        self.save()?;
+        match self.api.complete_upload(self.place(), &id, &file.name) {
+            Ok(()) => Ok(()),
+            Err(failure) if failure.unclear => {
+                Err(Error::Ambiguous(format!("the file `{}` may be in the chat", file.name)))
+            }
+            Err(failure) => {
+                self.memory.files.retain(|sent| *sent != file.id);
+                self.save()?;
+                Err(failure.error)
+            }
+        }
+    }
+}
+
+const fn host(error: Error) -> Failure {
+    Failure {
+        name: None,
+        unclear: false,
+        error,
+    }
+}
+
+/// What a message shows, in 16 characters (FNV-1a).
+fn digest(shown: &Shown) -> String {
+    let blocks = serde_json::to_string(&shown.blocks).unwrap_or_default();
+    let hash = shown
+        .text
+        .bytes()
+        .chain([0])
+        .chain(blocks.bytes())
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+    format!("{hash:016x}")
+}
+
+#[cfg(test)]
+mod tests;
