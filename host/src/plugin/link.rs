@@ -95,7 +95,10 @@ impl LinkState {
 
     /// Where frames for a socket go; none once the guest closed it.
     pub(super) fn sender(&self, id: u32) -> Option<mpsc::Sender<(Frame, Vec<Placement>)>> {
-        self.sockets.get(&id).filter(|held| held.close.is_some()).map(|held| held.send.clone())
+        self.sockets
+            .get(&id)
+            .filter(|held| held.close.is_some())
+            .map(|held| held.send.clone())
     }
 
     pub(super) fn answer(&mut self, call: u32, outcome: Result<Vec<u8>, CallError>) {
