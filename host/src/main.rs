@@ -7,6 +7,7 @@ fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);
     match args.next().as_deref().and_then(|word| word.to_str()) {
         Some("guard") => botyard::driver::process::guard::run(args.collect::<Vec<OsString>>()),
-        _ => ExitCode::FAILURE,
+        Some("demo-agent") => botyard::demo::run(args.map(|word| word.to_string_lossy().into_owned()).collect()),
+        _ => botyard::cli::main(),
     }
 }

@@ -1,140 +1,21 @@
 //! The driver with a scripted CLI as a real process under the real guard.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use botyard::config::{AgentProfile, DriverKind, Login};
-use botyard::driver::process::set_guard_program;
-use botyard::driver::{self, Agent, AgentEvent, Command, FailureKind, Launch, Outcome};
+use botyard::driver::{AgentEvent, Command, FailureKind, Outcome};
 use botyard_fakes::cli;
-use tempfile::TempDir;
-use tokio::time::timeout;
-use uuid::Uuid;
 
-const LIMIT: Duration = Duration::from_secs(20);
+use crate::yard::{LIMIT, Yard, outcome, text};
 
-/// A session's folders and the profile of its agent.
-struct Yard {
-    folder: Arc<TempDir>,
-    profile: AgentProfile,
-    session: String,
-}
-
-impl Yard {
-    fn new() -> Self {
-        set_guard_program(PathBuf::from(env!("CARGO_BIN_EXE_botyard")));
-        Self {
-            folder: Arc::new(tempfile::tempdir().unwrap()),
-            session: Uuid::new_v4().to_string(),
-            profile: AgentProfile {
-                name: "fake".to_owned(),
-                driver: DriverKind::Claude,
-                command: vec![cli::program().display().to_string()],
-                model: None,
-                permission_mode: "default".to_owned(),
-                allowed_tools: vec!["Read".to_owned()],
-                disallowed_tools: Vec::new(),
-                instructions: Some("Be kind.".to_owned()),
-                env: BTreeMap::new(),
-                login: Login::None,
-                start_timeout: LIMIT,
-                idle_timeout: LIMIT,
-                demo: false,
-            },
-        }
-    }
-
-    fn env(mut self, name: &str, value: &str) -> Self {
-        self.profile.env.insert(name.to_owned(), value.to_owned());
-        self
-    }
-
-    fn start(&self, resume: bool) -> Running {
-        let folder = self.folder.path();
-        let launch = Launch {
-            workspace: folder.join("work"),
-            config_dir: Some(folder.join("config")),
-            temp_dir: folder.join("tmp"),
-            cli_session: self.session.clone(),
-            resume,
-        };
-        Running {
-            agent: driver::start(&self.profile, launch),
-            _folder: Arc::clone(&self.folder),
-        }
-    }
-}
-
-struct Running {
-    agent: Agent,
-    /// Not removed before the process has let go of it.
-    _folder: Arc<TempDir>,
-}
-
-impl Running {
-    async fn send(&self, command: Command) {
-        timeout(LIMIT, self.agent.commands.send(command)).await.unwrap().unwrap();
-    }
-
-    async fn prompt(&self, text: &str) -> String {
-        let id = Uuid::new_v4().to_string();
-        let text = text.to_owned();
-        self.send(Command::Prompt { id: id.clone(), text }).await;
-        id
-    }
-
-    async fn event(&mut self) -> AgentEvent {
-        timeout(LIMIT, self.agent.events.recv()).await.expect("an event in time").expect("an event")
-    }
-
-    /// All events up to and with the first that is wanted.
-    async fn until(&mut self, wanted: impl Fn(&AgentEvent) -> bool) -> Vec<AgentEvent> {
-        let mut all = Vec::new();
-        loop {
-            all.push(self.event().await);
-            if all.last().is_some_and(&wanted) {
-                return all;
-            }
-        }
-    }
-
-    async fn turn(&mut self, text: &str) -> Vec<AgentEvent> {
-        self.prompt(text).await;
-        self.until(|event| matches!(event, AgentEvent::Idle { .. })).await
-    }
-
-    /// The end of it, after which nothing comes.
-    async fn exit(&mut self) -> Option<driver::Failure> {
-        let all = self.until(|event| matches!(event, AgentEvent::Exited { .. })).await;
-        assert_eq!(timeout(LIMIT, self.agent.events.recv()).await.unwrap(), None);
-        match all.into_iter().next_back() {
-            Some(AgentEvent::Exited { failure }) => failure,
-            _ => None,
-        }
-    }
-}
-
-/// The certain text of these events.
-fn text(events: &[AgentEvent]) -> String {
-    let texts = events.iter().filter_map(|event| match event {
-        AgentEvent::Text { text, .. } => Some(text.as_str()),
-        _ => None,
-    });
-    texts.collect::<Vec<_>>().join("\n")
-}
-
-fn outcome(events: &[AgentEvent]) -> Option<&Outcome> {
-    events.iter().find_map(|event| match event {
-        AgentEvent::Result { outcome } => Some(outcome),
-        _ => None,
-    })
+/// A yard with the scripted CLI.
+fn fake() -> Yard {
+    Yard::new(&[&cli::program().display().to_string()])
 }
 
 #[tokio::test]
 async fn an_answer_comes_in_order_and_ends_idle() {
-    let yard = Yard::new();
+    let yard = fake();
     let mut agent = yard.start(false);
     let id = agent.prompt("hello").await;
     let events = agent.until(|event| matches!(event, AgentEvent::Idle { .. })).await;
@@ -177,7 +58,7 @@ async fn an_answer_comes_in_order_and_ends_idle() {
 
 #[tokio::test]
 async fn garbage_and_big_lines_are_passed_over() {
-    let mut agent = Yard::new().start(false);
+    let mut agent = fake().start(false);
     assert_eq!(text(&agent.turn("garbage").await), "after the garbage");
     assert_eq!(text(&agent.turn("big 5000000").await), "after the big line");
     assert_eq!(text(&agent.turn("big 40000000").await), "after the big line");
@@ -185,7 +66,7 @@ async fn garbage_and_big_lines_are_passed_over() {
 
 #[tokio::test]
 async fn a_broken_stream_is_withdrawn() {
-    let mut agent = Yard::new().start(false);
+    let mut agent = fake().start(false);
     let events = agent.turn("break").await;
     let restart = events.iter().position(|event| *event == AgentEvent::Restart).unwrap();
     assert!(matches!(&events[restart - 1], AgentEvent::TextDelta { text, .. } if text == "this is never said"));
@@ -195,7 +76,7 @@ async fn a_broken_stream_is_withdrawn() {
 
 #[tokio::test]
 async fn permission_is_asked_and_the_answer_is_kept_to() {
-    let mut agent = Yard::new().start(false);
+    let mut agent = fake().start(false);
     for (allow, message, said) in [(true, "", "allowed: rm x"), (false, "not today", "denied: not today")] {
         agent.prompt("permission rm x").await;
         let events = agent.until(|event| matches!(event, AgentEvent::Permission(_))).await;
@@ -218,7 +99,7 @@ async fn permission_is_asked_and_the_answer_is_kept_to() {
 
 #[tokio::test]
 async fn an_interrupt_ends_the_turn_and_keeps_the_process() {
-    let mut agent = Yard::new().start(false);
+    let mut agent = fake().start(false);
     agent.prompt("permission rm x").await;
     agent.until(|event| matches!(event, AgentEvent::Permission(_))).await;
     agent.send(Command::Interrupt).await;
@@ -232,7 +113,7 @@ async fn an_interrupt_ends_the_turn_and_keeps_the_process() {
 
 #[tokio::test]
 async fn a_failed_turn_is_told_in_a_sentence_and_the_process_goes_on() {
-    let mut agent = Yard::new().start(false);
+    let mut agent = fake().start(false);
     let events = agent.turn("fail 429 API Error: slow down").await;
     let Some(Outcome::Failed(failure)) = outcome(&events) else {
         panic!("{events:?}")
@@ -248,7 +129,7 @@ async fn a_failed_turn_is_told_in_a_sentence_and_the_process_goes_on() {
 #[tokio::test]
 async fn the_end_of_the_process_is_told_at_once_with_its_cause() {
     for (words, cause) in [("exit 7", "exit code 7; stderr: fake-cli: told to exit"), ("crash", "signal 9; stderr: ")] {
-        let mut agent = Yard::new().start(false);
+        let mut agent = fake().start(false);
         agent.prompt(words).await;
         let events = agent.until(|event| matches!(event, AgentEvent::Exited { .. })).await;
         let [.., AgentEvent::Restart, AgentEvent::Exited { failure: Some(failure) }] = &events[..] else {
@@ -260,7 +141,7 @@ async fn the_end_of_the_process_is_told_at_once_with_its_cause() {
 
 #[tokio::test]
 async fn a_conversation_is_resumed_by_a_new_process() {
-    let yard = Yard::new();
+    let yard = fake();
     let mut agent = yard.start(false);
     agent.turn("hello").await;
     agent.send(Command::Kill).await;
@@ -275,25 +156,25 @@ async fn a_conversation_is_resumed_by_a_new_process() {
 
 #[tokio::test]
 async fn a_conversation_that_is_not_there_is_told_as_that() {
-    let mut agent = Yard::new().start(true);
+    let mut agent = fake().start(true);
     agent.prompt("hello").await;
     assert!(matches!(agent.exit().await, Some(failure) if failure.kind == FailureKind::NoConversation));
 }
 
 #[tokio::test]
 async fn what_cannot_start_says_so() {
-    let exits = Yard::new().env("FAKE_CLI_START", "exit");
+    let exits = fake().env("FAKE_CLI_START", "exit");
     let failure = exits.start(false).exit().await.unwrap();
     assert_eq!(failure.kind, FailureKind::Start);
     assert_eq!(failure.cause, "exit code 4; stderr: fake-cli: told to exit at the start");
 
-    let mut silent = Yard::new().env("FAKE_CLI_START", "silent");
+    let mut silent = fake().env("FAKE_CLI_START", "silent");
     silent.profile.start_timeout = Duration::from_millis(300);
     let failure = silent.start(false).exit().await.unwrap();
     assert_eq!(failure.kind, FailureKind::Start);
     assert!(failure.cause.contains("no answer"), "{}", failure.cause);
 
-    let mut missing = Yard::new();
+    let mut missing = fake();
     missing.profile.command = vec!["/no/such/cli".to_owned()];
     let failure = missing.start(false).exit().await.unwrap();
     assert_eq!((failure.kind, failure.cause.as_str()), (FailureKind::Start, "`/no/such/cli` was not found"));
@@ -301,7 +182,7 @@ async fn what_cannot_start_says_so() {
 
 #[tokio::test]
 async fn a_cli_that_never_says_its_version_counts_as_an_old_one() {
-    let mut agent = Yard::new().env("FAKE_CLI_START", "mute").start(false);
+    let mut agent = fake().env("FAKE_CLI_START", "mute").start(false);
     let events = agent.turn("/clear @/etc/passwd").await;
     assert!(matches!(events[0], AgentEvent::Ready { version: None, .. }));
     assert_eq!(text(&events), "echo: > /clear @ /etc/passwd");
@@ -309,7 +190,7 @@ async fn a_cli_that_never_says_its_version_counts_as_an_old_one() {
 
 #[tokio::test]
 async fn a_session_that_does_not_listen_can_still_end_the_process() {
-    let mut agent = Yard::new().start(false);
+    let mut agent = fake().start(false);
     agent.prompt("words 5000").await;
     agent.until(|event| matches!(event, AgentEvent::TextDelta { .. })).await;
     // More commands than the inbox holds, while thousands of events wait.
@@ -322,7 +203,7 @@ async fn a_session_that_does_not_listen_can_still_end_the_process() {
 
 #[tokio::test]
 async fn a_deaf_process_is_killed_with_all_that_it_started() {
-    let mut agent = Yard::new().start(false);
+    let mut agent = fake().start(false);
     let events = agent.turn("spawn").await;
     let pid = text(&events).strip_prefix("pid ").unwrap().to_owned();
     let folder = PathBuf::from("/proc").join(pid);
@@ -336,7 +217,7 @@ async fn a_deaf_process_is_killed_with_all_that_it_started() {
 
 #[tokio::test]
 async fn letting_go_of_an_agent_ends_it() {
-    let mut agent = Yard::new().start(false);
+    let mut agent = fake().start(false);
     let AgentEvent::Ready { pid, .. } = agent.event().await else {
         panic!("ready comes first")
     };
@@ -352,7 +233,7 @@ async fn letting_go_of_an_agent_ends_it() {
 
 #[tokio::test]
 async fn work_that_ends_later_is_a_turn_of_its_own() {
-    let mut agent = Yard::new().start(false);
+    let mut agent = fake().start(false);
     let events = agent.turn("background").await;
     assert_eq!((text(&events).as_str(), events.last()), ("started it", Some(&AgentEvent::Idle { background: 1 })));
     let events = agent.until(|event| matches!(event, AgentEvent::Idle { .. })).await;
@@ -361,7 +242,7 @@ async fn work_that_ends_later_is_a_turn_of_its_own() {
 
 #[tokio::test]
 async fn a_prompt_that_was_not_taken_up_is_taken_back_by_an_interrupt() {
-    let mut agent = Yard::new().start(false);
+    let mut agent = fake().start(false);
     agent.prompt("hang").await;
     agent.until(|event| matches!(event, AgentEvent::Started { .. })).await;
     agent.prompt("never done").await;

@@ -8,7 +8,7 @@ use crate::manifest::{About, Mode, Setting, SettingKind, Transport};
 
 /// Everything in which `bot` does not fit what its adapter says of itself. `index`: the bot's place in the file, for
 /// the key paths; their lines are found with [`super::locate`]. Used by `run` and `check` alike.
-pub fn check_against(index: usize, bot: &BotConfig, about: &About) -> Vec<Problem> {
+pub fn check_against(bot: &BotConfig, index: usize, about: &About) -> Vec<Problem> {
     let place = Place {
         key: format!("bot[{index}]"),
         line: 0,

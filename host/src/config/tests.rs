@@ -266,7 +266,7 @@ fn what_an_adapter_does_not_know_is_told_with_its_line() {
                 allow = [\"U1\"]\nagent = \"demo\"\n\n[bot.settings]\nbrodcast = true\nbroadcast = \"maybe\"\npause = 1.5\n\
                 style = \"bold\"\n\n[bot.secrets]\nbot_tokn = \"file:secrets/slack\"\n";
     let (config, _) = place.parse(text).expect("good by itself");
-    let mut problems = check_against(1, &config.bots[1], &about());
+    let mut problems = check_against(&config.bots[1], 1, &about());
     locate(text, &mut problems);
     problem::sort(&mut problems);
     assert_eq!(
@@ -290,7 +290,7 @@ fn a_mode_that_is_not_there_is_told_and_asks_for_no_secrets() {
     let text = "[[bot]]\nname = \"b\"\nadapter = \"slack\"\nmode = \"sockets\"\nallow = [\"U1\"]\nagent = \"demo\"\n\
                 api_base = \"http://127.0.0.1:9\"\n";
     let (config, _) = place.parse(text).expect("good by itself");
-    let problems = check_against(0, &config.bots[0], &about());
+    let problems = check_against(&config.bots[0], 0, &about());
     assert_eq!(
         render("bots.toml", &problems),
         "bots.toml: bot[0].mode: `slack` has no mode `sockets`\n  hint: did you mean `socket`?\n"

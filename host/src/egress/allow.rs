@@ -119,9 +119,7 @@ impl Pattern {
         if text.contains(['\\', '@', '?', '#']) || text.bytes().any(|b| b <= b' ') {
             return wrong("a scheme, a host and perhaps a port are all it has");
         }
-        let Some((scheme, rest)) = text.split_once("://") else {
-            return wrong("it begins with `https://`");
-        };
+        let Some((scheme, rest)) = text.split_once("://") else { return wrong("it begins with `https://`") };
         let tls = match scheme {
             "https" | "wss" => true,
             "http" | "ws" if by_operator => false,
@@ -134,12 +132,8 @@ impl Pattern {
         if rest.is_empty() || rest.contains(['*', '/']) {
             return wrong("`*.` may stand in front of a host, `:*` behind it");
         }
-        let Ok(url) = Url::parse(&format!("{scheme}://{rest}")) else {
-            return wrong("the host cannot be read");
-        };
-        let Some(host) = url.host() else {
-            return wrong("the host is missing");
-        };
+        let Ok(url) = Url::parse(&format!("{scheme}://{rest}")) else { return wrong("the host cannot be read") };
+        let Some(host) = url.host() else { return wrong("the host is missing") };
         let name = match host.to_owned() {
             Host::Domain(name) if below && !name.trim_end_matches('.').contains('.') => {
                 return wrong("below a top-level domain is everybody");
@@ -148,23 +142,13 @@ impl Pattern {
             _ if below => return wrong("nothing is below an address"),
             host => Name::Exactly(host),
         };
-        Ok(Self {
-            tls,
-            name,
-            port: (!any_port).then(|| port(&url)),
-            by_operator,
-        })
+        Ok(Self { tls, name, port: (!any_port).then(|| port(&url)), by_operator })
     }
 
     /// The place of a URL: its scheme, host and port.
     fn of(url: &Url, by_operator: bool) -> Option<Self> {
         let name = Name::Exactly(url.host()?.to_owned());
-        Some(Self {
-            tls: is_tls(url)?,
-            name,
-            port: Some(port(url)),
-            by_operator,
-        })
+        Some(Self { tls: is_tls(url)?, name, port: Some(port(url)), by_operator })
     }
 
     fn covers(&self, url: &Url) -> bool {
@@ -218,8 +202,9 @@ impl AllowList {
         match checked(api_base) {
             Ok(url) => {
                 let plain = is_tls(&url) == Some(false);
-                let operators = Pattern::of(&url, true)
-                    .filter(|_| api_base_by_operator || patterns.iter().any(|p| p.by_operator && p.covers(&url)));
+                let operators = Pattern::of(&url, true).filter(|_| {
+                    api_base_by_operator || patterns.iter().any(|p| p.by_operator && p.covers(&url))
+                });
                 if plain && operators.is_none() {
                     problems.push("`api_base` without TLS must be set by the operator".to_owned());
                 }
@@ -228,10 +213,7 @@ impl AllowList {
                 }
                 patterns.extend(operators.or_else(|| Pattern::of(&url, false)));
                 if problems.is_empty() {
-                    let list = Self {
-                        api_base: url,
-                        patterns,
-                    };
+                    let list = Self { api_base: url, patterns };
                     match list.allow(list.api_base.clone(), 0) {
                         Ok(_) => return Ok(list),
                         Err(problem) => problems.push(format!("`api_base`: {problem}")),
@@ -267,9 +249,7 @@ impl AllowList {
         if location.contains('\\') {
             return Err(NotAllowed::Malformed("it has a backslash"));
         }
-        let url = from
-            .join(location)
-            .map_err(|_| NotAllowed::Malformed("the redirect cannot be read"))?;
+        let url = from.join(location).map_err(|_| NotAllowed::Malformed("the redirect cannot be read"))?;
         self.allow(checked(url.as_str())?, 0)
     }
 
@@ -293,12 +273,13 @@ impl AllowList {
         Ok(Allowed { url, private, own_path })
     }
 
-    /// URL prefixes of the manifest (from `/`: below the api-base), read once.
+    /// URL prefixes of the manifest (from `/`: below the api-base), read once. Those that this bot cannot reach are
+    /// left out: an operator may have set another api-base.
     pub(crate) fn targets(&self, texts: &[String]) -> Result<Vec<Target>, String> {
-        texts.iter().map(|text| self.target(text)).collect()
+        texts.iter().filter_map(|text| self.target(text).transpose()).collect()
     }
 
-    fn target(&self, text: &str) -> Result<Target, String> {
+    fn target(&self, text: &str) -> Result<Option<Target>, String> {
         let problem = |e: NotAllowed| format!("target `{text}`: {e}");
         // A target may name many hosts: `https://*.example.com/files/`.
         if let Some((scheme, rest)) = text.split_once("://")
@@ -306,17 +287,14 @@ impl AllowList {
         {
             let place = Pattern::parse(&format!("{scheme}://*.{host}"), false)?;
             let shape = checked(&format!("{scheme}://{host}/{path}")).map_err(problem)?;
-            return Ok(Target {
-                place,
-                path: shape.path().to_owned(),
-            });
+            return Ok(Some(Target { place, path: shape.path().to_owned() }));
         }
-        let allowed = self.read(text).map_err(problem)?;
-        let place = Pattern::of(&allowed.url, allowed.private).ok_or_else(|| format!("target `{text}`"))?;
-        Ok(Target {
-            place,
-            path: allowed.url.path().to_owned(),
-        })
+        match self.read(text) {
+            Ok(allowed) => Ok(Pattern::of(&allowed.url, allowed.private)
+                .map(|place| Target { place, path: allowed.url.path().to_owned() })),
+            Err(NotAllowed::Malformed(why)) => Err(problem(NotAllowed::Malformed(why))),
+            Err(NotAllowed::Host(_) | NotAllowed::Private(_)) => Ok(None),
+        }
     }
 }
 
@@ -330,10 +308,9 @@ pub(crate) struct Target {
 impl Target {
     pub(crate) fn covers(&self, url: &Url) -> bool {
         self.place.covers(url)
-            && url
-                .path()
-                .strip_prefix(self.path.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || self.path.ends_with('/'))
+            && url.path().strip_prefix(self.path.as_str()).is_some_and(|rest| {
+                rest.is_empty() || rest.starts_with('/') || self.path.ends_with('/')
+            })
     }
 }
 
@@ -397,9 +374,7 @@ fn percent_decoded(text: &[u8]) -> Vec<u8> {
     let mut rest = text;
     while let Some((&byte, after)) = rest.split_first() {
         let value = (byte == b'%').then(|| after.get(..2)).flatten().and_then(|two| {
-            two.iter()
-                .all(u8::is_ascii_hexdigit)
-                .then(|| std::str::from_utf8(two).ok())?
+            two.iter().all(u8::is_ascii_hexdigit).then(|| std::str::from_utf8(two).ok())?
         });
         match value.and_then(|two| u8::from_str_radix(two, 16).ok()) {
             Some(value) => {

@@ -78,8 +78,8 @@ impl Check {
         if target.starts_with('/') && !target.starts_with("//") {
             return;
         }
-        // `https://*.host/`: the wildcard is the first label alone.
-        let plain = target.replacen("://*.", "://any.", 1);
+        // `https://*.host:*`: the wildcards are the first label and the port.
+        let plain = target.replacen("://*.", "://any.", 1).replacen(":*", "", 1);
         let fine = Url::parse(&plain).is_ok_and(|url| {
             schemes.contains(&url.scheme())
                 && url.host_str().is_some_and(|host| !host.contains('*'))

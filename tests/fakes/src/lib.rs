@@ -1,3 +1,3 @@
-//! Strict, scriptable, breakable stand-ins: a model's API, a CLI.
+//! Strict, scriptable, breakable stand-ins for what botyard talks to.
 
-pub mod cli;
+pub mod slack;

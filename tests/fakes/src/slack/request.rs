@@ -1,0 +1,363 @@
+//! One HTTP request to the Web API: token, body, trouble, rate, method, record.
+//!
+//! Confirmed by no page of the vendor's that we hold: that a fifth use of a `response_url` is the last one and is
+//! answered with 404 `used_url` afterwards (the five uses within 30 minutes are documented).
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value, json};
+
+use super::method::{self, Wrong, wrong};
+use super::workspace::{Call, Message, State, Trouble, Workspace};
+
+/// As it came over the wire.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    pub authorization: Option<String>,
+    pub content_type: Option<String>,
+    pub body: Vec<u8>,
+}
+
+/// What is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+    /// Answer only after this.
+    pub delay: Duration,
+    /// Answer nothing at all.
+    pub cut: bool,
+}
+
+impl Reply {
+    fn json(status: u16, body: &Value) -> Self {
+        let headers = vec![("content-type".into(), "application/json; charset=utf-8".into())];
+        Self {
+            status,
+            headers,
+            body: body.to_string().into_bytes(),
+            delay: Duration::ZERO,
+            cut: false,
+        }
+    }
+
+    fn text(status: u16, kind: &str, body: impl Into<Vec<u8>>) -> Self {
+        let headers = vec![("content-type".into(), kind.into())];
+        Self {
+            status,
+            headers,
+            body: body.into(),
+            delay: Duration::ZERO,
+            cut: false,
+        }
+    }
+}
+
+impl Workspace {
+    /// Takes one request, as the server would.
+    pub fn request(&self, request: &Request) -> Reply {
+        let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
+        let reply = if let Some(name) = path.strip_prefix("/api/") {
+            self.api(name, query, request)
+        } else if path.starts_with("/response/") {
+            self.respond(path, request)
+        } else if let Some(id) = path.strip_prefix("/upload/v1/") {
+            self.upload(id, request)
+        } else if let Some(id) = path.strip_prefix("/files/") {
+            self.file(id, request)
+        } else {
+            Reply::text(404, "text/html", "not found")
+        };
+        self.touched();
+        reply
+    }
+
+    fn api(&self, name: &str, query: &str, request: &Request) -> Reply {
+        let mut state = self.lock();
+        let arguments = arguments(name, query, request);
+        let trouble = trouble(&mut state, name);
+        let (reply, answer) = answer(&mut state, name, &arguments, request, trouble.as_ref());
+        let arguments = Value::Object(arguments.unwrap_or_default());
+        state.calls.push(Call {
+            method: name.into(),
+            arguments,
+            status: reply.status,
+            answer,
+            at: Instant::now(),
+        });
+        reply
+    }
+
+    /// A `response_url`: docs.slack.dev/interactivity/handling-user-interaction (five times within 30 minutes).
+    fn respond(&self, path: &str, request: &Request) -> Reply {
+        let mut state = self.lock();
+        let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let Some((channel, user, uses)) = state.responses.get_mut(path) else {
+            return Reply::text(404, "text/plain", "expired_url");
+        };
+        *uses += 1;
+        if *uses > 5 {
+            return Reply::text(404, "text/plain", "used_url");
+        }
+        let (channel, user) = (channel.clone(), user.clone());
+        let text = body.get("text").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let blocks = body
+            .get("blocks")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
+        if text.is_empty() && blocks.is_empty() {
+            return Reply::text(400, "text/plain", "no_text");
+        }
+        let ts = state.stamp();
+        let whispered = body.get("response_type").and_then(Value::as_str) != Some("in_channel");
+        state.messages.push(Message {
+            channel,
+            ts,
+            thread_ts: None,
+            user: super::BOT_USER.into(),
+            text,
+            blocks,
+            metadata: None,
+            ephemeral_to: whispered.then_some(user),
+            edits: 0,
+            reactions: std::collections::BTreeSet::new(),
+        });
+        state.calls.push(Call {
+            method: "response_url".into(),
+            arguments: body,
+            status: 200,
+            answer: Value::Null,
+            at: Instant::now(),
+        });
+        Reply::text(200, "text/plain", "ok")
+    }
+
+    fn upload(&self, id: &str, request: &Request) -> Reply {
+        let mut state = self.lock();
+        let Some(upload) = state.uploads.get_mut(id) else {
+            return Reply::text(404, "text/plain", "not found");
+        };
+        let bytes = part(request);
+        if bytes.len() as u64 != upload.length {
+            return Reply::text(400, "text/plain", "length mismatch");
+        }
+        let answer = format!("OK - {}", bytes.len());
+        upload.bytes = Some(bytes);
+        Reply::text(200, "text/plain", answer)
+    }
+
+    /// Without a good token Slack answers 200 with its login page.
+    fn file(&self, id: &str, request: &Request) -> Reply {
+        let state = self.lock();
+        if authorized(&state, request.authorization.as_deref(), None).is_err() {
+            return Reply::text(
+                200,
+                "text/html; charset=utf-8",
+                "<!DOCTYPE html><html>Sign in to Slack</html>",
+            );
+        }
+        match state.uploads.get(id).and_then(|upload| upload.bytes.clone()) {
+            Some(bytes) => Reply::text(200, "application/octet-stream", bytes),
+            None => Reply::text(404, "text/html", "not found"),
+        }
+    }
+
+    /// A file that a person has put into a message; its private URL.
+    pub fn put_file(&self, name: &str, bytes: &[u8]) -> String {
+        let mut state = self.lock();
+        state.serial += 1;
+        let id = format!("F{}", state.serial);
+        let upload = super::workspace::Upload {
+            name: name.into(),
+            length: bytes.len() as u64,
+            bytes: Some(bytes.to_vec()),
+            shared: true,
+        };
+        state.uploads.insert(id.clone(), upload);
+        format!("{}/files/{id}", state.url)
+    }
+}
+
+/// The first trouble that is meant for this call.
+fn trouble(state: &mut State, name: &str) -> Option<Trouble> {
+    let at = state
+        .troubles
+        .iter()
+        .position(|(method, _)| method.as_deref().is_none_or(|method| method == name))?;
+    state.troubles.remove(at).map(|(_, trouble)| trouble)
+}
+
+fn answer(
+    state: &mut State,
+    name: &str,
+    arguments: &Result<Map<String, Value>, Wrong>,
+    request: &Request,
+    trouble: Option<&Trouble>,
+) -> (Reply, Value) {
+    let limited = |seconds: u32| {
+        let body = json!({ "ok": false, "error": "ratelimited" });
+        let mut reply = Reply::json(429, &body);
+        reply.headers.push(("retry-after".into(), seconds.to_string()));
+        (reply, body)
+    };
+    match trouble {
+        Some(Trouble::RateLimited { seconds }) => return limited(*seconds),
+        Some(Trouble::Status(status)) => {
+            return (Reply::text(*status, "text/html", "<html>trouble</html>"), Value::Null);
+        }
+        Some(Trouble::Error(error)) => {
+            let body = json!({ "ok": false, "error": error });
+            return (Reply::json(200, &body), body);
+        }
+        Some(Trouble::CutBefore) => {
+            let mut reply = Reply::text(500, "text/plain", "");
+            reply.cut = true;
+            return (reply, Value::Null);
+        }
+        _ => {}
+    }
+    let (mut body, paced) = outcome(state, name, arguments, request);
+    if !paced {
+        return limited(1);
+    }
+    let mut reply = Reply::json(200, &body);
+    reply.headers.push(("x-oauth-scopes".into(), state.scopes.join(",")));
+    match trouble {
+        Some(Trouble::StatusAfter(status)) => {
+            reply = Reply::text(*status, "text/html", "<html>trouble</html>");
+            body = Value::Null;
+        }
+        Some(Trouble::Slow(delay)) => reply.delay = *delay,
+        Some(Trouble::Cut) => reply.cut = true,
+        _ => {}
+    }
+    (reply, body)
+}
+
+/// The answer's body, and whether the call was within its rate.
+fn outcome(
+    state: &mut State,
+    name: &str,
+    arguments: &Result<Map<String, Value>, Wrong>,
+    request: &Request,
+) -> (Value, bool) {
+    let done = (|| {
+        let arguments = arguments.as_ref().map_err(|w| Wrong {
+            error: w.error.clone(),
+            messages: w.messages.clone(),
+        })?;
+        let token = arguments.get("token").and_then(Value::as_str);
+        if name != "api.test" {
+            authorized(state, request.authorization.as_deref(), token)?;
+        }
+        let channel = arguments.get("channel").and_then(Value::as_str).unwrap_or_default();
+        if let Some(scope) = method::scope(name, channel)
+            && !state.scopes.iter().any(|has| has == scope)
+        {
+            return Err(Wrong {
+                error: "missing_scope".into(),
+                messages: vec![scope.into()],
+            });
+        }
+        if name == "chat.postMessage" && state.channels.contains_key(channel) && !method::paced(state, channel) {
+            return Err(wrong("ratelimited"));
+        }
+        method::call(state, name, arguments)
+    })();
+    match done {
+        Ok(mut body) => {
+            body["ok"] = true.into();
+            (body, true)
+        }
+        Err(Wrong { error, .. }) if error == "ratelimited" => (Value::Null, false),
+        Err(Wrong { error, messages }) => {
+            let mut body = json!({ "ok": false, "error": error });
+            if error == "unknown_method" {
+                body["req_method"] = name.into();
+            } else if error == "missing_scope" {
+                body["needed"] = messages.first().cloned().unwrap_or_default().into();
+                body["provided"] = state.scopes.join(",").into();
+            } else if !messages.is_empty() {
+                let messages: Vec<String> = messages.iter().map(|m| format!("[ERROR] {m}")).collect();
+                body["response_metadata"] = json!({ "messages": messages });
+            }
+            (body, true)
+        }
+    }
+}
+
+fn authorized(state: &State, header: Option<&str>, field: Option<&str>) -> Result<(), Wrong> {
+    let token = header
+        .and_then(|value| value.strip_prefix("Bearer "))
+        .or(field)
+        .unwrap_or_default();
+    if token.is_empty() {
+        return Err(wrong("not_authed"));
+    }
+    if token != state.token {
+        return Err(wrong("invalid_auth"));
+    }
+    if state.revoked {
+        Err(wrong("token_revoked"))
+    } else {
+        Ok(())
+    }
+}
+
+/// Arguments from the query and the body. Bodies: docs.slack.dev/apis/web-api (JSON with writing methods only).
+fn arguments(name: &str, query: &str, request: &Request) -> Result<Map<String, Value>, Wrong> {
+    let mut all = form(query.as_bytes());
+    if request.method != "POST" || request.body.is_empty() {
+        return Ok(all);
+    }
+    let kind = request
+        .content_type
+        .as_deref()
+        .ok_or_else(|| wrong("missing_post_type"))?;
+    match kind.split(';').next().unwrap_or_default().trim() {
+        "application/x-www-form-urlencoded" => all.extend(form(&request.body)),
+        "application/json" => match serde_json::from_slice(&request.body) {
+            // Methods that read ignore it.
+            Ok(Value::Object(fields)) if !method::reads(name) => all.extend(fields),
+            Ok(Value::Object(_)) => {}
+            Ok(_) => return Err(wrong("json_not_object")),
+            Err(_) => return Err(wrong("invalid_json")),
+        },
+        "multipart/form-data" => return Err(wrong("invalid_form_data")),
+        _ => return Err(wrong("invalid_post_type")),
+    }
+    Ok(all)
+}
+
+fn form(text: &[u8]) -> Map<String, Value> {
+    url::form_urlencoded::parse(text)
+        .map(|(name, value)| (name.into_owned(), value.into_owned().into()))
+        .collect()
+}
+
+/// The bytes of an upload: as they are, or of the first part of a form.
+fn part(request: &Request) -> Vec<u8> {
+    let kind = request.content_type.as_deref().unwrap_or_default();
+    let Some(boundary) = kind
+        .strip_prefix("multipart/form-data")
+        .and_then(|rest| rest.split_once("boundary="))
+    else {
+        return request.body.clone();
+    };
+    let body = &request.body;
+    let end_mark = format!("\r\n--{}", boundary.1.trim_matches('"'));
+    let find = |mark: &[u8], from: usize| {
+        body[from..]
+            .windows(mark.len())
+            .position(|w| w == mark)
+            .map(|at| at + from)
+    };
+    let start = find(b"\r\n\r\n", 0).map_or(0, |at| at + 4);
+    let end = find(end_mark.as_bytes(), start).unwrap_or(body.len());
+    body[start..end].to_vec()
+}

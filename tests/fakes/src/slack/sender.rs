@@ -1,0 +1,332 @@
+//! Speaks to a hook as Slack does: signed, with the retry headers, within a time.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde_json::{Value, json};
+use sha2::Sha256;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::workspace::{Message, Workspace};
+
+/// What the hook said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    pub status: u16,
+    pub body: String,
+}
+
+/// Sends to one URL, `http://127.0.0.1:PORT/...`.
+#[derive(Debug, Clone)]
+pub struct Sender {
+    pub workspace: Workspace,
+    pub url: String,
+    pub secret: String,
+}
+
+/// Slack waits three seconds (docs.slack.dev/apis/events-api): over that, this is no answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+impl Sender {
+    pub fn new(workspace: Workspace, url: impl Into<String>) -> Self {
+        Self {
+            workspace,
+            url: url.into(),
+            secret: super::SIGNING_SECRET.into(),
+        }
+    }
+
+    /// An Events API callback around `event`, which is given the same `event_id` when it is sent again.
+    pub fn callback(event: &Value, event_id: &str) -> Value {
+        json!({
+            "token": "legacy", "team_id": super::TEAM, "api_app_id": super::APP, "event": event,
+            "type": "event_callback", "event_id": event_id, "event_time": now(),
+            "authorizations": [{ "team_id": super::TEAM, "user_id": super::BOT_USER, "is_bot": true }],
+            "is_ext_shared_channel": false, "event_context": "4-x",
+        })
+    }
+
+    /// The event of a message that stands in the team.
+    pub fn message_event(&self, message: &Message) -> Value {
+        let kind = if message.channel.starts_with('D') {
+            "im"
+        } else {
+            "channel"
+        };
+        let mut event = message.json(false);
+        event["channel"] = message.channel.clone().into();
+        event["channel_type"] = kind.into();
+        event["event_ts"] = message.ts.clone().into();
+        event
+    }
+
+    /// A person writes: the message stands in the team and its event is sent. Its `ts` and the answer.
+    ///
+    /// # Errors
+    /// No answer within three seconds, or no connection.
+    pub async fn write(
+        &self,
+        channel: &str,
+        user: &str,
+        text: &str,
+        thread: Option<&str>,
+    ) -> std::io::Result<(String, Heard)> {
+        let ts = self.workspace.say(channel, user, text, thread);
+        let said = self
+            .workspace
+            .messages(channel)
+            .into_iter()
+            .find(|message| message.ts == ts);
+        let event = said.map(|message| self.message_event(&message)).unwrap_or_default();
+        let heard = self
+            .json(&Self::callback(&event, &format!("Ev{}", ts.replace('.', ""))), &[])
+            .await?;
+        Ok((ts, heard))
+    }
+
+    /// A person mentions the bot: Slack tells it twice, with two event ids.
+    ///
+    /// # Errors
+    /// No answer within three seconds, or no connection.
+    pub async fn mention(
+        &self,
+        channel: &str,
+        user: &str,
+        text: &str,
+        thread: Option<&str>,
+    ) -> std::io::Result<(String, Heard)> {
+        let text = format!("<@{}> {text}", super::BOT_USER);
+        let (ts, _) = self.write(channel, user, &text, thread).await?;
+        let said = self
+            .workspace
+            .messages(channel)
+            .into_iter()
+            .find(|message| message.ts == ts);
+        let mut event = said.map(|message| self.message_event(&message)).unwrap_or_default();
+        event["type"] = "app_mention".into();
+        if let Some(fields) = event.as_object_mut() {
+            fields.remove("channel_type");
+        }
+        let heard = self
+            .json(&Self::callback(&event, &format!("EvM{}", ts.replace('.', ""))), &[])
+            .await?;
+        Ok((ts, heard))
+    }
+
+    /// The payload of a press on the button of `message` that carries `value`.
+    pub fn press_payload(&self, message: &Message, user: &str, value: &str) -> Option<Value> {
+        let (mut found, mut block_id) = (None, String::new());
+        for (at, block) in message.blocks.iter().enumerate() {
+            for element in block.get("elements").and_then(Value::as_array).into_iter().flatten() {
+                if element["type"] == "button" && element["value"] == value {
+                    found = Some(element.clone());
+                    block_id = block["block_id"]
+                        .as_str()
+                        .map_or_else(|| format!("b{at}"), str::to_owned);
+                }
+            }
+        }
+        let mut action = found?;
+        action["block_id"] = block_id.into();
+        action["action_ts"] = format!("{}.{:06}", now(), self.workspace.calls().len()).into();
+        let (trigger, response_url) = self.workspace.trigger(&message.channel, user);
+        let mut container = json!({
+            "type": "message", "message_ts": message.ts, "channel_id": message.channel,
+            "is_ephemeral": message.ephemeral_to.is_some(),
+        });
+        if let Some(thread) = &message.thread_ts {
+            container["thread_ts"] = thread.clone().into();
+        }
+        Some(json!({
+            "type": "block_actions",
+            "user": { "id": user, "username": user.to_lowercase(), "name": user.to_lowercase(), "team_id": super::TEAM },
+            "api_app_id": super::APP, "token": "legacy", "container": container, "trigger_id": trigger,
+            "team": { "id": super::TEAM, "domain": "fake" }, "enterprise": null, "is_enterprise_install": false,
+            "channel": { "id": message.channel, "name": "x" }, "message": message.json(false),
+            "state": { "values": {} }, "response_url": response_url, "actions": [action],
+        }))
+    }
+
+    /// A person presses the button that carries `value`.
+    ///
+    /// # Errors
+    /// There is no such button, no answer within three seconds, or no connection.
+    pub async fn press(&self, message: &Message, user: &str, value: &str) -> std::io::Result<Heard> {
+        let payload = self
+            .press_payload(message, user, value)
+            .ok_or_else(|| std::io::Error::other(format!("no button `{value}` in {:?}", message.read())))?;
+        self.interact(&payload).await
+    }
+
+    /// Any interactivity payload.
+    ///
+    /// # Errors
+    /// No answer within three seconds, or no connection.
+    pub async fn interact(&self, payload: &Value) -> std::io::Result<Heard> {
+        self.form(&[("payload", &payload.to_string())]).await
+    }
+
+    /// The payload of a form that `user` sends; the values are the view's `state.values`.
+    pub fn submit_payload(&self, view: &Value, user: &str, values: &Value) -> Value {
+        let (trigger, _) = self.workspace.trigger("", user);
+        let mut view = view.clone();
+        view["state"] = json!({ "values": values });
+        json!({
+            "type": "view_submission", "team": { "id": super::TEAM, "domain": "fake" },
+            "user": { "id": user, "username": user.to_lowercase(), "team_id": super::TEAM },
+            "api_app_id": super::APP, "token": "legacy", "trigger_id": trigger, "view": view, "response_urls": [],
+        })
+    }
+
+    /// A slash command.
+    ///
+    /// # Errors
+    /// No answer within three seconds, or no connection.
+    pub async fn slash(&self, channel: &str, user: &str, command: &str, text: &str) -> std::io::Result<Heard> {
+        let (trigger, response_url) = self.workspace.trigger(channel, user);
+        let name = if channel.starts_with('D') {
+            "directmessage"
+        } else {
+            "general"
+        };
+        self.form(&[
+            ("token", "legacy"),
+            ("team_id", super::TEAM),
+            ("team_domain", "fake"),
+            ("channel_id", channel),
+            ("channel_name", name),
+            ("user_id", user),
+            ("user_name", &user.to_lowercase()),
+            ("command", command),
+            ("text", text),
+            ("api_app_id", super::APP),
+            ("is_enterprise_install", "false"),
+            ("response_url", &response_url),
+            ("trigger_id", &trigger),
+        ])
+        .await
+    }
+
+    /// A JSON body, signed. With `retry`, as the n-th time: `x-slack-retry-num` and `x-slack-retry-reason`.
+    ///
+    /// # Errors
+    /// No answer within three seconds, or no connection.
+    pub async fn json(&self, body: &Value, retry: &[(&str, String)]) -> std::io::Result<Heard> {
+        let signed = self.sign(body.to_string().as_bytes(), now());
+        self.send("application/json", body.to_string().as_bytes(), &signed, retry)
+            .await
+    }
+
+    /// The headers that Slack sends when it sends an event again.
+    pub fn retry(number: u32) -> [(&'static str, String); 2] {
+        [
+            ("X-Slack-Retry-Num", number.to_string()),
+            ("X-Slack-Retry-Reason", "http_timeout".into()),
+        ]
+    }
+
+    /// A form, signed.
+    ///
+    /// # Errors
+    /// No answer within three seconds, or no connection.
+    pub async fn form(&self, fields: &[(&str, &str)]) -> std::io::Result<Heard> {
+        let mut body = url::form_urlencoded::Serializer::new(String::new());
+        body.extend_pairs(fields);
+        let body = body.finish();
+        let signed = self.sign(body.as_bytes(), now());
+        self.send("application/x-www-form-urlencoded", body.as_bytes(), &signed, &[])
+            .await
+    }
+
+    /// Timestamp and signature of a body: docs.slack.dev/authentication/verifying-requests-from-slack.
+    ///
+    /// # Panics
+    /// Never: HMAC takes keys of any length.
+    pub fn sign(&self, body: &[u8], at: u64) -> [(&'static str, String); 2] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.secret.as_bytes()).expect("any length");
+        mac.update(format!("v0:{at}:").as_bytes());
+        mac.update(body);
+        let signature = format!("v0={}", hex::encode(mac.finalize().into_bytes()));
+        [
+            ("X-Slack-Request-Timestamp", at.to_string()),
+            ("X-Slack-Signature", signature),
+        ]
+    }
+
+    /// The request itself, with any headers: for what must be refused too.
+    ///
+    /// # Errors
+    /// No answer within three seconds, or no connection.
+    pub async fn send(
+        &self,
+        content_type: &str,
+        body: &[u8],
+        signed: &[(&str, String)],
+        more: &[(&str, String)],
+    ) -> std::io::Result<Heard> {
+        let url = url::Url::parse(&self.url).map_err(std::io::Error::other)?;
+        let host = url.host_str().unwrap_or("127.0.0.1");
+        let port = url.port_or_known_default().unwrap_or(80);
+        let mut head = format!(
+            "POST {} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\
+             User-Agent: Slackbot 1.0 (+https://api.slack.com/robots)\r\nAccept: */*\r\nConnection: close\r\n",
+            url.path(),
+            body.len()
+        );
+        for (name, value) in signed {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        for (name, value) in more {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        let exchange = async {
+            let mut stream = TcpStream::connect((host, port)).await?;
+            stream.write_all(head.as_bytes()).await?;
+            stream.write_all(body).await?;
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).await?;
+            Ok::<_, std::io::Error>(answer)
+        };
+        let answer = tokio::time::timeout(PATIENCE, exchange)
+            .await
+            .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
+        parse(&answer)
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+fn parse(answer: &[u8]) -> std::io::Result<Heard> {
+    let bad = || std::io::Error::other("no HTTP answer");
+    let text = String::from_utf8_lossy(answer);
+    let (head, body) = text.split_once("\r\n\r\n").ok_or_else(bad)?;
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .ok_or_else(bad)?;
+    let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+    Ok(Heard {
+        status,
+        body: if chunked { unchunk(body) } else { body.to_owned() },
+    })
+}
+
+fn unchunk(mut rest: &str) -> String {
+    let mut whole = String::new();
+    while let Some((size, after)) = rest.split_once("\r\n") {
+        let size = usize::from_str_radix(size.trim(), 16).unwrap_or(0);
+        if size == 0 || after.len() < size {
+            break;
+        }
+        whole.push_str(&after[..size]);
+        rest = after.get(size + 2..).unwrap_or_default();
+    }
+    whole
+}

@@ -1,0 +1,404 @@
+//! One Slack team in memory: channels, people, messages, what was called, and how it is to misbehave.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+/// What a message of the team is now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    pub channel: String,
+    pub ts: String,
+    pub thread_ts: Option<String>,
+    pub user: String,
+    pub text: String,
+    pub blocks: Vec<Value>,
+    pub metadata: Option<Value>,
+    /// Only this person sees it.
+    pub ephemeral_to: Option<String>,
+    /// How often it was changed.
+    pub edits: u32,
+    pub reactions: BTreeSet<(String, String)>,
+}
+
+impl Message {
+    pub(crate) fn json(&self, with_metadata: bool) -> Value {
+        let mut value =
+            json!({ "type": "message", "ts": self.ts, "user": self.user, "text": self.text, "team": super::TEAM });
+        if self.user == super::BOT_USER {
+            value["bot_id"] = super::BOT.into();
+            value["app_id"] = super::APP.into();
+        }
+        if !self.blocks.is_empty() {
+            value["blocks"] = self.blocks.clone().into();
+        }
+        if let Some(thread) = &self.thread_ts {
+            value["thread_ts"] = thread.clone().into();
+        }
+        if let (true, Some(metadata)) = (with_metadata, &self.metadata) {
+            value["metadata"] = metadata.clone();
+        }
+        value
+    }
+
+    /// What a person reads: `markdown` blocks, text objects, `[Button]`s; a line for each block.
+    pub fn read(&self) -> String {
+        if self.blocks.is_empty() {
+            return self.text.clone();
+        }
+        self.blocks.iter().map(read_block).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Labels and values of the buttons.
+    pub fn buttons(&self) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for element in self
+            .blocks
+            .iter()
+            .filter_map(|block| block.get("elements")?.as_array())
+            .flatten()
+        {
+            if element["type"] == "button" {
+                let text = |pointer: &str| element.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+                found.push((text("/text/text").to_owned(), text("/value").to_owned()));
+            }
+        }
+        found
+    }
+}
+
+fn read_block(block: &Value) -> String {
+    let text = |value: &Value| -> String {
+        match value["type"].as_str() {
+            Some("button") => format!("[{}]", value["text"]["text"].as_str().unwrap_or_default()),
+            Some("checkboxes" | "static_select" | "multi_static_select") => "(choices)".into(),
+            _ => value["text"].as_str().unwrap_or_default().to_owned(),
+        }
+    };
+    match block["type"].as_str() {
+        Some("markdown") => text(block),
+        Some("section" | "header") => text(&block["text"]),
+        Some("context" | "actions") => block["elements"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(text)
+            .collect::<Vec<_>>()
+            .join(" "),
+        _ => String::new(),
+    }
+}
+
+/// A call as it came, with what was answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Call {
+    pub method: String,
+    pub arguments: Value,
+    pub status: u16,
+    pub answer: Value,
+    pub at: Instant,
+}
+
+/// What goes wrong with one call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// 429 with `Retry-After`; nothing is done.
+    RateLimited { seconds: u32 },
+    /// This status; nothing is done.
+    Status(u16),
+    /// It is done, then this status is answered.
+    StatusAfter(u16),
+    /// `ok: false` with this name; nothing is done.
+    Error(String),
+    /// It is done, and answered this late.
+    Slow(Duration),
+    /// It is done, and the connection is cut without an answer.
+    Cut,
+    /// The connection is cut; nothing is done.
+    CutBefore,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Pace {
+    pub(crate) burst: u32,
+    pub(crate) per: Duration,
+    /// Per channel: how many may go now, and since when.
+    pub(crate) left: BTreeMap<String, (f64, Instant)>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Trigger {
+    pub(crate) made: Instant,
+    pub(crate) used: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Upload {
+    pub(crate) name: String,
+    pub(crate) length: u64,
+    pub(crate) bytes: Option<Vec<u8>>,
+    pub(crate) shared: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) url: String,
+    pub(crate) token: String,
+    pub(crate) revoked: bool,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) channels: BTreeMap<String, Channel>,
+    pub(crate) users: BTreeMap<String, Value>,
+    pub(crate) messages: Vec<Message>,
+    pub(crate) calls: Vec<Call>,
+    pub(crate) troubles: VecDeque<(Option<String>, Trouble)>,
+    pub(crate) pace: Option<Pace>,
+    pub(crate) triggers: BTreeMap<String, Trigger>,
+    /// Of each `response_url`: channel, user and uses so far.
+    pub(crate) responses: BTreeMap<String, (String, String, u32)>,
+    pub(crate) views: Vec<Value>,
+    pub(crate) uploads: BTreeMap<String, Upload>,
+    pub(crate) last: u64,
+    pub(crate) serial: u64,
+}
+
+/// A place to talk.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Channel {
+    /// A direct channel with the bot.
+    pub direct: bool,
+    pub archived: bool,
+    /// The bot is not in it.
+    pub without_bot: bool,
+}
+
+/// A handle on the team; clones are the same team.
+#[derive(Debug, Clone)]
+pub struct Workspace {
+    state: Arc<Mutex<State>>,
+    changed: Arc<watch::Sender<u64>>,
+}
+
+impl Default for Workspace {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Workspace {
+    /// A team with the channel `C1`, the direct channel `D1`, and the people `U1` (ann) and `U2` (ben).
+    pub fn new() -> Self {
+        let user = |id: &str, name: &str| {
+            let profile = json!({ "display_name": name, "real_name": format!("{name} Example") });
+            (
+                id.to_owned(),
+                json!({ "id": id, "team_id": super::TEAM, "name": name, "profile": profile, "is_bot": false, "locale": "en-US" }),
+            )
+        };
+        let mut users = BTreeMap::from([user("U1", "ann"), user("U2", "ben"), user(super::BOT_USER, "botyard")]);
+        if let Some(bot) = users.get_mut(super::BOT_USER) {
+            bot["is_bot"] = true.into();
+        }
+        let direct = Channel {
+            direct: true,
+            ..Channel::default()
+        };
+        let state = State {
+            url: "http://slack.invalid".into(),
+            token: super::BOT_TOKEN.into(),
+            revoked: false,
+            scopes: super::SCOPES.iter().map(|scope| (*scope).to_owned()).collect(),
+            channels: BTreeMap::from([("C1".into(), Channel::default()), ("D1".into(), direct)]),
+            users,
+            messages: Vec::new(),
+            calls: Vec::new(),
+            troubles: VecDeque::new(),
+            pace: None,
+            triggers: BTreeMap::new(),
+            responses: BTreeMap::new(),
+            views: Vec::new(),
+            uploads: BTreeMap::new(),
+            last: 0,
+            serial: 0,
+        };
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            changed: Arc::new(watch::channel(0).0),
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something happened: who waits looks again.
+    pub(crate) fn touched(&self) {
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    pub fn add_channel(&self, id: &str, channel: Channel) {
+        self.lock().channels.insert(id.into(), channel);
+    }
+
+    pub fn set_scopes(&self, scopes: &[&str]) {
+        self.lock().scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+    }
+
+    /// From now on the token is refused with `token_revoked`.
+    pub fn revoke(&self) {
+        self.lock().revoked = true;
+    }
+
+    /// One trouble for the next call of this method, or for the next call at all.
+    pub fn trouble(&self, method: Option<&str>, trouble: Trouble) {
+        self.lock().troubles.push_back((method.map(str::to_owned), trouble));
+    }
+
+    /// Posts faster than one in `per` for each channel, after `burst`, get 429. Slack documents one second and "short
+    /// bursts"; how many those are is confirmed by no page of the vendor's.
+    pub fn pace(&self, burst: u32, per: Duration) {
+        self.lock().pace = Some(Pace {
+            burst,
+            per,
+            left: BTreeMap::new(),
+        });
+    }
+
+    /// A person says something; the `ts`.
+    pub fn say(&self, channel: &str, user: &str, text: &str, thread: Option<&str>) -> String {
+        let mut state = self.lock();
+        let ts = state.stamp();
+        state.messages.push(Message {
+            channel: channel.into(),
+            ts: ts.clone(),
+            thread_ts: thread.map(str::to_owned),
+            user: user.into(),
+            text: text.into(),
+            blocks: Vec::new(),
+            metadata: None,
+            ephemeral_to: None,
+            edits: 0,
+            reactions: BTreeSet::new(),
+        });
+        drop(state);
+        self.touched();
+        ts
+    }
+
+    /// Somebody deletes a message.
+    pub fn delete(&self, channel: &str, ts: &str) {
+        self.lock().messages.retain(|m| m.channel != channel || m.ts != ts);
+        self.touched();
+    }
+
+    /// All messages of a channel, oldest first.
+    pub fn messages(&self, channel: &str) -> Vec<Message> {
+        self.lock()
+            .messages
+            .iter()
+            .filter(|message| message.channel == channel)
+            .cloned()
+            .collect()
+    }
+
+    /// What the bot said in a channel, oldest first.
+    pub fn replies(&self, channel: &str) -> Vec<Message> {
+        let mut all = self.messages(channel);
+        all.retain(|message| message.user == super::BOT_USER);
+        all
+    }
+
+    /// The whole conversation as (user, what is read).
+    pub fn transcript(&self, channel: &str) -> Vec<(String, String)> {
+        self.messages(channel)
+            .iter()
+            .map(|message| (message.user.clone(), message.read()))
+            .collect()
+    }
+
+    pub fn calls(&self) -> Vec<Call> {
+        self.lock().calls.clone()
+    }
+
+    /// Names of the methods called so far.
+    pub fn called(&self) -> Vec<String> {
+        self.lock().calls.iter().map(|call| call.method.clone()).collect()
+    }
+
+    /// Views that were opened.
+    pub fn views(&self) -> Vec<Value> {
+        self.lock().views.clone()
+    }
+
+    /// Files that were shared: name and bytes.
+    pub fn files(&self) -> Vec<(String, Vec<u8>)> {
+        let state = self.lock();
+        let shared = state.uploads.values().filter(|upload| upload.shared);
+        shared
+            .map(|upload| (upload.name.clone(), upload.bytes.clone().unwrap_or_default()))
+            .collect()
+    }
+
+    /// Waits until `look` finds something.
+    ///
+    /// # Panics
+    /// After `limit`, with what stands in all channels.
+    pub async fn wait_for<T>(&self, limit: Duration, what: &str, mut look: impl FnMut(&Self) -> Option<T>) -> T {
+        let mut changes = self.changed.subscribe();
+        let waited = async {
+            loop {
+                if let Some(found) = look(self) {
+                    return found;
+                }
+                if changes.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        match tokio::time::timeout(limit, waited).await {
+            Ok(found) => found,
+            Err(_) => {
+                let state = self.lock();
+                let shown: Vec<String> = state
+                    .messages
+                    .iter()
+                    .map(|m| format!("{} {}: {}", m.channel, m.user, m.read()))
+                    .collect();
+                panic!("no {what} within {limit:?}; the chat is {shown:#?}");
+            }
+        }
+    }
+
+    /// A new trigger and `response_url` for a press of `user` in `channel`.
+    pub(crate) fn trigger(&self, channel: &str, user: &str) -> (String, String) {
+        let mut state = self.lock();
+        state.serial += 1;
+        let serial = state.serial;
+        let trigger = format!("{serial}.7890123.{serial:032x}");
+        state.triggers.insert(
+            trigger.clone(),
+            Trigger {
+                made: Instant::now(),
+                used: false,
+            },
+        );
+        let path = format!("/response/{}/{serial}/{serial:024x}", super::TEAM);
+        state
+            .responses
+            .insert(path.clone(), (channel.to_owned(), user.to_owned(), 0));
+        (trigger, format!("{}{path}", state.url))
+    }
+}
+
+impl State {
+    /// A `ts` that was never given.
+    pub(crate) fn stamp(&mut self) -> String {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_micros());
+        self.last = u64::try_from(now).unwrap_or(0).max(self.last + 1);
+        format!("{}.{:06}", self.last / 1_000_000, self.last % 1_000_000)
+    }
+}
