@@ -335,4 +335,4 @@ fn tail(view: &View) -> Group {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
