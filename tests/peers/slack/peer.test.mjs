@@ -2,7 +2,6 @@
 // them as it reads Slack's, adapters tested against the fake were tested against something like Slack.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { createHmac } from 'node:crypto';
 import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
 import bolt from '@slack/bolt';
@@ -12,6 +11,7 @@ const TOKEN = 'xoxb-1-fake-token';
 const SECRET = '8f742231b10e8888abcd99yyyzzz85a5';
 const program = process.env.FAKE_SLACK;
 let fake;
+let lines;
 let url;
 let slack;
 
@@ -29,17 +29,31 @@ const refused = (promise, error) =>
     return true;
   });
 
+const line = () =>
+  new Promise((found, failed) => {
+    const ended = (code) => failed(new Error(`the fake ended with ${code}`));
+    fake.once('exit', ended);
+    lines.once('line', (text) => {
+      fake.off('exit', ended);
+      found(text);
+    });
+  });
+
+// Makes a person act; what the hook answered.
+const act = async (command) => {
+  const answer = line();
+  fake.stdin.write(`${JSON.stringify(command)}\n`);
+  return JSON.parse(await answer);
+};
+
 before(async () => {
   assert.ok(program, 'FAKE_SLACK names the program');
   fake = spawn(program, { stdio: ['pipe', 'pipe', 'inherit'] });
   fake.on('error', (e) => {
     throw e;
   });
-  const lines = createInterface({ input: fake.stdout });
-  [url] = await new Promise((found, failed) => {
-    lines.once('line', (line) => found([line]));
-    fake.once('exit', (code) => failed(new Error(`the fake ended with ${code}`)));
-  });
+  lines = createInterface({ input: fake.stdout });
+  url = await line();
   slack = client(TOKEN);
 });
 
@@ -148,29 +162,76 @@ test('a form needs a trigger of Slack\'s', async () => {
   await refused(slack.views.open({ trigger_id: '1.2.x', view }), 'invalid_trigger_id');
 });
 
-test('bolt takes an event that is signed as the fake signs, and answers through the fake', async () => {
+test('bolt understands what the fake sends: events, presses and commands', async () => {
   const { App, HTTPReceiver } = bolt;
-  const receiver = new HTTPReceiver({ signingSecret: SECRET, endpoints: '/slack/events', logLevel: LogLevel.ERROR });
-  const app = new App({ token: TOKEN, receiver, logLevel: LogLevel.ERROR, clientOptions: { slackApiUrl: `${url}/api/` } });
-  const said = new Promise((done) => {
-    app.message('ping', async ({ message, say }) => done(await say({ text: `pong to ${message.user}` })));
+  const receive = (signingSecret) =>
+    new HTTPReceiver({ signingSecret, endpoints: '/slack/events', logLevel: LogLevel.ERROR });
+  const start = async (signingSecret) => {
+    const app = new App({
+      token: TOKEN,
+      receiver: receive(signingSecret),
+      logLevel: LogLevel.ERROR,
+      clientOptions: { slackApiUrl: `${url}/api/` },
+    });
+    const server = await app.start({ port: 0, host: '127.0.0.1' });
+    return { app, hook: `http://127.0.0.1:${server.address().port}/slack/events` };
+  };
+  const { app, hook } = await start(SECRET);
+  const button = {
+    type: 'button',
+    text: { type: 'plain_text', text: 'Allow' },
+    action_id: 'by:tok',
+    value: 'tok',
+  };
+  const happened = [];
+  const once = {};
+  const wait = (name) => new Promise((done) => (once[name] = done));
+  const note = (name, ...more) => {
+    happened.push([name, ...more]);
+    once[name]?.();
+  };
+  app.message('ping', async ({ message, say }) => {
+    await say({ text: 'Allow?', blocks: [{ type: 'actions', elements: [button] }] });
+    note('message', message.user, message.channel_type);
   });
-  const server = await app.start({ port: 0, host: '127.0.0.1' });
+  app.event('app_mention', async ({ event, context }) => note('mention', event.text, context.botUserId));
+  app.action('by:tok', async ({ ack, action, body, respond }) => {
+    await ack();
+    await respond({ text: 'taken', replace_original: false });
+    note('press', action.value, body.container.channel_id, body.user.id);
+  });
+  app.command('/botyard', async ({ ack, command, client: web }) => {
+    await ack('working');
+    const view = { type: 'modal', callback_id: 'by:tok', title: { type: 'plain_text', text: 'T' }, blocks: [] };
+    const opened = await web.views.open({ trigger_id: command.trigger_id, view });
+    note('command', command.text, opened.view.callback_id);
+  });
+  const step = async (name, command, answer) => {
+    const seen = wait(name);
+    assert.deepEqual(await act({ hook, user: 'U1', ...command }), answer);
+    await seen;
+  };
+  const taken = { status: 200, body: '' };
   try {
-    const event = { type: 'message', channel: 'C1', channel_type: 'channel', user: 'U1', text: 'ping', ts: '1700000000.000100', event_ts: '1700000000.000100' };
-    const body = JSON.stringify({ type: 'event_callback', team_id: 'T1', api_app_id: 'A1', event_id: 'Ev1', event_time: 1700000000, event });
-    const at = Math.floor(Date.now() / 1000);
-    const signature = `v0=${createHmac('sha256', SECRET).update(`v0:${at}:${body}`).digest('hex')}`;
-    const send = (sign) =>
-      fetch(`http://127.0.0.1:${server.address().port}/slack/events`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json', 'x-slack-request-timestamp': `${at}`, 'x-slack-signature': sign },
-        body,
-      });
-    assert.equal((await send(signature)).status, 200);
-    assert.equal((await said).message.text, 'pong to U1');
-    assert.equal((await send('v0=00')).status, 401);
+    await step('message', { do: 'write', channel: 'D1', text: 'ping' }, taken);
+    await step('press', { do: 'press', channel: 'D1', text: 'tok' }, taken);
+    await step('mention', { do: 'mention', channel: 'C1', text: 'look' }, taken);
+    await step('command', { do: 'slash', channel: 'C1', command: '/botyard', text: 'stop' }, { status: 200, body: 'working' });
   } finally {
     await app.stop();
+  }
+  assert.deepEqual(happened, [
+    ['message', 'U1', 'im'],
+    ['press', 'tok', 'D1', 'U1'],
+    ['mention', '<@UBOT> look', 'UBOT'],
+    ['command', 'stop', 'by:tok'],
+  ]);
+
+  const other = await start('another secret');
+  try {
+    const refusal = await act({ do: 'write', hook: other.hook, channel: 'D1', user: 'U1', text: 'ping' });
+    assert.equal(refusal.status, 401);
+  } finally {
+    await other.app.stop();
   }
 });
