@@ -7,7 +7,7 @@ mod judge;
 mod presenter;
 mod start;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -61,7 +61,7 @@ struct Inner {
     set_aside: Notify,
     per_user: PerUserPace,
     refusals: RefusalPace,
-    abilities: BTreeSet<Ability>,
+    abilities: Vec<Ability>,
     connection: Mutex<Connection>,
     last_event: AtomicI64,
     events: AtomicU64,
@@ -72,7 +72,9 @@ struct Inner {
 
 impl std::fmt::Debug for Inner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Bot").field("name", &self.config.name).finish_non_exhaustive()
+        f.debug_struct("Bot")
+            .field("name", &self.config.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -151,7 +153,10 @@ impl Bot {
     /// the vendor hangs up: what was stored is always dispatched.
     async fn take(&self, event: Event, within: Duration) -> Taken {
         let bot = self.clone();
-        let task = self.inner.tasks.spawn(async move { bot.take_here(event, within).await });
+        let task = self
+            .inner
+            .tasks
+            .spawn(async move { bot.take_here(event, within).await });
         task.await.unwrap_or(Taken::Unavailable)
     }
 
@@ -164,7 +169,11 @@ impl Bot {
         let deadline = begun + within;
         inner.events.fetch_add(1, Ordering::Relaxed);
         inner.last_event.store(event.received, Ordering::Relaxed);
-        let translation = timeout_at(begun + within.mul_f64(TRANSLATION_SHARE), inner.adapter.translate(&event)).await;
+        let translation = timeout_at(
+            begun + within.mul_f64(TRANSLATION_SHARE),
+            inner.adapter.translate(&event),
+        )
+        .await;
         let translated = match translation {
             Ok(Ok(translated)) => translated,
             Ok(Err(CallError::Unauthorized(_))) => return Taken::Forged,
@@ -265,7 +274,11 @@ impl Bot {
                     () = tokio::time::sleep(pause) => {}
                 }
                 let name = inner.config.name.clone();
-                let rows = inner.journal.read(move |s| s.aside_list(Some(&name), true, 256)).await.unwrap_or_default();
+                let rows = inner
+                    .journal
+                    .read(move |s| s.aside_list(Some(&name), true, 256))
+                    .await
+                    .unwrap_or_default();
                 if rows.is_empty() {
                     break;
                 }
@@ -280,7 +293,10 @@ impl Bot {
                         }
                         Err(error) => {
                             let reason = error.to_string();
-                            let _ = inner.journal.write(move |s| s.aside_failed(row.id, &reason, again)).await;
+                            let _ = inner
+                                .journal
+                                .write(move |s| s.aside_failed(row.id, &reason, again))
+                                .await;
                         }
                     }
                 }
@@ -290,7 +306,12 @@ impl Bot {
 
     /// Nothing more will be done for this item.
     async fn done(&self, id: InboxId) {
-        if let Err(error) = self.inner.journal.write(move |s| s.inbox_state(id, InboxState::Done)).await {
+        if let Err(error) = self
+            .inner
+            .journal
+            .write(move |s| s.inbox_state(id, InboxState::Done))
+            .await
+        {
             warn!(bot = %self.inner.config.name, %error, "an item could not be marked as done; it comes again after a restart");
         }
     }
@@ -305,9 +326,18 @@ impl Bot {
         inner.stop.cancel();
         let end = Instant::now() + within;
         inner.registry.close(within).await;
-        inner.outbox.close(end.saturating_duration_since(Instant::now()).max(Duration::from_secs(1))).await;
+        inner
+            .outbox
+            .close(
+                end.saturating_duration_since(Instant::now())
+                    .max(Duration::from_secs(1)),
+            )
+            .await;
         inner.tasks.close();
-        if timeout_at(end + Duration::from_secs(2), inner.tasks.wait()).await.is_err() {
+        if timeout_at(end + Duration::from_secs(2), inner.tasks.wait())
+            .await
+            .is_err()
+        {
             warn!(bot = %inner.config.name, "tasks were still busy at the end");
         }
     }

@@ -56,7 +56,12 @@ impl TurnId {
     /// A new one: 80 random bits.
     pub fn random() -> Self {
         const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-        Self(random::<16>().iter().map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect())
+        Self(
+            random::<16>()
+                .iter()
+                .map(|byte| char::from(LETTERS[usize::from(byte % 32)]))
+                .collect(),
+        )
     }
 }
 
@@ -82,7 +87,9 @@ pub fn random<const N: usize>() -> [u8; N] {
 pub fn now() -> UnixMillis {
     std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |since| UnixMillis::try_from(since.as_millis()).unwrap_or(UnixMillis::MAX))
+        .map_or(0, |since| {
+            UnixMillis::try_from(since.as_millis()).unwrap_or(UnixMillis::MAX)
+        })
 }
 
 impl Person {
@@ -99,7 +106,13 @@ impl View {
             turn: TurnId::random(),
             revision: 1,
             state: ViewState::Done,
-            blocks: vec![Block { id: 1, parent: None, revision: 1, part, complete: true }],
+            blocks: vec![Block {
+                id: 1,
+                parent: None,
+                revision: 1,
+                part,
+                complete: true,
+            }],
             stop_token: None,
             footer: None,
             extra: Vec::new(),

@@ -1,1 +1,160 @@
-//! The command line: run, check, status, outbox, adapter. The only module that prints.
+//! The command line: run, check, status, outbox, adapter. The only module that prints: data to stdout, the rest to
+//! stderr. Exits with 0 if all is fine, 1 if the user must mend something, 2 if it is our failure.
+
+mod adapter;
+mod check;
+mod failure;
+mod live;
+mod log;
+mod outbox;
+mod output;
+mod run;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+use crate::chat::TurnId;
+use crate::config::{Config, Problem, render};
+
+use failure::Failure;
+
+/// Coding agents of the terminal, in the rooms where their teams talk.
+#[derive(Debug, Parser)]
+#[command(name = "botyard", version, disable_help_subcommand = true)]
+struct Arguments {
+    /// The configuration
+    #[arg(long, global = true, value_name = "PATH", default_value = "bots.toml")]
+    config: PathBuf,
+    /// What is logged to stderr: error, warn, info, debug or trace
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "info")]
+    log: tracing::level_filters::LevelFilter,
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Run all bots until SIGTERM or Ctrl-C; a second one does not wait for running turns
+    Run,
+    /// Check bots.toml, and that it fits the adapters
+    Check {
+        /// The problems as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// How the running host is
+    Status {
+        #[arg(long)]
+        json: bool,
+    },
+    /// Replies that a platform did not take
+    Outbox {
+        #[command(subcommand)]
+        task: Option<OutboxTask>,
+        #[arg(long, global = true)]
+        json: bool,
+    },
+    /// What adapters say of themselves
+    Adapter {
+        #[command(subcommand)]
+        task: AdapterTask,
+        #[arg(long, global = true)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum OutboxTask {
+    /// All of them, newest first
+    List,
+    /// One, with what it says
+    Show { turn: String },
+    /// Deliver one again; what is `ambiguous` may then stand there twice
+    Retry { turn: String },
+    /// Never deliver one
+    Drop { turn: String },
+}
+
+#[derive(Debug, Subcommand)]
+enum AdapterTask {
+    /// The adapters in the binary, and those that bots.toml names
+    List,
+    /// What a component is, reaches, wants and offers; FILE may also be a built-in adapter's name
+    Inspect { file: String },
+    /// Ask the platform whether a bot's account is set up as it must be
+    Check { bot: String },
+}
+
+/// The whole program but its child-process roles. Reads the arguments of the process.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            // clap's own code for a wrong word is 2, which here means our failure.
+            return match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+                _ => ExitCode::from(1),
+            };
+        }
+    };
+    log::start(arguments.log);
+    match perform(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::note(&failure.to_string());
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn perform(arguments: Arguments) -> Result<(), Failure> {
+    let file = arguments.config.as_path();
+    match arguments.task {
+        Task::Run => run::run(file),
+        Task::Check { json } => check::check(file, json),
+        Task::Status { json } => status::status(file, json),
+        Task::Outbox { task, json } => match task.unwrap_or(OutboxTask::List) {
+            OutboxTask::List => outbox::list(file, json),
+            OutboxTask::Show { turn } => outbox::show(file, &TurnId(turn), json),
+            OutboxTask::Retry { turn } => outbox::retry(file, &TurnId(turn), json),
+            OutboxTask::Drop { turn } => outbox::discard(file, &TurnId(turn), json),
+        },
+        Task::Adapter { task, json } => match task {
+            AdapterTask::List => adapter::list(file, json),
+            AdapterTask::Inspect { file: component } => adapter::inspect(file, &component, json),
+            AdapterTask::Check { bot } => adapter::check(file, &bot, json),
+        },
+    }
+}
+
+/// The config; its warnings are told. Otherwise all its problems are the failure.
+fn load(file: &Path) -> Result<Config, Failure> {
+    let (config, warnings) = Config::load(file).map_err(|problems| wrong(file, &problems))?;
+    if !warnings.is_empty() {
+        output::note(render(&file.display().to_string(), &warnings).trim_end());
+    }
+    Ok(config)
+}
+
+/// The failure that these problems are.
+fn wrong(file: &Path, problems: &[Problem]) -> Failure {
+    let errors = problems.iter().filter(|problem| !problem.warning).count();
+    let counted = if errors == 1 { "one problem".to_owned() } else { format!("{errors} problems") };
+    Failure::user(format!("{}{counted} in {}", render(&file.display().to_string(), problems), file.display()))
+}
+
+/// For commands that ask one thing and end.
+fn block_on<T>(task: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::ours(format!("the runtime cannot start: {error}")))?
+        .block_on(task)
+}

@@ -42,7 +42,12 @@ pub const TABLE: &[Row] = &[
         private: true,
         action: Action::Status,
     },
-    Row { name: "help", description: "Show what you can say", private: true, action: Action::Help },
+    Row {
+        name: "help",
+        description: "Show what you can say",
+        private: true,
+        action: Action::Help,
+    },
 ];
 
 /// The row of a command that a platform delivered by name.
@@ -65,7 +70,11 @@ pub fn typed(text: &str) -> Option<&'static Row> {
 pub fn specs() -> Vec<CommandSpec> {
     TABLE
         .iter()
-        .map(|row| CommandSpec { name: row.name.into(), description: row.description.into(), argument: None })
+        .map(|row| CommandSpec {
+            name: row.name.into(),
+            description: row.description.into(),
+            argument: None,
+        })
         .collect()
 }
 
@@ -98,7 +107,11 @@ mod tests {
     #[test]
     fn every_command_is_in_the_help_and_in_the_menus() {
         let help = help();
-        assert!(TABLE.iter().all(|row| help.contains(row.name) && help.contains(row.description)));
+        assert!(
+            TABLE
+                .iter()
+                .all(|row| help.contains(row.name) && help.contains(row.description))
+        );
         assert_eq!(specs().len(), TABLE.len());
     }
 }

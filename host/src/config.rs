@@ -1,16 +1,41 @@
-//! bots.toml and the environment: the only module that reads either. Raw ([`raw`], serde, unknown keys refused)
-//! becomes [`Config`] in [`check`], which finds every problem at once, each with its key path and line.
+//! bots.toml and the environment: the only module that reads either. The text becomes typed keys with their lines
+//! in [`raw`] (unknown keys refused with the nearest known one), and those become [`Config`] in [`check`]. Both
+//! go on after a mistake, so that every problem is told at once, each with its key path and line.
 
+pub mod adapter;
 pub mod check;
+pub mod environment;
+mod nearest;
+mod problem;
+mod program;
 pub mod raw;
+mod secret;
+mod section;
+mod unit;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::chat::BotName;
+
+pub use adapter::check_against;
+pub use environment::{Environment, environment};
+pub use problem::{Problem, locate, render};
+
+/// Adapters that are part of the binary; any other is a path to a component.
+pub const BUILT_IN_ADAPTERS: [&str; 2] = ["slack", "web"];
+
+/// The agent of a bot that names none: `claude` if it is on PATH, else the demo agent.
+pub const AUTO_AGENT: &str = "auto";
+
+/// The demo agent by its name: always there, needs no login.
+pub const DEMO_AGENT: &str = "demo";
 
 /// A secret's value. Neither printed nor serialised.
 #[derive(Clone, PartialEq, Eq)]
@@ -36,25 +61,59 @@ impl fmt::Debug for SecretText {
 #[derive(Debug, Clone)]
 pub struct Config {
     pub host: HostConfig,
+    /// By name: those of the file, and `auto` and `demo` where a bot uses them.
     pub agents: BTreeMap<String, AgentProfile>,
+    /// In the order of the file; at least one.
     pub bots: Vec<BotConfig>,
 }
 
+impl Config {
+    /// Reads and checks bots.toml with the process's environment. Paths in it are relative to its folder. Answers
+    /// the config and the warnings, or every problem (with the warnings), in the order of the lines.
+    pub fn load(path: &Path) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
+        Self::load_with(path, &environment())
+    }
+
+    /// The same with another environment.
+    pub fn load_with(path: &Path, environment: &Environment) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
+        let text = std::fs::read_to_string(path).map_err(|error| vec![problem::unreadable(&error)])?;
+        // An absolute folder: agents run in other working folders.
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let folder = absolute.parent().unwrap_or(Path::new("/"));
+        Self::parse(&text, folder, environment)
+    }
+
+    /// The same with a text; paths in it are relative to `folder`.
+    pub fn parse(text: &str, folder: &Path, environment: &Environment) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
+        let (raw, mut problems) = raw::read(text);
+        // A text that is not TOML has no keys to check: what a parser guesses after an error would mislead.
+        let checked = raw.map(|raw| check::check(&raw, folder, environment, &mut problems));
+        problem::sort(&mut problems);
+        match checked {
+            Some(config) if problems.iter().all(|problem| problem.warning) => Ok((config, problems)),
+            _ => Err(problems),
+        }
+    }
+}
+
+/// `[host]`.
 #[derive(Debug, Clone)]
 pub struct HostConfig {
+    /// Where webhooks and the web page are served. Default: `127.0.0.1:8787`.
     pub listen: SocketAddr,
+    /// The store, files, caches and the control socket. Default: `data`.
     pub data_dir: PathBuf,
-    /// What vendors reach this host by, for `route-url`; no trailing slash.
+    /// What vendors reach this host by, for `route-url`; no trailing slash. Default: none.
     pub public_url: Option<String>,
-    /// Needed to listen beyond loopback; opens the web page.
+    /// Needed to listen beyond loopback; opens the web page. Default: none.
     pub password: Option<SecretText>,
-    /// How long done things and their keys are kept; at least 8 hours.
+    /// How long done things and their keys are kept; at least 8 hours. Default: 7 days.
     pub retention: Duration,
-    /// For calls to vendors.
+    /// For calls to vendors. May hold a password. Default: none.
     pub proxy: Option<String>,
-    /// PEM file of a further certificate authority.
+    /// PEM file of a further certificate authority. Default: none.
     pub ca_file: Option<PathBuf>,
-    /// Live CLI processes at the same time, over all bots.
+    /// Live CLI processes at the same time, over all bots. Default: 16.
     pub max_processes: usize,
 }
 
@@ -76,27 +135,52 @@ pub enum Login {
     None,
 }
 
-/// A configured CLI.
-#[derive(Debug, Clone)]
+/// A configured CLI: `[agent.NAME]`.
+#[derive(Clone)]
 pub struct AgentProfile {
     pub name: String,
+    /// Default: `claude`.
     pub driver: DriverKind,
-    /// Found already: an absolute program, then its fixed arguments.
+    /// Found already: an absolute program, then its fixed arguments. Default: `["claude"]`.
     pub command: Vec<String>,
+    /// Default: what the CLI takes.
     pub model: Option<String>,
+    /// Default: `default`.
     pub permission_mode: String,
     pub allowed_tools: Vec<String>,
     pub disallowed_tools: Vec<String>,
     /// Appended to the CLI's own system prompt.
     pub instructions: Option<String>,
+    /// References are resolved: may hold secrets, so `Debug` shows the names only.
     pub env: BTreeMap<String, String>,
+    /// Default: `Operator` where only the operator's own bots use the agent, else `None`.
     pub login: Login,
-    /// From spawn to `Ready`.
+    /// From spawn to `Ready`. Default: 60 seconds.
     pub start_timeout: Duration,
-    /// Idle processes are closed after this.
+    /// Idle processes are closed after this. Default: 10 minutes.
     pub idle_timeout: Duration,
     /// It is the demo agent: the chat and the terminal say how to connect a real one.
     pub demo: bool,
+}
+
+impl fmt::Debug for AgentProfile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AgentProfile")
+            .field("name", &self.name)
+            .field("driver", &self.driver)
+            .field("command", &self.command)
+            .field("model", &self.model)
+            .field("permission_mode", &self.permission_mode)
+            .field("allowed_tools", &self.allowed_tools)
+            .field("disallowed_tools", &self.disallowed_tools)
+            .field("instructions", &self.instructions)
+            .field("env", &self.env.keys().collect::<Vec<_>>())
+            .field("login", &self.login)
+            .field("start_timeout", &self.start_timeout)
+            .field("idle_timeout", &self.idle_timeout)
+            .field("demo", &self.demo)
+            .finish()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,58 +198,58 @@ pub enum Refuse {
     Silently,
 }
 
+/// `[[bot]]`.
 #[derive(Debug, Clone)]
 pub struct BotConfig {
     pub name: BotName,
-    /// A built-in adapter's name, or a path to a component.
+    /// A built-in adapter's name, or the absolute path of a component.
     pub adapter: String,
     /// None: the adapter's first.
     pub mode: Option<String>,
+    /// A name of [`Config::agents`]. Default: `auto`.
     pub agent: String,
+    /// Default: `thread`.
     pub scope: Scope,
+    /// Absolute. Default: `work`.
     pub workspace: PathBuf,
-    /// Concurrent sessions work in the same folder.
+    /// Concurrent sessions work in the same folder. Default: false.
     pub workspace_shared: bool,
-    /// Person ids, `group:NAME`, or `*`.
+    /// Person ids, `group:NAME`, or `*`. Default: nobody.
     pub allow: Vec<String>,
-    /// Who may decide for others besides the asker; same words as `allow`.
+    /// Who may decide for others besides the asker; same words as `allow`. Default: nobody.
     pub approvers: Vec<String>,
-    /// The asker may decide what they asked for.
+    /// The asker may decide what they asked for. Default: true.
     pub asker_approves: bool,
+    /// Default: politely.
     pub refuse: Refuse,
-    /// How a person asks to be let in: an address or a name, said in the polite refusal.
+    /// How a person asks to be let in: an address or a name, said in the polite refusal. Default: none.
     pub contact: Option<String>,
-    /// In channels: answer only what is addressed to the bot, or everything.
+    /// In channels: answer only what is addressed to the bot, or everything. Default: false.
     pub listen_to_all: bool,
+    /// Always ends with `/`. None: the adapter's own.
     pub api_base: Option<String>,
     pub secrets: BTreeMap<String, SecretText>,
     pub settings: BTreeMap<String, String>,
-    /// What the adapter may reach besides the api-base and what its manifest asks for, by the operator's word;
-    /// also makes private addresses of exactly these hosts reachable.
+    /// `https://host[:port]` patterns that the adapter may reach besides the api-base and what its manifest asks
+    /// for, by the operator's word; also makes private addresses of exactly these hosts reachable.
     pub grant_hosts: Vec<String>,
-    /// Messages that wait in one session's queue.
+    /// Messages that wait in one session's queue. Default: 20.
     pub queue_limit: usize,
-    /// Messages a person may send in a minute; none: no limit.
+    /// Messages a person may send in a minute; none (the default): no limit.
     pub per_user_per_minute: Option<u32>,
-    /// How long a question waits for a person.
+    /// How long a question waits for a person. Default: one day.
     pub ask_timeout: Duration,
-    /// Memory of one guest call.
+    /// Memory of one guest call. Default: 64 MiB.
     pub memory_bytes: usize,
-    /// Time of one guest call, without its waiting for the host.
+    /// Time of one guest call, without its waiting for the host. Default: 10 seconds.
     pub call_timeout: Duration,
-    /// Show the agent's thinking.
+    /// Show the agent's thinking. Default: false.
     pub show_thinking: bool,
 }
 
-/// A mistake in bots.toml, or a warning about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// `bot[0].secrets.bot_token`.
-    pub key: String,
-    /// From 1; none where nothing stands in the file.
-    pub line: Option<usize>,
-    pub message: String,
-    pub hint: Option<String>,
-    /// It does not keep the host from running.
-    pub warning: bool,
+impl BotConfig {
+    /// Only its operator is served: the local web chat, or exactly one person who was let in by id.
+    pub fn serves_only_its_operator(&self) -> bool {
+        self.adapter == "web" || matches!(self.allow.as_slice(), [one] if one != "*" && !one.starts_with("group:"))
+    }
 }

@@ -1,10 +1,12 @@
 //! botyard: coding agents of the terminal, in the rooms where their teams talk. See ARCHITECTURE.md.
 
 pub mod access;
+pub mod bot;
 pub mod chat;
 pub mod cli;
 pub mod command;
 pub mod config;
+pub mod control;
 pub mod crypto;
 pub mod demo;
 pub mod driver;
@@ -16,4 +18,5 @@ pub mod outbox;
 pub mod plugin;
 pub mod session;
 pub mod store;
+pub mod supervisor;
 pub mod transport;

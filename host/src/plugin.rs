@@ -1,40 +1,193 @@
 //! The sandbox: loads components, checks what they import, calls them in fresh instances within limits, and
 //! answers what they ask of the host. The only module that names wasmtime.
 
+mod adapter;
+mod cache;
+mod call;
+mod describe;
+mod engine;
+pub mod files;
+mod imports;
+mod link;
+mod sandbox;
+mod services;
+mod v1;
+
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::chat::{
-    Answer, Attachment, BotName, CallError, CommandSpec, Conversation, Event, FileRef, Finding, Origin, Person, Target,
-    Translated, TurnId, Verdict, View,
-};
+use wasmtime::component::{Component as WasmComponent, InstancePre};
+
+use crate::chat::{Answer, BotName, CallError, Event};
 use crate::config::SecretText;
 use crate::egress::Outlet;
 use crate::manifest::About;
 use crate::outbox::BoxFuture;
 use crate::store::Journal;
+use cache::Cache;
+use engine::Machine;
+use sandbox::{Export, State};
 
 /// Why a component cannot be used, in words for its author or operator.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct LoadError(pub String);
 
-/// The engine: one for the process.
-#[derive(Debug, Clone)]
-pub struct Runtime {}
+/// The engine: one for the process. Cheap to clone.
+#[derive(Clone)]
+pub struct Runtime {
+    machine: Arc<Machine>,
+    cache: Cache,
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime")
+            .field("cache", &self.cache)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Limits of `describe`: Python's start takes a while.
+const DESCRIBE: CallLimits = CallLimits {
+    memory_bytes: 128 * 1024 * 1024,
+    deadline: Duration::from_secs(5),
+    output_bytes: 1024 * 1024,
+};
 
 impl Runtime {
     /// `cache`: compiled code and manifests, keyed by content and engine; made if it is not there.
-    pub fn new(_cache: &Path) -> Result<Self, LoadError> {
-        todo!()
+    ///
+    /// # Errors
+    /// The folder cannot be used, or the engine cannot be made.
+    pub fn new(cache: &Path) -> Result<Self, LoadError> {
+        Ok(Self {
+            machine: Arc::new(Machine::new()?),
+            cache: Cache::open(cache)?,
+        })
     }
 
     /// Checks, compiles (or finds in the cache) and asks `describe`.
-    pub async fn load(&self, _name: &str, _wasm: &[u8]) -> Result<Component, LoadError> {
-        todo!()
+    ///
+    /// # Errors
+    /// In one sentence why it cannot be used: not a component, an import that is refused, an export that is missing,
+    /// a manifest that makes no sense.
+    pub async fn load(&self, name: &str, wasm: &[u8]) -> Result<Component, LoadError> {
+        let failed = |why: String| LoadError(format!("the adapter `{name}` cannot be used: {why}"));
+        let this = self.clone();
+        let bytes = wasm.to_vec();
+        let prepared = tokio::task::spawn_blocking(move || this.prepare(&bytes))
+            .await
+            .map_err(|error| failed(error.to_string()))?
+            .map_err(failed)?;
+        let Prepared {
+            code,
+            key,
+            imports,
+            offers,
+            kept,
+            ..
+        } = prepared;
+        let (pre, exports) = (prepared.pre, prepared.exports);
+        let about = match kept {
+            Some(about) => about,
+            None => {
+                let about = self.describe(&pre, &exports, offers).await.map_err(failed)?;
+                let (cache, kept) = (self.cache.clone(), about.clone());
+                let written = tokio::task::spawn_blocking(move || cache.keep(&key, &code, &kept)).await;
+                if let Ok(Err(error)) = written {
+                    tracing::warn!(adapter = name, %error, "compiled code cannot be kept: the next start takes longer");
+                }
+                about
+            }
+        };
+        Ok(Component {
+            inner: Arc::new(Loaded {
+                machine: Arc::clone(&self.machine),
+                pre,
+                exports,
+                about: Arc::new(about),
+                offers,
+                imports,
+            }),
+        })
     }
+
+    /// Everything of `load` that takes a processor.
+    fn prepare(&self, wasm: &[u8]) -> Result<Prepared, String> {
+        let engine = &self.machine.engine;
+        let key = Cache::key(engine, wasm);
+        let (code, kept) = match self.cache.find(engine, &key) {
+            Some((code, about)) => (code, Some(about)),
+            None => (compile(engine, wasm)?, None),
+        };
+        let imports = imports::check(engine, &code)?;
+        let offered = imports::exports(engine, &code);
+        let offered: Vec<&str> = offered.iter().map(String::as_str).collect();
+        let pre = self
+            .machine
+            .linker
+            .instantiate_pre(&code)
+            .map_err(|error| format!("its imports do not fit: {error:#}"))?;
+        let exports = v1::Exports::find(&pre, &offered)?;
+        let offers = Offers {
+            interaction: exports.interaction.is_some(),
+            attachments: exports.attachments.is_some(),
+            account: exports.account.is_some(),
+            history: exports.history.is_some(),
+            link: exports.link.is_some(),
+        };
+        Ok(Prepared {
+            code,
+            key,
+            pre,
+            exports,
+            imports,
+            offers,
+            kept,
+        })
+    }
+
+    async fn describe(&self, pre: &InstancePre<State>, exports: &v1::Exports, offers: Offers) -> Result<About, String> {
+        let mut store = State::new(Export::Describe, DESCRIBE, None).into_store(&self.machine.engine);
+        let said = call::call!(Export::Describe, store, pre, exports.describe, call_describe());
+        let about = said
+            .map_err(|failure| format!("`describe` failed: {failure}"))
+            .and_then(v1::manifest::about)?;
+        let problems = describe::problems(&about, offers);
+        if problems.is_empty() {
+            Ok(about)
+        } else {
+            Err(format!("its manifest: {}", problems.join("; ")))
+        }
+    }
+}
+
+/// Compiles; an operator who gives something else is told what it is.
+fn compile(engine: &wasmtime::Engine, wasm: &[u8]) -> Result<WasmComponent, String> {
+    // A module and a component differ in the bytes that follow the magic and the version.
+    if wasm.get(..8) == Some(b"\0asm\x01\0\0\0") {
+        return Err("it is a core module, not a component; build it for wasm32-wasip2".to_owned());
+    }
+    if wasm.get(..4) != Some(b"\0asm") {
+        return Err("it is not WebAssembly".to_owned());
+    }
+    WasmComponent::from_binary(engine, wasm).map_err(|error| format!("it does not compile: {error:#}"))
+}
+
+/// A component that was checked and linked.
+struct Prepared {
+    code: WasmComponent,
+    key: String,
+    pre: InstancePre<State>,
+    exports: v1::Exports,
+    imports: Vec<String>,
+    offers: Offers,
+    /// From the cache.
+    kept: Option<About>,
 }
 
 /// Which optional interfaces a component exports.
@@ -47,20 +200,48 @@ pub struct Offers {
     pub link: bool,
 }
 
+struct Loaded {
+    machine: Arc<Machine>,
+    pre: InstancePre<State>,
+    exports: v1::Exports,
+    about: Arc<About>,
+    offers: Offers,
+    imports: Vec<String>,
+}
+
 /// A loaded component. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Component {}
+#[derive(Clone)]
+pub struct Component {
+    inner: Arc<Loaded>,
+}
+
+impl fmt::Debug for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Component")
+            .field("platform", &self.inner.about.platform)
+            .finish_non_exhaustive()
+    }
+}
 
 impl Component {
     pub fn about(&self) -> &Arc<About> {
-        todo!()
+        &self.inner.about
     }
     pub fn offers(&self) -> Offers {
-        todo!()
+        self.inner.offers
     }
     /// Names of everything it imports, for `adapter inspect`.
     pub fn imports(&self) -> Vec<String> {
-        todo!()
+        self.inner.imports.clone()
+    }
+    fn machine(&self) -> &Machine {
+        &self.inner.machine
+    }
+    fn pre(&self) -> &InstancePre<State> {
+        &self.inner.pre
+    }
+    fn exports(&self) -> &v1::Exports {
+        &self.inner.exports
     }
 }
 
@@ -109,72 +290,20 @@ pub trait LinkHost: Send + Sync + 'static {
 
 /// A component bound to a bot. Every call but `run_link` is a fresh instance. Cheap to clone; calls run side by
 /// side. Cancel safe: dropping a call's future drops its instance.
-#[derive(Debug, Clone)]
-pub struct Adapter {}
-
-impl Adapter {
-    pub fn bind(_runtime: &Runtime, _component: &Component, _services: BotServices) -> Self {
-        todo!()
-    }
-    pub fn about(&self) -> &Arc<About> {
-        todo!()
-    }
-    pub fn offers(&self) -> Offers {
-        todo!()
-    }
-    /// Who the bot is: kept in the store; guests read it as `host.me`.
-    pub fn set_me(&self, _me: Person) {
-        todo!()
-    }
-    pub async fn translate(&self, _event: &Event) -> Result<Translated, CallError> {
-        todo!()
-    }
-    pub async fn respond(&self, _to: &Origin, _verdict: &Verdict) -> Result<Option<Answer>, CallError> {
-        todo!()
-    }
-    /// `memory.save`, `posted` and `moved` go to the journal as they come, for `turn`.
-    pub async fn show(
-        &self,
-        _view: &View,
-        _target: &Target,
-        _nonce: &str,
-        _memory: Option<Vec<u8>>,
-    ) -> Result<Option<Duration>, CallError> {
-        todo!()
-    }
-    pub async fn fetch(&self, _attachment: &Attachment) -> Result<FileRef, CallError> {
-        todo!()
-    }
-    pub async fn me(&self) -> Result<Person, CallError> {
-        todo!()
-    }
-    pub async fn check(&self) -> Result<Vec<Finding>, CallError> {
-        todo!()
-    }
-    pub async fn announce(&self, _commands: &[CommandSpec]) -> Result<(), CallError> {
-        todo!()
-    }
-    pub async fn who(&self, _id: &str, _conversation: &Conversation) -> Result<Person, CallError> {
-        todo!()
-    }
-    /// Runs `link.run` in one long-lived instance until it returns, traps, or `stop` is cancelled (then it is
-    /// told to stop and given `grace`).
-    pub async fn run_link(
-        &self,
-        _host: Arc<dyn LinkHost>,
-        _stop: tokio_util::sync::CancellationToken,
-        _grace: Duration,
-    ) -> Result<(), CallError> {
-        todo!()
-    }
-    /// Buckets that the last show in this conversation drew from: what to ask the outlet before the next.
-    pub fn buckets_of(&self, _conversation: &Conversation) -> Vec<String> {
-        todo!()
-    }
-    /// Calls that trapped, ran out of time or memory, since the start; the last reason.
-    pub fn failures(&self) -> (u64, Option<String>) {
-        todo!()
-    }
-    /// Nothing refers to this turn's files and scratch any more.
-    pub fn forget_turn(&self, _turn: &TurnId) {}
+#[derive(Clone)]
+pub struct Adapter {
+    component: Component,
+    bound: Arc<adapter::Bound>,
 }
+
+impl fmt::Debug for Adapter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Adapter")
+            .field("bot", &self.bound.bot)
+            .field("component", &self.component)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -148,6 +148,18 @@ pub struct OutboxRow {
     pub updated: UnixMillis,
 }
 
+/// How showing one revision of a turn's view went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Of the view that was shown.
+    pub revision: u32,
+    pub state: OutboxState,
+    pub attempts: u32,
+    pub next_try: UnixMillis,
+    pub last_error: Option<String>,
+    pub updated: UnixMillis,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AskState {
     Open,
@@ -262,11 +274,14 @@ pub trait Store: Send {
     fn inbox_put(&mut self, bot: &BotName, item: &Item, received: UnixMillis) -> Result<Option<InboxId>>;
     fn inbox_state(&mut self, id: InboxId, state: InboxState) -> Result<()>;
     fn inbox_get(&mut self, id: InboxId) -> Result<Option<InboxRow>>;
-    /// Oldest first; at most `limit`, ids above `after`.
+    /// The row that has this key.
+    fn inbox_find(&mut self, bot: &BotName, key: &str) -> Result<Option<InboxId>>;
+    /// State `New`, oldest first; at most `limit`, ids above `after`.
     fn inbox_new(&mut self, bot: &BotName, after: InboxId, limit: u32) -> Result<Vec<InboxRow>>;
     fn aside_put(&mut self, bot: &BotName, event: &Event, reason: &str, again: bool) -> Result<i64>;
+    /// Oldest first.
     fn aside_list(&mut self, bot: Option<&BotName>, again: bool, limit: u32) -> Result<Vec<AsideRow>>;
-    /// Another try failed.
+    /// Another try failed: counts it.
     fn aside_failed(&mut self, id: i64, reason: &str, again: bool) -> Result<()>;
     fn aside_remove(&mut self, id: i64) -> Result<()>;
 
@@ -283,16 +298,23 @@ pub trait Store: Send {
     fn cli_session_claim(&mut self, cli_session: &str, key: &SessionKey) -> Result<bool>;
 
     // Outbox.
+    /// Inserts or replaces. A `memory` of None keeps what the adapter saved before: nobody else can take it away.
     fn outbox_put(&mut self, row: &OutboxRow) -> Result<()>;
     fn outbox_get(&mut self, turn: &TurnId) -> Result<Option<OutboxRow>>;
     /// The adapter's memory alone; the row must be there.
     fn outbox_memory(&mut self, turn: &TurnId, memory: &[u8]) -> Result<()>;
-    /// A message of the vendor's shows this turn.
+    /// What the adapter saved last. The outer None: there is no such row.
+    fn outbox_recall(&mut self, turn: &TurnId) -> Result<Option<Option<Vec<u8>>>>;
+    /// How showing the stored view went. False, and nothing changes: the row now holds another revision.
+    fn outbox_outcome(&mut self, turn: &TurnId, outcome: &Outcome) -> Result<bool>;
+    /// Makes every `Unauthorized` row of the bot `Pending` again, without its attempts; these rows.
+    fn outbox_reopen(&mut self, bot: &BotName) -> Result<Vec<OutboxRow>>;
+    /// A message of the vendor's shows this turn; the row must be there.
     fn outbox_posted(&mut self, turn: &TurnId, message: &str) -> Result<()>;
     fn turn_of_message(&mut self, bot: &BotName, message: &str) -> Result<Option<TurnId>>;
     /// Pending with a view, by `next_try`.
     fn outbox_pending(&mut self, bot: &BotName) -> Result<Vec<OutboxRow>>;
-    /// Everything that is neither pending nor sent.
+    /// Everything that is neither pending nor sent, newest first.
     fn outbox_dead(&mut self, bot: Option<&BotName>, limit: u32) -> Result<Vec<OutboxRow>>;
     /// The bot has been, or is now, part of this thread.
     fn thread_joined(&mut self, bot: &BotName, conversation: &Conversation) -> Result<()>;
@@ -336,7 +358,12 @@ pub trait Store: Send {
     // For the operator.
     fn audit(&mut self, row: &AuditRow) -> Result<()>;
     fn counts(&mut self) -> Result<Counts>;
-    /// Forgets what is done and older than this: inbox rows (and with them their keys), sent outbox rows, turns,
-    /// tokens, expired values. Rows forgotten.
+    /// Forgets what is done and older than this: inbox rows (and with them their keys), sent outbox rows, turns
+    /// that are nowhere in the outbox, closed asks, tokens, expired values, events that can never be translated. At
+    /// most [`FORGET_AT_ONCE`] rows of a kind, so that nobody waits long: to be called again while it forgets
+    /// something. Rows forgotten.
     fn forget_before(&mut self, before: UnixMillis) -> Result<u64>;
 }
+
+/// Rows of one kind that one [`Store::forget_before`] removes at most.
+pub const FORGET_AT_ONCE: u32 = 1000;

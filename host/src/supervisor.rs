@@ -57,7 +57,11 @@ pub enum RunError {
 }
 
 fn list(problems: &[Problem]) -> String {
-    problems.iter().map(|p| format!("{}: {}", p.key, p.message)).collect::<Vec<_>>().join("\n")
+    problems
+        .iter()
+        .map(|p| format!("{}: {}", p.key, p.message))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// What is told once the port answers.
@@ -97,12 +101,18 @@ struct Running {
 
 impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Host").field("listen", &self.listen).finish_non_exhaustive()
+        f.debug_struct("Host")
+            .field("listen", &self.listen)
+            .finish_non_exhaustive()
     }
 }
 
 /// Runs the host until `stop`, then drains it. `ready` is called once the port answers and all bots are up.
-pub async fn run(config: Config, ready: impl FnOnce(Ready, &Host) + Send, stop: CancellationToken) -> Result<(), RunError> {
+pub async fn run(
+    config: Config,
+    ready: impl FnOnce(Ready, &Host) + Send,
+    stop: CancellationToken,
+) -> Result<(), RunError> {
     prepare(&config.host.data_dir)?;
     let journal = Journal::open(&config.host.data_dir.join("botyard.db"))?;
     let settings = ServerSettings {
@@ -150,8 +160,15 @@ pub async fn run(config: Config, ready: impl FnOnce(Ready, &Host) + Send, stop: 
 /// The data folder is for its owner alone.
 fn prepare(folder: &Path) -> Result<(), RunError> {
     use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-    let failed = |source| RunError::Data { path: folder.to_path_buf(), source };
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+    let failed = |source| RunError::Data {
+        path: folder.to_path_buf(),
+        source,
+    };
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(failed)?;
     let own = std::fs::metadata(folder).map_err(failed)?.permissions().mode() & 0o777;
     if own & 0o077 != 0 {
         std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).map_err(failed)?;
@@ -176,7 +193,12 @@ fn mode_of<'a>(config: &BotConfig, about: &'a About) -> Result<&'a Mode, RunErro
         Some(name) => about.modes.iter().find(|mode| mode.name == *name),
         None => about.modes.first(),
     };
-    found.ok_or_else(|| RunError::Bot(BotError::Config(format!("bot `{}`: the adapter has no such mode", config.name))))
+    found.ok_or_else(|| {
+        RunError::Bot(BotError::Config(format!(
+            "bot `{}`: the adapter has no such mode",
+            config.name
+        )))
+    })
 }
 
 impl Host {
@@ -184,7 +206,10 @@ impl Host {
         let config = &self.inner.config;
         let data = &config.host.data_dir;
         let runtime = Runtime::new(&data.join("cache"))?;
-        let egress = Egress::new(&EgressSettings { proxy: config.host.proxy.clone(), ca_file: config.host.ca_file.clone() })?;
+        let egress = Egress::new(&EgressSettings {
+            proxy: config.host.proxy.clone(),
+            ca_file: config.host.ca_file.clone(),
+        })?;
         let processes = Processes::new(config.host.max_processes);
         let mut components: BTreeMap<&str, Component> = BTreeMap::new();
         let mut problems = Vec::new();
@@ -204,7 +229,10 @@ impl Host {
         let mut running = Vec::with_capacity(config.bots.len());
         for bot in &config.bots {
             let component = &components[bot.adapter.as_str()];
-            running.push(self.start_bot(bot, component, &runtime, &egress, &processes, server).await?);
+            running.push(
+                self.start_bot(bot, component, &runtime, &egress, &processes, server)
+                    .await?,
+            );
         }
         Ok(running)
     }
@@ -233,7 +261,9 @@ impl Host {
             secrets.insert("token".into(), SecretText::new(chat.token().reveal()));
             api_base = Some(server.api_base(&bot.name));
         }
-        let api_base = api_base.map(|base| if base.ends_with('/') { base } else { base + "/" }).unwrap_or_default();
+        let api_base = api_base
+            .map(|base| if base.ends_with('/') { base } else { base + "/" })
+            .unwrap_or_default();
         let grant = Grant {
             bot: bot.name.to_string(),
             api_base: api_base.clone(),
@@ -262,9 +292,14 @@ impl Host {
             },
         };
         let adapter = Adapter::bind(runtime, component, services);
-        let agent = self.inner.config.agents.get(&bot.agent).cloned().map(Arc::new).ok_or_else(|| {
-            BotError::Config(format!("bot `{}`: there is no agent `{}`", bot.name, bot.agent))
-        })?;
+        let agent = self
+            .inner
+            .config
+            .agents
+            .get(&bot.agent)
+            .cloned()
+            .map(Arc::new)
+            .ok_or_else(|| BotError::Config(format!("bot `{}`: there is no agent `{}`", bot.name, bot.agent)))?;
         let routes: Vec<_> = mode
             .transports
             .iter()
@@ -296,13 +331,26 @@ impl Host {
             chat.set_commands(
                 crate::command::TABLE
                     .iter()
-                    .map(|row| WebCommand { name: row.name.into(), description: row.description.into(), argument: None })
+                    .map(|row| WebCommand {
+                        name: row.name.into(),
+                        description: row.description.into(),
+                        argument: None,
+                    })
                     .collect(),
             );
-            WebTarget { title: format!("{} · {title}", bot.name), chat, inlet }
+            WebTarget {
+                title: format!("{} · {title}", bot.name),
+                chat,
+                inlet,
+            }
         });
         info!(bot = %bot.name, adapter = %bot.adapter, mode = %mode.name, "bot started");
-        Ok(Running { name: bot.name.clone(), bot: started, hook, web })
+        Ok(Running {
+            name: bot.name.clone(),
+            bot: started,
+            hook,
+            web,
+        })
     }
 
     fn running(&self) -> &[Running] {
@@ -318,7 +366,12 @@ impl Host {
                 .filter(|running| running.web.is_some())
                 .map(|running| (running.name.clone(), self.inner.door.link()))
                 .collect(),
-            demo: self.inner.config.bots.iter().any(|bot| self.inner.config.agents.get(&bot.agent).is_some_and(|a| a.demo)),
+            demo: self
+                .inner
+                .config
+                .bots
+                .iter()
+                .any(|bot| self.inner.config.agents.get(&bot.agent).is_some_and(|a| a.demo)),
         }
     }
 
@@ -389,7 +442,11 @@ impl Bots for Host {
     }
 
     fn web_bots(&self) -> Vec<BotName> {
-        self.running().iter().filter(|running| running.web.is_some()).map(|running| running.name.clone()).collect()
+        self.running()
+            .iter()
+            .filter(|running| running.web.is_some())
+            .map(|running| running.name.clone())
+            .collect()
     }
 
     fn readiness(&self) -> Readiness {
@@ -397,7 +454,10 @@ impl Bots for Host {
         Readiness {
             ready: self.inner.bots.get().is_some() && !self.inner.stop.is_cancelled(),
             bots: bots.len(),
-            live: bots.iter().filter(|running| running.bot.summary().connection == Connection::Live).count(),
+            live: bots
+                .iter()
+                .filter(|running| running.bot.summary().connection == Connection::Live)
+                .count(),
         }
     }
 }

@@ -1,3 +1,6 @@
 //! One integration binary: the host in one process with its neighbours, and the rules of the house.
 
-mod tidy;
+mod demo;
+mod driver;
+mod process;
+mod yard;

@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 const LINES_AT_MOST: usize = 800;
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("host lies in the workspace").to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("host lies in the workspace")
+        .to_path_buf()
 }
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -17,10 +20,16 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
         let path = entry.path();
         let name = entry.file_name();
         if path.is_dir() {
-            if !matches!(name.to_str(), Some("target" | "node_modules" | ".git" | "data" | "work")) {
+            if !matches!(
+                name.to_str(),
+                Some("target" | "node_modules" | ".git" | "data" | "work")
+            ) {
                 sources(&path, found);
             }
-        } else if path.extension().is_some_and(|e| matches!(e.to_str(), Some("rs" | "js" | "css" | "py" | "wit"))) {
+        } else if path
+            .extension()
+            .is_some_and(|e| matches!(e.to_str(), Some("rs" | "js" | "css" | "py" | "wit")))
+        {
             found.push(path);
         }
     }
@@ -35,7 +44,13 @@ fn all_sources() -> Vec<(String, String)> {
         .into_iter()
         .map(|path| {
             let text = fs::read_to_string(&path).expect("a source is readable");
-            (path.strip_prefix(&root).expect("below the root").to_string_lossy().into_owned(), text)
+            (
+                path.strip_prefix(&root)
+                    .expect("below the root")
+                    .to_string_lossy()
+                    .into_owned(),
+                text,
+            )
         })
         .collect()
 }
@@ -48,13 +63,21 @@ fn module(path: &str) -> Option<&str> {
 
 /// `crate::x` anywhere in the code of a file: x.
 fn imports(text: &str) -> Vec<String> {
-    let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).fold(String::new(), |mut all, l| {
-        all.push_str(l);
-        all.push('\n');
-        all
-    });
+    let code: String =
+        text.lines()
+            .filter(|line| !line.trim_start().starts_with("//"))
+            .fold(String::new(), |mut all, l| {
+                all.push_str(l);
+                all.push('\n');
+                all
+            });
     code.match_indices("crate::")
-        .map(|(at, found)| code[at + found.len()..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect())
+        .map(|(at, found)| {
+            code[at + found.len()..]
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect()
+        })
         .filter(|name: &String| !name.is_empty() && name != "test_support")
         .collect()
 }
@@ -126,9 +149,9 @@ fn each_library_is_named_in_one_place() {
             let used = code.lines().any(|line| {
                 let line = line.trim_start();
                 !line.starts_with("//")
-                    && line.match_indices(name).any(|(at, _)| {
-                        !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == 'e')
-                    })
+                    && line
+                        .match_indices(name)
+                        .any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == 'e'))
             });
             if used && !path.starts_with(home) {
                 wrong.push(format!("{path} names {name}"));
@@ -140,11 +163,20 @@ fn each_library_is_named_in_one_place() {
 
 #[test]
 fn nothing_is_left_to_do_in_silence() {
-    let marks = [concat!("to", "do!("), concat!("unimpl", "emented!("), concat!("dbg", "!("), concat!("#[ig", "nore")];
+    let marks = [
+        concat!("to", "do!("),
+        concat!("unimpl", "emented!("),
+        concat!("dbg", "!("),
+        concat!("#[ig", "nore"),
+    ];
     let left: Vec<String> = all_sources()
         .into_iter()
         .flat_map(|(path, text)| {
-            marks.iter().filter(move |mark| text.contains(**mark)).map(move |mark| format!("{path}: {mark}")).collect::<Vec<_>>()
+            marks
+                .iter()
+                .filter(move |mark| text.contains(**mark))
+                .map(move |mark| format!("{path}: {mark}"))
+                .collect::<Vec<_>>()
         })
         .collect();
     assert_eq!(left, Vec::<String>::new());

@@ -23,6 +23,9 @@ const LANES: usize = 32;
 /// Items that wait in one lane before the rest stays in the store.
 const LANE_DEPTH: usize = 64;
 
+/// A message that could not be queued because the store was in trouble is tried again after this.
+const TRY_AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// The ways from the inbox to the sessions.
 #[derive(Debug)]
 pub(super) struct Lanes {
@@ -60,11 +63,19 @@ pub(super) fn dispatch(bot: &Bot, id: InboxId, item: Item) {
 impl Bot {
     /// False: the item is held by a lane already.
     fn begin(&self, id: InboxId) -> bool {
-        self.inner.in_flight.lock().unwrap_or_else(PoisonError::into_inner).insert(id)
+        self.inner
+            .in_flight
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id)
     }
 
     fn finish(&self, id: InboxId) {
-        self.inner.in_flight.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.inner
+            .in_flight
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&id);
     }
 
     /// One lane, until the bot stops.
@@ -102,7 +113,9 @@ impl Bot {
                         break;
                     }
                 };
-                let Some(last) = rows.last().map(|row| row.id) else { break };
+                let Some(last) = rows.last().map(|row| row.id) else {
+                    break;
+                };
                 after = last;
                 for row in rows {
                     if !self.begin(row.id) {
@@ -147,7 +160,9 @@ impl Bot {
             .inner
             .journal
             .read(move |s| {
-                let Some(token) = s.token_get(&token)? else { return Ok(None) };
+                let Some(token) = s.token_get(&token)? else {
+                    return Ok(None);
+                };
                 let ask = token.ask.as_ref().map(|ask| s.ask_get(ask)).transpose()?.flatten();
                 Ok(Some((token, ask)))
             })
@@ -205,14 +220,34 @@ impl Bot {
         }
         let key = inner.registry.key(&conversation, &origin.sender.id);
         let text = self.compose(&origin, &message);
-        let target = Target { conversation, reply_to: origin.reply_to.clone(), private_to: None };
-        let prompt = Prompt { inbox: Some(id), asker: origin.sender.id.clone(), text, target };
+        let target = Target {
+            conversation,
+            reply_to: origin.reply_to.clone(),
+            private_to: None,
+        };
+        let prompt = Prompt {
+            inbox: Some(id),
+            asker: origin.sender.id.clone(),
+            text,
+            target,
+        };
         match inner.registry.submit(&key, prompt).await {
             Ok(turn) => debug!(bot = %inner.config.name, session = %key, %turn, "a turn was opened"),
             Err(SubmitError::Full(waiting)) => {
                 let text = format!("{waiting} messages wait here already. Please send this one again later.");
                 self.say(&origin, warning(&text), false).await;
                 self.done(id).await;
+            }
+            // It stays in the inbox and is tried again.
+            Err(SubmitError::Unavailable(error)) => {
+                warn!(bot = %inner.config.name, session = %key, %error, "a message could not be queued; it is tried again");
+                let bot = self.clone();
+                inner.tasks.spawn(async move {
+                    tokio::select! {
+                        () = bot.inner.stop.cancelled() => {}
+                        () = tokio::time::sleep(TRY_AGAIN) => bot.inner.behind.notify_one(),
+                    }
+                });
             }
             // It stays in the inbox and is taken up at the next start.
             Err(SubmitError::Closed) => debug!(bot = %inner.config.name, session = %key, "closing; the message waits"),
@@ -283,8 +318,15 @@ impl Bot {
                     "It is idle"
                 };
                 let mut lines = vec![format!("{doing}; {} waiting.", status.waiting)];
-                let model = status.model.map(|model| format!(", model `{model}`")).unwrap_or_default();
-                lines.push(format!("Agent `{}`{model}{}.", status.agent, if status.live { "" } else { ", asleep" }));
+                let model = status
+                    .model
+                    .map(|model| format!(", model `{model}`"))
+                    .unwrap_or_default();
+                lines.push(format!(
+                    "Agent `{}`{model}{}.",
+                    status.agent,
+                    if status.live { "" } else { ", asleep" }
+                ));
                 lines
             }
         };
@@ -307,7 +349,11 @@ impl Bot {
             return false;
         }
         let (name, conversation) = (self.inner.config.name.clone(), origin.conversation.clone());
-        self.inner.journal.read(move |s| s.thread_known(&name, &conversation)).await.unwrap_or(false)
+        self.inner
+            .journal
+            .read(move |s| s.thread_known(&name, &conversation))
+            .await
+            .unwrap_or(false)
     }
 
     /// They may talk; if not, they are told so at most once an hour, or not at all, as configured.
@@ -356,7 +402,10 @@ impl Bot {
         }
         text.push_str(&message.text);
         for attachment in &message.attachments {
-            text.push_str(&format!("\n\n(A file `{}` is attached; its content cannot be read here.)", attachment.name));
+            text.push_str(&format!(
+                "\n\n(A file `{}` is attached; its content cannot be read here.)",
+                attachment.name
+            ));
         }
         text
     }
@@ -373,13 +422,18 @@ impl Bot {
             warn!(bot = %self.inner.config.name, %error, "an answer could not be stored");
         }
     }
-
 }
 
 fn info(text: &str) -> Part {
-    Part::Notice(Notice { tone: Tone::Info, text: text.into() })
+    Part::Notice(Notice {
+        tone: Tone::Info,
+        text: text.into(),
+    })
 }
 
 fn warning(text: &str) -> Part {
-    Part::Notice(Notice { tone: Tone::Warning, text: text.into() })
+    Part::Notice(Notice {
+        tone: Tone::Warning,
+        text: text.into(),
+    })
 }

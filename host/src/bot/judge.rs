@@ -33,7 +33,12 @@ impl Bot {
                     Judged::Unknown | Judged::Late(_) => String::new(),
                 };
                 if !what.is_empty() {
-                    let row = AuditRow { at: now(), bot: config.name, who: origin.sender.id, what };
+                    let row = AuditRow {
+                        at: now(),
+                        bot: config.name,
+                        who: origin.sender.id,
+                        what,
+                    };
                     store.audit(&row)?;
                 }
                 if !matches!(judged, Judged::Taken(_)) {
@@ -77,7 +82,11 @@ fn judge_in(
         return Ok(Judged::NotTheirs);
     }
     let Some(ask) = &row.ask else {
-        return Ok(if row.expires > now() { Judged::Taken(row.decision) } else { Judged::Late(None) });
+        return Ok(if row.expires > now() {
+            Judged::Taken(row.decision)
+        } else {
+            Judged::Late(None)
+        });
     };
     let Some(mut ask) = store.ask_get(ask)? else {
         return Ok(Judged::Unknown);

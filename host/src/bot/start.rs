@@ -61,9 +61,18 @@ impl Bot {
     /// Makes the bot and takes up what a former run left. Its transports may deliver from now on; its link, if it
     /// has one, is started.
     pub async fn start(parts: Parts) -> Result<Self, BotError> {
-        let Parts { config, agent, adapter, outlet, journal, processes, data_dir, transports } = parts;
+        let Parts {
+            config,
+            agent,
+            adapter,
+            outlet,
+            journal,
+            processes,
+            data_dir,
+            transports,
+        } = parts;
         let about = Arc::clone(adapter.about());
-        let abilities = about.abilities.iter().copied().collect();
+        let abilities = about.abilities.clone();
         let can_update = about.abilities.contains(&Ability::Update);
         let pace = Pace {
             update_interval: about.limits.update_interval,
@@ -72,7 +81,10 @@ impl Bot {
             can_update,
             parallel: SHOWN_IN_PARALLEL,
         };
-        let presenter = Arc::new(AdapterPresenter { adapter: adapter.clone(), outlet });
+        let presenter = Arc::new(AdapterPresenter {
+            adapter: adapter.clone(),
+            outlet,
+        });
         let outbox = Outbox::new(config.name.clone(), journal.clone(), presenter, pace);
         let rules = SessionRules {
             bot: config.name.clone(),
@@ -199,7 +211,10 @@ impl Bot {
         let mut pause = LINK_BACKOFF.0;
         while !inner.stop.is_cancelled() {
             let begun = tokio::time::Instant::now();
-            let ended = inner.adapter.run_link(Arc::new(self.clone()), inner.stop.clone(), LINK_GRACE).await;
+            let ended = inner
+                .adapter
+                .run_link(Arc::new(self.clone()), inner.stop.clone(), LINK_GRACE)
+                .await;
             if inner.stop.is_cancelled() {
                 return;
             }

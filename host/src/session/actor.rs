@@ -1,1 +1,446 @@
+//! The session's actor: owns the queue, the running turn and the process, and is the only one that touches them.
+//! [`super::turn`] decides what a turn does next; here it is done, every step durable before it acts.
+//!
+//! It lives as long as the session has a turn or a process, and is made again from the store by the next message.
 
+mod ask;
+mod job;
+mod progress;
+mod record;
+mod recovery;
+mod seat;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use self::job::Job;
+use self::seat::{Seat, Step};
+use super::registry::{Published, Shared};
+use super::turn::{Ending, Input, State, Turn};
+use super::{Prompt, SessionStatus, SubmitError};
+use crate::chat::{SessionKey, Target, TurnId, now};
+use crate::config::Scope;
+use crate::driver::Failure;
+use crate::store::{AskRow, Decision, SessionRow, TurnRow, TurnState};
+
+/// What the registry says to an actor. A message whose `reply` is dropped was not read.
+pub(super) enum SessionMsg {
+    Submit {
+        prompt: Prompt,
+        reply: oneshot::Sender<Result<TurnId, SubmitError>>,
+    },
+    Restore {
+        turn: Box<TurnRow>,
+        reply: oneshot::Sender<()>,
+    },
+    Stop {
+        reply: oneshot::Sender<bool>,
+    },
+    Decide {
+        ask: Box<AskRow>,
+        decision: Decision,
+        reply: oneshot::Sender<()>,
+    },
+    Reset {
+        reply: oneshot::Sender<()>,
+    },
+    Status {
+        reply: oneshot::Sender<SessionStatus>,
+    },
+}
+
+pub(super) struct SessionActor {
+    shared: Arc<Shared>,
+    /// Of this actor in the registry.
+    id: u64,
+    key: SessionKey,
+    inbox: mpsc::Receiver<SessionMsg>,
+    published: Published,
+    row: SessionRow,
+    /// `row.cli_session` is not yet claimed in the store.
+    unclaimed: bool,
+    /// The CLI was given something under `row.cli_session` and may have kept it.
+    handed: bool,
+    queue: VecDeque<Job>,
+    current: Option<Job>,
+    seat: Seat,
+    /// The process takes no commands: it is as good as dead.
+    jammed: Option<Failure>,
+    /// Where the agent speaks when it speaks first, and to whom.
+    last: Option<(Target, String)>,
+    model: Option<String>,
+    /// The store failed when a turn was to begin; not again before this.
+    retry_at: Option<Instant>,
+    /// No message was read yet.
+    new: bool,
+    draining: bool,
+}
+
+impl SessionActor {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        id: u64,
+        key: SessionKey,
+        inbox: mpsc::Receiver<SessionMsg>,
+        published: Published,
+    ) -> Self {
+        let row = SessionRow {
+            key: key.clone(),
+            bot: shared.rules.bot.clone(),
+            agent: shared.rules.agent.name.clone(),
+            conversation: crate::chat::Conversation {
+                tenant: None,
+                channel: String::new(),
+                thread: None,
+                direct: false,
+            },
+            owner: None,
+            cli_session: None,
+            resumable: false,
+            epoch: 0,
+            updated: 0,
+        };
+        Self {
+            shared,
+            id,
+            key,
+            inbox,
+            published,
+            row,
+            unclaimed: false,
+            handed: false,
+            queue: VecDeque::new(),
+            current: None,
+            seat: Seat::Empty,
+            jammed: None,
+            last: None,
+            model: None,
+            retry_at: None,
+            new: true,
+            draining: false,
+        }
+    }
+
+    /// Works until there is nothing to do.
+    pub(super) async fn run(mut self) {
+        if self.load().await {
+            self.work().await;
+        }
+        // Whoever waits for an answer learns that nobody read the message, and goes to the next actor.
+        self.inbox.close();
+        self.shared.forget(&self.key, self.id);
+    }
+
+    async fn work(&mut self) {
+        let (drain, halt) = (self.shared.drain.clone(), self.shared.halt.clone());
+        let mut orphaned = false;
+        loop {
+            if let Some(failure) = self.jammed.take() {
+                self.lost(failure).await;
+            }
+            self.pump().await;
+            self.publish();
+            if self.is_over() {
+                return;
+            }
+            let deadline = self.deadline();
+            // Endings first, so that nothing keeps the host from closing. Then what is due: rare, and a flood must
+            // not delay it. People before the agent: they are slow and few, and a stop must get through however
+            // much the agent says; what the agent says waits in its bounded channel meanwhile and nothing is lost.
+            tokio::select! {
+                biased;
+                () = halt.cancelled() => return self.halt().await,
+                () = drain.cancelled(), if !self.draining => self.draining = true,
+                () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                    self.due().await;
+                }
+                message = self.inbox.recv(), if !orphaned => match message {
+                    Some(message) => {
+                        self.new = false;
+                        self.read(message).await;
+                    }
+                    None => {
+                        orphaned = true;
+                        self.draining = true;
+                    }
+                },
+                step = self.seat.next() => match step {
+                    Step::Permit(permit) => self.launch(permit).await,
+                    Step::GiveWay => self.close_process(),
+                    Step::Event(event) => self.hear(event).await,
+                },
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let nothing_to_do = self.current.is_none() && (self.queue.is_empty() || self.draining);
+        nothing_to_do && matches!(self.seat, Seat::Empty) && (!self.new || self.draining)
+    }
+
+    async fn read(&mut self, message: SessionMsg) {
+        match message {
+            SessionMsg::Submit { prompt, reply } => self.submit(prompt, reply).await,
+            SessionMsg::Restore { turn, reply } => {
+                self.restore(*turn).await;
+                let _ = reply.send(());
+            }
+            SessionMsg::Stop { reply } => {
+                let ran = self.current.is_some();
+                self.input(&Input::Stop).await;
+                let _ = reply.send(ran);
+            }
+            SessionMsg::Decide { ask, decision, reply } => {
+                self.decide(*ask, decision).await;
+                let _ = reply.send(());
+            }
+            SessionMsg::Reset { reply } => {
+                self.reset().await;
+                let _ = reply.send(());
+            }
+            SessionMsg::Status { reply } => {
+                let _ = reply.send(self.status());
+            }
+        }
+    }
+
+    async fn submit(&mut self, prompt: Prompt, reply: oneshot::Sender<Result<TurnId, SubmitError>>) {
+        if self.draining {
+            let _ = reply.send(Err(SubmitError::Closed));
+            return;
+        }
+        let alone = self.current.is_none() && self.queue.is_empty();
+        if !alone && self.queue.len() >= self.shared.rules.queue_limit {
+            let _ = reply.send(Err(SubmitError::Full(self.queue.len())));
+            return;
+        }
+        self.row.conversation.clone_from(&prompt.target.conversation);
+        if self.shared.rules.scope == Scope::User {
+            self.row.owner = Some(prompt.asker.clone());
+        }
+        let row = TurnRow {
+            id: TurnId::random(),
+            bot: self.row.bot.clone(),
+            session: self.key.clone(),
+            inbox: prompt.inbox,
+            state: TurnState::Queued,
+            attempt: 0,
+            target: prompt.target,
+            asker: prompt.asker,
+            prompt: prompt.text,
+            opened: now(),
+            view: None,
+        };
+        let mut job = Job::new(row, self.shared.rules.show_thinking);
+        if alone && self.seat.is_free() {
+            // The agent waits for it: opened and begun in one write, see `hand`.
+            job.reply = Some(reply);
+            self.queue.push_back(job);
+            return;
+        }
+        self.name_conversation();
+        match self.store_open(&job.row).await {
+            Ok(()) => {
+                let _ = reply.send(Ok(job.row.id.clone()));
+                self.follow(&job);
+                self.enqueue(job);
+            }
+            Err(error) => {
+                let _ = reply.send(Err(SubmitError::Unavailable(error.to_string())));
+            }
+        }
+    }
+
+    /// In the order of the inbox, whatever order they came in; begun ones before all.
+    fn enqueue(&mut self, job: Job) {
+        let at = self.queue.partition_point(|other| other.order() <= job.order());
+        self.queue.insert(at, job);
+    }
+
+    /// Does whatever can be done next. Looks at the state alone, so calling it once more changes nothing.
+    async fn pump(&mut self) {
+        if self.draining {
+            self.drain();
+            return;
+        }
+        if self.current.is_none()
+            && self.retry_at.is_none()
+            && let Some(job) = self.queue.pop_front()
+        {
+            self.current = Some(job);
+            self.input(&Input::Begin).await;
+        }
+        let starting = self
+            .current
+            .as_ref()
+            .is_some_and(|job| job.turn.state() == State::Starting);
+        if starting {
+            if self.seat.is_free() {
+                self.input(&Input::Ready).await;
+            } else if let Seat::Empty = self.seat {
+                match self.shared.processes.try_acquire() {
+                    Some(permit) => self.launch(permit).await,
+                    None => {
+                        let processes = self.shared.processes.clone();
+                        self.seat = Seat::Waiting(Box::pin(async move { processes.acquire().await }));
+                    }
+                }
+            }
+        } else if let Seat::Waiting(_) = self.seat {
+            self.seat = Seat::Empty;
+        } else if self.current.is_none() {
+            self.seat.rest(self.shared.rules.agent.idle_timeout);
+        }
+        self.show_places();
+    }
+
+    /// Tells everybody who waits how long the queue before them is.
+    fn show_places(&self) {
+        let mut place = 0;
+        if let Some(job) = &self.current
+            && job.turn.state() == State::Starting
+        {
+            let waits = matches!(self.seat, Seat::Waiting(_));
+            place = u32::from(waits);
+            self.show(job, |view| if waits { view.waiting(1) } else { view.running() });
+        }
+        for job in &self.queue {
+            place += 1;
+            self.show(job, |view| view.waiting(place));
+        }
+    }
+
+    /// No more turns: what waits or asks is in the store, and what runs may finish.
+    fn drain(&mut self) {
+        if self
+            .current
+            .as_ref()
+            .is_some_and(|job| matches!(job.turn.state(), State::Running | State::Stopping))
+        {
+            return;
+        }
+        if let Some(job) = self.current.take() {
+            // A question stays as it is in the chat; whoever presses after the next start is heard.
+            tracing::debug!(session = %self.key, turn = %job.row.id, "left for the next start");
+            self.shared.outbox.unfollow(&job.row.id);
+            self.kill_process();
+        }
+        for job in &mut self.queue {
+            if let Some(reply) = job.reply.take() {
+                let _ = reply.send(Err(SubmitError::Closed));
+            }
+        }
+        if let Seat::Waiting(_) = self.seat {
+            self.seat = Seat::Empty;
+        }
+        self.close_process();
+    }
+
+    /// Forgets the agent's memory.
+    async fn reset(&mut self) {
+        if self.row.updated == 0 && self.current.is_none() {
+            // Nobody ever said anything here.
+            return;
+        }
+        if self.current.is_some() {
+            self.finish(Ending::Stopped).await;
+        }
+        self.kill_process();
+        self.forget_conversation();
+        self.row.epoch = self.row.epoch.saturating_add(1);
+        self.store_session().await;
+    }
+
+    fn forget_conversation(&mut self) {
+        self.row.cli_session = None;
+        self.row.resumable = false;
+        self.unclaimed = false;
+        self.handed = false;
+    }
+
+    /// Every conversation has its id before a process is started for it.
+    fn name_conversation(&mut self) {
+        if self.row.cli_session.is_none() {
+            self.row.cli_session = Some(uuid::Uuid::new_v4().to_string());
+            self.unclaimed = true;
+        }
+    }
+
+    /// When something is due next.
+    fn deadline(&self) -> Option<Instant> {
+        let turn = self.current.as_ref().and_then(Job::deadline);
+        [turn, self.seat.deadline(), self.retry_at].into_iter().flatten().min()
+    }
+
+    async fn due(&mut self) {
+        let now = Instant::now();
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.retry_at = None;
+        }
+        if self.seat.is_due(now) {
+            self.close_process_further();
+        }
+        let grace_over = self
+            .current
+            .as_mut()
+            .is_some_and(|job| job.grace.take_if(|at| *at <= now).is_some());
+        if grace_over {
+            self.input(&Input::GraceOver).await;
+        }
+        self.expire(now).await;
+    }
+
+    fn status(&self) -> SessionStatus {
+        let state = self.current.as_ref().map(|job| job.turn.state());
+        SessionStatus {
+            live: matches!(self.seat, Seat::Live(_)),
+            running: self.current.as_ref().map(|job| job.row.id.clone()),
+            waiting: self.queue.len(),
+            asking: state == Some(State::Asking),
+            model: self.model.clone(),
+            agent: self.row.agent.clone(),
+            cli_session: self.row.cli_session.clone(),
+        }
+    }
+
+    fn publish(&self) {
+        let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
+        if published.as_ref() != Some(&self.row) {
+            *published = Some(self.row.clone());
+        }
+    }
+
+    /// A turn that the agent began by itself, or that has none yet.
+    fn unsolicited(&self) -> Job {
+        let (target, asker) = self.last.clone().unwrap_or_else(|| {
+            let target = Target {
+                conversation: self.row.conversation.clone(),
+                reply_to: Vec::new(),
+                private_to: None,
+            };
+            (target, self.row.owner.clone().unwrap_or_default())
+        });
+        let row = TurnRow {
+            id: TurnId::random(),
+            bot: self.row.bot.clone(),
+            session: self.key.clone(),
+            inbox: None,
+            state: TurnState::Running,
+            attempt: 1,
+            target: Target {
+                reply_to: Vec::new(),
+                ..target
+            },
+            asker,
+            prompt: String::new(),
+            opened: now(),
+            view: None,
+        };
+        let mut job = Job::new(row, self.shared.rules.show_thinking);
+        job.turn = Turn::unsolicited();
+        job
+    }
+}

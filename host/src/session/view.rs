@@ -1,1 +1,573 @@
+//! What the reply of one turn looks like: a pure fold of agent events into blocks. No I/O, no clock of its own, no
+//! journal. [`SharedView`] is the one place where it is locked, and never across an await.
 
+mod words;
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::time::Instant;
+
+use crate::chat::{Ask, Block, Notice, Part, PlanItem, Step, StepState, Token, Tone, TurnId, View, ViewState};
+use crate::driver::AgentEvent;
+use self::words::{retrying, shorten, usage};
+use crate::outbox::ViewSource;
+
+/// What a step keeps of a tool's output, in bytes; the interface promises at most 4 KiB.
+const OUTPUT_MAX_BYTES: usize = 4096;
+
+/// Revisions of one attempt; the next attempt begins above all of them.
+const ATTEMPT_BITS: u32 = 20;
+
+/// A view of a turn that is still being written. A text delta costs what the delta is long; the whole is copied
+/// only when a snapshot is asked for.
+#[derive(Debug)]
+pub struct TurnView {
+    turn: TurnId,
+    revision: u32,
+    /// Something differs from the last snapshot.
+    changed: bool,
+    state: ViewState,
+    slots: Vec<Slot>,
+    next_id: u32,
+    /// Blocks whose text may still be withdrawn, by the driver's number and whether they are thinking.
+    uncertain: HashMap<(u64, bool), usize>,
+    /// Steps by the agent's id of the call.
+    calls: HashMap<String, usize>,
+    /// When the running steps began.
+    began: HashMap<usize, Instant>,
+    /// Asks by our id, with the step that waits for them.
+    asks: HashMap<String, (usize, Option<usize>)>,
+    plan: Option<usize>,
+    /// A notice that the next sign of life takes away: a retry, a compaction.
+    passing: Option<usize>,
+    show_thinking: bool,
+    stop_token: Option<Token>,
+    model: Option<String>,
+    usage: Option<String>,
+}
+
+/// A block, or the place of one that was withdrawn.
+#[derive(Debug)]
+struct Slot {
+    id: u32,
+    parent: Option<u32>,
+    revision: u32,
+    dirty: bool,
+    complete: bool,
+    part: Option<Part>,
+}
+
+impl TurnView {
+    /// An empty view; its revisions are above those of all earlier attempts.
+    pub fn new(turn: TurnId, attempt: u32, show_thinking: bool) -> Self {
+        Self {
+            turn,
+            revision: base(attempt),
+            changed: true,
+            state: ViewState::Running,
+            slots: Vec::new(),
+            next_id: 1,
+            uncertain: HashMap::new(),
+            calls: HashMap::new(),
+            began: HashMap::new(),
+            asks: HashMap::new(),
+            plan: None,
+            passing: None,
+            show_thinking,
+            stop_token: None,
+            model: None,
+            usage: None,
+        }
+    }
+
+    /// Goes on from a stored view. `asks` tells which of its blocks are which open ask.
+    pub fn resume(view: View, show_thinking: bool, asks: impl IntoIterator<Item = (String, u32)>) -> Self {
+        let mut resumed = Self::new(view.turn, 0, show_thinking);
+        resumed.revision = view.revision;
+        resumed.state = view.state;
+        resumed.stop_token = view.stop_token;
+        resumed.usage = view.footer;
+        resumed.changed = false;
+        for block in view.blocks {
+            resumed.next_id = resumed.next_id.max(block.id.saturating_add(1));
+            if matches!(block.part, Part::Plan(_)) {
+                resumed.plan = Some(resumed.slots.len());
+            }
+            resumed.slots.push(Slot {
+                id: block.id,
+                parent: block.parent,
+                revision: block.revision,
+                dirty: false,
+                complete: block.complete,
+                part: Some(block.part),
+            });
+        }
+        for (ask, id) in asks {
+            if let Some(at) = resumed.slots.iter().position(|slot| slot.id == id) {
+                let waiting = resumed.slots[..at]
+                    .iter()
+                    .rposition(|slot| matches!(&slot.part, Some(Part::Step(step)) if step.state == StepState::Waiting));
+                resumed.asks.insert(ask, (at, waiting));
+            }
+        }
+        resumed
+    }
+
+    /// The turn is handed to an agent (again): revisions go on above those of the attempts before.
+    pub fn begin_attempt(&mut self, attempt: u32) {
+        self.revision = self.revision.max(base(attempt));
+        self.changed = true;
+    }
+
+    /// Folds one event in. True: the view changed.
+    pub fn apply(&mut self, event: &AgentEvent, now: Instant) -> bool {
+        if self.state.is_final() {
+            return false;
+        }
+        self.watch(|view| view.fold(event, now))
+    }
+
+    /// Whether `change` changes anything, apart from what changed before.
+    pub fn watch(&mut self, change: impl FnOnce(&mut Self)) -> bool {
+        let before = std::mem::take(&mut self.changed);
+        change(self);
+        let changed = self.changed;
+        self.changed |= before;
+        changed
+    }
+
+    fn fold(&mut self, event: &AgentEvent, now: Instant) {
+        match event {
+            AgentEvent::Session { model, .. } => {
+                if model.is_some() && *model != self.model {
+                    self.model.clone_from(model);
+                    // Shown with the usage, so nobody sees it before that.
+                    self.changed = self.usage.is_some();
+                }
+            }
+            AgentEvent::TextDelta { block, text } => self.delta(*block, false, text),
+            AgentEvent::ThinkingDelta { block, text } => {
+                self.alive();
+                if self.show_thinking {
+                    self.delta(*block, true, text);
+                }
+            }
+            AgentEvent::Text { block, text, parent } => self.certain(*block, false, text, parent.as_deref()),
+            AgentEvent::Thinking { block, text, parent } => {
+                self.alive();
+                if self.show_thinking {
+                    self.certain(*block, true, text, parent.as_deref());
+                }
+            }
+            AgentEvent::Restart => self.withdraw(),
+            AgentEvent::Tool {
+                call,
+                parent,
+                kind,
+                title,
+                detail,
+            } => self.tool(call, parent.as_deref(), kind, title, detail, now),
+            AgentEvent::ToolEnded {
+                call,
+                failed,
+                denied,
+                output,
+            } => self.tool_ended(call, *failed, *denied, output, now),
+            AgentEvent::Plan(items) => self.plan(items),
+            AgentEvent::Retrying {
+                attempt,
+                of,
+                after,
+                reason,
+            } => self.pass(Tone::Warning, retrying(*attempt, *of, *after, reason)),
+            AgentEvent::Compacting => self.pass(
+                Tone::Info,
+                "The conversation grew long and is being summed up to make room.".to_owned(),
+            ),
+            AgentEvent::Usage {
+                input_tokens,
+                output_tokens,
+                cost_usd,
+            } => {
+                let usage = usage(*input_tokens, *output_tokens, *cost_usd);
+                if self.usage.as_deref() != Some(&usage) {
+                    self.usage = Some(usage);
+                    self.changed = true;
+                }
+            }
+            AgentEvent::Ready { .. }
+            | AgentEvent::Started { .. }
+            | AgentEvent::Permission(_)
+            | AgentEvent::PermissionWithdrawn { .. }
+            | AgentEvent::Result { .. }
+            | AgentEvent::Idle { .. }
+            | AgentEvent::Exited { .. } => {}
+        }
+    }
+
+    fn delta(&mut self, number: u64, thinking: bool, text: &str) {
+        self.alive();
+        if text.is_empty() {
+            return;
+        }
+        let at = match self.uncertain.get(&(number, thinking)) {
+            Some(at) => *at,
+            None => {
+                let part = if thinking {
+                    Part::Thinking(String::new())
+                } else {
+                    Part::Text(String::new())
+                };
+                let at = self.push(None, part, false);
+                self.uncertain.insert((number, thinking), at);
+                at
+            }
+        };
+        if let Some(Part::Text(whole) | Part::Thinking(whole)) = &mut self.slots[at].part {
+            whole.push_str(text);
+            self.mark(at);
+        }
+    }
+
+    fn certain(&mut self, number: u64, thinking: bool, text: &str, parent: Option<&str>) {
+        self.alive();
+        let parent = self.parent(parent);
+        let known = self.uncertain.remove(&(number, thinking));
+        if text.is_empty() {
+            if let Some(at) = known {
+                self.remove(at);
+            }
+            return;
+        }
+        let part = if thinking {
+            Part::Thinking(text.to_owned())
+        } else {
+            Part::Text(text.to_owned())
+        };
+        match known {
+            Some(at) => {
+                let slot = &mut self.slots[at];
+                slot.part = Some(part);
+                slot.parent = parent;
+                slot.complete = true;
+                self.mark(at);
+            }
+            None => {
+                self.push(parent, part, true);
+            }
+        }
+    }
+
+    /// Takes back all text that is not certain: the stream broke and is tried again, or the process is gone.
+    pub fn withdraw(&mut self) {
+        let withdrawn: Vec<usize> = self.uncertain.drain().map(|(_, at)| at).collect();
+        for at in withdrawn {
+            self.remove(at);
+        }
+    }
+
+    fn tool(&mut self, call: &str, parent: Option<&str>, kind: &str, title: &str, detail: &str, now: Instant) {
+        self.alive();
+        let at = match self.calls.get(call) {
+            Some(at) => *at,
+            None => {
+                let parent = self.parent(parent);
+                let step = Step {
+                    kind: String::new(),
+                    title: String::new(),
+                    detail: String::new(),
+                    output: String::new(),
+                    state: StepState::Running,
+                    elapsed: None,
+                };
+                let at = self.push(parent, Part::Step(step), false);
+                self.calls.insert(call.to_owned(), at);
+                self.began.insert(at, now);
+                at
+            }
+        };
+        if let Some(Part::Step(step)) = &mut self.slots[at].part {
+            kind.clone_into(&mut step.kind);
+            title.clone_into(&mut step.title);
+            step.detail = shorten(detail, OUTPUT_MAX_BYTES);
+            self.mark(at);
+        }
+    }
+
+    fn tool_ended(&mut self, call: &str, failed: bool, denied: bool, output: &str, now: Instant) {
+        self.alive();
+        let Some(at) = self.calls.get(call).copied() else {
+            return;
+        };
+        let began = self.began.remove(&at);
+        if let Some(Part::Step(step)) = &mut self.slots[at].part {
+            step.state = match (denied, failed) {
+                (true, _) => StepState::Denied,
+                (false, true) => StepState::Failed,
+                (false, false) => StepState::Done,
+            };
+            step.output = shorten(output, OUTPUT_MAX_BYTES);
+            if let Some(began) = began {
+                step.elapsed = Some(now.saturating_duration_since(began));
+            }
+            self.slots[at].complete = true;
+            self.mark(at);
+        }
+    }
+
+    fn plan(&mut self, items: &[PlanItem]) {
+        self.alive();
+        match self.plan {
+            Some(at) => {
+                if !matches!(&self.slots[at].part, Some(Part::Plan(old)) if old == items) {
+                    self.slots[at].part = Some(Part::Plan(items.to_vec()));
+                    self.mark(at);
+                }
+            }
+            None if items.is_empty() => {}
+            None => self.plan = Some(self.push(None, Part::Plan(items.to_vec()), false)),
+        }
+    }
+
+    fn pass(&mut self, tone: Tone, text: String) {
+        let part = Part::Notice(Notice { tone, text });
+        match self.passing {
+            Some(at) => {
+                self.slots[at].part = Some(part);
+                self.mark(at);
+            }
+            None => self.passing = Some(self.push(None, part, true)),
+        }
+    }
+
+    /// The agent goes on: what was said about its trouble is over.
+    fn alive(&mut self) {
+        if let Some(at) = self.passing.take() {
+            self.remove(at);
+        }
+    }
+
+    /// It waits at this place of the queue, from 1.
+    pub fn waiting(&mut self, place: u32) {
+        self.enter(ViewState::Waiting(place));
+    }
+
+    /// The agent works on it.
+    pub fn running(&mut self) {
+        self.enter(ViewState::Running);
+    }
+
+    fn enter(&mut self, state: ViewState) {
+        if !self.state.is_final() && self.state != state {
+            self.state = state;
+            self.changed = true;
+        }
+    }
+
+    /// A person is asked. The step of `call` waits; the view is a question now.
+    pub fn ask(&mut self, id: &str, call: &str, ask: Ask) {
+        if self.state.is_final() || self.asks.contains_key(id) {
+            return;
+        }
+        self.alive();
+        let step = self.calls.get(call).copied();
+        if let Some(at) = step {
+            self.step_state(at, StepState::Waiting);
+        }
+        let at = self.push(None, Part::Ask(ask), false);
+        self.asks.insert(id.to_owned(), (at, step));
+        self.enter(ViewState::Asking);
+    }
+
+    /// What became of an ask: nothing of it can be pressed any more. With the last one the view goes on running.
+    pub fn settle(&mut self, id: &str, words: &str, denied: bool) {
+        let Some((at, step)) = self.asks.remove(id) else {
+            return;
+        };
+        if let Some(Part::Ask(ask)) = &mut self.slots[at].part {
+            ask.settled = Some(words.to_owned());
+            ask.choices.clear();
+            ask.selection = None;
+            ask.form = None;
+        }
+        self.slots[at].complete = true;
+        self.mark(at);
+        if let Some(step) = step {
+            self.step_state(step, if denied { StepState::Denied } else { StepState::Running });
+        }
+        if self.asks.is_empty() && self.state == ViewState::Asking {
+            self.enter(ViewState::Running);
+        }
+    }
+
+    fn step_state(&mut self, at: usize, state: StepState) {
+        if let Some(Part::Step(step)) = &mut self.slots[at].part
+            && step.state != state
+        {
+            step.state = state;
+            self.mark(at);
+        }
+    }
+
+    /// Something the host itself has to say.
+    pub fn notice(&mut self, tone: Tone, text: &str) {
+        if !self.state.is_final() {
+            self.push(
+                None,
+                Part::Notice(Notice {
+                    tone,
+                    text: text.to_owned(),
+                }),
+                true,
+            );
+        }
+    }
+
+    /// The button that ends the turn.
+    pub fn stop_token(&mut self, token: Option<Token>) {
+        if self.stop_token != token {
+            self.stop_token = token;
+            self.changed = true;
+        }
+    }
+
+    /// The process that spoke is gone and another goes on: its numbers and calls mean nothing any more.
+    pub fn process_lost(&mut self) {
+        self.withdraw();
+        self.alive();
+        self.close_steps();
+        self.calls.clear();
+    }
+
+    /// The last word. What still streamed stays as it is; what still ran or was asked is closed.
+    pub fn finish(&mut self, state: ViewState) {
+        if self.state.is_final() || !state.is_final() {
+            return;
+        }
+        self.alive();
+        self.uncertain.clear();
+        let open: Vec<String> = self.asks.keys().cloned().collect();
+        for id in open {
+            self.settle(&id, "No longer needed", true);
+        }
+        self.close_steps();
+        for at in 0..self.slots.len() {
+            if !self.slots[at].complete {
+                self.slots[at].complete = true;
+                self.mark(at);
+            }
+        }
+        self.stop_token(None);
+        self.enter(state);
+    }
+
+    /// A step that runs on without anybody who could tell of its end counts as failed.
+    fn close_steps(&mut self) {
+        self.began.clear();
+        for at in 0..self.slots.len() {
+            if let Some(Part::Step(step)) = &mut self.slots[at].part
+                && matches!(step.state, StepState::Running | StepState::Waiting)
+            {
+                step.state = StepState::Failed;
+                self.slots[at].complete = true;
+                self.mark(at);
+            }
+        }
+    }
+
+    /// Everything as it is now. A new revision only if something changed since the last one.
+    pub fn snapshot(&mut self) -> View {
+        if std::mem::take(&mut self.changed) {
+            self.revision = self.revision.saturating_add(1);
+            for slot in self.slots.iter_mut().filter(|slot| slot.dirty) {
+                slot.dirty = false;
+                slot.revision = self.revision;
+            }
+        }
+        let blocks = self.slots.iter().filter_map(|slot| {
+            slot.part.clone().map(|part| Block {
+                id: slot.id,
+                parent: slot.parent,
+                revision: slot.revision,
+                part,
+                complete: slot.complete,
+            })
+        });
+        View {
+            turn: self.turn.clone(),
+            revision: self.revision,
+            state: self.state.clone(),
+            blocks: blocks.collect(),
+            stop_token: self.stop_token.clone(),
+            footer: self.footer(),
+            extra: Vec::new(),
+        }
+    }
+
+    fn footer(&self) -> Option<String> {
+        let usage = self.usage.as_ref()?;
+        Some(match &self.model {
+            Some(model) => format!("{model} · {usage}"),
+            None => usage.clone(),
+        })
+    }
+
+    fn parent(&self, call: Option<&str>) -> Option<u32> {
+        call.and_then(|call| self.calls.get(call)).map(|at| self.slots[*at].id)
+    }
+
+    fn push(&mut self, parent: Option<u32>, part: Part, complete: bool) -> usize {
+        let id = self.next_id;
+        self.next_id = self.next_id.saturating_add(1);
+        self.slots.push(Slot {
+            id,
+            parent,
+            revision: self.revision,
+            dirty: true,
+            complete,
+            part: Some(part),
+        });
+        self.changed = true;
+        self.slots.len() - 1
+    }
+
+    fn remove(&mut self, at: usize) {
+        self.slots[at].part = None;
+        self.changed = true;
+    }
+
+    fn mark(&mut self, at: usize) {
+        self.slots[at].dirty = true;
+        self.changed = true;
+    }
+}
+
+fn base(attempt: u32) -> u32 {
+    attempt.min(u32::MAX >> ATTEMPT_BITS) << ATTEMPT_BITS
+}
+
+/// The view of a turn that goes on, as session and outbox share it.
+#[derive(Debug)]
+pub struct SharedView(Mutex<TurnView>);
+
+impl SharedView {
+    pub fn new(view: TurnView) -> Self {
+        Self(Mutex::new(view))
+    }
+
+    /// The only way in. `change` must be short: the outbox may wait for it.
+    pub fn with<R>(&self, change: impl FnOnce(&mut TurnView) -> R) -> R {
+        // A fold that panicked leaves a view that is whole enough to be shown.
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl ViewSource for SharedView {
+    fn view(&self) -> View {
+        self.with(TurnView::snapshot)
+    }
+}
+
+#[cfg(test)]
+mod tests;

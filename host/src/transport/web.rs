@@ -69,7 +69,10 @@ pub struct Sitter {
 
 impl Default for Sitter {
     fn default() -> Self {
-        Self { id: "operator".to_owned(), name: Some("Operator".to_owned()) }
+        Self {
+            id: "operator".to_owned(),
+            name: Some("Operator".to_owned()),
+        }
     }
 }
 
@@ -140,7 +143,9 @@ struct Inner {
 
 impl fmt::Debug for WebChat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WebChat").field("bot", &self.inner.bot).finish_non_exhaustive()
+        f.debug_struct("WebChat")
+            .field("bot", &self.inner.bot)
+            .finish_non_exhaustive()
     }
 }
 
@@ -159,7 +164,10 @@ pub(crate) fn unix_millis() -> UnixMillis {
 
 /// Ids that the page or the adapter makes: 1 to 64 characters of A-Z a-z 0-9 - _
 fn is_id(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
 impl WebChat {
@@ -195,34 +203,44 @@ impl WebChat {
 
     /// For the page's menu.
     pub fn commands(&self) -> Vec<WebCommand> {
-        self.inner.commands.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.inner
+            .commands
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
     }
 
     /// The adapter announced these.
     pub fn set_commands(&self, commands: Vec<WebCommand>) {
-        *self.inner.commands.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = commands;
+        *self
+            .inner
+            .commands
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = commands;
     }
 
     /// The bot says something new: its id, once it is on disk. The same `key` again changes nothing and gets the
     /// same id.
-    pub async fn post(
-        &self,
-        channel: &str,
-        key: &str,
-        revision: u32,
-        body: Box<RawValue>,
-    ) -> Result<String, WebError> {
+    pub async fn post(&self, channel: &str, key: &str, revision: u32, body: Box<RawValue>) -> Result<String, WebError> {
         if !is_id(channel) || key.is_empty() {
             return Err(WebError::Invalid("channel and key must be given"));
         }
         let stage = stage_of(&body)?;
         let hash = Sha256::digest(format!("{}\0{channel}\0{key}", self.inner.bot));
         let id = format!("m{}", hex::encode(&hash[..12]));
-        let index = Index { channel: channel.to_owned(), at: self.tick(), revision, stage: Some(stage) };
+        let index = Index {
+            channel: channel.to_owned(),
+            at: self.tick(),
+            revision,
+            stage: Some(stage),
+        };
         let (keep, kept) = (self.inner.keep.clone(), Kept::of_bot(&id, &index, body));
         let fresh = {
             let (id, index) = (id.clone(), index.clone());
-            self.inner.journal.write(move |store| keep.insert(store, &id, &index, &kept)).await?
+            self.inner
+                .journal
+                .write(move |store| keep.insert(store, &id, &index, &kept))
+                .await?
         };
         if fresh && !stage.is_final() {
             self.inner.live.insert(id.clone(), index);
@@ -241,13 +259,19 @@ impl WebChat {
             None => {
                 let (keep, wanted) = (self.inner.keep.clone(), id.to_owned());
                 let found = self.inner.journal.read(move |store| keep.index(store, &wanted)).await?;
-                found.filter(|index| index.stage.is_some()).ok_or_else(|| WebError::Unknown(id.to_owned()))?
+                found
+                    .filter(|index| index.stage.is_some())
+                    .ok_or_else(|| WebError::Unknown(id.to_owned()))?
             }
         };
         if revision <= known.revision {
             return Err(WebError::Stale(revision));
         }
-        let index = Index { revision, stage: Some(stage), ..known.clone() };
+        let index = Index {
+            revision,
+            stage: Some(stage),
+            ..known.clone()
+        };
         let kept = Kept::of_bot(id, &index, body);
         let (keep, message) = (self.inner.keep.clone(), id.to_owned());
         if stage.is_moving() && known.stage == Some(stage) {
@@ -261,7 +285,10 @@ impl WebChat {
             return Ok(());
         }
         let written = index.clone();
-        self.inner.journal.write(move |store| keep.replace(store, &message, &written, &kept)).await?;
+        self.inner
+            .journal
+            .write(move |store| keep.replace(store, &message, &written, &kept))
+            .await?;
         if stage.is_final() {
             self.inner.live.remove(id);
         } else {
@@ -289,10 +316,18 @@ impl WebChat {
         });
         self.hand_over(inlet, "message", &payload).await?;
         let id = format!("p{}", saying.id);
-        let index = Index { channel: channel.to_owned(), at, revision: 0, stage: None };
+        let index = Index {
+            channel: channel.to_owned(),
+            at,
+            revision: 0,
+            stage: None,
+        };
         let kept = Kept::of_person(&id, &index, &self.inner.sitter, saying.text);
         let keep = self.inner.keep.clone();
-        self.inner.journal.write(move |store| keep.insert(store, &id, &index, &kept)).await?;
+        self.inner
+            .journal
+            .write(move |store| keep.insert(store, &id, &index, &kept))
+            .await?;
         self.wake();
         Ok(())
     }
@@ -358,7 +393,10 @@ impl WebChat {
     fn tick(&self) -> UnixMillis {
         let now = unix_millis();
         let next = |last: i64| now.max(last + 1);
-        let last = self.inner.clock.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
+        let last = self
+            .inner
+            .clock
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
         next(last.unwrap_or(now))
     }
 

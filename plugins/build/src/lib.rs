@@ -1,7 +1,11 @@
 //! Builds wasm guests from a build script: a nested cargo with a target folder of its own, so that guests that did
 //! not change are not built again and the outer build's locks are not waited for.
 
-#![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a build script speaks to cargo on stdout and by its environment")]
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a build script speaks to cargo on stdout and by its environment"
+)]
 
 use std::env;
 use std::path::{Path, PathBuf};

@@ -12,9 +12,15 @@ use crate::vendor::now_nanos;
 pub(crate) const LOG: &str = "BENCH_LOG";
 
 pub(crate) fn run() -> Result<()> {
-    let mut log = std::env::var_os(LOG).map(|path| OpenOptions::new().create(true).append(true).open(path)).transpose()?;
-    let mut session = flag("--session-id").or_else(|| flag("--resume")).unwrap_or_else(|| "bench".into());
-    for (name, value) in std::env::args().filter_map(|arg| arg.split_once('=').map(|(n, v)| (n.to_owned(), v.to_owned()))) {
+    let mut log = std::env::var_os(LOG)
+        .map(|path| OpenOptions::new().create(true).append(true).open(path))
+        .transpose()?;
+    let mut session = flag("--session-id")
+        .or_else(|| flag("--resume"))
+        .unwrap_or_else(|| "bench".into());
+    for (name, value) in
+        std::env::args().filter_map(|arg| arg.split_once('=').map(|(n, v)| (n.to_owned(), v.to_owned())))
+    {
         if name == "--resume" || name == "--session-id" {
             session = value;
         }
@@ -22,7 +28,9 @@ pub(crate) fn run() -> Result<()> {
     let stdout = std::io::stdout();
     for line in std::io::stdin().lock().lines() {
         let received = now_nanos();
-        let Ok(message) = serde_json::from_str::<Value>(&line?) else { continue };
+        let Ok(message) = serde_json::from_str::<Value>(&line?) else {
+            continue;
+        };
         let mut out = String::new();
         let mut say = |value: Value| {
             out.push_str(&value.to_string());
@@ -36,24 +44,44 @@ pub(crate) fn run() -> Result<()> {
                     Value::String(text) => text.clone(),
                     blocks => blocks[0]["text"].as_str().unwrap_or_default().to_owned(),
                 };
-                let mark = text.split_whitespace().find(|word| word.starts_with("mark-")).unwrap_or("mark-none").to_owned();
+                let mark = text
+                    .split_whitespace()
+                    .find(|word| word.starts_with("mark-"))
+                    .unwrap_or("mark-none")
+                    .to_owned();
                 let answer = format!("answer {mark} over");
-                say(json!({"type": "system", "subtype": "init", "session_id": session, "model": "scripted",
-                    "claude_code_version": "2.1.329", "tools": [], "permissionMode": "default"}));
-                say(json!({"type": "system", "subtype": "session_state_changed", "state": "running", "session_id": session}));
+                say(
+                    json!({"type": "system", "subtype": "init", "session_id": session, "model": "scripted",
+                    "claude_code_version": "2.1.329", "tools": [], "permissionMode": "default"}),
+                );
+                say(
+                    json!({"type": "system", "subtype": "session_state_changed", "state": "running", "session_id": session}),
+                );
                 let event = |event: Value| json!({"type": "stream_event", "event": event, "session_id": session, "uuid": "u", "parent_tool_use_id": null});
-                say(event(json!({"type": "message_start", "message": {"id": "msg_1", "role": "assistant", "content": []}})));
-                say(event(json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}})));
-                say(event(json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": answer}})));
+                say(event(
+                    json!({"type": "message_start", "message": {"id": "msg_1", "role": "assistant", "content": []}}),
+                ));
+                say(event(
+                    json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+                ));
+                say(event(
+                    json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": answer}}),
+                ));
                 say(event(json!({"type": "content_block_stop", "index": 0})));
-                say(json!({"type": "assistant", "session_id": session, "uuid": "a", "parent_tool_use_id": null, "message": {
+                say(
+                    json!({"type": "assistant", "session_id": session, "uuid": "a", "parent_tool_use_id": null, "message": {
                     "id": "msg_1", "role": "assistant", "model": "scripted", "stop_reason": null,
-                    "content": [{"type": "text", "text": answer}]}}));
+                    "content": [{"type": "text", "text": answer}]}}),
+                );
                 say(event(json!({"type": "message_stop"})));
-                say(json!({"type": "result", "subtype": "success", "is_error": false, "num_turns": 1, "result": answer,
+                say(
+                    json!({"type": "result", "subtype": "success", "is_error": false, "num_turns": 1, "result": answer,
                     "duration_ms": 1, "duration_api_ms": 1, "session_id": session, "terminal_reason": "completed",
-                    "usage": {"input_tokens": 1, "output_tokens": 1}, "total_cost_usd": 0.0}));
-                say(json!({"type": "system", "subtype": "session_state_changed", "state": "idle", "session_id": session}));
+                    "usage": {"input_tokens": 1, "output_tokens": 1}, "total_cost_usd": 0.0}),
+                );
+                say(
+                    json!({"type": "system", "subtype": "session_state_changed", "state": "idle", "session_id": session}),
+                );
                 if let Some(log) = &mut log {
                     let line = format!("{mark} {received} {}\n", now_nanos());
                     log.write_all(line.as_bytes())?;

@@ -138,8 +138,10 @@ allow = ["*"]
             let mut found = Some(found);
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 if let (Some(at), true) = (line.find("http://127.0.0.1:"), found.is_some()) {
-                    let address: String =
-                        line[at + 7..].chars().take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ':')).collect();
+                    let address: String = line[at + 7..]
+                        .chars()
+                        .take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ':'))
+                        .collect();
                     if let Some(found) = found.take() {
                         let _ = found.send(format!("http://{address}"));
                     }
@@ -149,16 +151,28 @@ allow = ["*"]
                 }
             }
         });
-        let base = tokio::time::timeout(Duration::from_secs(60), base).await.context("the host said no address")??;
+        let base = tokio::time::timeout(Duration::from_secs(60), base)
+            .await
+            .context("the host said no address")??;
         let client = reqwest::Client::new();
         loop {
-            if client.get(format!("{base}/healthz")).send().await.is_ok_and(|r| r.status() == 200) {
+            if client
+                .get(format!("{base}/healthz"))
+                .send()
+                .await
+                .is_ok_and(|r| r.status() == 200)
+            {
                 break;
             }
             anyhow::ensure!(begun.elapsed() < Duration::from_secs(60), "the port did not answer");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        Ok(Self { child, folder, base, ready: begun.elapsed() })
+        Ok(Self {
+            child,
+            folder,
+            base,
+            ready: begun.elapsed(),
+        })
     }
 
     pub(crate) fn hook(&self) -> String {
@@ -172,7 +186,10 @@ allow = ["*"]
     /// Resident memory of the host process alone, in KiB.
     pub(crate) fn rss_kib(&self) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .context("no VmRSS")?;
         Ok(line.split_whitespace().nth(1).context("no number")?.parse()?)
     }
 
@@ -181,7 +198,9 @@ allow = ["*"]
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
         let fields: Vec<&str> = stat.rsplit_once(')').context("no name")?.1.split_whitespace().collect();
         let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
-        Ok(Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second()))
+        Ok(Duration::from_millis(
+            ticks * 1000 / rustix::param::clock_ticks_per_second(),
+        ))
     }
 
     /// Ends it and gives the folder back, for another start with the same data.
@@ -213,10 +232,16 @@ pub(crate) async fn starts(binary: &Path, report: &mut Report) -> Result<()> {
 pub(crate) async fn memory(binary: &Path, report: &mut Report) -> Result<()> {
     let vendor = Vendor::start().await?;
     for known in [0, 1_000, 10_000] {
-        let folder = Host::start(binary, Host::prepare(&vendor.api, known).await?).await?.stop()?;
+        let folder = Host::start(binary, Host::prepare(&vendor.api, known).await?)
+            .await?
+            .stop()?;
         let host = Host::start(binary, folder).await?;
         tokio::time::sleep(Duration::from_secs(2)).await;
-        report.value(&format!("idle memory (RSS), {known} known sessions"), host.rss_kib()? as f64 / 1024.0, "MB");
+        report.value(
+            &format!("idle memory (RSS), {known} known sessions"),
+            host.rss_kib()? as f64 / 1024.0,
+            "MB",
+        );
     }
     Ok(())
 }

@@ -3,7 +3,12 @@
 //!
 //! `cargo run --release -p botyard-bench` builds what it needs first; see tests/bench/README.md.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, reason = "a command of its own")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a command of its own"
+)]
 
 mod cli;
 mod disk;
@@ -44,7 +49,10 @@ fn main() -> Result<()> {
     }
     let args = Args::parse();
     let _ = rustls::crypto::ring::default_provider().install_default();
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(measure(args))
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(measure(args))
 }
 
 async fn measure(args: Args) -> Result<()> {

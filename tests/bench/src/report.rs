@@ -18,12 +18,24 @@ impl Report {
         all.sort_unstable();
         let at = |share: f64| all[((all.len() - 1) as f64 * share).round() as usize];
         let (half, most, worst) = (at(0.5), at(0.99), at(1.0));
-        self.bars.push((name.into(), half.as_secs_f64() * 1e3, most.as_secs_f64() * 1e3));
-        self.rows.push((name.into(), vec![show(half), show(most), show(worst), all.len().to_string()]));
+        self.bars
+            .push((name.into(), half.as_secs_f64() * 1e3, most.as_secs_f64() * 1e3));
+        self.rows.push((
+            name.into(),
+            vec![show(half), show(most), show(worst), all.len().to_string()],
+        ));
     }
 
     pub(crate) fn value(&mut self, name: &str, value: f64, unit: &str) {
-        self.rows.push((name.into(), vec![format!("{value:.1} {unit}"), String::new(), String::new(), String::new()]));
+        self.rows.push((
+            name.into(),
+            vec![
+                format!("{value:.1} {unit}"),
+                String::new(),
+                String::new(),
+                String::new(),
+            ],
+        ));
     }
 
     pub(crate) fn size(&mut self, binary: &Path) -> Result<()> {
@@ -32,7 +44,8 @@ impl Report {
     }
 
     pub(crate) fn table(&self) -> String {
-        let mut text = String::from("| what | p50 or value | p99 | worst | samples |\n| --- | --- | --- | --- | --- |\n");
+        let mut text =
+            String::from("| what | p50 or value | p99 | worst | samples |\n| --- | --- | --- | --- | --- |\n");
         for (name, cells) in &self.rows {
             let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
         }
@@ -78,5 +91,9 @@ impl Report {
 
 fn show(time: Duration) -> String {
     let micros = time.as_secs_f64() * 1e6;
-    if micros < 1000.0 { format!("{micros:.0} µs") } else { format!("{:.2} ms", micros / 1000.0) }
+    if micros < 1000.0 {
+        format!("{micros:.0} µs")
+    } else {
+        format!("{:.2} ms", micros / 1000.0)
+    }
 }

@@ -53,7 +53,11 @@ async fn one_by_one(host: &Host, vendor: &Vendor, turns: usize) -> Result<Measur
         }
     }
     let times = cli_times(&host.cli_log())?;
-    let mut measured = Measured { inward: Vec::new(), outward: Vec::new(), acknowledged: Vec::new() };
+    let mut measured = Measured {
+        inward: Vec::new(),
+        outward: Vec::new(),
+        acknowledged: Vec::new(),
+    };
     for (mark, began, acknowledged, answered) in sent {
         let (received, last) = times.get(&mark).with_context(|| format!("the CLI never saw {mark}"))?;
         measured.inward.push(between(began, *received));
@@ -67,7 +71,10 @@ pub(crate) async fn latency(binary: &Path, turns: usize, report: &mut Report) ->
     let vendor = Vendor::start().await?;
     let host = Host::start(binary, Host::prepare(&vendor.api, 0).await?).await?;
     let measured = one_by_one(&host, &vendor, turns).await?;
-    report.latency("event sent → acknowledged (with its disk commit)", measured.acknowledged);
+    report.latency(
+        "event sent → acknowledged (with its disk commit)",
+        measured.acknowledged,
+    );
     report.latency("event sent → line at the CLI (with its disk commits)", measured.inward);
     report.latency("last CLI line → vendor call (with its disk commits)", measured.outward);
     Ok(())
@@ -78,7 +85,10 @@ pub(crate) async fn known(binary: &Path, known: usize, turns: usize, report: &mu
     let vendor = Vendor::start().await?;
     let host = Host::start(binary, Host::prepare(&vendor.api, known).await?).await?;
     let measured = one_by_one(&host, &vendor, turns).await?;
-    report.latency(&format!("event sent → line at the CLI, {known} known sessions"), measured.inward);
+    report.latency(
+        &format!("event sent → line at the CLI, {known} known sessions"),
+        measured.inward,
+    );
     Ok(())
 }
 
@@ -131,13 +141,21 @@ pub(crate) async fn throughput(binary: &Path, users: usize, span: Duration, repo
     let took = begun.elapsed();
     let replies = count.load(Ordering::Relaxed);
     let cpu = host.cpu()?.saturating_sub(cpu);
-    report.value(&format!("replies per second, {users} users"), replies as f64 / took.as_secs_f64(), "/s");
+    report.value(
+        &format!("replies per second, {users} users"),
+        replies as f64 / took.as_secs_f64(),
+        "/s",
+    );
     report.value(
         &format!("CPU of the host per message, {users} users"),
         cpu.as_secs_f64() * 1000.0 / replies.max(1) as f64,
         "ms",
     );
     report.latency(&format!("message sent → answer at the vendor, {users} users"), times);
-    report.value(&format!("memory (RSS) after that, {users} users"), host.rss_kib()? as f64 / 1024.0, "MB");
+    report.value(
+        &format!("memory (RSS) after that, {users} users"),
+        host.rss_kib()? as f64 / 1024.0,
+        "MB",
+    );
     Ok(())
 }

@@ -19,7 +19,10 @@ pub(crate) const SIGNING: &str = "bench-signing-secret";
 
 /// Nanoseconds of the wall clock: comparable between processes.
 pub(crate) fn now_nanos() -> u128 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_nanos()
 }
 
 #[derive(Debug, Default)]
@@ -50,9 +53,18 @@ async fn answer(State(seen): State<Arc<Seen>>, uri: Uri, body: Bytes) -> impl In
     if uri.path().contains("chat.") {
         let text = String::from_utf8_lossy(&body);
         // Only a whole answer counts, and only the final one: `over` ends it.
-        if let Some(mark) = text.split("answer ").nth(1).and_then(|rest| rest.split_once(" over")).map(|(mark, _)| mark.to_owned()) {
+        if let Some(mark) = text
+            .split("answer ")
+            .nth(1)
+            .and_then(|rest| rest.split_once(" over"))
+            .map(|(mark, _)| mark.to_owned())
+        {
             if !text.contains("\"Stop\"") {
-                seen.answers.lock().unwrap_or_else(PoisonError::into_inner).entry(mark).or_insert(at);
+                seen.answers
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .entry(mark)
+                    .or_insert(at);
                 seen.changed.notify_waiters();
             }
         }
@@ -81,13 +93,21 @@ impl Vendor {
                 let changed = self.seen.changed.notified();
                 tokio::pin!(changed);
                 changed.as_mut().enable();
-                if let Some(at) = self.seen.answers.lock().unwrap_or_else(PoisonError::into_inner).get(mark) {
+                if let Some(at) = self
+                    .seen
+                    .answers
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .get(mark)
+                {
                     return *at;
                 }
                 changed.await;
             }
         };
-        tokio::time::timeout(within, wait).await.with_context(|| format!("no answer to {mark}"))
+        tokio::time::timeout(within, wait)
+            .await
+            .with_context(|| format!("no answer to {mark}"))
     }
 }
 

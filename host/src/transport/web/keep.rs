@@ -101,18 +101,32 @@ fn from_bytes<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T> {
 
 /// The first line of what was said first, cut at a word.
 fn title_of(text: &str) -> String {
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    let line = text
+        .lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty())
+        .unwrap_or_default();
     if line.chars().count() <= TITLE_MAX {
         return line.to_owned();
     }
     let cut: String = line.chars().take(TITLE_MAX).collect();
     let whole = cut.rsplit_once(' ').map_or(cut.as_str(), |(head, _)| head);
-    format!("{}…", if whole.chars().count() > TITLE_MAX / 2 { whole } else { &cut })
+    format!(
+        "{}…",
+        if whole.chars().count() > TITLE_MAX / 2 {
+            whole
+        } else {
+            &cut
+        }
+    )
 }
 
 impl Keep {
     pub(super) fn new(bot: &BotName) -> Self {
-        Self { bot: bot.clone(), space: BotName(format!("~web/{bot}")) }
+        Self {
+            bot: bot.clone(),
+            space: BotName(format!("~web/{bot}")),
+        }
     }
 
     pub(super) fn index(&self, store: &mut dyn Store, id: &str) -> Result<Option<Index>> {

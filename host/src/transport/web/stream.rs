@@ -47,7 +47,15 @@ impl Stream {
         channel: Option<String>,
         after: i64,
     ) -> Self {
-        Self { keep, journal, changed, channel, after, has: HashMap::new(), ready: false }
+        Self {
+            keep,
+            journal,
+            changed,
+            channel,
+            after,
+            has: HashMap::new(),
+            ready: false,
+        }
     }
 
     /// The next updates, at least one; `ready` comes once, when the page has all that there was. None: the chat is
@@ -57,14 +65,23 @@ impl Stream {
             // Marked as seen before the store is read: what is stored in between wakes this again.
             self.changed.borrow_and_update();
             let (keep, channel, after) = (self.keep.clone(), self.channel.clone(), self.after);
-            let rows = self.journal.read(move |store| keep.rows(store, channel.as_deref(), after, BATCH)).await?;
+            let rows = self
+                .journal
+                .read(move |store| keep.rows(store, channel.as_deref(), after, BATCH))
+                .await?;
             if let Some((_, last)) = rows.last() {
                 self.after = last.seq;
-                return Ok(Some(rows.into_iter().map(|(listed, row)| self.update(listed, row)).collect()));
+                return Ok(Some(
+                    rows.into_iter().map(|(listed, row)| self.update(listed, row)).collect(),
+                ));
             }
             if !self.ready {
                 self.ready = true;
-                return Ok(Some(vec![Update { seq: None, name: "ready", data: "{}".to_owned() }]));
+                return Ok(Some(vec![Update {
+                    seq: None,
+                    name: "ready",
+                    data: "{}".to_owned(),
+                }]));
             }
             if self.changed.changed().await.is_err() {
                 return Ok(None);
@@ -74,15 +91,28 @@ impl Stream {
 
     fn update(&mut self, listed: bool, row: WebRow) -> Update {
         if listed {
-            return Update { seq: Some(row.seq), name: "channel", data: row.body };
+            return Update {
+                seq: Some(row.seq),
+                name: "channel",
+                data: row.body,
+            };
         }
-        Update { seq: Some(row.seq), name: "message", data: self.shorten(row) }
+        Update {
+            seq: Some(row.seq),
+            name: "message",
+            data: self.shorten(row),
+        }
     }
 
     /// The whole message, or what changed since the page got it.
     fn shorten(&mut self, row: WebRow) -> String {
-        let Ok(mut message) = serde_json::from_str::<Value>(&row.body) else { return row.body };
-        let Some(revision) = message["revision"].as_u64().and_then(|number| u32::try_from(number).ok()) else {
+        let Ok(mut message) = serde_json::from_str::<Value>(&row.body) else {
+            return row.body;
+        };
+        let Some(revision) = message["revision"]
+            .as_u64()
+            .and_then(|number| u32::try_from(number).ok())
+        else {
             return row.body;
         };
         let state = &message["view"]["state"];
@@ -90,7 +120,11 @@ impl Stream {
             return row.body;
         }
         let finished = matches!(state.as_str(), Some("done" | "stopped" | "failed"));
-        let had = if finished { self.has.remove(&row.message) } else { self.has.insert(row.message, revision) };
+        let had = if finished {
+            self.has.remove(&row.message)
+        } else {
+            self.has.insert(row.message, revision)
+        };
         match had {
             Some(since) if since < revision && keep_changed(&mut message, since) => message.to_string(),
             _ => row.body,
@@ -101,10 +135,16 @@ impl Stream {
 /// Takes out the blocks that have not changed after `since`, and says which blocks there are, in their order.
 /// False: the message has no blocks that can be told apart, and is as it was.
 fn keep_changed(message: &mut Value, since: u32) -> bool {
-    let Some(blocks) = message["view"]["blocks"].as_array_mut() else { return false };
+    let Some(blocks) = message["view"]["blocks"].as_array_mut() else {
+        return false;
+    };
     let ids: Option<Vec<u64>> = blocks.iter().map(|block| block["id"].as_u64()).collect();
     let Some(ids) = ids else { return false };
-    blocks.retain(|block| block["revision"].as_u64().is_none_or(|revision| revision > u64::from(since)));
+    blocks.retain(|block| {
+        block["revision"]
+            .as_u64()
+            .is_none_or(|revision| revision > u64::from(since))
+    });
     message["view"]["ids"] = json!(ids);
     message["since"] = json!(since);
     true

@@ -1,0 +1,87 @@
+//! `botyard check`: all that `run` would refuse, without running.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::failure::Failure;
+use super::{block_on, output, wrong};
+use crate::config::{Config, Problem, check_against, locate, render};
+use crate::plugin::{Component, Runtime};
+use crate::supervisor;
+
+/// A problem for programs.
+#[derive(Debug, Serialize)]
+struct Told<'a> {
+    key: &'a str,
+    line: Option<usize>,
+    message: &'a str,
+    hint: Option<&'a str>,
+    warning: bool,
+}
+
+pub(super) fn check(file: &Path, json: bool) -> Result<(), Failure> {
+    let (bots, problems) = match Config::load(file) {
+        Err(problems) => (0, problems),
+        Ok((config, mut problems)) => {
+            let mut found = block_on(against_adapters(&config))?;
+            if let Ok(text) = std::fs::read_to_string(file) {
+                locate(&text, &mut found);
+            }
+            problems.extend(found);
+            problems.sort_by_key(|problem| problem.line.unwrap_or(usize::MAX));
+            (config.bots.len(), problems)
+        }
+    };
+    let fine = problems.iter().all(|problem| problem.warning);
+    if json {
+        output::json(&problems.iter().map(told).collect::<Vec<_>>())?;
+    }
+    match (fine, json) {
+        (true, true) => Ok(()),
+        (true, false) => {
+            if !problems.is_empty() {
+                output::note(render(&file.display().to_string(), &problems).trim_end());
+            }
+            output::note(&format!("{} is good: {bots} {}", file.display(), if bots == 1 { "bot" } else { "bots" }));
+            Ok(())
+        }
+        (false, true) => Err(Failure::user(format!("{} has problems", file.display()))),
+        (false, false) => Err(wrong(file, &problems)),
+    }
+}
+
+fn told(problem: &Problem) -> Told<'_> {
+    Told {
+        key: &problem.key,
+        line: problem.line,
+        message: &problem.message,
+        hint: problem.hint.as_deref(),
+        warning: problem.warning,
+    }
+}
+
+/// What the adapters' manifests say; an adapter that cannot be loaded is a problem of the bots that name it.
+async fn against_adapters(config: &Config) -> Result<Vec<Problem>, Failure> {
+    let runtime = Runtime::new(&config.host.data_dir.join("cache"))?;
+    let mut loaded: BTreeMap<&str, Result<Component, String>> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (index, bot) in config.bots.iter().enumerate() {
+        if !loaded.contains_key(bot.adapter.as_str()) {
+            let component = supervisor::load(&runtime, &bot.adapter).await.map_err(|error| error.to_string());
+            loaded.insert(&bot.adapter, component);
+        }
+        match &loaded[bot.adapter.as_str()] {
+            Ok(component) => problems.extend(check_against(bot, index, component.about())),
+            Err(message) => problems.push(Problem {
+                key: format!("bot[{index}].adapter"),
+                line: None,
+                message: message.clone(),
+                hint: None,
+                warning: false,
+            }),
+        }
+    }
+    Ok(problems)
+}

@@ -1,0 +1,97 @@
+//! What the running host answers to an operator's commands.
+
+use crate::bot::Connection;
+use crate::chat::{BotName, TurnId};
+use crate::control::{BotStatus, ControlHandler, Letter, LetterText, StatusReport, letter};
+use crate::outbox::BoxFuture;
+use crate::store::{OutboxRow, StoreError, TurnState};
+use crate::supervisor::Host;
+
+/// The host, as its control socket sees it.
+#[derive(Debug)]
+pub(super) struct Live {
+    host: Host,
+}
+
+impl Live {
+    pub(super) const fn new(host: Host) -> Self {
+        Self { host }
+    }
+
+    async fn report(&self) -> Result<StatusReport, StoreError> {
+        let mut bots = Vec::new();
+        for bot in self.host.bots() {
+            let summary = bot.summary();
+            let name = BotName(summary.name);
+            let asked = name.clone();
+            let turns = self.host.journal().read(move |store| store.turns_open(&asked)).await?;
+            let waiting = turns.iter().filter(|turn| turn.state == TurnState::Queued).count();
+            let (connection, detail) = match summary.connection {
+                Connection::Connecting => ("connecting", None),
+                Connection::Live => ("live", None),
+                Connection::Degraded(why) => ("degraded", Some(why)),
+                Connection::Refused(why) => ("refused", Some(why)),
+            };
+            bots.push(BotStatus {
+                name,
+                adapter: summary.adapter,
+                connection: connection.to_owned(),
+                detail,
+                agent: summary.agent,
+                sessions_live: summary.sessions_live as u64,
+                running: (turns.len() - waiting) as u64,
+                waiting: waiting as u64,
+                last_event: summary.last_event,
+                events: summary.events,
+                failures: summary.failures.0,
+                last_failure: summary.failures.1,
+            });
+        }
+        Ok(StatusReport {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started: self.host.started(),
+            listen: self.host.listen().to_string(),
+            bots,
+            counts: self.host.journal().read(|store| store.counts()).await?,
+        })
+    }
+
+    /// The row is pending now: the bot's outbox is to take it up without a restart.
+    fn deliver(&self, row: &OutboxRow) {
+        let bot = self.host.bots().find(|bot| bot.summary().name == row.bot.as_str());
+        if let (Some(bot), Some(view)) = (bot, &row.view) {
+            bot.outbox().settle(&row.target, view.clone());
+        }
+    }
+}
+
+fn words<T, E: std::fmt::Display>(result: Result<T, E>) -> Result<T, String> {
+    result.map_err(|error| error.to_string())
+}
+
+impl ControlHandler for Live {
+    fn status(&self) -> BoxFuture<'_, Result<StatusReport, String>> {
+        Box::pin(async { words(self.report().await) })
+    }
+
+    fn letters(&self) -> BoxFuture<'_, Result<Vec<Letter>, String>> {
+        Box::pin(async { words(letter::list(self.host.journal()).await) })
+    }
+
+    fn letter(&self, turn: TurnId) -> BoxFuture<'_, Result<LetterText, String>> {
+        Box::pin(async move { words(letter::show(self.host.journal(), &turn).await) })
+    }
+
+    fn retry(&self, turn: TurnId) -> BoxFuture<'_, Result<Letter, String>> {
+        Box::pin(async move {
+            let row = words(letter::retry(self.host.journal(), &turn).await)?;
+            self.deliver(&row);
+            Ok(row.into())
+        })
+    }
+
+    fn discard(&self, turn: TurnId) -> BoxFuture<'_, Result<Letter, String>> {
+        Box::pin(async move { words(letter::discard(self.host.journal(), &turn).await.map(Letter::from)) })
+    }
+}

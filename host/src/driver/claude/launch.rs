@@ -1,0 +1,202 @@
+//! The command line and the environment of one Claude Code process.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::config::{AgentProfile, Login};
+use crate::driver::Launch;
+use crate::driver::process::Program;
+
+/// Tools that no chat may have, whatever the operator allows: they reach other sessions of the same user
+/// (`SendMessage`, `ListAgents`), run when nobody asked (`Cron…`, `ScheduleWakeup`, `Workflow`), or leave the working
+/// folder (`…Worktree`). They are gone from the list of tools when they are disallowed (2.1.329).
+const NEVER: [&str; 9] = [
+    "SendMessage",
+    "ListAgents",
+    "CronCreate",
+    "CronDelete",
+    "CronList",
+    "ScheduleWakeup",
+    "Workflow",
+    "EnterWorktree",
+    "ExitWorktree",
+];
+
+/// What to start for this session. `inherited`: what it may have of the operator's environment.
+pub(super) fn program(profile: &AgentProfile, launch: &Launch, inherited: Vec<(OsString, OsString)>) -> Program {
+    let mut command = profile.command.iter();
+    let program = command.next().map(PathBuf::from).unwrap_or_default();
+    let mut args = command.map(OsString::from).collect::<Vec<_>>();
+    args.extend(arguments(profile, launch).into_iter().map(OsString::from));
+    Program {
+        program,
+        args,
+        env: environment(profile, launch, inherited),
+        folder: launch.workspace.clone(),
+    }
+}
+
+fn arguments(profile: &AgentProfile, launch: &Launch) -> Vec<String> {
+    let mut args = [
+        "-p",
+        "--input-format",
+        "stream-json",
+        "--output-format",
+        "stream-json",
+        "--verbose",
+        "--include-partial-messages",
+        "--replay-user-messages",
+        "--permission-prompt-tool",
+        "stdio",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    let flag = if launch.resume { "--resume" } else { "--session-id" };
+    args.push(format!("{flag}={}", launch.cli_session));
+    let mut pair = |name: &str, value: &str| args.extend([name.to_owned(), value.to_owned()]);
+    if !profile.permission_mode.is_empty() {
+        pair("--permission-mode", &profile.permission_mode);
+    }
+    if let Some(model) = &profile.model {
+        pair("--model", model);
+    }
+    if let Some(instructions) = &profile.instructions {
+        pair("--append-system-prompt", instructions);
+    }
+    if !profile.allowed_tools.is_empty() {
+        pair("--allowedTools", &profile.allowed_tools.join(","));
+    }
+    let disallowed = profile.disallowed_tools.iter().map(String::as_str);
+    pair(
+        "--disallowedTools",
+        &disallowed.chain(NEVER).collect::<Vec<_>>().join(","),
+    );
+    args
+}
+
+/// Later ones win: what is inherited, what we need, how it logs in, and last the operator's own words.
+fn environment(
+    profile: &AgentProfile,
+    launch: &Launch,
+    inherited: Vec<(OsString, OsString)>,
+) -> Vec<(OsString, OsString)> {
+    let mut env = inherited;
+    let mut set = |name: &str, value: OsString| {
+        env.retain(|(known, _)| known != name);
+        env.push((name.into(), value));
+    };
+    set("TMPDIR", launch.temp_dir.clone().into());
+    set("CLAUDE_CODE_TMPDIR", launch.temp_dir.clone().into());
+    set("CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS", "1".into());
+    set("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1".into());
+    // Ten retries, its own default, are three minutes of silence.
+    set("CLAUDE_CODE_MAX_RETRIES", "3".into());
+    if let Some(folder) = &launch.config_dir {
+        set("CLAUDE_CONFIG_DIR", folder.clone().into());
+    }
+    match &profile.login {
+        Login::ApiKey(key) => set("ANTHROPIC_API_KEY", key.reveal().into()),
+        Login::Token(token) => set("CLAUDE_CODE_OAUTH_TOKEN", token.reveal().into()),
+        Login::Operator | Login::None => {}
+    }
+    for (name, value) in &profile.env {
+        set(name, value.into());
+    }
+    env
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::{DriverKind, SecretText};
+
+    pub(in crate::driver) fn profile() -> AgentProfile {
+        AgentProfile {
+            name: "claude".to_owned(),
+            driver: DriverKind::Claude,
+            command: vec!["/bin/claude".to_owned(), "--fixed".to_owned()],
+            model: None,
+            permission_mode: "default".to_owned(),
+            allowed_tools: Vec::new(),
+            disallowed_tools: Vec::new(),
+            instructions: None,
+            env: BTreeMap::new(),
+            login: Login::None,
+            start_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+            demo: false,
+        }
+    }
+
+    fn launch() -> Launch {
+        Launch {
+            workspace: "/w".into(),
+            config_dir: Some("/c".into()),
+            temp_dir: "/t".into(),
+            cli_session: "6f1f".to_owned(),
+            resume: false,
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_the_measured_one() {
+        let profile = AgentProfile {
+            model: Some("opus".to_owned()),
+            allowed_tools: vec!["Read".to_owned(), "Bash(git log:*)".to_owned()],
+            disallowed_tools: vec!["WebFetch".to_owned()],
+            instructions: Some("Be kind.".to_owned()),
+            ..profile()
+        };
+        let program = program(&profile, &launch(), Vec::new());
+        let words = program
+            .args
+            .iter()
+            .map(|word| word.to_str().unwrap())
+            .collect::<Vec<_>>();
+        assert_eq!(program.program, PathBuf::from("/bin/claude"));
+        assert_eq!(
+            words.join(" "),
+            "--fixed -p --input-format stream-json --output-format stream-json --verbose --include-partial-messages \
+             --replay-user-messages --permission-prompt-tool stdio --session-id=6f1f --permission-mode default \
+             --model opus --append-system-prompt Be kind. --allowedTools Read,Bash(git log:*) --disallowedTools \
+             WebFetch,SendMessage,ListAgents,CronCreate,CronDelete,CronList,ScheduleWakeup,Workflow,EnterWorktree,\
+             ExitWorktree"
+        );
+        let resumed = Launch {
+            resume: true,
+            ..launch()
+        };
+        assert!(arguments(&profile, &resumed).contains(&"--resume=6f1f".to_owned()));
+    }
+
+    #[test]
+    fn the_environment_is_ours_then_the_logins_then_the_operators() {
+        let profile = AgentProfile {
+            login: Login::ApiKey(SecretText::new("k")),
+            env: BTreeMap::from([("CLAUDE_CODE_MAX_RETRIES".to_owned(), "0".to_owned())]),
+            ..profile()
+        };
+        let inherited = vec![("TMPDIR".into(), "/old".into()), ("PATH".into(), "/bin".into())];
+        let env = program(&profile, &launch(), inherited).env;
+        let env = env
+            .iter()
+            .map(|(name, value)| (name.to_str().unwrap(), value.to_str().unwrap()))
+            .collect::<BTreeMap<_, _>>();
+        assert_eq!(
+            env,
+            BTreeMap::from([
+                ("ANTHROPIC_API_KEY", "k"),
+                ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
+                ("CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS", "1"),
+                ("CLAUDE_CODE_MAX_RETRIES", "0"),
+                ("CLAUDE_CODE_TMPDIR", "/t"),
+                ("CLAUDE_CONFIG_DIR", "/c"),
+                ("PATH", "/bin"),
+                ("TMPDIR", "/t"),
+            ])
+        );
+    }
+}

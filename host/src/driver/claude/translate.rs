@@ -1,0 +1,596 @@
+//! The protocol as a state machine without I/O: lines of the CLI and commands of the session go in, events and lines
+//! for the CLI come out.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::failure;
+use super::stream::Stream;
+use super::text::harmless;
+use super::tool::{self, Plan};
+use super::wire::{Asked, Assistant, ControlResponse, Incoming, Lifecycle, System, TurnResult, User};
+use crate::driver::process::Ended;
+use crate::driver::{AgentEvent, Command, Failure, Outcome, Permission};
+
+/// What one of our control requests was about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Sent {
+    Initialize,
+    Version,
+    Interrupt,
+    /// Take back this prompt.
+    TakeBack(String),
+}
+
+#[derive(Debug)]
+struct SentPrompt {
+    id: String,
+    started: bool,
+}
+
+/// A `can_use_tool` that waits.
+#[derive(Debug)]
+struct Waiting {
+    tool: String,
+    input: Value,
+    call: String,
+}
+
+/// What the CLI said of its state, if it says so at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Unknown,
+    Busy,
+    Idle,
+}
+
+#[derive(Debug)]
+pub(super) struct Translator {
+    workspace: PathBuf,
+    pid: u32,
+    /// To be told, in order.
+    pub(super) events: VecDeque<AgentEvent>,
+    /// To be written: lines with their ends.
+    pub(super) out: VecDeque<u8>,
+    /// Lines that were no JSON objects.
+    pub(super) garbage: u64,
+    initialized: bool,
+    version_asked: bool,
+    version: Option<String>,
+    ready: bool,
+    next_request: u64,
+    sent: HashMap<String, Sent>,
+    /// Commands that came before `Ready`.
+    held: Vec<Command>,
+    prompts: Vec<SentPrompt>,
+    waiting: HashMap<String, Waiting>,
+    denied: HashSet<String>,
+    stream: Stream,
+    plan: Plan,
+    /// Calls that only keep the plan: tool and input.
+    planning: HashMap<String, (String, Value)>,
+    state: State,
+    /// A turn is open: `Idle` is owed.
+    open: bool,
+    interrupted: bool,
+    background: u32,
+    session: Option<(String, Option<String>)>,
+    cost: f64,
+    complaint: Option<String>,
+    last_failure: Option<Failure>,
+}
+
+impl Translator {
+    pub(super) fn new(workspace: PathBuf) -> Self {
+        let mut new = Self {
+            workspace,
+            pid: 0,
+            events: VecDeque::new(),
+            out: VecDeque::new(),
+            garbage: 0,
+            initialized: false,
+            version_asked: true,
+            version: None,
+            ready: false,
+            next_request: 0,
+            sent: HashMap::new(),
+            held: Vec::new(),
+            prompts: Vec::new(),
+            waiting: HashMap::new(),
+            denied: HashSet::new(),
+            stream: Stream::default(),
+            plan: Plan::default(),
+            planning: HashMap::new(),
+            state: State::Unknown,
+            open: false,
+            interrupted: false,
+            background: 0,
+            session: None,
+            cost: 0.0,
+            complaint: None,
+            last_failure: None,
+        };
+        new.request(Sent::Initialize, json!({"subtype": "initialize", "hooks": null}));
+        // Which version it is decides how a user's text may be given to it, before the first text is.
+        new.request(Sent::Version, json!({"subtype": "get_binary_version"}));
+        new
+    }
+
+    pub(super) const fn started(&mut self, pid: u32) {
+        self.pid = pid;
+    }
+
+    pub(super) const fn is_ready(&self) -> bool {
+        self.ready
+    }
+
+    /// It answered, but has not said which version it is.
+    pub(super) const fn awaits_version(&self) -> bool {
+        self.initialized && self.version_asked
+    }
+
+    /// It is not going to say which version it is.
+    pub(super) fn version_overdue(&mut self) {
+        self.version_asked = false;
+        self.check_ready();
+    }
+
+    /// Nothing runs, as far as we know.
+    pub(super) const fn is_idle(&self) -> bool {
+        !self.open
+    }
+
+    // ---- from the session -------------------------------------------------------------------------------------
+
+    /// A command that is about the conversation; `Close` and `Kill` are about the process and mean nothing here.
+    pub(super) fn command(&mut self, command: Command) {
+        match command {
+            command if !self.ready => self.held.push(command),
+            Command::Prompt { id, text } => self.prompt(id, &text),
+            Command::Decide {
+                request,
+                allow,
+                message,
+            } => self.decide(&request, allow, &message),
+            Command::Interrupt => self.interrupt(),
+            Command::Close | Command::Kill => {}
+        }
+    }
+
+    fn prompt(&mut self, id: String, text: &str) {
+        let text = harmless(text, self.version.as_deref());
+        self.line(&json!({
+            "type": "user",
+            "uuid": &id,
+            "session_id": "",
+            "parent_tool_use_id": null,
+            // Never merged into a running turn: one prompt, one turn, one result.
+            "priority": "later",
+            "client_composed": true,
+            "message": {"role": "user", "content": [{"type": "text", "text": text}]},
+        }));
+        self.prompts.push(SentPrompt { id, started: false });
+        self.open = true;
+    }
+
+    fn decide(&mut self, request: &str, allow: bool, message: &str) {
+        let Some(waiting) = self.waiting.remove(request) else {
+            return;
+        };
+        let answer = if allow {
+            let mut input = waiting.input;
+            if waiting.tool == "AskUserQuestion" && !message.is_empty() {
+                let answers = tool::questions(&input)
+                    .into_iter()
+                    .map(|question| (question.text, message.into()));
+                let answers = answers.collect::<serde_json::Map<String, Value>>();
+                if let Value::Object(fields) = &mut input {
+                    fields.insert("answers".to_owned(), Value::Object(answers));
+                }
+            }
+            // 2.1.197 fails the tool if the input is not given back.
+            json!({"behavior": "allow", "updatedInput": input})
+        } else {
+            self.denied.insert(waiting.call);
+            let message = if message.is_empty() {
+                "The user does not allow this."
+            } else {
+                message
+            };
+            json!({"behavior": "deny", "message": message})
+        };
+        self.respond(request, &answer);
+    }
+
+    fn interrupt(&mut self) {
+        // What it has not taken up would begin right after the interrupted turn.
+        let queued = self.prompts.iter().filter(|prompt| !prompt.started);
+        for id in queued.map(|prompt| prompt.id.clone()).collect::<Vec<_>>() {
+            let request = json!({"subtype": "cancel_async_message", "message_uuid": &id});
+            self.request(Sent::TakeBack(id), request);
+        }
+        self.interrupted = self.open;
+        self.request(Sent::Interrupt, json!({"subtype": "interrupt"}));
+    }
+
+    // ---- to the CLI -------------------------------------------------------------------------------------------
+
+    fn line(&mut self, line: &Value) {
+        self.out.extend(line.to_string().as_bytes());
+        self.out.push_back(b'\n');
+    }
+
+    fn request(&mut self, what: Sent, request: Value) {
+        self.next_request += 1;
+        let id = format!("host-{}", self.next_request);
+        self.line(&json!({"type": "control_request", "request_id": &id, "request": request}));
+        self.sent.insert(id, what);
+    }
+
+    fn respond(&mut self, request: &str, answer: &Value) {
+        self.line(&json!({
+            "type": "control_response",
+            "response": {"subtype": "success", "request_id": request, "response": answer},
+        }));
+    }
+
+    // ---- from the CLI -----------------------------------------------------------------------------------------
+
+    /// One line of stdout.
+    pub(super) fn receive(&mut self, line: &[u8]) {
+        let Some(incoming) = Incoming::parse(line) else {
+            self.garbage += 1;
+            return;
+        };
+        match incoming {
+            Incoming::System(system) => self.system(system),
+            Incoming::Stream(event) if event.parent_tool_use_id.is_none() => {
+                self.stream.event(event.event, &mut self.events);
+            }
+            // A sub-agent's text is told when it is certain.
+            Incoming::Stream(_) | Incoming::Other => {}
+            Incoming::Assistant(assistant) => self.assistant(assistant),
+            Incoming::User(user) => self.user(&user),
+            Incoming::Result(result) => self.turn_result(&result),
+            Incoming::Lifecycle(lifecycle) => self.lifecycle(&lifecycle),
+            Incoming::Request(request) => self.asked(&request.request_id, request.request),
+            Incoming::Response(response) => self.answered(&response),
+            Incoming::Cancel(cancel) => {
+                if self.waiting.remove(&cancel.request_id).is_some() {
+                    let request = cancel.request_id;
+                    self.events.push_back(AgentEvent::PermissionWithdrawn { request });
+                }
+            }
+        }
+    }
+
+    fn system(&mut self, system: System) {
+        match system.subtype.as_str() {
+            "init" => {
+                if let Some(version) = system.claude_code_version {
+                    self.version = Some(version);
+                }
+                if let Some(id) = system.session_id {
+                    self.session(id, system.model);
+                }
+            }
+            "status" if system.status.as_deref() == Some("compacting") => {
+                self.events.push_back(AgentEvent::Compacting);
+            }
+            "session_state_changed" => match system.state.as_deref() {
+                Some("idle") => {
+                    self.state = State::Idle;
+                    // What it had begun is over, with or without a result (a repeated id has none).
+                    self.prompts.retain(|prompt| !prompt.started);
+                    self.check_idle(false);
+                }
+                Some(_) => {
+                    self.state = State::Busy;
+                    self.open = true;
+                }
+                None => {}
+            },
+            "api_retry" => {
+                self.stream.withdraw(&mut self.events);
+                let reason = match (system.error, system.error_status) {
+                    (Some(error), Some(status)) => format!("{error} ({status})"),
+                    (Some(error), None) => error,
+                    (None, Some(status)) => format!("status {status}"),
+                    (None, None) => String::new(),
+                };
+                self.events.push_back(AgentEvent::Retrying {
+                    attempt: system.attempt,
+                    of: system.max_retries,
+                    after: Duration::try_from_secs_f64(system.retry_delay_ms / 1000.0).unwrap_or_default(),
+                    reason,
+                });
+            }
+            "permission_denied" => self.denied.extend(system.tool_use_id),
+            "background_tasks_changed" => {
+                let tasks = system.tasks.map_or(0, |tasks| tasks.len());
+                self.background = u32::try_from(tasks).unwrap_or(u32::MAX);
+            }
+            _ => {}
+        }
+    }
+
+    fn session(&mut self, id: String, model: Option<String>) {
+        let newest = Some((id, model));
+        if self.session != newest {
+            self.session = newest;
+            if let Some((id, model)) = self.session.clone() {
+                self.events.push_back(AgentEvent::Session { id, model });
+            }
+        }
+    }
+
+    fn assistant(&mut self, assistant: Assistant) {
+        self.open = true;
+        let parent = assistant.parent_tool_use_id;
+        let message = assistant.message;
+        if assistant.error.is_some() || message.model == "<synthetic>" {
+            // The CLI's own words about a failure: the result says it again, and the person gets our sentence.
+            let text = message.content.into_iter().map(|block| block.text).collect::<String>();
+            self.complaint = Some(text).filter(|text| !text.is_empty());
+            return;
+        }
+        for block in message.content {
+            match block.kind.as_str() {
+                "text" => {
+                    let number = self
+                        .stream
+                        .certain(&message.id, "text", parent.is_none(), &mut self.events);
+                    self.events.push_back(AgentEvent::Text {
+                        block: number,
+                        text: block.text,
+                        parent: parent.clone(),
+                    });
+                }
+                "thinking" => {
+                    let number = self
+                        .stream
+                        .certain(&message.id, "thinking", parent.is_none(), &mut self.events);
+                    self.events.push_back(AgentEvent::Thinking {
+                        block: number,
+                        text: block.thinking,
+                        parent: parent.clone(),
+                    });
+                }
+                "tool_use" => {
+                    self.stream.other(&message.id, parent.is_none(), &mut self.events);
+                    self.tool(block.id, &block.name, block.input, parent.clone());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn tool(&mut self, call: String, name: &str, input: Value, parent: Option<String>) {
+        if Plan::is_planning(name) {
+            // A sub-agent's plan is its own.
+            if parent.is_none()
+                && let Some(items) = self.plan.called(name, &input)
+            {
+                self.events.push_back(AgentEvent::Plan(items));
+            }
+            self.planning.insert(call, (name.to_owned(), input));
+            return;
+        }
+        self.events.push_back(AgentEvent::Tool {
+            call,
+            parent,
+            kind: tool::kind(name),
+            title: tool::title(name, &input, &self.workspace),
+            detail: tool::detail(name, &input),
+        });
+    }
+
+    fn user(&mut self, user: &User) {
+        if user.is_replay {
+            if let Some(id) = &user.uuid {
+                self.taken_up(id);
+            }
+            return;
+        }
+        for block in user.message.content.iter().filter(|block| block.kind == "tool_result") {
+            if let Some((name, input)) = self.planning.remove(&block.tool_use_id) {
+                let id = &user.tool_use_result.task.id;
+                if name == "TaskCreate"
+                    && !block.is_error
+                    && !id.is_empty()
+                    && let Some(items) = self.plan.created(id, &input)
+                {
+                    self.events.push_back(AgentEvent::Plan(items));
+                }
+                continue;
+            }
+            self.events.push_back(AgentEvent::ToolEnded {
+                call: block.tool_use_id.clone(),
+                failed: block.is_error,
+                denied: self.denied.remove(&block.tool_use_id),
+                output: tool::cut(block.result_text(), tool::STEP_LIMIT),
+            });
+        }
+    }
+
+    fn taken_up(&mut self, id: &str) {
+        let Some(prompt) = self.prompts.iter_mut().find(|prompt| prompt.id == id) else {
+            return;
+        };
+        if !std::mem::replace(&mut prompt.started, true) {
+            self.open = true;
+            self.events.push_back(AgentEvent::Started { id: id.to_owned() });
+        }
+    }
+
+    fn lifecycle(&mut self, lifecycle: &Lifecycle) {
+        match lifecycle.state.as_str() {
+            "started" => self.taken_up(&lifecycle.command_uuid),
+            "completed" | "cancelled" => {
+                let before = self.prompts.len();
+                self.prompts.retain(|prompt| prompt.id != lifecycle.command_uuid);
+                if self.prompts.len() < before && self.state == State::Idle {
+                    self.check_idle(false);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn turn_result(&mut self, result: &TurnResult) {
+        self.stream.withdraw(&mut self.events);
+        let complaint = self.complaint.take();
+        let aborted = result
+            .terminal_reason
+            .as_deref()
+            .map(|reason| reason.starts_with("aborted"));
+        let stopped_by_us = self.interrupted && result.subtype == "error_during_execution";
+        let outcome = if aborted.unwrap_or(stopped_by_us) {
+            Outcome::Stopped
+        } else if result.is_error {
+            Outcome::Failed(failure::of_result(result, complaint.as_deref()))
+        } else {
+            Outcome::Ok
+        };
+        self.last_failure = match &outcome {
+            Outcome::Failed(failure) => Some(failure.clone()),
+            Outcome::Ok | Outcome::Stopped => None,
+        };
+        if !self.ready {
+            // It could not begin (no such conversation); it exits next, and then this is told.
+            return;
+        }
+        if let (Some(id), Some((_, model))) = (&result.session_id, self.session.clone()) {
+            self.session(id.clone(), model);
+        }
+        let cost = result.total_cost_usd.map(|total| {
+            let this = (total - self.cost).max(0.0);
+            self.cost = total;
+            this
+        });
+        let usage = &result.usage;
+        self.events.push_back(AgentEvent::Usage {
+            input_tokens: usage.input_tokens + usage.cache_creation_input_tokens + usage.cache_read_input_tokens,
+            output_tokens: usage.output_tokens,
+            cost_usd: cost,
+        });
+        if result.origin.as_ref().is_none_or(|origin| origin.kind == "user") {
+            let named = result.user_message_uuid.as_deref();
+            let found = self.prompts.iter().position(|prompt| named == Some(&prompt.id));
+            let begun = || self.prompts.iter().position(|prompt| prompt.started);
+            let first = || (named.is_none() && !self.prompts.is_empty()).then_some(0);
+            if let Some(at) = found.or_else(begun).or_else(first) {
+                self.prompts.remove(at);
+            }
+        }
+        self.result(outcome);
+        // Older CLIs, and other programs that speak this protocol, say nothing of their state.
+        self.check_idle(self.state == State::Unknown);
+    }
+
+    fn result(&mut self, outcome: Outcome) {
+        self.interrupted = false;
+        self.events.push_back(AgentEvent::Result { outcome });
+    }
+
+    /// Tells `Idle` if it is owed. `assume`: there is no word of the CLI's to wait for.
+    fn check_idle(&mut self, assume: bool) {
+        if self.open && self.prompts.is_empty() && (assume || self.state == State::Idle) {
+            self.open = false;
+            self.interrupted = false;
+            self.stream.withdraw(&mut self.events);
+            let background = self.background;
+            self.events.push_back(AgentEvent::Idle { background });
+        }
+    }
+
+    fn asked(&mut self, request: &str, asked: Asked) {
+        match asked.subtype.as_str() {
+            "can_use_tool" => {
+                let (path, reason) = (asked.blocked_path.as_deref(), asked.decision_reason.as_deref());
+                self.events.push_back(AgentEvent::Permission(Permission {
+                    request: request.to_owned(),
+                    call: asked.tool_use_id.clone(),
+                    input: asked.input.to_string(),
+                    title: tool::title(&asked.tool_name, &asked.input, &self.workspace),
+                    detail: tool::question(&asked.tool_name, &asked.input, path, reason),
+                    tool: asked.tool_name.clone(),
+                }));
+                let waiting = Waiting {
+                    tool: asked.tool_name,
+                    input: asked.input,
+                    call: asked.tool_use_id,
+                };
+                self.waiting.insert(request.to_owned(), waiting);
+            }
+            "request_user_dialog" => self.respond(request, &json!({"behavior": "cancelled"})),
+            "elicitation" => self.respond(request, &json!({"action": "decline"})),
+            other => {
+                let error = format!("Unsupported control request subtype: {other}");
+                self.line(&json!({
+                    "type": "control_response",
+                    "response": {"subtype": "error", "request_id": request, "error": error},
+                }));
+            }
+        }
+    }
+
+    fn answered(&mut self, response: &ControlResponse) {
+        match self.sent.remove(&response.request_id) {
+            Some(Sent::Initialize) => {
+                self.initialized = true;
+                self.check_ready();
+            }
+            Some(Sent::Version) => {
+                self.version_asked = false;
+                let version = response.response.get("version").and_then(Value::as_str);
+                self.version = version.map(str::to_owned).or_else(|| self.version.take());
+                self.check_ready();
+            }
+            Some(Sent::TakeBack(id)) => {
+                let taken = response.response.get("cancelled").and_then(Value::as_bool) == Some(true);
+                let at = self.prompts.iter().position(|prompt| prompt.id == id);
+                if let (true, Some(at)) = (taken, at) {
+                    self.prompts.remove(at);
+                    self.result(Outcome::Stopped);
+                    self.check_idle(self.state == State::Unknown);
+                }
+            }
+            Some(Sent::Interrupt) | None => {}
+        }
+    }
+
+    fn check_ready(&mut self) {
+        if self.ready || !self.initialized || self.version_asked {
+            return;
+        }
+        self.ready = true;
+        self.events.push_back(AgentEvent::Ready {
+            pid: self.pid,
+            version: self.version.clone(),
+        });
+        for command in std::mem::take(&mut self.held) {
+            self.command(command);
+        }
+    }
+
+    // ---- the end ----------------------------------------------------------------------------------------------
+
+    /// The process is gone. `asked`: it was closed or killed by us.
+    pub(super) fn ended(&mut self, ended: Ended, asked: bool, stderr: &str) {
+        let failure = (!asked).then(|| failure::of_exit(ended, self.ready, stderr, self.last_failure.as_ref()));
+        self.gone(failure);
+    }
+
+    /// The last event.
+    pub(super) fn gone(&mut self, failure: Option<Failure>) {
+        self.stream.withdraw(&mut self.events);
+        self.events.push_back(AgentEvent::Exited { failure });
+    }
+}
+
+#[cfg(test)]
+mod tests;

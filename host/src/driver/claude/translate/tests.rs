@@ -1,0 +1,1 @@
+//! Recorded lines (shortened) and what becomes of them.

@@ -1,0 +1,444 @@
+// The page: one event stream for the list of conversations and the one that is open, and what the person does.
+
+import { el } from "./markdown.js";
+import { BotMessage, PersonMessage, dots } from "./view.js";
+
+const $ = (id) => document.getElementById(id);
+const base = location.pathname.replace(/\/?$/, "/");
+const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+
+const ACTIVE = ["waiting", "running", "asking"];
+const SUGGESTIONS = [
+  ["Show me what you can do", "A tour: a plan, tool steps, a question"],
+  ["What is in this folder?", "It looks around with its tools"],
+  ["Write a small script and run it", "It asks before it acts"],
+  ["/help", "The commands of this chat"],
+];
+
+const state = {
+  channel: location.hash.slice(1) || newId(),
+  cursor: 0,
+  source: null,
+  online: false,
+  ready: false,
+  retryMs: 500,
+  timer: null,
+  about: { bot: "", title: "", commands: [] },
+  channels: new Map(),
+  /** Messages of the open conversation: what the server has, and what is being sent. */
+  messages: new Map(),
+  nodes: new Map(),
+  stuck: true,
+  seen: JSON.parse(localStorage.getItem(`seen:${base}`) ?? "{}"),
+};
+
+// --- The stream ---------------------------------------------------------------------------------------------------
+
+function connect() {
+  clearTimeout(state.timer);
+  state.source?.close();
+  const source = new EventSource(`${base}events?channel=${encodeURIComponent(state.channel)}&after=${state.cursor}`);
+  state.source = source;
+  source.addEventListener("open", () => { if (source === state.source) { state.retryMs = 500; setOnline(true); } });
+  source.addEventListener("error", () => {
+    if (source !== state.source) return;
+    setOnline(false);
+    source.close();
+    state.timer = setTimeout(reconnect, state.retryMs);
+    state.retryMs = Math.min(state.retryMs * 2, 8000);
+  });
+  const on = (name, take) => source.addEventListener(name, (event) => {
+    if (source !== state.source) return;
+    if (event.lastEventId) state.cursor = Math.max(state.cursor, Number(event.lastEventId));
+    take(JSON.parse(event.data));
+  });
+  on("message", takeMessage);
+  on("channel", takeChannel);
+  on("ready", () => { state.ready = true; drawEmpty(); scheduleDraw(); });
+}
+
+/** A stream cannot tell why it was refused: ask first. */
+async function reconnect() {
+  try {
+    const answer = await fetch(`${base}about`, { headers: { accept: "application/json" } });
+    if (answer.status === 401) { location.href = "/"; return; }
+    if (!answer.ok) throw new Error(answer.statusText);
+    takeAbout(await answer.json());
+    connect();
+  } catch {
+    state.timer = setTimeout(reconnect, state.retryMs);
+    state.retryMs = Math.min(state.retryMs * 2, 8000);
+  }
+}
+
+function takeMessage(message) {
+  const before = state.messages.get(message.id);
+  if (message.since !== undefined) {
+    if (before?.revision !== message.since) { reload(); return; }
+    const known = new Map(before.view.blocks.map((block) => [block.id, block]));
+    for (const block of message.view.blocks) known.set(block.id, block);
+    message.view.blocks = message.view.ids.map((id) => known.get(id));
+    if (message.view.blocks.includes(undefined)) { reload(); return; }
+  }
+  state.messages.set(message.id, message);
+  announce(message, before);
+  scheduleDraw(message.id);
+}
+
+function takeChannel(channel) {
+  state.channels.set(channel.id, channel);
+  scheduleList();
+}
+
+/** Everything of this conversation anew: what we have does not fit what comes. */
+function reload() {
+  for (const [id, message] of state.messages) if (!message.sending) state.messages.delete(id);
+  state.cursor = 0;
+  connect();
+}
+
+function takeAbout(about) {
+  state.about = about;
+  $("bots").hidden = about.bots.length < 2;
+  $("bots").replaceChildren(...about.bots.map((bot) => el("li", {}, el("a", { href: `/chat/${bot}/`, "aria-current": bot === about.bot ? "page" : null }, bot))));
+  drawTop();
+  drawEmpty();
+}
+
+function setOnline(online) {
+  state.online = online;
+  document.body.classList.toggle("offline", !online);
+  $("connection").dataset.state = online ? "online" : "offline";
+  $("connection-text").textContent = online ? "Connected" : "Offline, trying again…";
+  $("composer-text").disabled = !online;
+  $("composer-text").placeholder = online ? `Message ${state.about.title || "the bot"}…` : "Waiting for the host…";
+  drawComposer();
+}
+
+// --- Drawing ------------------------------------------------------------------------------------------------------
+
+const dirty = new Set();
+let frame = 0;
+function scheduleDraw(id) {
+  if (id) dirty.add(id);
+  frame ||= requestAnimationFrame(() => { frame = 0; drawMessages(); });
+}
+
+function drawMessages() {
+  if (!state.ready) return;
+  const home = $("messages");
+  for (const id of dirty) {
+    const message = state.messages.get(id);
+    if (message && state.nodes.has(id)) state.nodes.get(id).update(message);
+  }
+  dirty.clear();
+  for (const [id, drawn] of state.nodes) if (!state.messages.has(id)) { drawn.node.remove(); state.nodes.delete(id); }
+  const sorted = [...state.messages.values()].sort((a, b) => a.at - b.at);
+  let place = 0;
+  for (const message of sorted) {
+    let drawn = state.nodes.get(message.id);
+    if (!drawn) {
+      drawn = message.from === "person" ? new PersonMessage(message, () => transmit(message)) : new BotMessage(message, act);
+      state.nodes.set(message.id, drawn);
+    }
+    if (home.children[place] !== drawn.node) home.insertBefore(drawn.node, home.children[place] ?? null);
+    place += 1;
+  }
+  drawExpecting(sorted.at(-1));
+  drawEmpty();
+  drawComposer();
+  drawTop();
+  markSeen();
+  if (state.stuck) toBottom();
+}
+
+/** The bot has the message and has said nothing yet. */
+function drawExpecting(last) {
+  const wanted = last?.from === "person" && !last.sending && Date.now() - last.at < 120_000;
+  const node = $("expecting");
+  if (wanted && !node) $("messages").append(el("p", { id: "expecting", class: "expecting" }, dots(), el("span", { class: "unseen" }, "The bot is getting ready")));
+  else if (wanted) $("messages").append(node);
+  else node?.remove();
+}
+
+function drawEmpty() {
+  const wanted = state.ready && state.messages.size === 0;
+  const node = $("empty");
+  if (!wanted) { node?.remove(); return; }
+  if (node) return;
+  $("messages").append(el("div", { id: "empty", class: "empty" },
+    el("img", { src: "/page/icon.svg", alt: "", width: "44", height: "44" }),
+    el("h2", {}, "What shall we work on?"),
+    el("p", {}, `You are talking to ${state.about.title || "your agent"}. It works in a folder on this machine, shows each step, and asks before it does what it may not do by itself.`),
+    el("ul", {}, ...SUGGESTIONS.map(([text, hint]) => el("li", {}, el("button", { type: "button", class: "suggestion", onclick: () => say(text) }, el("strong", {}, text), el("span", {}, hint)))))));
+}
+
+let listFrame = 0;
+function scheduleList() {
+  listFrame ||= requestAnimationFrame(() => { listFrame = 0; drawList(); drawTop(); });
+}
+
+function drawList() {
+  const sorted = [...state.channels.values()].sort((a, b) => b.at - a.at);
+  $("channels").replaceChildren(...sorted.map((channel) => {
+    const open = channel.id === state.channel;
+    const unseen = !open && !ACTIVE.includes(channel.stage) && channel.at > 0 && state.seen[channel.id] !== `${channel.at}/${channel.stage}`;
+    const word = { waiting: "waiting", running: "working", asking: "has a question for you", failed: "failed" }[channel.stage] ?? (unseen ? "something new" : "");
+    return el("li", {}, el("a", { href: `#${channel.id}`, "aria-current": open ? "page" : null, "data-stage": unseen ? "new" : channel.stage },
+      el("span", { class: "channel-title" }, channel.title || "New conversation"),
+      el("span", { class: "channel-sign", title: word || null }, el("span", { class: "unseen" }, word))));
+  }));
+}
+
+function drawTop() {
+  const channel = state.channels.get(state.channel);
+  $("title").textContent = channel?.title || "New conversation";
+  const active = newest();
+  const word = active && { waiting: "waiting", running: "working…", asking: "has a question for you" }[active.view.state];
+  $("subtitle").textContent = [state.about.title, word].filter(Boolean).join(" · ");
+  document.title = `${active?.view.state === "asking" ? "● " : ""}${channel?.title || state.about.title || "botyard"}`;
+}
+
+function markSeen() {
+  const channel = state.channels.get(state.channel);
+  if (!channel || document.hidden) return;
+  const mark = `${channel.at}/${channel.stage}`;
+  if (state.seen[channel.id] === mark) return;
+  state.seen[channel.id] = mark;
+  localStorage.setItem(`seen:${base}`, JSON.stringify(state.seen));
+}
+
+/** The newest reply that is not over. */
+function newest() {
+  return [...state.messages.values()].filter((message) => message.view && ACTIVE.includes(message.view.state)).sort((a, b) => a.at - b.at).at(-1);
+}
+
+/** Whole messages and questions are read out; words that are still coming are not. */
+function announce(message, before) {
+  if (!state.ready || message.from !== "bot" || before?.view?.state === message.view.state) return;
+  if (ACTIVE.includes(message.view.state) && message.view.state !== "asking") return;
+  requestAnimationFrame(() => requestAnimationFrame(() => { $("announce").textContent = state.nodes.get(message.id)?.words() ?? ""; }));
+}
+
+// --- Scrolling ----------------------------------------------------------------------------------------------------
+
+const log = $("log");
+function toBottom() { log.scrollTop = log.scrollHeight; }
+log.addEventListener("scroll", () => {
+  state.stuck = log.scrollHeight - log.scrollTop - log.clientHeight < 48;
+  $("latest").hidden = state.stuck;
+}, { passive: true });
+$("latest").addEventListener("click", () => { state.stuck = true; toBottom(); text.focus(); });
+new ResizeObserver(() => { if (state.stuck) toBottom(); }).observe($("messages"));
+new ResizeObserver(() => { if (state.stuck) toBottom(); }).observe(log);
+
+// --- What the person does -----------------------------------------------------------------------------------------
+
+async function call(path, body) {
+  const answer = await fetch(`${base}channels/${state.channel}/${path}`, {
+    method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body),
+  });
+  if (answer.status === 401) { location.href = "/"; }
+  const word = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Error(word.message || answer.statusText);
+  return word;
+}
+
+function say(words) {
+  const trimmed = words.trim();
+  if (!trimmed || !state.online) return false;
+  const id = newId();
+  const latest = Math.max(0, ...[...state.messages.values()].map((message) => message.at));
+  const message = { id: `p${id}`, key: id, from: "person", text: trimmed, at: Math.max(Date.now(), latest + 1), revision: 0, sending: "now" };
+  state.messages.set(message.id, message);
+  state.stuck = true;
+  if (location.hash.slice(1) !== state.channel) history.replaceState(null, "", `#${state.channel}`);
+  scheduleDraw(message.id);
+  transmit(message);
+  return true;
+}
+
+/** Sends, or sends again: the same id is the same message, however often it is sent. */
+async function transmit(message) {
+  const mine = state.messages;
+  const still = () => state.messages === mine && mine.get(message.id) === message;
+  message.sending = "now";
+  scheduleDraw(message.id);
+  try {
+    await call("messages", { id: message.key, text: message.text });
+    message.sending = undefined;
+  } catch (error) {
+    message.sending = "failed";
+    toast(error instanceof TypeError ? "The host cannot be reached." : error.message, "error");
+  }
+  if (still()) scheduleDraw(message.id);
+}
+
+/** Presses something, or opens its form. True: it was taken. */
+async function act(token, values, form) {
+  if (form) { openForm(form); return false; }
+  try {
+    const word = await call("presses", { id: newId(), token, values });
+    if (word.toast) toast(word.toast.text, word.toast.tone);
+    if (word.form) { openForm(word.form); return false; }
+    if (word.errors) return word.errors;
+    return word.toast?.tone !== "warning";
+  } catch (error) {
+    toast(error instanceof TypeError ? "The host cannot be reached." : error.message, "error");
+    return false;
+  }
+}
+
+function openForm(form) {
+  const dialog = $("dialog");
+  const field = (one) => {
+    const common = { name: one.name, id: `f-${one.name}`, required: one.required, placeholder: one.placeholder || null };
+    const options = one.options ?? [];
+    const input = one.kind === "paragraph" ? el("textarea", { ...common, rows: "4" }, one.value)
+      : one.kind === "one-of" ? el("select", common, ...options.map((option) => el("option", { value: option.value, selected: option.value === one.value }, option.label)))
+        : one.kind === "some-of" ? el("div", { class: "options" }, ...options.map((option) => el("label", { class: "option" }, el("input", { type: "checkbox", name: one.name, value: option.value }), el("span", {}, option.label))))
+          : el("input", { ...common, type: "text", value: one.value });
+    return el("div", { class: "field", "data-name": one.name }, el("label", { for: `f-${one.name}` }, one.label), input, el("p", { class: "field-error", role: "alert" }));
+  };
+  const submit = el("button", { class: "button primary", value: "submit" }, form.submit);
+  const node = el("form", { method: "dialog" }, el("h2", {}, form.title), ...form.fields.map(field),
+    el("div", { class: "choices" }, submit, el("button", { type: "button", class: "button plain", onclick: () => dialog.close() }, "Cancel")));
+  node.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    submit.disabled = true;
+    const taken = await act(form.token, [...new FormData(node).entries()]);
+    submit.disabled = false;
+    for (const one of node.querySelectorAll(".field")) {
+      one.querySelector(".field-error").textContent = Array.isArray(taken) ? taken.find(([name]) => name === one.dataset.name)?.[1] ?? "" : "";
+    }
+    if (taken === true) dialog.close();
+  });
+  dialog.replaceChildren(node);
+  dialog.showModal();
+}
+
+async function stop() {
+  $("stop").disabled = true;
+  try {
+    const word = await call("stop", { id: newId() });
+    if (word.toast) toast(word.toast.text, word.toast.tone);
+  } catch (error) {
+    toast(error.message, "error");
+  }
+  setTimeout(() => { $("stop").disabled = false; }, 1500);
+}
+
+function toast(words, tone = "info") {
+  const node = el("p", { class: "toast", "data-tone": tone }, words);
+  $("toasts").append(node);
+  setTimeout(() => node.remove(), 5000);
+}
+
+// --- The composer -------------------------------------------------------------------------------------------------
+
+const text = $("composer-text");
+const draftKey = () => `draft:${base}${state.channel}`;
+
+function drawComposer() {
+  $("send").disabled = !state.online || !text.value.trim();
+  $("stop").hidden = !newest();
+}
+
+function fit() {
+  text.style.height = "auto";
+  text.style.height = `${Math.min(text.scrollHeight, innerHeight * 0.4)}px`;
+}
+
+const menu = { items: [], at: 0 };
+function drawMenu() {
+  const typed = /^\/([a-z0-9-]*)$/.exec(text.value)?.[1];
+  menu.items = typed === undefined ? [] : state.about.commands.filter((command) => command.name.startsWith(typed));
+  menu.at = Math.min(menu.at, Math.max(0, menu.items.length - 1));
+  $("menu").hidden = menu.items.length === 0;
+  $("menu").replaceChildren(...menu.items.map((command, at) => el("div", { class: "menu-item", role: "option", id: `menu-${at}`, "aria-selected": at === menu.at ? "true" : "false", onmousedown: (event) => { event.preventDefault(); pick(command); } },
+    el("strong", {}, `/${command.name}${command.argument ? ` ${command.argument}` : ""}`), el("span", {}, command.description))));
+  if (menu.items.length) text.setAttribute("aria-activedescendant", `menu-${menu.at}`);
+  else text.removeAttribute("aria-activedescendant");
+}
+
+function pick(command) {
+  text.value = `/${command.name}${command.argument ? " " : ""}`;
+  changed();
+  text.focus();
+}
+
+function changed() {
+  if (text.value) sessionStorage.setItem(draftKey(), text.value);
+  else sessionStorage.removeItem(draftKey());
+  fit();
+  drawMenu();
+  drawComposer();
+}
+
+text.addEventListener("input", changed);
+text.addEventListener("blur", () => { $("menu").hidden = true; });
+text.addEventListener("keydown", (event) => {
+  if (event.isComposing) return;
+  if (menu.items.length && !$("menu").hidden) {
+    const chosen = menu.items[menu.at];
+    if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+      event.preventDefault();
+      menu.at = (menu.at + (event.key === "ArrowDown" ? 1 : menu.items.length - 1)) % menu.items.length;
+      drawMenu();
+      return;
+    }
+    if (event.key === "Tab" || (event.key === "Enter" && text.value !== `/${chosen.name}`)) { event.preventDefault(); pick(chosen); return; }
+    if (event.key === "Escape") { $("menu").hidden = true; return; }
+  }
+  if (event.key === "Enter" && !event.shiftKey) {
+    event.preventDefault();
+    $("composer").requestSubmit();
+  }
+});
+$("composer").addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (say(text.value)) { text.value = ""; changed(); }
+});
+$("stop").addEventListener("click", stop);
+
+// --- Moving between conversations ---------------------------------------------------------------------------------
+
+function open(channel) {
+  if (channel === state.channel) return;
+  Object.assign(state, { channel, cursor: 0, ready: false, stuck: true, messages: new Map(), nodes: new Map() });
+  $("messages").replaceChildren();
+  text.value = sessionStorage.getItem(draftKey()) ?? "";
+  changed();
+  drawList();
+  drawTop();
+  connect();
+  showSide(false);
+  if (matchMedia("(hover: hover)").matches) text.focus();
+}
+
+function showSide(shown) {
+  document.body.classList.toggle("side-shown", shown);
+  $("side-open").setAttribute("aria-expanded", String(shown));
+  $("side").inert = !shown && narrow.matches;
+  if (shown) $("new").focus();
+}
+const narrow = matchMedia("(max-width: 46rem)");
+narrow.addEventListener("change", () => showSide(false));
+$("side-open").addEventListener("click", () => showSide(true));
+$("side-close").addEventListener("click", () => { showSide(false); $("side-open").focus(); });
+$("veil").addEventListener("click", () => showSide(false));
+addEventListener("keydown", (event) => { if (event.key === "Escape" && narrow.matches) showSide(false); });
+$("new").addEventListener("click", () => {
+  const id = newId();
+  history.pushState(null, "", `#${id}`);
+  open(id);
+});
+addEventListener("hashchange", () => open(location.hash.slice(1) || newId()));
+addEventListener("popstate", () => open(location.hash.slice(1) || newId()));
+addEventListener("visibilitychange", () => { if (!document.hidden) { markSeen(); drawList(); if (!state.online) { state.retryMs = 500; clearTimeout(state.timer); reconnect(); } } });
+addEventListener("online", () => { if (!state.online) { clearTimeout(state.timer); reconnect(); } });
+
+text.value = sessionStorage.getItem(draftKey()) ?? "";
+showSide(false);
+changed();
+reconnect().then(() => { if (matchMedia("(hover: hover)").matches) text.focus(); });

@@ -1,0 +1,404 @@
+//! A component bound to a bot: each call in a fresh instance, the link in one that lives.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::call::{Failure, call};
+use super::files::Files;
+use super::link::{LinkState, MAILBOX, Question};
+use super::sandbox::{Export, Service, Shown, State};
+use super::v1::{from_guest, to_guest};
+use super::{Adapter, BotServices, CallLimits, Component, LinkHost, Offers, Runtime};
+use crate::chat::{
+    Answer, Attachment, BotName, CallError, CommandSpec, Conversation, Event, FileRef, Finding, Origin, Person, Target,
+    Translated, TurnId, Verdict, View,
+};
+use crate::config::SecretText;
+use crate::egress::Outlet;
+use crate::manifest::About;
+use crate::store::{Journal, StoreError};
+
+/// Conversations whose buckets are remembered; beyond that the memory begins anew.
+const BUCKETS_MAX: usize = 4096;
+/// Where the bot's own person stands among its keys; a guest's keys begin otherwise.
+const ME: &str = "host/me";
+
+/// What the calls of one bot's adapter share.
+pub(super) struct Bound {
+    pub(super) bot: BotName,
+    pub(super) mode: String,
+    pub(super) api_base: String,
+    pub(super) secrets: BTreeMap<String, SecretText>,
+    pub(super) outlet: Outlet,
+    pub(super) journal: Journal,
+    pub(super) files: Files,
+    pub(super) about: Arc<About>,
+    pub(super) limits: CallLimits,
+    settings: BTreeMap<String, String>,
+    hook_base: Option<String>,
+    me: RwLock<Option<Person>>,
+    link: Mutex<Option<mpsc::Sender<Question>>>,
+    buckets: Mutex<HashMap<Conversation, Vec<String>>>,
+    failures: Mutex<(u64, Option<String>)>,
+    refusals: AtomicU64,
+}
+
+impl Bound {
+    pub(super) fn setting(&self, name: &str) -> Option<String> {
+        let spec = self.about.settings.iter().find(|s| s.name == name)?;
+        self.settings.get(name).or(spec.default.as_ref()).cloned()
+    }
+
+    pub(super) fn me(&self) -> Option<Person> {
+        self.me.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn route_url(&self, route: &str) -> Option<String> {
+        let base = self.hook_base.as_deref()?.trim_end_matches('/');
+        Some(if route.is_empty() {
+            base.to_owned()
+        } else {
+            format!("{base}/{route}")
+        })
+    }
+
+    pub(super) fn running_link(&self) -> Option<mpsc::Sender<Question>> {
+        self.link.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The guest used what this export may not.
+    pub(super) fn refused(&self, export: Export, service: Service) {
+        let count = self.refusals.fetch_add(1, Ordering::Relaxed) + 1;
+        tracing::warn!(bot = %self.bot, %export, %service, count, "the adapter used what it may not use here");
+    }
+
+    /// A call ended without an answer: counted, told to the operator.
+    fn failed(&self, export: Export, failure: &Failure) -> CallError {
+        tracing::warn!(bot = %self.bot, %export, reason = %failure.reason, "the adapter failed");
+        tracing::debug!(bot = %self.bot, %export, last_words = %self.outlet.redact(&failure.last_words), "the adapter's stderr");
+        let text = self.outlet.redact(&format!("{export}: {failure}"));
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.0 += 1;
+        failures.1 = Some(text.clone());
+        CallError::Trapped(text)
+    }
+
+    /// What it said breaks the interface's bounds.
+    fn wrong(&self, export: Export, problem: String) -> CallError {
+        self.failed(
+            export,
+            &Failure {
+                reason: format!("its answer is wrong: {problem}"),
+                last_words: String::new(),
+            },
+        )
+    }
+}
+
+/// While it is there, this bot's link runs.
+struct Running<'a>(&'a Bound);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        *self.0.link.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// One call of a function that answers `result<_, error>`, in a fresh instance: the guest's answer, or `return Err`.
+macro_rules! ask {
+    ($self:ident, $export:expr, $indices:expr, $method:ident($($argument:expr),*)) => {{
+        let mut store = $self.state($export).into_store(&$self.component.machine().engine);
+        let answer = call!($export, store, $self.component.pre(), $indices, $method($($argument),*));
+        $self.answered($export, answer)?
+    }};
+}
+
+impl Adapter {
+    pub fn bind(_runtime: &Runtime, component: &Component, services: BotServices) -> Self {
+        let bound = Bound {
+            files: Files::new(&services.files_dir, &services.bot),
+            bot: services.bot,
+            mode: services.mode,
+            api_base: services.api_base,
+            secrets: services.secrets,
+            outlet: services.outlet,
+            journal: services.journal,
+            about: Arc::clone(component.about()),
+            limits: services.limits,
+            settings: services.settings,
+            hook_base: services.hook_base,
+            me: RwLock::new(None),
+            link: Mutex::new(None),
+            buckets: Mutex::new(HashMap::new()),
+            failures: Mutex::new((0, None)),
+            refusals: AtomicU64::new(0),
+        };
+        Self {
+            component: component.clone(),
+            bound: Arc::new(bound),
+        }
+    }
+
+    pub fn about(&self) -> &Arc<About> {
+        &self.bound.about
+    }
+
+    pub fn offers(&self) -> Offers {
+        self.component.offers()
+    }
+
+    /// The bot's files, for views that carry some.
+    pub fn files(&self) -> &Files {
+        &self.bound.files
+    }
+
+    fn state(&self, export: Export) -> State {
+        State::new(export, self.bound.limits.clone(), Some(Arc::clone(&self.bound)))
+    }
+
+    fn answered<T>(
+        &self,
+        export: Export,
+        answer: Result<Result<T, super::v1::types::Error>, Failure>,
+    ) -> Result<T, CallError> {
+        match answer {
+            Ok(answer) => answer.map_err(from_guest::error),
+            Err(failure) => Err(self.bound.failed(export, &failure)),
+        }
+    }
+
+    /// Who the bot is: kept in the store; guests read it as `host.me`.
+    pub fn set_me(&self, me: Person) {
+        match serde_json::to_vec(&me) {
+            Ok(json) => {
+                let bot = self.bound.bot.clone();
+                self.bound
+                    .journal
+                    .write_later(move |store| store.kv_put(&bot, ME, &json, None));
+            }
+            Err(error) => tracing::warn!(bot = %self.bound.bot, %error, "who the bot is cannot be kept"),
+        }
+        *self.bound.me.write().unwrap_or_else(PoisonError::into_inner) = Some(me);
+    }
+
+    /// Who the bot was when it last ran; guests read it as `host.me` from now on. None: it never ran.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn recall_me(&self) -> Result<Option<Person>, StoreError> {
+        let bot = self.bound.bot.clone();
+        let json = self
+            .bound
+            .journal
+            .read(move |store| store.kv_get(&bot, ME, crate::chat::now()))
+            .await?;
+        let me: Option<Person> = json.and_then(|json| serde_json::from_slice(&json).ok());
+        if let Some(me) = &me {
+            *self.bound.me.write().unwrap_or_else(PoisonError::into_inner) = Some(me.clone());
+        }
+        Ok(me)
+    }
+
+    pub async fn translate(&self, event: &Event) -> Result<Translated, CallError> {
+        let event = to_guest::event(event);
+        let exports = self.component.exports();
+        let said = ask!(self, Export::Ingress, exports.ingress, call_translate(&event));
+        from_guest::translated(said).map_err(|problem| self.bound.wrong(Export::Ingress, problem))
+    }
+
+    pub async fn respond(&self, to: &Origin, verdict: &Verdict) -> Result<Option<Answer>, CallError> {
+        let indices = self
+            .component
+            .exports()
+            .interaction
+            .as_ref()
+            .ok_or(CallError::Missing("interaction"))?;
+        let (to, verdict) = (to_guest::origin(to), to_guest::verdict(verdict));
+        let said = ask!(self, Export::Interaction, indices, call_respond(&to, &verdict));
+        said.map(from_guest::answer)
+            .transpose()
+            .map_err(|problem| self.bound.wrong(Export::Interaction, problem))
+    }
+
+    /// `memory.save`, `posted` and `moved` go to the journal as they come, for `turn`.
+    pub async fn show(
+        &self,
+        view: &View,
+        target: &Target,
+        nonce: &str,
+        memory: Option<Vec<u8>>,
+    ) -> Result<Option<Duration>, CallError> {
+        let mut state = self.state(Export::Delivery);
+        state.shown = Some(Shown {
+            turn: view.turn.clone(),
+            conversation: target.conversation.clone(),
+        });
+        let mut store = state.into_store(&self.component.machine().engine);
+        let (shown, place) = (to_guest::view(view), to_guest::target(target, nonce, memory));
+        let indices = &self.component.exports().delivery;
+        let answer = call!(
+            Export::Delivery,
+            store,
+            self.component.pre(),
+            indices,
+            call_show(&shown, &place)
+        );
+        self.remember_buckets(store.data());
+        let pause = self.answered(Export::Delivery, answer)?;
+        Ok(pause.map(|ms| Duration::from_millis(ms.into())))
+    }
+
+    fn remember_buckets(&self, state: &State) {
+        let Some(shown) = &state.shown else { return };
+        let mut buckets = self.bound.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.buckets.is_empty() {
+            // It sent nothing this time: what it drew from last still tells what comes next.
+            return;
+        }
+        if buckets.len() >= BUCKETS_MAX && !buckets.contains_key(&shown.conversation) {
+            buckets.clear();
+        }
+        buckets.insert(shown.conversation.clone(), state.buckets.iter().cloned().collect());
+    }
+
+    pub async fn fetch(&self, attachment: &Attachment) -> Result<FileRef, CallError> {
+        let indices = self
+            .component
+            .exports()
+            .attachments
+            .as_ref()
+            .ok_or(CallError::Missing("attachments"))?;
+        let attachment = to_guest::attachment(attachment);
+        let said = from_guest::file(ask!(self, Export::Attachments, indices, call_fetch(&attachment)));
+        // It may rename what it brought, but only name what is there.
+        match self.bound.files.path(&said.id) {
+            Ok(_) => Ok(FileRef {
+                name: super::files::plain_name(&said.name),
+                ..said
+            }),
+            Err(problem) => Err(self.bound.wrong(Export::Attachments, problem.to_string())),
+        }
+    }
+
+    pub async fn me(&self) -> Result<Person, CallError> {
+        let indices = self
+            .component
+            .exports()
+            .account
+            .as_ref()
+            .ok_or(CallError::Missing("account"))?;
+        let said = ask!(self, Export::Account, indices, call_me());
+        from_guest::person(said).map_err(|problem| self.bound.wrong(Export::Account, problem))
+    }
+
+    pub async fn check(&self) -> Result<Vec<Finding>, CallError> {
+        let indices = self
+            .component
+            .exports()
+            .account
+            .as_ref()
+            .ok_or(CallError::Missing("account"))?;
+        let said = ask!(self, Export::Account, indices, call_check());
+        Ok(said.into_iter().map(from_guest::finding).collect())
+    }
+
+    pub async fn announce(&self, commands: &[CommandSpec]) -> Result<(), CallError> {
+        let indices = self
+            .component
+            .exports()
+            .account
+            .as_ref()
+            .ok_or(CallError::Missing("account"))?;
+        let commands: Vec<_> = commands.iter().map(to_guest::command).collect();
+        ask!(self, Export::Account, indices, call_announce(&commands));
+        Ok(())
+    }
+
+    pub async fn who(&self, id: &str, conversation: &Conversation) -> Result<Person, CallError> {
+        let indices = self
+            .component
+            .exports()
+            .account
+            .as_ref()
+            .ok_or(CallError::Missing("account"))?;
+        let conversation = to_guest::conversation(conversation);
+        let said = ask!(self, Export::Account, indices, call_who(id, &conversation));
+        from_guest::person(said).map_err(|problem| self.bound.wrong(Export::Account, problem))
+    }
+
+    /// Runs `link.run` in one long-lived instance until it returns, traps, or `stop` is cancelled (then it is
+    /// told to stop and given `grace`).
+    pub async fn run_link(
+        &self,
+        host: Arc<dyn LinkHost>,
+        stop: CancellationToken,
+        grace: Duration,
+    ) -> Result<(), CallError> {
+        let indices = self
+            .component
+            .exports()
+            .link
+            .as_ref()
+            .ok_or(CallError::Missing("link"))?;
+        let (asking, mailbox) = mpsc::channel(MAILBOX);
+        {
+            let mut link = self.bound.link.lock().unwrap_or_else(PoisonError::into_inner);
+            if link.is_some() {
+                return Err(CallError::Unavailable("the link runs already".to_owned()));
+            }
+            *link = Some(asking);
+        }
+        let _running = Running(&self.bound);
+        let mut state = self.state(Export::Link);
+        state.link = Some(Box::new(LinkState::new(host, stop.clone(), mailbox)));
+        let mut store = state.into_store(&self.component.machine().engine);
+        let ended = {
+            let run = async { call!(Export::Link, store, self.component.pre(), indices, call_run()) };
+            let over = async {
+                stop.cancelled().await;
+                tokio::time::sleep(grace).await;
+            };
+            tokio::select! {
+                // A link that has ended in time has, also when both are ready.
+                biased;
+                ended = run => Some(ended),
+                () = over => None,
+            }
+        };
+        let ended = ended.unwrap_or_else(|| {
+            Err(Failure {
+                reason: format!("it was told to stop and did not within {} ms", grace.as_millis()),
+                last_words: String::new(),
+            })
+        });
+        self.answered(Export::Link, ended)
+    }
+
+    /// Buckets that the last show in this conversation drew from: what to ask the outlet before the next.
+    pub fn buckets_of(&self, conversation: &Conversation) -> Vec<String> {
+        let buckets = self.bound.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        buckets.get(conversation).cloned().unwrap_or_default()
+    }
+
+    /// Calls that trapped, ran out of time or memory, since the start; the last reason.
+    pub fn failures(&self) -> (u64, Option<String>) {
+        self.bound
+            .failures
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Uses of services that an export may not use, since the start.
+    pub fn refusals(&self) -> u64 {
+        self.bound.refusals.load(Ordering::Relaxed)
+    }
+
+    /// Nothing refers to this turn's files and scratch any more.
+    pub fn forget_turn(&self, _turn: &TurnId) {}
+}

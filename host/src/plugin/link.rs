@@ -1,0 +1,159 @@
+//! What a running link has besides: its mailbox, its sockets, and those who wait for its word.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::LinkHost;
+use crate::chat::CallError;
+use crate::egress::{Frame, Socket};
+
+/// Sockets of one link at the same time.
+pub(super) const SOCKETS_MAX: usize = 8;
+/// Questions that wait in a link's mailbox.
+pub(super) const MAILBOX: usize = 64;
+/// Questions that a link took and has not answered.
+const UNANSWERED_MAX: usize = 256;
+
+/// Another instance of the adapter asks the link.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) payload: Vec<u8>,
+    pub(super) reply: oneshot::Sender<Result<Vec<u8>, CallError>>,
+}
+
+/// What comes out of the mailbox.
+#[derive(Debug)]
+pub(super) enum Happening {
+    Frame(u32, Frame),
+    Closed(u32, u16, String),
+    Call(u32, Vec<u8>),
+    Stop,
+    Quiet,
+}
+
+pub(super) struct LinkState {
+    pub(super) host: Arc<dyn LinkHost>,
+    stop: CancellationToken,
+    told_to_stop: bool,
+    mailbox: mpsc::Receiver<Question>,
+    unanswered: HashMap<u32, oneshot::Sender<Result<Vec<u8>, CallError>>>,
+    last_call: u32,
+    sockets: BTreeMap<u32, Socket>,
+    last_socket: u32,
+    /// The socket that spoke last: the others are heard first.
+    heard: u32,
+    /// Since when log lines are counted.
+    pub(super) log_since: Instant,
+}
+
+impl LinkState {
+    pub(super) fn new(host: Arc<dyn LinkHost>, stop: CancellationToken, mailbox: mpsc::Receiver<Question>) -> Self {
+        Self {
+            host,
+            stop,
+            told_to_stop: false,
+            mailbox,
+            unanswered: HashMap::new(),
+            last_call: 0,
+            sockets: BTreeMap::new(),
+            last_socket: 0,
+            heard: 0,
+            log_since: Instant::now(),
+        }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.sockets.len() >= SOCKETS_MAX
+    }
+
+    pub(super) fn add(&mut self, socket: Socket) -> u32 {
+        self.last_socket += 1;
+        self.sockets.insert(self.last_socket, socket);
+        self.last_socket
+    }
+
+    pub(super) fn socket(&self, id: u32) -> Option<&Socket> {
+        self.sockets.get(&id)
+    }
+
+    pub(super) fn answer(&mut self, call: u32, outcome: Result<Vec<u8>, CallError>) {
+        if let Some(reply) = self.unanswered.remove(&call) {
+            // Whoever asked may have gone.
+            let _ = reply.send(outcome);
+        }
+    }
+
+    /// The next happening, or `Quiet` when nothing came in time. Cancel safe: what was not returned is still there.
+    pub(super) async fn next(&mut self, within: Duration) -> Happening {
+        self.unanswered.retain(|_, reply| !reply.is_closed());
+        let stop = self.stop.clone();
+        let mut stopped = pin!(stop.cancelled());
+        let mut late = pin!(tokio::time::sleep(within));
+        poll_fn(|context| {
+            // To stop comes first, once: a busy socket must not keep the host from ending.
+            if !self.told_to_stop && stopped.as_mut().poll(context).is_ready() {
+                self.told_to_stop = true;
+                return Poll::Ready(Happening::Stop);
+            }
+            // Then those who wait for an answer, so that a flood of frames does not starve them.
+            while self.unanswered.len() < UNANSWERED_MAX
+                && let Poll::Ready(Some(question)) = self.mailbox.poll_recv(context)
+            {
+                if question.reply.is_closed() {
+                    // Whoever asked has given up: it must not be done behind their back.
+                    continue;
+                }
+                self.last_call += 1;
+                self.unanswered.insert(self.last_call, question.reply);
+                return Poll::Ready(Happening::Call(self.last_call, question.payload));
+            }
+            // Then the sockets, beginning behind the one that spoke last.
+            let ids: Vec<u32> = self
+                .sockets
+                .range(self.heard + 1..)
+                .chain(self.sockets.range(..=self.heard))
+                .map(|(id, _)| *id)
+                .collect();
+            for id in ids {
+                let Some(socket) = self.sockets.get_mut(&id) else {
+                    continue;
+                };
+                let Poll::Ready(brought) = socket.receive.poll_recv(context) else {
+                    continue;
+                };
+                self.heard = id;
+                return Poll::Ready(match brought {
+                    Some(Ok(frame)) => Happening::Frame(id, frame),
+                    Some(Err((code, reason))) => {
+                        self.sockets.remove(&id);
+                        Happening::Closed(id, code, reason)
+                    }
+                    None => {
+                        self.sockets.remove(&id);
+                        Happening::Closed(id, 1006, String::new())
+                    }
+                });
+            }
+            late.as_mut().poll(context).map(|()| Happening::Quiet)
+        })
+        .await
+    }
+
+    /// Closes a socket by dropping the host's ends; `Closed` comes from what it leaves behind.
+    pub(super) fn close(&mut self, id: u32, code: u16, reason: &str) {
+        if let Some(socket) = self.sockets.get_mut(&id) {
+            let (gone, ended) = mpsc::channel(1);
+            // The only message, and there is room for one.
+            let _ = gone.try_send(Err((code, reason.to_owned())));
+            let (send, _) = mpsc::channel(1);
+            *socket = Socket { send, receive: ended };
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Questions that only a person can decide: asked, decided, withdrawn, expired.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::SessionActor;
+use super::job::OpenAsk;
+use crate::chat::{Ask, Choice, Style, Token, UnixMillis, now, random};
+use crate::driver::{Command, Permission};
+use crate::session::turn::{Input, State};
+use crate::store::{AskRow, AskState, Decision, TokenRow, TurnState};
+
+/// What the agent is told with a denial, by whose hand it came.
+const DENIED: &str = "The person denied this. Do not try it in another way; go on without it or ask what to do.";
+const EXPIRED: &str = "Nobody decided in time, so this is denied. Go on without it, or say what you would need.";
+
+/// What people read.
+const EXPIRED_WORDS: &str = "Expired: nobody decided in time";
+const WITHDRAWN_WORDS: &str = "No longer needed";
+
+impl SessionActor {
+    /// The agent needs a person: stored with its buttons and the view in one write, then shown.
+    pub(super) async fn ask(&mut self, permission: Permission) {
+        let Some(mut job) = self.current.take() else { return };
+        if job.use_allowance(&permission.tool, &permission.input) {
+            // Decided before the host was restarted: for exactly this, exactly once.
+            self.current = Some(job);
+            self.tell(Command::Decide {
+                request: permission.request.clone(),
+                allow: true,
+                message: String::new(),
+            });
+            self.decided_input(&permission.request).await;
+            return;
+        }
+        let timeout = self.shared.rules.ask_timeout;
+        let row = AskRow {
+            id: hex::encode(random::<12>()),
+            bot: job.row.bot.clone(),
+            session: self.key.clone(),
+            turn: job.row.id.clone(),
+            conversation: job.row.target.conversation.clone(),
+            request: permission.request,
+            tool: permission.tool,
+            input: permission.input,
+            approvers: Vec::new(),
+            expires: now().saturating_add(UnixMillis::try_from(timeout.as_millis()).unwrap_or(UnixMillis::MAX)),
+            state: AskState::Open,
+            decided: None,
+        };
+        let token = |decision| TokenRow {
+            token: Token::random(),
+            bot: row.bot.clone(),
+            conversation: row.conversation.clone(),
+            session: row.session.clone(),
+            turn: row.turn.clone(),
+            ask: Some(row.id.clone()),
+            decision,
+            expires: row.expires,
+        };
+        let tokens = [token(Decision::Allow), token(Decision::Deny)];
+        let choice = |label: &str, token: &TokenRow, style| Choice {
+            label: label.to_owned(),
+            description: String::new(),
+            token: token.token.clone(),
+            style,
+        };
+        let question = Ask {
+            title: permission.title,
+            text: permission.detail,
+            choices: vec![
+                choice("Allow", &tokens[0], Style::Primary),
+                choice("Deny", &tokens[1], Style::Danger),
+            ],
+            selection: None,
+            form: None,
+            settled: None,
+        };
+        let view = job.view.with(|view| {
+            view.ask(&row.id, &permission.call, question);
+            view.snapshot()
+        });
+        job.row.state = TurnState::Asking;
+        job.row.view = Some(view.clone());
+        self.row.resumable = true;
+        let stored = self.store_ask(&job.row, &row, &tokens, &view).await;
+        if stored {
+            self.shared.outbox.settle(&job.row.target, view);
+        }
+        job.asks.push(OpenAsk {
+            row,
+            expires: Instant::now() + timeout,
+        });
+        self.current = Some(job);
+    }
+
+    /// A person decided; the decision is in the store.
+    pub(super) async fn decide(&mut self, ask: AskRow, decision: Decision) {
+        if self.draining {
+            // It stays `Decided` and is told after the next start.
+            return;
+        }
+        let known = self
+            .current
+            .as_ref()
+            .is_some_and(|job| job.asks.iter().any(|open| open.row.id == ask.id));
+        if !known {
+            self.close_if_over(ask);
+            return;
+        }
+        let who = ask.decided.as_ref().map(|(_, who)| who.clone()).unwrap_or_default();
+        if decision == Decision::Stop {
+            self.input(&Input::Stop).await;
+            return;
+        }
+        let words = words(&decision, &who);
+        self.settle(&ask.id, decision, &who, &words, DENIED).await;
+    }
+
+    /// Whatever is over its time is denied.
+    pub(super) async fn expire(&mut self, now: Instant) {
+        loop {
+            let expired = self.current.as_ref().and_then(|job| {
+                let open = job.asks.iter().find(|ask| ask.expires <= now)?;
+                Some(open.row.id.clone())
+            });
+            let Some(ask) = expired else { return };
+            let id = ask.clone();
+            let stored = self.shared.journal.read(move |store| store.ask_get(&id)).await;
+            match stored
+                .ok()
+                .flatten()
+                .filter(|row| row.state == AskState::Decided)
+                .and_then(|row| row.decided)
+            {
+                // Somebody was just in time, and was told so; the session hears of it in a moment.
+                Some((decision, who)) => {
+                    let words = words(&decision, &who);
+                    self.settle(&ask, decision, &who, &words, DENIED).await;
+                }
+                None => self.settle(&ask, Decision::Deny, "", EXPIRED_WORDS, EXPIRED).await,
+            }
+        }
+    }
+
+    /// Takes a decision into the turn, on disk first, then tells the agent.
+    async fn settle(&mut self, ask: &str, decision: Decision, who: &str, words: &str, message: &str) {
+        let Some(mut job) = self.current.take() else { return };
+        let Some(at) = job.asks.iter().position(|open| open.row.id == ask) else {
+            self.current = Some(job);
+            return;
+        };
+        let mut row = job.asks.remove(at).row;
+        let allow = decision == Decision::Allow;
+        row.state = AskState::Decided;
+        row.decided = Some((decision, who.to_owned()));
+        let view = job.view.with(|view| {
+            view.settle(ask, words, !allow);
+            view.snapshot()
+        });
+        let attached = job.turn.is_with_agent();
+        if attached && job.asks.is_empty() {
+            job.row.state = TurnState::Running;
+        }
+        job.row.view = Some(view);
+        if !self.store_decided(&job.row, &row).await {
+            self.current = Some(job);
+            return;
+        }
+        self.shared.outbox.touch(&job.row.id);
+        // What a stopped agent asked it has taken back: a late "allow" must not let it through.
+        if attached && job.turn.state() != State::Stopping {
+            self.tell(Command::Decide {
+                request: row.request.clone(),
+                allow,
+                message: message.to_owned(),
+            });
+        }
+        if attached {
+            self.close_ask(&row);
+        }
+        let request = row.request.clone();
+        if !attached {
+            job.decided.push(row);
+        }
+        self.current = Some(job);
+        self.decided_input(&request).await;
+    }
+
+    async fn decided_input(&mut self, request: &str) {
+        Box::pin(self.input(&Input::Decided(request))).await;
+    }
+
+    /// The agent does not wait any more.
+    pub(super) async fn withdrawn(&mut self, request: &str) {
+        let Some(mut job) = self.current.take() else { return };
+        if let Some(at) = job.asks.iter().position(|open| open.row.request == request) {
+            let mut row = job.asks.remove(at).row;
+            row.state = AskState::Closed;
+            row.decided = Some((Decision::Withdrawn, String::new()));
+            let view = job.view.with(|view| {
+                view.settle(&row.id, WITHDRAWN_WORDS, true);
+                view.snapshot()
+            });
+            if job.asks.is_empty() && job.turn.state() != State::Asking {
+                job.row.state = TurnState::Running;
+            }
+            job.row.view = Some(view);
+            if self.store_decided(&job.row, &row).await {
+                self.shared.outbox.touch(&job.row.id);
+            }
+        }
+        self.current = Some(job);
+    }
+
+    /// A decision on something that is not asked here: nobody needs to be told once the turn is over.
+    fn close_if_over(&self, ask: AskRow) {
+        self.shared.journal.write_later(move |store| {
+            let over = store
+                .turn_get(&ask.turn)?
+                .is_none_or(|turn| turn.state == TurnState::Done);
+            if over {
+                store.ask_put(&AskRow {
+                    state: AskState::Closed,
+                    ..ask
+                })?;
+            }
+            Ok(())
+        });
+    }
+}
+
+/// What stands under a decided question.
+pub(super) fn words(decision: &Decision, who: &str) -> String {
+    let what = match decision {
+        Decision::Allow => "Allowed",
+        Decision::Deny if who.is_empty() => return EXPIRED_WORDS.to_owned(),
+        Decision::Deny => "Denied",
+        Decision::Stop | Decision::Withdrawn => return WITHDRAWN_WORDS.to_owned(),
+    };
+    if who.is_empty() {
+        what.to_owned()
+    } else {
+        format!("{what} by <@{who}>")
+    }
+}
+
+/// How long until a time of the wall clock, from now; nothing for what is over.
+pub(super) fn until(at: UnixMillis) -> Duration {
+    Duration::from_millis(u64::try_from(at.saturating_sub(now())).unwrap_or(0))
+}

@@ -1,0 +1,134 @@
+//! A turn as the actor holds it: its row, its view, its state, and what people were asked.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::chat::{InboxId, TurnId};
+use crate::session::SubmitError;
+use crate::session::turn::{State, Turn};
+use crate::session::view::{SharedView, TurnView};
+use crate::store::{AskRow, Decision, TokenRow, TurnRow};
+
+/// What the agent is to be told when the turn is handed to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Work {
+    /// The message.
+    Message,
+    /// The message again: it was being worked on when the host ended.
+    Again,
+    /// What was decided: it asked when the host ended.
+    Decisions,
+}
+
+pub(super) struct Job {
+    pub(super) row: TurnRow,
+    pub(super) view: Arc<SharedView>,
+    pub(super) turn: Turn,
+    pub(super) work: Work,
+    pub(super) asks: Vec<OpenAsk>,
+    /// Decided, and the process that asked is gone: told with the next prompt.
+    pub(super) decided: Vec<AskRow>,
+    /// Tool and input that may be used once without another question.
+    pub(super) allowances: Vec<(String, String)>,
+    pub(super) stop: Option<TokenRow>,
+    /// Until then a stopped agent may answer.
+    pub(super) grace: Option<Instant>,
+    /// Whoever gave the message waits for it to be on disk. None: it is.
+    pub(super) reply: Option<oneshot::Sender<Result<TurnId, SubmitError>>>,
+}
+
+/// A question that stands in the chat.
+pub(super) struct OpenAsk {
+    pub(super) row: AskRow,
+    pub(super) expires: Instant,
+}
+
+impl Job {
+    pub(super) fn new(row: TurnRow, show_thinking: bool) -> Self {
+        let view = TurnView::new(row.id.clone(), row.attempt, show_thinking);
+        Self {
+            row,
+            view: Arc::new(SharedView::new(view)),
+            turn: Turn::new(),
+            work: Work::Message,
+            asks: Vec::new(),
+            decided: Vec::new(),
+            allowances: Vec::new(),
+            stop: None,
+            grace: None,
+            reply: None,
+        }
+    }
+
+    /// Its place in the queue: begun turns first, then by the inbox.
+    pub(super) fn order(&self) -> (bool, InboxId) {
+        (self.row.attempt == 0, self.row.inbox.unwrap_or(InboxId(i64::MAX)))
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let asks = self.asks.iter().map(|ask| ask.expires);
+        asks.chain(self.grace).min()
+    }
+
+    /// The one thing that an approval allows: this tool with this input, once.
+    pub(super) fn use_allowance(&mut self, tool: &str, input: &str) -> bool {
+        let at = self
+            .allowances
+            .iter()
+            .position(|(t, i)| t == tool && same_json(i, input));
+        at.map(|at| self.allowances.swap_remove(at)).is_some()
+    }
+
+    /// What the agent is told. `remembers`: it goes on with the conversation in which it was asked before.
+    pub(super) fn prompt(&self, remembers: bool) -> String {
+        if self.work == Work::Message && self.decided.is_empty() {
+            return self.row.prompt.clone();
+        }
+        let mut text = "[A word from botyard, which carries this chat: the connection to you was lost while you \
+                        worked. Check what was done already before you go on, so that nothing is done twice."
+            .to_owned();
+        for ask in &self.decided {
+            let allowed = matches!(ask.decided, Some((Decision::Allow, _)));
+            text.push_str(&if allowed {
+                format!(
+                    "\nYou had asked for permission to use the tool {} with the input {}. It was granted: if it is \
+                     not done yet, use the tool with exactly this input now; you will not be asked again this once.",
+                    ask.tool, ask.input
+                )
+            } else {
+                format!(
+                    "\nYou had asked for permission to use the tool {} with the input {}. It was denied: do not do \
+                     it, and go on without it.",
+                    ask.tool, ask.input
+                )
+            });
+        }
+        let repeat = !self.row.prompt.is_empty() && (self.work != Work::Decisions || !remembers);
+        if repeat {
+            text.push_str("\nThe message that you were working on follows.]\n\n");
+            text.push_str(&self.row.prompt);
+        } else {
+            text.push_str("\nThen finish what you were doing.]");
+        }
+        text
+    }
+
+    /// What `Turn` of an agent that was never heard would have: it may be begun again.
+    pub(super) fn requeue(&mut self) {
+        self.row.attempt = self.row.attempt.saturating_sub(1);
+        if self.turn.state() != State::Queued {
+            self.turn = Turn::new();
+        }
+    }
+}
+
+/// Key order and spaces mean nothing.
+fn same_json(a: &str, b: &str) -> bool {
+    let parse = serde_json::from_str::<serde_json::Value>;
+    match (parse(a), parse(b)) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => a == b,
+    }
+}

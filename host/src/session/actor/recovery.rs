@@ -1,0 +1,148 @@
+//! Turns of a former run of the host, taken up where the store says they were.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::SessionActor;
+use super::ask::until;
+use super::job::{Job, OpenAsk, Work};
+use crate::chat::{Part, Tone, TurnId, View};
+use crate::driver::{Failure, FailureKind};
+use crate::session::turn::{Ending, Turn};
+use crate::session::view::{SharedView, TurnView};
+use crate::store::{AskRow, AskState, Decision, Result, Store, TurnRow, TurnState};
+
+/// The words for a turn that is done a second time.
+const AGAIN: &str =
+    "botyard was restarted while this was being worked on; it is done again, so some steps may have run twice";
+
+/// What the store tells of a turn's questions.
+struct Asked {
+    asks: Vec<AskRow>,
+    /// Which block of the stored view is which ask.
+    blocks: Vec<(String, u32)>,
+}
+
+fn read_asked(store: &mut dyn Store, turn: &TurnId, view: Option<&View>) -> Result<Asked> {
+    let asks = store.asks_of(turn)?;
+    let mut blocks = Vec::new();
+    for block in view.map(|view| view.blocks.as_slice()).unwrap_or_default() {
+        if let Part::Ask(ask) = &block.part
+            && ask.settled.is_none()
+            && let Some(choice) = ask.choices.first()
+            && let Some(ask) = store.token_get(&choice.token)?.and_then(|token| token.ask)
+        {
+            blocks.push((ask, block.id));
+        }
+    }
+    Ok(Asked { asks, blocks })
+}
+
+impl SessionActor {
+    /// Takes a turn up again. It waits its turn like any other; begun ones come first.
+    pub(super) async fn restore(&mut self, turn: TurnRow) {
+        let known = self.current.iter().chain(&self.queue).any(|job| job.row.id == turn.id);
+        if known || self.draining || turn.state == TurnState::Done {
+            return;
+        }
+        if turn.attempt > 0 {
+            // The CLI was given something; it may have kept it although nobody saw that.
+            self.handed = true;
+        }
+        let (id, view) = (turn.id.clone(), turn.view.clone());
+        let asked = self
+            .shared
+            .journal
+            .read(move |store| read_asked(store, &id, view.as_ref()))
+            .await;
+        let asked = match asked {
+            Ok(asked) => asked,
+            Err(error) => {
+                // Without its questions it is done again: nothing is allowed that nobody can show to be decided.
+                tracing::error!(bot = %turn.bot, session = %self.key, turn = %turn.id, %error, "questions were not read");
+                Asked {
+                    asks: Vec::new(),
+                    blocks: Vec::new(),
+                }
+            }
+        };
+        match turn.state {
+            TurnState::Queued => {
+                let job = Job::new(turn, self.shared.rules.show_thinking);
+                self.follow(&job);
+                self.enqueue(job);
+            }
+            TurnState::Asking if asked.asks.iter().any(|ask| ask.state != AskState::Closed) => {
+                self.restore_asking(turn, asked).await;
+            }
+            TurnState::Asking | TurnState::Running => self.restore_running(turn, asked).await,
+            TurnState::Done => {}
+        }
+    }
+
+    async fn restore_running(&mut self, turn: TurnRow, asked: Asked) {
+        let first = turn.attempt.saturating_add(1);
+        let fresh = TurnView::new(turn.id.clone(), first, self.shared.rules.show_thinking);
+        let silent = turn.inbox.is_none() && turn.prompt.is_empty();
+        let mut job = Job::new(turn, self.shared.rules.show_thinking);
+        job.view = Arc::new(SharedView::new(fresh));
+        if silent {
+            // The agent had spoken first; there is no question that could be put again.
+            self.follow(&job);
+            let waiting = self.current.replace(job);
+            self.finish(Ending::Failed(Failure {
+                kind: FailureKind::Died,
+                sentence: "botyard was restarted while the agent reported this; ask it for what is missing.".to_owned(),
+                cause: "the host ended during a turn that the agent had begun".to_owned(),
+            }))
+            .await;
+            self.current = waiting;
+            return;
+        }
+        job.view.with(|view| view.notice(Tone::Warning, AGAIN));
+        job.work = Work::Again;
+        job.decided = asked
+            .asks
+            .into_iter()
+            .filter(|ask| ask.state == AskState::Decided)
+            .collect();
+        self.follow(&job);
+        self.enqueue(job);
+    }
+
+    /// What was asked stays asked, and no process is started for it; what was decided meanwhile is told.
+    async fn restore_asking(&mut self, turn: TurnRow, asked: Asked) {
+        let mut job = Job::new(turn, self.shared.rules.show_thinking);
+        if let Some(view) = job.row.view.clone() {
+            let view = TurnView::resume(view, self.shared.rules.show_thinking, asked.blocks);
+            job.view = Arc::new(SharedView::new(view));
+        }
+        job.work = Work::Decisions;
+        let (open, closed): (Vec<AskRow>, Vec<AskRow>) =
+            asked.asks.into_iter().partition(|ask| ask.state == AskState::Open);
+        job.decided = closed
+            .into_iter()
+            .filter(|ask| ask.state == AskState::Decided)
+            .collect();
+        for ask in &job.decided {
+            if let Some((decision, who)) = &ask.decided {
+                let words = super::ask::words(decision, who);
+                job.view
+                    .with(|view| view.settle(&ask.id, &words, *decision != Decision::Allow));
+            }
+        }
+        if !open.is_empty() {
+            job.turn = Turn::parked(open.iter().map(|ask| ask.request.clone()));
+        }
+        job.asks = open
+            .into_iter()
+            .map(|row| OpenAsk {
+                expires: Instant::now() + until(row.expires),
+                row,
+            })
+            .collect();
+        self.follow(&job);
+        self.enqueue(job);
+    }
+}

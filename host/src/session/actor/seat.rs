@@ -1,0 +1,279 @@
+//! The place of the session's one process: empty, waiting for a permit, or taken.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::SessionActor;
+use crate::driver::{self, Agent, AgentEvent, Command, Failure, FailureKind, Launch};
+use crate::session::folder::Folders;
+use crate::session::process::Permit;
+
+/// How long a process may take to leave when it was asked to, then when it was told to.
+const LEAVE: Duration = Duration::from_secs(5);
+
+/// A process whose shells go on in the background is kept this many times longer.
+const BACKGROUND_FACTOR: u32 = 6;
+
+pub(super) enum Seat {
+    Empty,
+    Waiting(Pin<Box<dyn Future<Output = Permit> + Send>>),
+    Live(Box<Live>),
+}
+
+/// What a seat has to say.
+pub(super) enum Step {
+    Permit(Permit),
+    /// Another session needs the permit more.
+    GiveWay,
+    Event(AgentEvent),
+}
+
+pub(super) struct Live {
+    agent: Agent,
+    permit: Permit,
+    /// It answers.
+    ready: bool,
+    /// It goes on with a conversation, rather than to begin one.
+    resumed: bool,
+    /// Shells of it that run though it is idle.
+    background: u32,
+    rest: Option<Rest>,
+    /// It is leaving; nothing it says is heard. Until then it may take its time.
+    leaving: Option<Instant>,
+    killed: bool,
+}
+
+struct Rest {
+    give_way: CancellationToken,
+    until: Instant,
+}
+
+impl Seat {
+    /// Pends for ever where nothing can come. Cancel safe.
+    pub(super) async fn next(&mut self) -> Step {
+        match self {
+            Self::Empty => std::future::pending().await,
+            Self::Waiting(permit) => Step::Permit(permit.await),
+            Self::Live(live) => {
+                let give_way = live.rest.as_ref().map(|rest| &rest.give_way);
+                tokio::select! {
+                    biased;
+                    event = live.agent.events.recv() => Step::Event(event.unwrap_or_else(gone)),
+                    () = async { give_way.expect("guarded").cancelled().await }, if give_way.is_some() => Step::GiveWay,
+                }
+            }
+        }
+    }
+
+    /// A process answers and can take a prompt.
+    pub(super) fn is_free(&self) -> bool {
+        matches!(self, Self::Live(live) if live.ready && live.leaving.is_none())
+    }
+
+    /// It is on its way out.
+    pub(super) fn is_leaving(&self) -> bool {
+        matches!(self, Self::Live(live) if live.leaving.is_some())
+    }
+
+    pub(super) fn set_ready(&mut self) {
+        if let Self::Live(live) = self {
+            live.ready = true;
+        }
+    }
+
+    pub(super) fn resumed(&self) -> bool {
+        matches!(self, Self::Live(live) if live.resumed)
+    }
+
+    pub(super) fn background(&self) -> u32 {
+        match self {
+            Self::Live(live) => live.background,
+            Self::Empty | Self::Waiting(_) => 0,
+        }
+    }
+
+    pub(super) fn set_background(&mut self, shells: u32) {
+        if let Self::Live(live) = self
+            && live.background != shells
+        {
+            live.background = shells;
+            live.rest = None;
+            live.permit.busy();
+        }
+    }
+
+    /// Nothing to do: from now on it may be asked to give way, and after `timeout` it leaves.
+    pub(super) fn rest(&mut self, timeout: Duration) {
+        if let Self::Live(live) = self
+            && live.ready
+            && live.leaving.is_none()
+            && live.rest.is_none()
+        {
+            let busy = live.background > 0;
+            live.rest = Some(Rest {
+                give_way: if busy {
+                    CancellationToken::new()
+                } else {
+                    live.permit.idle()
+                },
+                until: Instant::now() + if busy { timeout * BACKGROUND_FACTOR } else { timeout },
+            });
+        }
+    }
+
+    pub(super) fn wake(&mut self) {
+        if let Self::Live(live) = self
+            && live.rest.take().is_some()
+        {
+            live.permit.busy();
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Live(live) => live.leaving.or(live.rest.as_ref().map(|rest| rest.until)),
+            Self::Empty | Self::Waiting(_) => None,
+        }
+    }
+
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.deadline().is_some_and(|at| at <= now)
+    }
+}
+
+fn gone() -> AgentEvent {
+    AgentEvent::Exited {
+        failure: Some(Failure {
+            kind: FailureKind::Died,
+            sentence: "The agent ended unexpectedly.".to_owned(),
+            cause: "the driver ended without a word".to_owned(),
+        }),
+    }
+}
+
+impl SessionActor {
+    /// Starts a process for the conversation of this session.
+    pub(super) async fn launch(&mut self, permit: Permit) {
+        self.seat = Seat::Empty;
+        self.name_conversation();
+        let folders = Folders::of(&self.shared.rules, &self.key, self.row.epoch);
+        let made = folders.make().await.map_err(|error| error.to_string());
+        let ready = match made {
+            Ok(()) => self.claim().await.map_err(|error| error.to_string()),
+            Err(error) => Err(error),
+        };
+        if let Err(cause) = ready {
+            drop(permit);
+            let failure = Failure {
+                kind: FailureKind::Start,
+                sentence: "The agent could not be started: its folder or its name could not be made.".to_owned(),
+                cause,
+            };
+            self.jammed = Some(failure);
+            return;
+        }
+        let resume = self.row.resumable || self.handed;
+        let launch = Launch {
+            workspace: folders.workspace,
+            config_dir: folders.config,
+            temp_dir: folders.temp,
+            cli_session: self.row.cli_session.clone().unwrap_or_default(),
+            resume,
+        };
+        tracing::debug!(bot = %self.row.bot, session = %self.key, resume, "an agent is started");
+        let agent = (self.shared.start)(&self.shared.rules.agent, launch);
+        self.seat = Seat::Live(Box::new(Live {
+            agent,
+            permit,
+            ready: false,
+            resumed: resume,
+            background: 0,
+            rest: None,
+            leaving: None,
+            killed: false,
+        }));
+    }
+
+    /// Gives a command. Never waits: an agent that takes none is ended.
+    pub(super) fn tell(&mut self, command: Command) {
+        let Seat::Live(live) = &mut self.seat else { return };
+        match live.agent.commands.try_send(command) {
+            // Closed: its last event is on the way.
+            Ok(()) | Err(tokio::sync::mpsc::error::TrySendError::Closed(_)) => {}
+            Err(tokio::sync::mpsc::error::TrySendError::Full(_)) => {
+                self.jammed = Some(Failure {
+                    kind: FailureKind::Died,
+                    sentence: "The agent no longer reacts and was ended.".to_owned(),
+                    cause: "its commands are not taken".to_owned(),
+                });
+            }
+        }
+    }
+
+    /// Asks the process to leave; it does so by itself or is ended after a while.
+    pub(super) fn close_process(&mut self) {
+        if let Seat::Live(live) = &mut self.seat
+            && live.leaving.is_none()
+        {
+            live.leaving = Some(Instant::now() + LEAVE);
+            live.rest = None;
+            live.permit.busy();
+            self.tell(Command::Close);
+        }
+    }
+
+    /// Ends the process now. The seat is taken until it is gone: two processes never share a conversation.
+    pub(super) fn kill_process(&mut self) {
+        if let Seat::Live(live) = &mut self.seat
+            && !live.killed
+        {
+            live.leaving = Some(Instant::now() + LEAVE);
+            live.killed = true;
+            live.rest = None;
+            live.permit.busy();
+            self.tell(Command::Kill);
+        }
+    }
+
+    /// The seat's deadline has come: rest becomes leaving, leaving becomes force.
+    pub(super) fn close_process_further(&mut self) {
+        match &self.seat {
+            Seat::Live(live) if live.leaving.is_none() => self.close_process(),
+            Seat::Live(live) if !live.killed => self.kill_process(),
+            Seat::Live(_) => {
+                tracing::error!(bot = %self.row.bot, session = %self.key, "an agent's end was not seen in time");
+                // Dropping both ends of the driver kills as well.
+                self.seat = Seat::Empty;
+            }
+            Seat::Empty | Seat::Waiting(_) => {}
+        }
+    }
+
+    /// The process cannot be used: as if it had died.
+    pub(super) async fn lost(&mut self, failure: Failure) {
+        self.seat = Seat::Empty;
+        self.hear(AgentEvent::Exited { failure: Some(failure) }).await;
+    }
+
+    /// Nothing may finish any more: the process is ended, the turn stays as it is in the store.
+    pub(super) async fn halt(&mut self) {
+        self.kill_process();
+        if let Seat::Live(live) = &mut self.seat {
+            let end = async {
+                while let Some(event) = live.agent.events.recv().await {
+                    if matches!(event, driver::AgentEvent::Exited { .. }) {
+                        return;
+                    }
+                }
+            };
+            if tokio::time::timeout(LEAVE, end).await.is_err() {
+                tracing::error!(bot = %self.row.bot, session = %self.key, "an agent's end was not seen in time");
+            }
+        }
+        self.seat = Seat::Empty;
+    }
+}

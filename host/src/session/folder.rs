@@ -1,0 +1,124 @@
+//! Where a session lives on disk. Ids come from vendors and are anything: only hashes and a few plain letters of
+//! them ever become part of a path.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::SessionRules;
+use crate::chat::{BotName, Conversation, SessionKey};
+use crate::config::{Login, Scope};
+
+/// The folders of one session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Folders {
+    pub(super) workspace: PathBuf,
+    /// None: the operator's own login.
+    pub(super) config: Option<PathBuf>,
+    pub(super) temp: PathBuf,
+}
+
+impl Folders {
+    /// Where the session `key` works since its last `new`. Absolute: the CLI runs elsewhere. Touches no disk.
+    pub(super) fn of(rules: &SessionRules, key: &SessionKey, epoch: u32) -> Self {
+        let workspace = if rules.workspace_shared {
+            rules.workspace.clone()
+        } else {
+            rules.workspace.join(name(key, epoch))
+        };
+        // Of the key and not of the person: a CLI keeps what it learnt in its config folder, and what was said in
+        // private must not be found from a channel.
+        let config = match rules.agent.login {
+            Login::Operator => None,
+            Login::ApiKey(_) | Login::Token(_) | Login::None => Some(
+                rules
+                    .data_dir
+                    .join("users")
+                    .join(plain(rules.bot.as_str(), 40))
+                    .join(hash(&[key.as_str()], 16))
+                    .join("claude"),
+            ),
+        };
+        Self {
+            workspace: absolute(&workspace),
+            config: config.as_deref().map(absolute),
+            // Short: CLIs put Unix sockets there, whose paths end at 107 bytes.
+            temp: absolute(&rules.data_dir.join("tmp").join(hash(&[key.as_str()], 6))),
+        }
+    }
+
+    /// Makes what is not there.
+    pub(super) async fn make(&self) -> std::io::Result<()> {
+        tokio::fs::create_dir_all(&self.workspace).await?;
+        for private in self.config.iter().chain([&self.temp]) {
+            tokio::fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(private)
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+/// Whose session something said here by this person belongs to. Safe to print, at most 120 characters.
+///
+/// What was said in private never enters a channel: under `user` a private conversation is of the person alone,
+/// and each channel has the person's sessions apart.
+pub(super) fn key(bot: &BotName, scope: Scope, conversation: &Conversation, person: &str) -> SessionKey {
+    let tenant = conversation.tenant.as_deref().unwrap_or_default();
+    let channel = conversation.channel.as_str();
+    let (word, readable, parts): (&str, &str, Vec<&str>) = match scope {
+        Scope::User if conversation.direct => ("user", person, vec!["private", tenant, person]),
+        Scope::User => ("user", person, vec!["channel", tenant, channel, person]),
+        Scope::Thread => match &conversation.thread {
+            Some(thread) => ("thread", channel, vec!["thread", tenant, channel, thread]),
+            None => ("thread", channel, vec!["channel", tenant, channel]),
+        },
+        Scope::Channel => ("channel", channel, vec![tenant, channel]),
+    };
+    let mut whole = vec![bot.as_str(), word];
+    whole.extend(parts);
+    SessionKey(format!(
+        "{}/{word}/{}-{}",
+        plain(bot.as_str(), 40),
+        plain(readable, 16),
+        hash(&whole, 16)
+    ))
+}
+
+/// A folder's name: enough of the key to be recognised, and its hash.
+fn name(key: &SessionKey, epoch: u32) -> String {
+    let readable = key.as_str().rsplit('/').next().unwrap_or_default();
+    let readable = readable.rsplit_once('-').map_or(readable, |(readable, _)| readable);
+    let base = format!("{}-{}", plain(readable, 16), hash(&[key.as_str()], 8));
+    if epoch == 0 { base } else { format!("{base}-{epoch}") }
+}
+
+/// The letters and digits of it, lower case, at most `max`; never empty, never `..`.
+fn plain(text: &str, max: usize) -> String {
+    let plain: String = text
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
+        .take(max)
+        .map(|c| c.to_ascii_lowercase())
+        .collect();
+    if plain.is_empty() { "x".to_owned() } else { plain }
+}
+
+/// Parts are told apart by their length, so that `a`+`bc` is not `ab`+`c`.
+fn hash(parts: &[&str], bytes: usize) -> String {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part.as_bytes());
+    }
+    hex::encode(&hasher.finalize()[..bytes])
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests;

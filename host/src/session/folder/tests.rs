@@ -1,0 +1,140 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::config::{AgentProfile, DriverKind, SecretText};
+
+fn said(channel: &str, thread: Option<&str>, direct: bool) -> Conversation {
+    Conversation {
+        tenant: Some("T1".to_owned()),
+        channel: channel.to_owned(),
+        thread: thread.map(str::to_owned),
+        direct,
+    }
+}
+
+fn of(scope: Scope, conversation: &Conversation, person: &str) -> SessionKey {
+    key(&BotName::from("team"), scope, conversation, person)
+}
+
+fn rules(login: Login, workspace_shared: bool) -> SessionRules {
+    SessionRules {
+        bot: BotName::from("team"),
+        scope: Scope::User,
+        agent: Arc::new(AgentProfile {
+            name: "claude".to_owned(),
+            driver: DriverKind::Claude,
+            command: vec!["/bin/claude".to_owned()],
+            model: None,
+            permission_mode: "default".to_owned(),
+            allowed_tools: Vec::new(),
+            disallowed_tools: Vec::new(),
+            instructions: None,
+            env: BTreeMap::new(),
+            login,
+            start_timeout: Duration::from_secs(1),
+            idle_timeout: Duration::from_secs(1),
+            demo: false,
+        }),
+        workspace: PathBuf::from("/work-of-bot"),
+        workspace_shared,
+        data_dir: PathBuf::from("/data"),
+        queue_limit: 3,
+        ask_timeout: Duration::from_secs(1),
+        show_thinking: false,
+    }
+}
+
+#[test]
+fn what_was_said_in_private_never_enters_a_channel() {
+    let private = of(Scope::User, &said("D1", None, true), "U1");
+    assert_eq!(
+        private,
+        of(Scope::User, &said("D2", Some("t"), true), "U1"),
+        "one person, one memory"
+    );
+    let channel = of(Scope::User, &said("C1", None, false), "U1");
+    assert_ne!(private, channel);
+    assert_eq!(channel, of(Scope::User, &said("C1", Some("t"), false), "U1"));
+    assert_ne!(channel, of(Scope::User, &said("C2", None, false), "U1"));
+    assert_ne!(private, of(Scope::User, &said("D1", None, true), "U2"));
+    assert_ne!(
+        private,
+        key(&BotName::from("other"), Scope::User, &said("D1", None, true), "U1")
+    );
+}
+
+#[test]
+fn scope_says_whose_session_it_is() {
+    let (one, two) = (said("C1", Some("a"), false), said("C1", Some("b"), false));
+    assert_ne!(of(Scope::Thread, &one, "U1"), of(Scope::Thread, &two, "U1"));
+    assert_eq!(of(Scope::Thread, &one, "U1"), of(Scope::Thread, &one, "U2"));
+    assert_eq!(of(Scope::Channel, &one, "U1"), of(Scope::Channel, &two, "U2"));
+    assert_ne!(
+        of(Scope::Thread, &said("C1", None, false), "U1"),
+        of(Scope::Thread, &one, "U1")
+    );
+    // Parts that run together are not the same parts.
+    let (x, y) = (said("C", Some("1a"), false), said("C1", Some("a"), false));
+    assert_ne!(of(Scope::Thread, &x, "U1"), of(Scope::Thread, &y, "U1"));
+}
+
+#[test]
+fn hostile_ids_stay_below_their_folders() {
+    let long = "x".repeat(10_000);
+    let hostile = [
+        "../../etc",
+        "..",
+        "/",
+        "a\0b",
+        "",
+        "\u{202e}evil",
+        "con/../..",
+        long.as_str(),
+    ];
+    let mut seen = BTreeSet::new();
+    for id in hostile {
+        for scope in [Scope::User, Scope::Thread, Scope::Channel] {
+            let key = of(scope, &said(id, Some(id), false), id);
+            assert!(key.as_str().len() <= 120 && key.as_str().is_ascii());
+            let folders = Folders::of(&rules(Login::None, false), &key, 0);
+            let (config, temp) = (folders.config.unwrap(), folders.temp);
+            for (path, root, depth) in [
+                (&folders.workspace, "/work-of-bot", 1),
+                (&config, "/data/users/team", 2),
+                (&temp, "/data/tmp", 1),
+            ] {
+                let below = path.strip_prefix(root).unwrap();
+                let parts: Vec<_> = below.components().collect();
+                assert_eq!(parts.len(), depth, "{path:?}");
+                assert!(
+                    parts.iter().all(|part| matches!(part, std::path::Component::Normal(_))),
+                    "{path:?}"
+                );
+                assert!(path.to_str().unwrap().len() < 100);
+            }
+            assert!(seen.insert(folders.workspace), "no two share a folder");
+        }
+    }
+}
+
+#[test]
+fn folders_are_apart_unless_the_operator_shares_them() {
+    let (a, b) = (SessionKey::from("team/user/a-1"), SessionKey::from("team/user/b-2"));
+    let apart = rules(Login::ApiKey(SecretText::new("k")), false);
+    let folders = Folders::of(&apart, &a, 0);
+    assert_ne!(folders, Folders::of(&apart, &b, 0));
+    assert_ne!(
+        folders.workspace,
+        Folders::of(&apart, &a, 1).workspace,
+        "`new` begins in an empty folder"
+    );
+    assert_eq!(folders.config, Folders::of(&apart, &a, 1).config);
+    let shared = rules(Login::Operator, true);
+    let folders = Folders::of(&shared, &a, 3);
+    assert_eq!(
+        (folders.workspace, folders.config),
+        (PathBuf::from("/work-of-bot"), None)
+    );
+}

@@ -1,0 +1,271 @@
+//! Which session belongs to whom: a map of handles. Finds, makes and forgets actors; never awaits a member's inbox.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::actor::{SessionActor, SessionMsg};
+use super::{Processes, Prompt, SessionRules, SessionStatus, SubmitError, folder};
+use crate::chat::{Conversation, SessionKey, TurnId};
+use crate::config::AgentProfile;
+use crate::driver::{self, Agent, Launch};
+use crate::outbox::Outbox;
+use crate::store::{AskRow, Decision, Journal, SessionRow, TurnRow};
+
+/// How often a message is given again to a session that was just ending.
+const TRIES: usize = 16;
+
+/// What starts an agent: [`driver::start`], or a script of a test.
+pub type Start = Arc<dyn Fn(&AgentProfile, Launch) -> Agent + Send + Sync>;
+
+/// All live sessions of one bot. Never awaits a member's inbox. Cheap to clone; [`Registry::close`] ends it.
+#[derive(Clone)]
+pub struct Registry {
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry")
+            .field("bot", &self.shared.rules.bot)
+            .field("live", &self.shared.sessions.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What all actors of a bot have in common.
+pub(super) struct Shared {
+    pub(super) rules: SessionRules,
+    pub(super) journal: Journal,
+    pub(super) outbox: Outbox,
+    pub(super) processes: Processes,
+    pub(super) start: Start,
+    /// No new turns; what runs may finish.
+    pub(super) drain: CancellationToken,
+    /// Nothing may finish any more.
+    pub(super) halt: CancellationToken,
+    sessions: DashMap<SessionKey, Session>,
+    tasks: TaskTracker,
+    next: AtomicU64,
+}
+
+/// A handle on one session.
+#[derive(Clone)]
+struct Session {
+    /// Tells an actor from the one that takes its place.
+    id: u64,
+    inbox: mpsc::Sender<SessionMsg>,
+    row: Published,
+}
+
+/// The newest session row of an actor, for whoever lists sessions.
+pub(super) type Published = Arc<Mutex<Option<SessionRow>>>;
+
+/// Why a session gave no answer.
+enum NoAnswer {
+    NoSession,
+    Full,
+    Closed,
+}
+
+impl Registry {
+    /// `processes`: permits for live CLI processes, shared by all bots.
+    pub fn new(rules: SessionRules, journal: Journal, outbox: Outbox, processes: Processes) -> Self {
+        Self::with_start(rules, journal, outbox, processes, Arc::new(driver::start))
+    }
+
+    /// As `new`, with something else than the drivers to start agents.
+    pub fn with_start(
+        rules: SessionRules,
+        journal: Journal,
+        outbox: Outbox,
+        processes: Processes,
+        start: Start,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                rules,
+                journal,
+                outbox,
+                processes,
+                start,
+                drain: CancellationToken::new(),
+                halt: CancellationToken::new(),
+                sessions: DashMap::new(),
+                tasks: TaskTracker::new(),
+                next: AtomicU64::new(0),
+            }),
+        }
+    }
+
+    /// Whose session a message belongs to. Under scope `thread` the conversation must name the thread that the
+    /// answer will be in, where there is one.
+    pub fn key(&self, conversation: &Conversation, person: &str) -> SessionKey {
+        folder::key(&self.shared.rules.bot, self.shared.rules.scope, conversation, person)
+    }
+
+    /// Queues a message; the session and its process are made when they are needed. Returns once the turn is on
+    /// disk and the inbox row is `Taken`. On an error nothing was kept. `Full`: tell the person. Cancel safe: the
+    /// message may have been kept.
+    pub async fn submit(&self, key: &SessionKey, prompt: Prompt) -> Result<TurnId, SubmitError> {
+        let make = |reply| SessionMsg::Submit {
+            prompt: prompt.clone(),
+            reply,
+        };
+        match self.call(key, true, make).await {
+            Ok(answer) => answer,
+            Err(NoAnswer::Full) => Err(SubmitError::Full(self.shared.rules.queue_limit)),
+            Err(NoAnswer::Closed) if !self.shared.drain.is_cancelled() => {
+                Err(SubmitError::Unavailable("the session could not be read".to_owned()))
+            }
+            Err(NoAnswer::Closed | NoAnswer::NoSession) => Err(SubmitError::Closed),
+        }
+    }
+
+    /// Goes on with a turn of a former run: queued ones wait again, running ones are done again with a notice that
+    /// steps may have run twice, asking ones wait for their decision. Oldest first, before new messages.
+    pub async fn restore(&self, turn: TurnRow) {
+        let key = turn.session.clone();
+        let make = |reply| SessionMsg::Restore {
+            turn: Box::new(turn.clone()),
+            reply,
+        };
+        if self.call(&key, true, make).await.is_err() {
+            tracing::error!(bot = %turn.bot, session = %key, turn = %turn.id, "a turn was not taken up again");
+        }
+    }
+
+    /// Ends the running turn (keeps the queue). False: nothing ran.
+    pub async fn stop(&self, key: &SessionKey) -> bool {
+        self.call(key, false, |reply| SessionMsg::Stop { reply })
+            .await
+            .unwrap_or(false)
+    }
+
+    /// A person decided; the decision is stored already. The agent is told, by way of a resumed process if need be.
+    /// Returns when the session has taken it up; if the session does not, it is told after the next start.
+    pub async fn decide(&self, ask: &AskRow, decision: Decision) {
+        let make = |reply| SessionMsg::Decide {
+            ask: Box::new(ask.clone()),
+            decision: decision.clone(),
+            reply,
+        };
+        if self.call(&ask.session, true, make).await.is_err() {
+            tracing::warn!(bot = %ask.bot, session = %ask.session, turn = %ask.turn, "a decision waits for the next start");
+        }
+    }
+
+    /// Forgets the agent's memory: the next message begins a fresh conversation. Ends a running turn.
+    pub async fn reset(&self, key: &SessionKey) {
+        if self.call(key, true, |reply| SessionMsg::Reset { reply }).await.is_err() {
+            tracing::warn!(bot = %self.shared.rules.bot, session = %key, "a session was not reset");
+        }
+    }
+
+    /// None: there is no such session.
+    pub async fn status(&self, key: &SessionKey) -> Option<SessionStatus> {
+        if let Ok(status) = self.call(key, false, |reply| SessionMsg::Status { reply }).await {
+            return Some(status);
+        }
+        let wanted = key.clone();
+        let row = self
+            .shared
+            .journal
+            .read(move |store| store.session_get(&wanted))
+            .await
+            .ok()??;
+        Some(SessionStatus {
+            live: false,
+            running: None,
+            waiting: 0,
+            asking: false,
+            model: None,
+            agent: row.agent,
+            cli_session: row.cli_session,
+        })
+    }
+
+    /// Sessions that have a process or a turn, for the operator.
+    pub fn live(&self) -> BTreeMap<SessionKey, SessionRow> {
+        let row = |session: &Session| session.row.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.shared
+            .sessions
+            .iter()
+            .filter_map(|entry| Some((entry.key().clone(), row(entry.value())?)))
+            .collect()
+    }
+
+    /// No new messages; running turns may finish within `within`, then are left for the next start. Ends all
+    /// processes and returns when they are gone.
+    pub async fn close(&self, within: Duration) {
+        self.shared.drain.cancel();
+        self.shared.tasks.close();
+        if tokio::time::timeout(within, self.shared.tasks.wait()).await.is_err() {
+            self.shared.halt.cancel();
+            self.shared.tasks.wait().await;
+        }
+    }
+
+    /// Gives a message to a session and awaits its answer. A session that was just ending drops the message
+    /// unread; then it is given to the next actor.
+    async fn call<T>(
+        &self,
+        key: &SessionKey,
+        make_session: bool,
+        message: impl Fn(oneshot::Sender<T>) -> SessionMsg,
+    ) -> Result<T, NoAnswer> {
+        for _ in 0..TRIES {
+            let Some(session) = self.find(key, make_session) else {
+                return Err(if make_session {
+                    NoAnswer::Closed
+                } else {
+                    NoAnswer::NoSession
+                });
+            };
+            let (reply, answer) = oneshot::channel();
+            match session.inbox.try_send(message(reply)) {
+                Ok(()) => {
+                    if let Ok(answer) = answer.await {
+                        return Ok(answer);
+                    }
+                }
+                Err(mpsc::error::TrySendError::Full(_)) => return Err(NoAnswer::Full),
+                Err(mpsc::error::TrySendError::Closed(_)) => {}
+            }
+            self.shared.forget(key, session.id);
+        }
+        Err(NoAnswer::Closed)
+    }
+
+    fn find(&self, key: &SessionKey, make: bool) -> Option<Session> {
+        if let Some(session) = self.shared.sessions.get(key) {
+            return Some(session.clone());
+        }
+        if !make || self.shared.drain.is_cancelled() {
+            return None;
+        }
+        let entry = self.shared.sessions.entry(key.clone()).or_insert_with(|| {
+            let id = self.shared.next.fetch_add(1, Ordering::Relaxed);
+            let row = Published::default();
+            let (inbox, messages) = mpsc::channel(self.shared.rules.queue_limit.clamp(16, 1024));
+            let actor = SessionActor::new(Arc::clone(&self.shared), id, key.clone(), messages, Arc::clone(&row));
+            self.shared.tasks.spawn(actor.run());
+            Session { id, inbox, row }
+        });
+        Some(entry.clone())
+    }
+}
+
+impl Shared {
+    /// This actor takes no messages any more.
+    pub(super) fn forget(&self, key: &SessionKey, id: u64) {
+        self.sessions.remove_if(key, |_, session| session.id == id);
+    }
+}

@@ -1,0 +1,260 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn failure(kind: FailureKind) -> Failure {
+    Failure {
+        kind,
+        sentence: "It failed.".to_owned(),
+        cause: "cause".to_owned(),
+    }
+}
+
+fn text() -> AgentEvent {
+    AgentEvent::TextDelta {
+        block: 1,
+        text: "hello".to_owned(),
+    }
+}
+
+fn permission(request: &str) -> Permission {
+    Permission {
+        request: request.to_owned(),
+        call: "call".to_owned(),
+        tool: "Bash".to_owned(),
+        input: "{}".to_owned(),
+        title: "Bash".to_owned(),
+        detail: String::new(),
+    }
+}
+
+fn result(outcome: Outcome) -> AgentEvent {
+    AgentEvent::Result { outcome }
+}
+
+const IDLE: AgentEvent = AgentEvent::Idle { background: 0 };
+
+fn died() -> AgentEvent {
+    AgentEvent::Exited {
+        failure: Some(failure(FailureKind::Died)),
+    }
+}
+
+/// A turn whose prompt went out.
+fn running(alone: bool) -> Turn {
+    let mut turn = Turn::new();
+    assert_eq!(turn.handle(&Input::Begin), [Action::Start { fresh: false }]);
+    assert_eq!(turn.handle(&Input::Ready), [Action::Hand]);
+    assert_eq!(turn.handle(&Input::Handed { id: "p", alone }), []);
+    turn
+}
+
+#[test]
+fn turn_ends_when_the_agent_is_idle_and_not_at_the_first_result() {
+    let mut turn = running(true);
+    assert_eq!(
+        turn.handle(&Input::Agent(&IDLE)),
+        [],
+        "idle before any result is of an earlier turn"
+    );
+    assert_eq!(turn.handle(&Input::Agent(&result(Outcome::Ok))), []);
+    assert_eq!(turn.handle(&Input::Agent(&text())), []);
+    assert_eq!(turn.handle(&Input::Agent(&result(Outcome::Ok))), []);
+    assert_eq!(turn.handle(&Input::Agent(&IDLE)), [Action::Finish(Ending::Done)]);
+    assert_eq!(turn.state(), State::Done);
+    assert_eq!(turn.handle(&Input::Agent(&IDLE)), [], "only once");
+}
+
+#[test]
+fn result_before_the_prompt_was_taken_up_belongs_to_background_work() {
+    let mut turn = running(false);
+    turn.handle(&Input::Agent(&result(Outcome::Ok)));
+    assert_eq!(turn.handle(&Input::Agent(&IDLE)), []);
+    turn.handle(&Input::Agent(&AgentEvent::Started { id: "other".to_owned() }));
+    turn.handle(&Input::Agent(&result(Outcome::Ok)));
+    assert_eq!(turn.handle(&Input::Agent(&IDLE)), []);
+    turn.handle(&Input::Agent(&AgentEvent::Started { id: "p".to_owned() }));
+    turn.handle(&Input::Agent(&result(Outcome::Ok)));
+    assert_eq!(turn.handle(&Input::Agent(&IDLE)), [Action::Finish(Ending::Done)]);
+}
+
+#[test]
+fn death_before_anything_was_shown_is_repeated_once_in_silence() {
+    let mut turn = running(true);
+    assert_eq!(turn.handle(&Input::Agent(&died())), [Action::Start { fresh: false }]);
+    assert_eq!(turn.handle(&Input::Ready), [Action::Hand]);
+    assert_eq!(
+        turn.handle(&Input::Agent(&died())),
+        [Action::Finish(Ending::Failed(failure(FailureKind::Died)))]
+    );
+}
+
+#[test]
+fn death_after_something_was_shown_fails_the_turn() {
+    let mut turn = running(true);
+    turn.handle(&Input::Agent(&text()));
+    assert_eq!(
+        turn.handle(&Input::Agent(&died())),
+        [Action::Finish(Ending::Failed(failure(FailureKind::Died)))]
+    );
+}
+
+#[test]
+fn lost_conversation_begins_afresh_once() {
+    let lost = AgentEvent::Exited {
+        failure: Some(failure(FailureKind::NoConversation)),
+    };
+    let mut turn = Turn::new();
+    turn.handle(&Input::Begin);
+    assert_eq!(turn.handle(&Input::Agent(&lost)), [Action::Start { fresh: true }]);
+    assert_eq!(
+        turn.handle(&Input::Agent(&lost)),
+        [Action::Finish(Ending::Failed(failure(FailureKind::NoConversation)))]
+    );
+    // Told by a result rather than by the exit.
+    let mut turn = running(true);
+    let told = result(Outcome::Failed(failure(FailureKind::NoConversation)));
+    assert_eq!(turn.handle(&Input::Agent(&told)), [Action::Start { fresh: true }]);
+}
+
+#[test]
+fn stop_interrupts_and_then_kills() {
+    let mut turn = running(true);
+    assert_eq!(turn.handle(&Input::Stop), [Action::Interrupt]);
+    assert_eq!(turn.handle(&Input::Stop), []);
+    assert_eq!(
+        turn.handle(&Input::GraceOver),
+        [Action::Kill, Action::Finish(Ending::Stopped)]
+    );
+
+    let mut turn = running(true);
+    turn.handle(&Input::Stop);
+    turn.handle(&Input::Agent(&result(Outcome::Failed(failure(FailureKind::Other)))));
+    assert_eq!(turn.handle(&Input::Agent(&IDLE)), [Action::Finish(Ending::Stopped)]);
+    assert_eq!(turn.handle(&Input::GraceOver), []);
+}
+
+#[test]
+fn turn_that_waits_for_a_process_is_stopped_at_once() {
+    let mut turn = Turn::new();
+    turn.handle(&Input::Begin);
+    assert_eq!(turn.handle(&Input::Stop), [Action::Finish(Ending::Stopped)]);
+}
+
+#[test]
+fn it_asks_until_the_last_request_is_decided() {
+    let mut turn = running(true);
+    let (a, b) = (permission("a"), permission("b"));
+    assert_eq!(
+        turn.handle(&Input::Agent(&AgentEvent::Permission(a.clone()))),
+        [Action::Ask(a.clone())]
+    );
+    assert_eq!(
+        turn.handle(&Input::Agent(&AgentEvent::Permission(a))),
+        [],
+        "asked already"
+    );
+    assert_eq!(
+        turn.handle(&Input::Agent(&AgentEvent::Permission(b.clone()))),
+        [Action::Ask(b)]
+    );
+    turn.handle(&Input::Decided("a"));
+    assert_eq!(turn.state(), State::Asking);
+    let withdrawn = AgentEvent::PermissionWithdrawn {
+        request: "b".to_owned(),
+    };
+    assert_eq!(
+        turn.handle(&Input::Agent(&withdrawn)),
+        [Action::Withdraw("b".to_owned())]
+    );
+    assert_eq!(turn.state(), State::Running);
+}
+
+#[test]
+fn parked_turn_needs_a_process_only_when_all_is_decided() {
+    let mut turn = Turn::parked(["a".to_owned(), "b".to_owned()]);
+    assert!(!turn.is_with_agent());
+    assert_eq!(turn.handle(&Input::Begin), []);
+    assert_eq!(turn.handle(&Input::Decided("a")), []);
+    assert_eq!(turn.handle(&Input::Decided("b")), [Action::Start { fresh: false }]);
+    assert_eq!(
+        Turn::parked(["a".to_owned()]).handle(&Input::Stop),
+        [Action::Finish(Ending::Stopped)]
+    );
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    prop_oneof![
+        Just(Outcome::Ok),
+        Just(Outcome::Stopped),
+        Just(Outcome::Failed(failure(FailureKind::Api))),
+        Just(Outcome::Failed(failure(FailureKind::NoConversation))),
+    ]
+}
+
+fn event() -> impl Strategy<Value = AgentEvent> {
+    prop_oneof![
+        Just(text()),
+        Just(IDLE),
+        Just(died()),
+        Just(AgentEvent::Exited { failure: None }),
+        Just(AgentEvent::Restart),
+        Just(AgentEvent::Started { id: "p".to_owned() }),
+        outcome().prop_map(result),
+        "[ab]".prop_map(|request| AgentEvent::Permission(permission(&request))),
+        "[ab]".prop_map(|request| AgentEvent::PermissionWithdrawn { request }),
+    ]
+}
+
+#[derive(Debug, Clone)]
+enum Any {
+    Begin,
+    Ready,
+    Handed(bool),
+    Agent(AgentEvent),
+    Stop,
+    Decided(String),
+    GraceOver,
+}
+
+fn any_input() -> impl Strategy<Value = Any> {
+    prop_oneof![
+        1 => Just(Any::Begin),
+        2 => Just(Any::Ready),
+        2 => any::<bool>().prop_map(Any::Handed),
+        8 => event().prop_map(Any::Agent),
+        1 => Just(Any::Stop),
+        1 => "[ab]".prop_map(Any::Decided),
+        1 => Just(Any::GraceOver),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn any_order_ends_exactly_once_and_stays_ended(
+        inputs in proptest::collection::vec(any_input(), 0..60),
+        parked in any::<bool>(),
+    ) {
+        let mut turn = if parked { Turn::parked(["a".to_owned()]) } else { Turn::new() };
+        let mut finished = 0;
+        // Whatever came before: this ends every turn.
+        let end = [Any::Begin, Any::Stop, Any::GraceOver];
+        for input in inputs.iter().chain(&end) {
+            let input = match input {
+                Any::Begin => Input::Begin,
+                Any::Ready => Input::Ready,
+                Any::Handed(alone) => Input::Handed { id: "p", alone: *alone },
+                Any::Agent(event) => Input::Agent(event),
+                Any::Stop => Input::Stop,
+                Any::Decided(request) => Input::Decided(request),
+                Any::GraceOver => Input::GraceOver,
+            };
+            let was_done = turn.state() == State::Done;
+            let actions = turn.handle(&input);
+            prop_assert!(!was_done || actions.is_empty());
+            finished += actions.iter().filter(|action| matches!(action, Action::Finish(_))).count();
+        }
+        prop_assert_eq!(finished, 1);
+        prop_assert_eq!(turn.state(), State::Done);
+    }
+}

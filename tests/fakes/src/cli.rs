@@ -1,0 +1,560 @@
+//! A scripted CLI for speed: it speaks Claude Code's stream-json protocol and answers at once, without a model.
+//! [`program`] builds it and says where it is; what a message makes it do stands in its words:
+//!
+//! | first word | what happens |
+//! | --- | --- |
+//! | `slow MS TEXT` | half of the text, a pause that an interrupt ends, the rest |
+//! | `hang` | takes the message up and says nothing more; an interrupt ends it |
+//! | `deaf` | says nothing more, whatever comes, and reads no more |
+//! | `exit N` | a line on stderr, then exit code N, in the middle of an answer |
+//! | `crash` | ends itself with SIGKILL, in the middle of an answer |
+//! | `garbage` | lines that are no JSON, unknown types and unknown fields, then an answer |
+//! | `big N` | a line of N bytes, then an answer |
+//! | `permission TEXT` | asks for `Bash` with the text as command; says what was decided |
+//! | `tool TEXT` | a tool call and its result, then an answer |
+//! | `plan` | `TodoWrite`, then an answer |
+//! | `think TEXT` | thinks, then answers |
+//! | `break` | a stream that breaks and is tried again |
+//! | `fail STATUS TEXT` | a result with `is_error` |
+//! | `words N` | N words, a delta each |
+//! | `background` | a result, then a turn that nobody asked for |
+//! | `spawn` | leaves a process in a session of its own; says its id |
+//! | `recall` | the messages that this conversation had, also before a `--resume` |
+//! | anything else | `echo: TEXT` |
+//!
+//! Environment, for what happens before a message: `FAKE_CLI_START=silent` never answers `initialize`; `exit` writes to
+//! stderr and exits with code 4; `mute` never says its version.
+//!
+//! It is strict: a message without uuid, a broken line, or an unexpected flag ends it with code 2 and says why.
+
+use std::collections::{HashSet, VecDeque};
+use std::fs::{self, OpenOptions};
+use std::io::{self, BufRead as _, Write as _};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// What it says its version is.
+pub const VERSION: &str = "2.1.329";
+
+/// Where the program is. Built by the first call with the cargo, the profile and the target folder of the running
+/// binary, which takes a moment when it is fresh already.
+///
+/// # Panics
+/// If it cannot be built.
+pub fn program() -> PathBuf {
+    static BUILT: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
+    BUILT.get_or_init(build).clone()
+}
+
+fn build() -> PathBuf {
+    let exe = std::env::current_exe().expect("the running binary has a path");
+    let mut folder = exe.parent().expect("it is in a folder");
+    if folder.ends_with("deps") {
+        folder = folder.parent().expect("`deps` is in the profile's folder");
+    }
+    let profile = match folder.file_name().and_then(|name| name.to_str()) {
+        Some("debug") | None => "dev",
+        Some(name) => name,
+    };
+    let target = folder.parent().expect("the profile's folder is in the target folder");
+    let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    let cargo = option_env!("CARGO").unwrap_or("cargo");
+    let built = Command::new(cargo)
+        .args(["build", "--quiet", "--locked", "--bin", "fake-cli", "--profile", profile])
+        .arg("--manifest-path")
+        .arg(&manifest)
+        .arg("--target-dir")
+        .arg(target)
+        .status();
+    assert!(built.as_ref().is_ok_and(std::process::ExitStatus::success), "fake-cli was not built: {built:?}");
+    folder.join("fake-cli")
+}
+
+struct Cli {
+    out: io::BufWriter<io::StdoutLock<'static>>,
+    lines: Receiver<String>,
+    /// Messages that came while a turn ran.
+    queue: VecDeque<Value>,
+    session: String,
+    transcript: PathBuf,
+    history: Vec<String>,
+    seen: HashSet<String>,
+    numbers: u64,
+    /// The message's block was begun.
+    block_open: bool,
+    failed: bool,
+}
+
+/// Why a turn stops early.
+enum Stop {
+    Interrupted,
+    Eof,
+}
+
+/// Runs it; called by the `fake-cli` binary.
+pub fn main(args: Vec<String>) -> ExitCode {
+    if args.iter().any(|arg| arg == "--version" || arg == "-v") {
+        let _ = writeln!(io::stdout(), "{VERSION} (Claude Code)");
+        return ExitCode::SUCCESS;
+    }
+    match run(args) {
+        Ok(code) => code,
+        Err(text) => {
+            let _ = writeln!(io::stderr(), "{text}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(args: Vec<String>) -> Result<ExitCode, String> {
+    let (session, resume) = session(args)?;
+    let start = std::env::var_os("FAKE_CLI_START").unwrap_or_default();
+    if start == "exit" {
+        let _ = writeln!(io::stderr(), "fake-cli: told to exit at the start");
+        return Ok(ExitCode::from(4));
+    }
+    let folder = std::env::var_os("CLAUDE_CONFIG_DIR").or_else(|| std::env::var_os("HOME")).map(PathBuf::from);
+    let folder = folder.unwrap_or_default().join("fake-cli");
+    let transcript = folder.join(&session);
+    fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+    let (sender, lines) = sync_channel(64);
+    let mut cli = Cli {
+        out: io::BufWriter::with_capacity(1 << 16, io::stdout().lock()),
+        lines,
+        queue: VecDeque::new(),
+        history: Vec::new(),
+        seen: HashSet::new(),
+        numbers: 0,
+        block_open: false,
+        failed: false,
+        transcript,
+        session,
+    };
+    if resume {
+        let Ok(text) = fs::read_to_string(&cli.transcript) else {
+            let words = format!("No conversation found with session ID: {}", cli.session);
+            let session = cli.session.clone();
+            cli.say(&json!({"type": "result", "subtype": "error_during_execution", "is_error": true, "errors": [words],
+                "session_id": session, "num_turns": 0, "duration_ms": 0, "duration_api_ms": 0}));
+            let _ = writeln!(io::stderr(), "{words}");
+            return Ok(ExitCode::FAILURE);
+        };
+        cli.history = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    } else if cli.transcript.exists() {
+        let _ = writeln!(io::stderr(), "Error: Session ID {} is already in use.", cli.session);
+        return Ok(ExitCode::FAILURE);
+    }
+    thread::spawn(move || {
+        for line in io::stdin().lock().lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    if start == "silent" {
+        while cli.lines.recv().is_ok() {}
+        return Ok(ExitCode::SUCCESS);
+    }
+    cli.serve(start == "mute")?;
+    Ok(if cli.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// The id of the session and whether it goes on; every flag must be known.
+fn session(args: Vec<String>) -> Result<(String, bool), String> {
+    let mut session = None;
+    let mut args = args.into_iter();
+    while let Some(arg) = args.next() {
+        let (name, value) = match arg.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+            None => (arg, None),
+        };
+        match name.as_str() {
+            "-p" | "--print" | "--verbose" | "--include-partial-messages" | "--replay-user-messages" => {}
+            "--session-id" | "--resume" => {
+                let id = value.or_else(|| args.next()).ok_or_else(|| format!("{name} lacks its value"))?;
+                uuid::Uuid::parse_str(&id).map_err(|_| format!("Error: Invalid session ID `{id}`"))?;
+                session = Some((id, name == "--resume"));
+            }
+            "--input-format" | "--output-format" | "--permission-prompt-tool" | "--permission-mode" | "--model"
+            | "--append-system-prompt" | "--allowedTools" | "--disallowedTools" => {
+                value.or_else(|| args.next()).ok_or_else(|| format!("{name} lacks its value"))?;
+            }
+            _ => return Err(format!("error: unknown option '{name}'")),
+        }
+    }
+    Ok(session.unwrap_or_else(|| (uuid::Uuid::new_v4().to_string(), false)))
+}
+
+impl Cli {
+    fn serve(&mut self, mute: bool) -> Result<(), String> {
+        loop {
+            if let Some(message) = self.queue.pop_front() {
+                match self.turn(&message)? {
+                    Some(Stop::Eof) => return Ok(()),
+                    Some(Stop::Interrupted) | None => continue,
+                }
+            }
+            let Ok(line) = self.lines.recv() else {
+                return Ok(());
+            };
+            let line = parse(&line)?;
+            match line["type"].as_str() {
+                Some("user") => self.queue.push_back(line),
+                Some("control_request") if mute && line["request"]["subtype"] == "get_binary_version" => {}
+                Some("control_request") => {
+                    self.control(&line);
+                },
+                _ => {}
+            }
+        }
+    }
+
+    fn say(&mut self, line: &Value) {
+        // Nobody listens any more: the reader's end of file ends us.
+        let _ = writeln!(self.out, "{line}").and_then(|()| self.out.flush());
+    }
+
+    fn number(&mut self) -> String {
+        self.numbers += 1;
+        format!("{:06}", self.numbers)
+    }
+
+    /// Answers a control request; true: it was an interrupt.
+    fn control(&mut self, line: &Value) -> bool {
+        let subtype = line["request"]["subtype"].as_str().unwrap_or_default();
+        let answer = match subtype {
+            "initialize" => json!({"commands": [], "agents": [], "output_style": "default", "models": [], "account": {}}),
+            "get_binary_version" => json!({"version": VERSION}),
+            "interrupt" => json!({"still_queued": []}),
+            "cancel_async_message" => {
+                let before = self.queue.len();
+                self.queue.retain(|message| message["uuid"] != line["request"]["message_uuid"]);
+                json!({"cancelled": self.queue.len() < before})
+            }
+            _ => {
+                let error = format!("Unsupported control request subtype: {subtype}");
+                self.say(&json!({"type": "control_response", "response":
+                    {"subtype": "error", "request_id": line["request_id"], "error": error}}));
+                return false;
+            }
+        };
+        self.say(&json!({"type": "control_response", "response":
+            {"subtype": "success", "request_id": line["request_id"], "response": answer}}));
+        subtype == "interrupt"
+    }
+
+    /// Handles what comes in the middle of a turn: `Ok(Some(response))` is an answer to a question of ours.
+    fn during(&mut self, line: &str) -> Result<Result<Option<Value>, Stop>, String> {
+        let line = parse(line)?;
+        Ok(match line["type"].as_str() {
+            Some("user") => {
+                self.queue.push_back(line);
+                Ok(None)
+            }
+            Some("control_request") => {
+                if self.control(&line) {
+                    Err(Stop::Interrupted)
+                } else {
+                    Ok(None)
+                }
+            }
+            Some("control_response") => Ok(Some(line["response"].clone())),
+            _ => Ok(None),
+        })
+    }
+
+    /// Waits this long (none: for ever) for an answer; what else comes is handled.
+    fn wait(&mut self, time: Option<Duration>) -> Result<Result<Option<Value>, Stop>, String> {
+        let end = time.map(|time| Instant::now() + time);
+        loop {
+            let line = match end {
+                Some(end) => self.lines.recv_timeout(end.saturating_duration_since(Instant::now())),
+                None => self.lines.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match line {
+                Ok(line) => match self.during(&line)? {
+                    Ok(None) => {}
+                    other => return Ok(other),
+                },
+                Err(RecvTimeoutError::Timeout) => return Ok(Ok(None)),
+                // The real one finishes what it began.
+                Err(RecvTimeoutError::Disconnected) if time.is_some() => return Ok(Ok(None)),
+                Err(RecvTimeoutError::Disconnected) => return Ok(Err(Stop::Eof)),
+            }
+        }
+    }
+
+    fn turn(&mut self, message: &Value) -> Result<Option<Stop>, String> {
+        let id = message["uuid"].as_str().ok_or("a user message without uuid")?.to_owned();
+        let content = &message["message"]["content"];
+        let text = content.as_str().or_else(|| content[0]["text"].as_str()).unwrap_or_default().to_owned();
+        if !self.seen.insert(id.clone()) {
+            self.say(&json!({"type": "command_lifecycle", "command_uuid": id, "state": "completed"}));
+            return Ok(None);
+        }
+        self.history.push(text.clone());
+        let mut file = OpenOptions::new().create(true).append(true).open(&self.transcript);
+        if let Ok(file) = &mut file {
+            let _ = writeln!(file, "{}", json!(text));
+        }
+        self.begin();
+        self.say(&json!({"type": "command_lifecycle", "command_uuid": id, "state": "started"}));
+        let mut replay = message.clone();
+        replay["isReplay"] = json!(true);
+        self.say(&replay);
+        let stop = self.act(&text)?;
+        if let Some(Stop::Interrupted) = stop {
+            self.failed = true;
+            self.result(json!({"subtype": "error_during_execution", "is_error": true,
+                "terminal_reason": "aborted_streaming", "errors": ["[ede_diagnostic]"], "user_message_uuid": id}));
+        }
+        if !matches!(stop, Some(Stop::Eof)) {
+            self.say(&json!({"type": "command_lifecycle", "command_uuid": id, "state": "completed"}));
+        }
+        if self.queue.is_empty() {
+            self.say(&json!({"type": "system", "subtype": "session_state_changed", "state": "idle"}));
+        }
+        Ok(stop)
+    }
+
+    fn begin(&mut self) {
+        let session = self.session.clone();
+        self.say(&json!({"type": "system", "subtype": "session_state_changed", "state": "running"}));
+        self.say(&json!({"type": "system", "subtype": "init", "session_id": session, "model": "fake",
+            "tools": ["Bash", "Read"], "mcp_servers": [], "permissionMode": "default", "claude_code_version": VERSION}));
+    }
+
+    fn act(&mut self, text: &str) -> Result<Option<Stop>, String> {
+        let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
+        match word {
+            "slow" => {
+                let (ms, rest) = rest.split_once(' ').unwrap_or((rest, "done"));
+                let half = rest.floor_char_boundary(rest.len() / 2);
+                let message = self.start_message();
+                self.delta("text", &rest[..half]);
+                let pause = Duration::from_millis(ms.parse().unwrap_or(100));
+                if let Err(stop) = self.wait(Some(pause))? {
+                    self.assistant(&message, &json!({"type": "text", "text": &rest[..half]}));
+                    return Ok(Some(stop));
+                }
+                self.delta("text", &rest[half..]);
+                self.assistant(&message, &json!({"type": "text", "text": rest}));
+                self.done(rest);
+            }
+            "hang" => loop {
+                if let Err(stop) = self.wait(None)? {
+                    return Ok(Some(stop));
+                }
+            },
+            "deaf" => loop {
+                thread::park();
+            },
+            "exit" => {
+                self.start_message();
+                self.delta("text", "half of");
+                let _ = writeln!(io::stderr(), "fake-cli: told to exit");
+                std::process::exit(rest.parse().unwrap_or(1));
+            }
+            "crash" => {
+                self.start_message();
+                self.delta("text", "half of");
+                let pid = std::process::id().to_string();
+                let _ = Command::new("kill").args(["-9", &pid]).status();
+                thread::park();
+            }
+            "garbage" => {
+                let _ = self.out.write_all(b"no json\n\n   \n{\"type\":\n[1,2]\n\"text\"\n\xff\xfe\n{}\n{\"type\":7}\n");
+                self.say(&json!({"type": "brand_new", "data": [1]}));
+                self.say(&json!({"type": "system", "subtype": "brand_new"}));
+                self.say(&json!({"type": "assistant", "message": "a string", "extra": {}}));
+                self.say(&json!({"type": "result_of_something"}));
+                self.answer("after the garbage");
+            }
+            "big" => {
+                let size = rest.trim().parse::<usize>().unwrap_or(1 << 20);
+                let line = format!("{{\"type\":\"user\",\"tool_use_result\":\"{}\"}}\n", "x".repeat(size));
+                let _ = self.out.write_all(line.as_bytes());
+                self.answer("after the big line");
+            }
+            "permission" => return self.permission(rest),
+            "tool" => {
+                let (message, call) = (self.start_message(), self.number());
+                let input = json!({"file_path": rest});
+                self.assistant(&message, &json!({"type": "tool_use", "id": call, "name": "Read", "input": input}));
+                self.tool_result(&call, "the content", false);
+                self.answer(&format!("I read {rest}"));
+            }
+            "plan" => {
+                let (message, call) = (self.start_message(), self.number());
+                let todos = json!([{"content": "first", "status": "completed", "activeForm": "x"},
+                    {"content": "second", "status": "in_progress", "activeForm": "x"}]);
+                let block = json!({"type": "tool_use", "id": call, "name": "TodoWrite", "input": {"todos": todos}});
+                self.assistant(&message, &block);
+                self.tool_result(&call, "Todos have been modified", false);
+                self.answer("planned");
+            }
+            "think" => {
+                let message = self.start_message();
+                self.delta("thinking", rest);
+                self.assistant(&message, &json!({"type": "thinking", "thinking": rest, "signature": "s"}));
+                self.stream(&json!({"type": "content_block_stop", "index": 0}));
+                self.answer(&format!("echo: {rest}"));
+            }
+            "break" => {
+                self.start_message();
+                self.delta("text", "this is never said");
+                self.stream(&json!({"type": "content_block_stop", "index": 0}));
+                self.stream(&json!({"type": "message_stop"}));
+                self.say(&json!({"type": "system", "subtype": "api_retry", "attempt": 1, "max_retries": 3,
+                    "retry_delay_ms": 5.0, "error_status": null, "error": "unknown"}));
+                self.answer("but this");
+            }
+            "fail" => {
+                let (status, words) = rest.split_once(' ').unwrap_or((rest, "failed"));
+                let message = json!({"id": "m", "model": "<synthetic>", "content": [{"type": "text", "text": words}]});
+                self.say(&json!({"type": "assistant", "message": message, "error": "server_error"}));
+                self.failed = true;
+                self.result(json!({"subtype": "success", "is_error": true, "result": words,
+                    "api_error_status": status.parse::<u32>().ok(), "terminal_reason": "api_error"}));
+            }
+            "words" => {
+                let count = rest.trim().parse::<usize>().unwrap_or(100);
+                let message = self.start_message();
+                let mut whole = String::new();
+                for n in 0..count {
+                    let word = format!("word{n} ");
+                    self.delta("text", &word);
+                    whole.push_str(&word);
+                }
+                self.assistant(&message, &json!({"type": "text", "text": whole}));
+                self.done(&whole);
+            }
+            "background" => {
+                self.say(&json!({"type": "system", "subtype": "background_tasks_changed", "tasks": [{"task_id": "b1"}]}));
+                self.answer("started it");
+                self.say(&json!({"type": "system", "subtype": "session_state_changed", "state": "idle"}));
+                self.say(&json!({"type": "system", "subtype": "background_tasks_changed", "tasks": []}));
+                self.begin();
+                let message = self.start_message();
+                self.assistant(&message, &json!({"type": "text", "text": "it is finished"}));
+                self.result(json!({"subtype": "success", "is_error": false, "result": "it is finished",
+                    "terminal_reason": "completed", "origin": {"kind": "task-notification"}}));
+            }
+            "spawn" => {
+                let child = Command::new("setsid").args(["sleep", "1000"]).spawn();
+                let id = child.map_or(0, |child| child.id());
+                self.answer(&format!("pid {id}"));
+            }
+            "recall" => {
+                let all = self.history.join(" | ");
+                self.answer(&all);
+            }
+            _ => self.answer(&format!("echo: {text}")),
+        }
+        Ok(None)
+    }
+
+    fn permission(&mut self, command: &str) -> Result<Option<Stop>, String> {
+        let (message, call, request) = (self.start_message(), self.number(), self.number());
+        let input = json!({"command": command});
+        self.assistant(&message, &json!({"type": "tool_use", "id": call, "name": "Bash", "input": input}));
+        self.say(&json!({"type": "system", "subtype": "session_state_changed", "state": "requires_action"}));
+        self.say(&json!({"type": "control_request", "request_id": request, "request": {"subtype": "can_use_tool",
+            "tool_name": "Bash", "input": input, "tool_use_id": call, "permission_suggestions": []}}));
+        loop {
+            match self.wait(None)? {
+                Err(stop) => {
+                    self.say(&json!({"type": "control_cancel_request", "request_id": request}));
+                    return Ok(Some(stop));
+                }
+                Ok(Some(answer)) if answer["request_id"] == request => {
+                    let decision = &answer["response"];
+                    let said = if decision["behavior"] == "allow" {
+                        if decision["updatedInput"] != input {
+                            return Err(format!("allowed without the input: {answer}"));
+                        }
+                        self.tool_result(&call, &format!("ran {command}"), false);
+                        format!("allowed: {command}")
+                    } else {
+                        let why = decision["message"].as_str().ok_or("denied without a message")?.to_owned();
+                        self.tool_result(&call, &why, true);
+                        format!("denied: {why}")
+                    };
+                    self.answer(&said);
+                    return Ok(None);
+                }
+                Ok(_) => {}
+            }
+        }
+    }
+
+    fn stream(&mut self, event: &Value) {
+        let (session, uuid) = (self.session.clone(), self.number());
+        self.say(&json!({"type": "stream_event", "event": event, "parent_tool_use_id": null, "uuid": uuid,
+            "session_id": session}));
+    }
+
+    fn start_message(&mut self) -> String {
+        self.block_open = false;
+        let id = format!("msg_{}", self.number());
+        self.stream(&json!({"type": "message_start", "message": {"id": id, "model": "fake", "content": []}}));
+        id
+    }
+
+    /// A piece of the message's only block.
+    fn delta(&mut self, kind: &str, text: &str) {
+        if !std::mem::replace(&mut self.block_open, true) {
+            let block = json!({"type": kind, "text": ""});
+            self.stream(&json!({"type": "content_block_start", "index": 0, "content_block": block}));
+        }
+        let field = if kind == "text" { "text" } else { "thinking" };
+        let mut delta = json!({"type": format!("{kind}_delta")});
+        delta[field] = json!(text);
+        self.stream(&json!({"type": "content_block_delta", "index": 0, "delta": delta}));
+    }
+
+    fn assistant(&mut self, message: &str, block: &Value) {
+        let session = self.session.clone();
+        self.say(&json!({"type": "assistant", "parent_tool_use_id": null, "session_id": session, "message":
+            {"id": message, "role": "assistant", "model": "fake", "content": [block], "stop_reason": null}}));
+    }
+
+    fn tool_result(&mut self, call: &str, text: &str, failed: bool) {
+        self.say(&json!({"type": "user", "parent_tool_use_id": null, "message": {"role": "user", "content": [
+            {"type": "tool_result", "tool_use_id": call, "content": text, "is_error": failed}]}}));
+    }
+
+    fn answer(&mut self, text: &str) {
+        let message = self.start_message();
+        self.delta("text", text);
+        self.assistant(&message, &json!({"type": "text", "text": text}));
+        self.stream(&json!({"type": "content_block_stop", "index": 0}));
+        self.stream(&json!({"type": "message_stop"}));
+        self.done(text);
+    }
+
+    fn done(&mut self, text: &str) {
+        self.failed = false;
+        self.result(json!({"subtype": "success", "is_error": false, "result": text, "terminal_reason": "completed"}));
+    }
+
+    fn result(&mut self, mut result: Value) {
+        result["type"] = json!("result");
+        result["session_id"] = json!(self.session);
+        result["num_turns"] = json!(1);
+        result["duration_ms"] = json!(1);
+        result["duration_api_ms"] = json!(1);
+        result["usage"] = json!({"input_tokens": 10, "output_tokens": 5});
+        result["total_cost_usd"] = json!(0.001);
+        self.say(&result);
+    }
+}
+
+fn parse(line: &str) -> Result<Value, String> {
+    serde_json::from_str(line).map_err(|error| format!("Error parsing streaming input line: {error}"))
+}

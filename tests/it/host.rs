@@ -1,0 +1,255 @@
+//! The host as a test has it: in this process on a free port, or as the real binary that can be killed.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use botyard::config::{Config, environment};
+use botyard::supervisor::{Host, Ready};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// More than anything here takes, on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What bots.toml says in most tests.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    pub api_base: String,
+    /// What follows the Slack bot's table.
+    pub more: String,
+    /// Inside the agent's table.
+    pub agent: String,
+    /// The agent's command and what comes with it.
+    pub command: PathBuf,
+}
+
+impl Setup {
+    /// A Slack bot on `api_base` whose agent is the scripted CLI.
+    pub fn slack(api_base: &str) -> Self {
+        Self {
+            api_base: api_base.to_owned(),
+            more: String::new(),
+            agent: String::new(),
+            command: botyard_fakes::cli::program(),
+        }
+    }
+
+    #[must_use]
+    pub fn with(mut self, lines: &str) -> Self {
+        self.more.push_str(lines);
+        self.more.push('\n');
+        self
+    }
+
+    #[must_use]
+    pub fn with_agent(mut self, lines: &str) -> Self {
+        self.agent.push_str(lines);
+        self.agent.push('\n');
+        self
+    }
+
+    fn write(&self, folder: &Path) {
+        let Self { api_base, more, agent, command } = self;
+        let text = format!(
+            r#"
+[host]
+listen = "127.0.0.1:0"
+data_dir = "data"
+
+[agent.scripted]
+driver = "claude"
+command = [{command:?}]
+login = "none"
+{agent}
+
+[[bot]]
+name = "team"
+adapter = "slack"
+agent = "scripted"
+scope = "thread"
+workspace = "work"
+allow = ["*"]
+api_base = {api_base:?}
+secrets = {{ bot_token = "file:token", signing_secret = "file:signing" }}
+{more}
+"#
+        );
+        std::fs::write(folder.join("bots.toml"), text).expect("bots.toml is written");
+        std::fs::write(folder.join("token"), botyard_fakes::slack::TOKEN).expect("the token is written");
+        std::fs::write(folder.join("signing"), botyard_fakes::slack::SIGNING_SECRET).expect("the secret is written");
+    }
+}
+
+/// A host in this process. `stop` it at the end: dropped while it runs, it fails the test.
+#[derive(Debug)]
+pub struct TestHost {
+    pub base: String,
+    pub host: Host,
+    pub ready: Ready,
+    folder: TempDir,
+    stop: CancellationToken,
+    running: Option<JoinHandle<()>>,
+}
+
+impl TestHost {
+    pub async fn start(setup: &Setup) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        setup.write(folder.path());
+        Self::start_in(folder).await
+    }
+
+    /// With what another host left in `folder`.
+    pub async fn start_in(folder: TempDir) -> Self {
+        botyard::driver::process::set_guard_program(PathBuf::from(env!("CARGO_BIN_EXE_botyard")));
+        let (config, _) = Config::load_with(&folder.path().join("bots.toml"), &environment())
+            .unwrap_or_else(|problems| panic!("bots.toml is good: {problems:?}"));
+        let stop = CancellationToken::new();
+        let (tell, told) = oneshot::channel();
+        let ends = stop.clone();
+        let running = tokio::spawn(async move {
+            let ready = move |ready: Ready, host: &Host| {
+                let _ = tell.send((ready, host.clone()));
+            };
+            botyard::supervisor::run(config, ready, ends).await.expect("the host runs");
+        });
+        let (ready, host) = tokio::time::timeout(PATIENCE, told).await.expect("in time").expect("the host is up");
+        Self { base: format!("http://{}", ready.listen), host, ready, folder, stop, running: Some(running) }
+    }
+
+    pub fn hook(&self) -> String {
+        format!("{}/hook/team", self.base)
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Ends it as SIGTERM does, checks that nothing was left behind, and gives its folder for another start.
+    pub async fn stop(mut self) -> TempDir {
+        self.stop.cancel();
+        let running = self.running.take().expect("it runs");
+        tokio::time::timeout(PATIENCE, running).await.expect("it ends").expect("it ends well");
+        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().expect("a folder"));
+        assert_eq!(processes_in(folder.path()), Vec::<String>::new(), "processes were left behind");
+        folder
+    }
+}
+
+impl Drop for TestHost {
+    fn drop(&mut self) {
+        if self.running.is_some() && !std::thread::panicking() {
+            panic!("the test did not stop its host");
+        }
+    }
+}
+
+/// Command lines of processes whose working folder lies in `folder`.
+pub fn processes_in(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").expect("/proc is there").flatten() {
+        let path = entry.path();
+        let Ok(cwd) = std::fs::read_link(path.join("cwd")) else { continue };
+        if cwd.starts_with(folder) {
+            let line = std::fs::read(path.join("cmdline")).unwrap_or_default();
+            if !line.is_empty() {
+                found.push(String::from_utf8_lossy(&line).replace('\0', " "));
+            }
+        }
+    }
+    found
+}
+
+/// The real binary, for tests that kill it.
+#[derive(Debug)]
+pub struct RealHost {
+    child: Child,
+    pub base: String,
+}
+
+impl RealHost {
+    /// Makes the folder that `start` runs in.
+    pub fn folder(setup: &Setup) -> TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        setup.write(folder.path());
+        folder
+    }
+
+    /// Starts it in a folder that [`Setup`] was written to.
+    pub async fn start(folder: &Path) -> Self {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("stderr")).expect("a log");
+        let seen = std::fs::read_to_string(folder.join("stderr")).unwrap_or_default().len();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_botyard"))
+            .arg("--config")
+            .arg(folder.join("bots.toml"))
+            .arg("run")
+            .current_dir(folder)
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("HOME", folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("the binary starts");
+        let begun = Instant::now();
+        let base = loop {
+            let text = std::fs::read_to_string(folder.join("stderr")).unwrap_or_default();
+            if let Some(at) = text[seen..].find("127.0.0.1:") {
+                let address: String =
+                    text[seen + at..].chars().take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ':')).collect();
+                if text[seen + at..].contains('\n') {
+                    break format!("http://{address}");
+                }
+            }
+            if let Ok(Some(status)) = child.try_wait() {
+                panic!("the host ended with {status}:\n{}", &text[seen..]);
+            }
+            assert!(begun.elapsed() < PATIENCE, "the host said no address:\n{}", &text[seen..]);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
+        Self { child, base }
+    }
+
+    pub fn hook(&self) -> String {
+        format!("{}/hook/team", self.base)
+    }
+
+    /// As `kill -9`.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it is gone");
+    }
+
+    /// As SIGTERM; waits for the end.
+    pub async fn terminate(mut self) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), rustix::process::Signal::TERM)
+            .expect("it gets the signal");
+        let begun = Instant::now();
+        while self.child.try_wait().expect("it can be waited for").is_none() {
+            assert!(begun.elapsed() < PATIENCE, "it does not end");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Drop for RealHost {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until `check` gives something.
+pub async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = check().await {
+            return found;
+        }
+        assert!(begun.elapsed() < PATIENCE, "timed out waiting for {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
