@@ -267,6 +267,22 @@ fn what_is_to_be_allowed_is_shown_in_full() {
     );
 }
 
+/// The length of every `text` in a block.
+fn texts(value: &Value) -> usize {
+    match value {
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| match value.as_str() {
+                Some(text) if name == "text" => length(text),
+                Some(_) => 0,
+                None => texts(value),
+            })
+            .sum(),
+        Value::Array(all) => all.iter().map(texts).sum(),
+        _ => 0,
+    }
+}
+
 fn parts() -> impl Strategy<Value = Vec<Part>> {
     let lines = proptest::collection::vec("(```|[ -~]{0,200}|é{0,9}😀)", 0..200);
     let part = prop_oneof![
@@ -299,6 +315,8 @@ proptest! {
         let place = Place { channel: "C1", thread: None };
         let mut said = String::new();
         for shown in render(&view, budget) {
+            let size: usize = shown.blocks.iter().map(|block| texts(block) + OVERHEAD).sum();
+            prop_assert!(size <= budget, "{size} > {budget}");
             let ts = api.post(place, &shown, "id").map_err(|f| TestCaseError::fail(format!("{f:?}")))?;
             api.update("C1", &ts, &shown).map_err(|f| TestCaseError::fail(format!("{f:?}")))?;
 for text in shown.blocks.iter().filter_map(|block| block["text"].as_str()) {
