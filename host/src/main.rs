@@ -8,6 +8,6 @@ fn main() -> ExitCode {
     match args.next().as_deref().and_then(|word| word.to_str()) {
         Some("guard") => botyard::driver::process::guard::run(args.collect::<Vec<OsString>>()),
         Some("demo-agent") => botyard::demo::run(args.map(|word| word.to_string_lossy().into_owned()).collect()),
-        _ => ExitCode::FAILURE,
+        _ => botyard::cli::main(),
     }
 }

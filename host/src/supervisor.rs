@@ -217,7 +217,7 @@ impl Host {
             if !components.contains_key(bot.adapter.as_str()) {
                 components.insert(&bot.adapter, load(&runtime, &bot.adapter).await?);
             }
-            problems.extend(check_against(index, bot, components[bot.adapter.as_str()].about()));
+            problems.extend(check_against(bot, index, components[bot.adapter.as_str()].about()));
         }
         let (warnings, errors): (Vec<_>, Vec<_>) = problems.into_iter().partition(|problem| problem.warning);
         for warning in warnings {

@@ -2,5 +2,7 @@
 
 mod demo;
 mod driver;
+mod host;
 mod process;
+mod tidy;
 mod yard;

@@ -146,14 +146,12 @@ impl LinkState {
         .await
     }
 
-    /// Closes a socket by dropping the host's ends; `Closed` comes from what it leaves behind.
+    /// Begins to close a socket; `Closed` comes when the other side answered, or did not in time.
     pub(super) fn close(&mut self, id: u32, code: u16, reason: &str) {
         if let Some(socket) = self.sockets.get_mut(&id) {
-            let (gone, ended) = mpsc::channel(1);
-            // The only message, and there is room for one.
-            let _ = gone.try_send(Err((code, reason.to_owned())));
-            let (send, _) = mpsc::channel(1);
-            *socket = Socket { send, receive: ended };
+            // A sender that is spent stays behind: closing twice is closing once.
+            let close = std::mem::replace(&mut socket.close, oneshot::channel().0);
+            let _ = close.send((code, reason.to_owned()));
         }
     }
 }
