@@ -142,7 +142,7 @@ pub(crate) fn notice(notice: &Notice) -> Vec<Flow> {
     };
     let text = escape(notice.text.trim());
     if length(&text) < SECTION {
-        return vec![Flow::Whole(Group::context(format!("{icon} {text}")))];
+        return vec![Flow::Whole(Group::context(&format!("{icon} {text}")))];
     }
     vec![Flow::Text(format!("{icon} {}", notice.text))]
 }

@@ -128,21 +128,21 @@ fn rates() -> Vec<Rate> {
 
 /// A scope, whether the bot is of no use without it, and what is missing then.
 const SCOPES: [(&str, &str); 9] = [
-    ("chat:write", "it cannot answer"),
-    ("app_mentions:read", "it does not hear mentions"),
-    ("im:history", "it does not hear direct messages"),
+    ("chat:write", "the bot cannot answer"),
+    ("app_mentions:read", "the bot does not hear mentions"),
+    ("im:history", "the bot does not hear direct messages"),
     (
         "channels:history",
-        "it does not hear threads in public channels, nor find its own messages there",
+        "the bot does not hear threads in public channels, nor find its own messages there",
     ),
     (
         "groups:history",
-        "it does not hear threads in private channels, nor find its own messages there",
+        "the bot does not hear threads in private channels, nor find its own messages there",
     ),
-    ("users:read", "it does not know people's names"),
-    ("files:read", "it cannot read files that people send"),
-    ("files:write", "it cannot send files"),
-    ("reactions:read", "it does not see reactions"),
+    ("users:read", "the bot does not know people's names"),
+    ("files:read", "the bot cannot read files that people send"),
+    ("files:write", "the bot cannot send files"),
+    ("reactions:read", "the bot does not see reactions"),
 ];
 
 /// One sentence for each scope that is missing.
@@ -181,7 +181,7 @@ pub fn check<W: Wire>(api: &Api<W>) -> Result<Vec<Finding>, Error> {
         let advice = if fine {
             String::new()
         } else {
-            format!("without it {lack}: add it under OAuth & Permissions, Bot Token Scopes, and install the app again")
+            format!("{lack}: add it under OAuth & Permissions, Bot Token Scopes, and install the app again")
         };
         findings.push(Finding {
             fine,

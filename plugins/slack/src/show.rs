@@ -118,7 +118,7 @@ impl<W: Wire> Stage<'_, W> {
             .api
             .find(self.place(), &pending.id, pending.at.saturating_sub(SKEW));
         match found {
-            Ok(Some(ts)) => self.stands(pending.index, ts, String::new()),
+            Ok(Some(ts)) => self.stands(pending.index, &ts, String::new()),
             Ok(None) if self.api.wire.now() < pending.at.saturating_add(SETTLE) => {
                 Err(Error::RateLimited(Some(SETTLE * 1000)))
             }
@@ -137,16 +137,16 @@ impl<W: Wire> Stage<'_, W> {
     }
 
     /// A message is in the chat: remembered before anything else happens.
-    fn stands(&mut self, index: usize, ts: String, digest: String) -> Result<(), Error> {
+    fn stands(&mut self, index: usize, ts: &str, digest: String) -> Result<(), Error> {
         self.memory.pending = None;
         self.memory.count += 1;
-        let entry = (ts.clone(), digest);
+        let entry = (ts.to_owned(), digest);
         match self.memory.posted.get_mut(index) {
             Some(there) => *there = entry,
             None => self.memory.posted.push(entry),
         }
         self.save()?;
-        self.api.wire.posted(&ts)
+        self.api.wire.posted(ts)
     }
 
     fn bring(&mut self, wanted: &[Shown]) -> Result<(), Failure> {
@@ -188,7 +188,7 @@ impl<W: Wire> Stage<'_, W> {
         });
         self.save().map_err(host)?;
         match self.api.post(self.place(), shown, &id) {
-            Ok(ts) => self.stands(index, ts, digest).map_err(host),
+            Ok(ts) => self.stands(index, &ts, digest).map_err(host),
             Err(failure) if failure.unclear => {
                 // The intent stays: the next call looks for it first, so it may be called again at once.
                 let error = Error::Unavailable("slack did not say whether a message was posted".into());

@@ -1,1 +1,256 @@
-//! Tests.
+//! The fake as the host, and calls of the account.
+
+use std::cell::{Cell, RefCell};
+
+use botyard_fakes::slack::{self, Workspace};
+use botyard_sdk::account::Finding;
+use botyard_sdk::raw_http::{Body, Downloaded, Request, Response};
+use botyard_sdk::serde_json::json;
+use botyard_sdk::types::{Attachment, Conversation, Error, FileRef};
+
+use crate::api::{Api, Wire};
+use crate::{before, describe, fetch, me, who};
+
+/// A host that passes requests to a team in memory, and puts the token where the manifest allows it.
+#[derive(Debug)]
+pub(crate) struct Fake {
+    pub(crate) team: Workspace,
+    pub(crate) saved: RefCell<Option<Vec<u8>>>,
+    pub(crate) posted: RefCell<Vec<String>>,
+    pub(crate) clock: Cell<u32>,
+    /// Bytes of the host's files.
+    pub(crate) file: Vec<u8>,
+}
+
+pub(crate) fn fake() -> Api<Fake> {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    Api {
+        wire: Fake {
+            team: Workspace::new(),
+            saved: RefCell::default(),
+            posted: RefCell::default(),
+            clock: Cell::new(u32::try_from(now).expect("before 2106")),
+            file: b"a,b\n1,2\n".to_vec(),
+        },
+    }
+}
+
+impl Fake {
+    fn pass(&self, request: &Request) -> Result<Response, Error> {
+        let target = request.url.strip_prefix("http://slack.invalid").map_or_else(
+            || {
+                assert!(request.url.starts_with('/'), "{} is below the api-base", request.url);
+                format!("/api{}", request.url)
+            },
+            str::to_owned,
+        );
+        let header = |name: &str| botyard_sdk::http::header(&request.headers, name).map(str::to_owned);
+        let token = request.secrets.iter().any(|placed| placed.secret == "bot_token");
+        let reply = self.team.request(&slack::Request {
+            method: request.method.clone(),
+            target,
+            authorization: token.then(|| format!("Bearer {}", slack::BOT_TOKEN)),
+            content_type: header("content-type"),
+            body: match &request.body {
+                Body::Bytes(bytes) => bytes.clone(),
+                Body::File(_) => self.file.clone(),
+                _ => Vec::new(),
+            },
+        });
+        if reply.cut {
+            return Err(Error::Ambiguous("the connection was cut".into()));
+        }
+        Ok(Response {
+            status: reply.status,
+            headers: reply.headers,
+            body: reply.body,
+        })
+    }
+}
+
+impl Wire for Fake {
+    fn send(&self, request: &Request) -> Result<Response, Error> {
+        self.pass(request)
+    }
+
+    fn download(&self, request: &Request, name: &str) -> Result<Downloaded, Error> {
+        let response = self.pass(request)?;
+        if response.status != 200 {
+            return Ok(Downloaded::Refused(response));
+        }
+        let media_type = botyard_sdk::http::header(&response.headers, "content-type")
+            .unwrap_or_default()
+            .to_owned();
+        let size_bytes = u32::try_from(response.body.len()).expect("small");
+        Ok(Downloaded::File(FileRef {
+            id: "f1".into(),
+            name: name.into(),
+            media_type,
+            size_bytes,
+        }))
+    }
+
+    fn save(&self, memory: &[u8]) -> Result<(), Error> {
+        self.saved.replace(Some(memory.to_vec()));
+        Ok(())
+    }
+
+    fn posted(&self, ts: &str) -> Result<(), Error> {
+        self.posted.borrow_mut().push(ts.to_owned());
+        Ok(())
+    }
+
+    fn now(&self) -> u32 {
+        self.clock.get()
+    }
+}
+
+pub(crate) fn channel(thread: Option<&str>) -> Conversation {
+    Conversation {
+        tenant: Some("T1".into()),
+        channel: "C1".into(),
+        thread: thread.map(str::to_owned),
+        direct: false,
+    }
+}
+
+#[test]
+fn the_bot_knows_itself_and_others() {
+    let api = fake();
+    let bot = me(&api).expect("auth.test");
+    assert_eq!(
+        (bot.id.as_str(), bot.tenant.as_deref(), bot.bot),
+        ("UBOT", Some("T1"), true)
+    );
+    let ann = who(&api, "U1").expect("users.info");
+    assert_eq!(
+        (ann.name.as_deref(), ann.locale.as_deref(), ann.bot),
+        (Some("ann"), Some("en-US"), false)
+    );
+    assert_eq!(who(&api, "U9"), Err(Error::Gone("the person is not there".into())));
+}
+
+#[test]
+fn a_missing_scope_is_advised_and_a_refused_token_is_a_finding() {
+    let api = fake();
+    api.wire.team.set_scopes(&["chat:write", "app_mentions:read"]);
+    let findings = describe::check(&api).expect("auth.test");
+    assert_eq!(
+        findings[..4],
+        [
+            Finding {
+                fine: true,
+                subject: "bot_token".into(),
+                advice: "it is botyard in Fake".into()
+            },
+            Finding {
+                fine: true,
+                subject: "scope chat:write".into(),
+                advice: String::new()
+            },
+            Finding {
+                fine: true,
+                subject: "scope app_mentions:read".into(),
+                advice: String::new()
+            },
+            Finding {
+                fine: false,
+                subject: "scope im:history".into(),
+                advice: "the bot does not hear direct messages: add it under OAuth & Permissions, Bot Token \
+                         Scopes, and install the app again"
+                    .into(),
+            },
+        ]
+    );
+    api.wire.team.revoke();
+    let findings = describe::check(&api).expect("a finding");
+    assert!(
+        !findings[0].fine && findings[0].advice.contains("token_revoked"),
+        "{findings:?}"
+    );
+}
+
+#[test]
+fn files_are_fetched_with_the_token() {
+    let api = fake();
+    let source = api.wire.team.put_file("a.csv", b"a,b");
+    let attachment = Attachment {
+        name: "a.csv".into(),
+        media_type: Some("text/csv".into()),
+        size_bytes: Some(3),
+        source,
+    };
+    let file = fetch(&api, &attachment).expect("a file");
+    assert_eq!((file.name.as_str(), file.size_bytes), ("a.csv", 3));
+    let by_id = Attachment {
+        source: "id:F1".into(),
+        ..attachment.clone()
+    };
+    assert_eq!(fetch(&api, &by_id).expect("a file").size_bytes, 3);
+    // Slack's login page is no file.
+    api.wire.team.revoke();
+    assert!(matches!(fetch(&api, &attachment), Err(Error::Unauthorized(_))));
+}
+
+#[test]
+fn what_was_said_before_comes_oldest_first() {
+    let api = fake();
+    let parent = api.wire.team.say("C1", "U1", "a &amp; b", None);
+    api.wire.team.say("C1", "U2", "second", Some(&parent));
+    let last = api.wire.team.say("C1", "U1", "third", Some(&parent));
+    let said = before(&api, &channel(Some(&parent)), Some(&last), 10).expect("history");
+    let read: Vec<_> = said
+        .iter()
+        .map(|said| (said.sender.id.as_str(), said.text.as_str()))
+        .collect();
+    assert_eq!(read, [("U1", "a & b"), ("U2", "second")]);
+}
+
+#[test]
+fn errors_say_what_can_be_done() {
+    use botyard_fakes::slack::Trouble;
+    let api = fake();
+    let meant = |trouble: Trouble| {
+        api.wire.team.trouble(None, trouble);
+        api.user("U1").map_err(|failure| (failure.error, failure.unclear))
+    };
+    assert_eq!(
+        meant(Trouble::RateLimited { seconds: 7 }),
+        Err((Error::RateLimited(Some(7000)), false))
+    );
+    assert_eq!(
+        meant(Trouble::Status(503)),
+        Err((Error::Unavailable("status 503".into()), true))
+    );
+    let named = |name: &str| meant(Trouble::Error(name.into())).expect_err("an error");
+    assert_eq!(named("is_archived").0, Error::Gone("the channel is archived".into()));
+    assert_eq!(
+        named("token_revoked").0,
+        Error::Unauthorized("slack refuses the bot token: token_revoked".into())
+    );
+    assert_eq!(named("msg_too_long").0, Error::TooLarge(11_000));
+    assert_eq!(
+        named("fatal_error"),
+        (Error::Unavailable("slack says fatal_error".into()), true)
+    );
+    assert_eq!(
+        named("invalid_blocks").0,
+        Error::Rejected("slack says invalid_blocks".into())
+    );
+}
+
+#[test]
+fn the_manifest_serves_one_url_for_all_and_keeps_the_secret_at_home() {
+    use botyard_sdk::manifest::Transport;
+    let about = describe::about();
+    let Transport::Webhook(routes) = &about.modes[0].transports[0] else {
+        panic!("webhook first")
+    };
+    let names: Vec<&str> = routes.iter().map(|route| route.name.as_str()).collect();
+    assert_eq!(names, ["", "events", "interactive", "command"]);
+    assert_eq!(about.secrets[0].targets, ["/", "https://files.slack.com/"]);
+    assert!(about.secrets[1].slots.is_empty());
+    assert_eq!(json!(about.limits.update_interval_ms), 1200);
+}

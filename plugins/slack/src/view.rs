@@ -48,9 +48,9 @@ impl Group {
         }
     }
 
-    pub(crate) fn context(text: String) -> Self {
+    pub(crate) fn context(text: &str) -> Self {
         let mut group = Self::default();
-        group.push(json!({ "type": "context", "elements": [mrkdwn(&text)] }), &text);
+        group.push(json!({ "type": "context", "elements": [mrkdwn(text)] }), text);
         group
     }
 }
@@ -202,12 +202,12 @@ fn flows(view: &View) -> Vec<Flow> {
                 let end: String = text.trim().chars().rev().take(200).collect();
                 let end: String = end.chars().rev().collect();
                 let line = escape(&end.replace(['\n', '_'], " "));
-                flows.push(Flow::Whole(Group::context(format!("💭 _…{line}_"))));
+                flows.push(Flow::Whole(Group::context(&format!("💭 _…{line}_"))));
             }
             Part::Plan(items) => flows.extend(ask::plan(items)),
             Part::Ask(part) => flows.extend(ask::ask(part)),
             Part::File(file) => {
-                flows.push(Flow::Whole(Group::context(format!(
+                flows.push(Flow::Whole(Group::context(&format!(
                     "📎 {}",
                     escape_clip(&file.name, 300)
                 ))));
@@ -220,8 +220,8 @@ fn flows(view: &View) -> Vec<Flow> {
         return flows;
     }
     match view.state {
-        State::Running => flows.push(Flow::Whole(Group::context("⏳ Working…".into()))),
-        State::Done => flows.push(Flow::Whole(Group::context("✓ Done".into()))),
+        State::Running => flows.push(Flow::Whole(Group::context("⏳ Working…"))),
+        State::Done => flows.push(Flow::Whole(Group::context("✓ Done"))),
         _ => {}
     }
     flows
@@ -253,13 +253,13 @@ fn run(steps: &mut Vec<&Block>, flows: &mut Vec<Flow>) {
     for line in lines {
         used += length(&line) + 1;
         if used > SECTION {
-            flows.push(Flow::Whole(Group::context(group.join("\n"))));
+            flows.push(Flow::Whole(Group::context(&group.join("\n"))));
             group.clear();
             used = length(&line) + 1;
         }
         group.push(line);
     }
-    flows.push(Flow::Whole(Group::context(group.join("\n"))));
+    flows.push(Flow::Whole(Group::context(&group.join("\n"))));
 }
 
 fn step_line(step: &Step, nested: bool) -> String {
@@ -335,4 +335,4 @@ fn tail(view: &View) -> Group {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

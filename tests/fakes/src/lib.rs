@@ -1,4 +1,4 @@
-//! Strict, scriptable, breakable stand-ins for what botyard speaks with: vendors, the model API, a CLI.
+//! Strict, scriptable, breakable stand-ins for what botyard talks to: a model API, a CLI, Slack.
 
 pub mod cli;
 pub mod model;

@@ -1,1 +1,289 @@
-//! Tests.
+//! Whole payloads, whole answers.
+
+use super::*;
+
+fn reader() -> Reader {
+    Reader {
+        me: Some("UBOT".into()),
+        command: "/botyard".into(),
+    }
+}
+
+fn event(kind: &str, payload: impl Into<Vec<u8>>) -> Event {
+    Event {
+        transport: "webhook".into(),
+        name: String::new(),
+        method: "POST".into(),
+        query: String::new(),
+        headers: vec![("Content-Type".into(), kind.into())],
+        payload: payload.into(),
+        received: 1_700_000_000,
+    }
+}
+
+fn read(body: &Value) -> Translated {
+    reader()
+        .translate(&event("application/json", body.to_string()))
+        .expect("understood")
+}
+
+/// The items of an Events API callback.
+fn told(inner: &Value) -> Vec<Item> {
+    let body = json!({
+        "type": "event_callback", "team_id": "T1", "api_app_id": "A1", "event_id": "Ev1", "event_time": 1,
+        "event": inner,
+    });
+    let translated = read(&body);
+    assert_eq!(translated.answer, None);
+    translated.items
+}
+
+fn said(more: &Value) -> Value {
+    let mut event = json!({
+        "type": "message", "channel": "C1", "channel_type": "channel", "user": "U1", "text": "hello",
+        "ts": "1700000001.000100", "event_ts": "1700000001.000100", "team": "T1", "client_msg_id": "x",
+    });
+    for (name, value) in more.as_object().expect("an object") {
+        event[name] = value.clone();
+    }
+    event
+}
+
+fn home(thread: Option<&str>) -> Conversation {
+    Conversation {
+        tenant: Some("T1".into()),
+        channel: "C1".into(),
+        thread: thread.map(str::to_owned),
+        direct: false,
+    }
+}
+
+fn hello() -> Message {
+    Message {
+        id: "1700000001.000100".into(),
+        text: "hello".into(),
+        mentions: vec![],
+        addressed: false,
+        quotes: None,
+        new_thread: Some("1700000001.000100".into()),
+        attachments: vec![],
+        group: None,
+    }
+}
+
+fn origin(key: &str) -> Origin {
+    Origin {
+        key: key.into(),
+        conversation: home(None),
+        sender: person("U1", Some("T1")),
+        sent: Some(1_700_000_001),
+        reply_to: vec![],
+    }
+}
+
+#[test]
+fn a_challenge_is_answered() {
+    let answer = read(&json!({ "type": "url_verification", "token": "x", "challenge": "3eZb" }))
+        .answer
+        .expect("one");
+    assert_eq!(
+        (answer.status, answer.body.as_slice()),
+        (200, br#"{"challenge":"3eZb"}"#.as_slice())
+    );
+}
+
+#[test]
+fn a_message_in_a_channel_is_heard_whole() {
+    let expected = Item {
+        origin: origin("message:C1:1700000001.000100"),
+        what: What::Message(hello()),
+    };
+    assert_eq!(told(&said(&json!({}))), [expected]);
+}
+
+#[test]
+fn a_mention_is_one_thing_told_twice() {
+    let text = "<@UBOT> ask <@U2> &amp; go";
+    let twice = [
+        told(&said(&json!({ "text": text }))),
+        told(
+            &json!({ "type": "app_mention", "channel": "C1", "user": "U1", "text": text, "team": "T1",
+            "ts": "1700000001.000100", "event_ts": "1700000001.000100" }),
+        ),
+    ];
+    let message = Message {
+        text: "ask <@U2> & go".into(),
+        mentions: vec![person("U2", None)],
+        addressed: true,
+        ..hello()
+    };
+    let expected = Item {
+        origin: origin("message:C1:1700000001.000100"),
+        what: What::Message(message),
+    };
+    assert_eq!(twice, [vec![expected.clone()], vec![expected]]);
+}
+
+#[test]
+fn a_direct_message_speaks_to_the_bot() {
+    let items = told(&said(&json!({ "channel": "D1", "channel_type": "im" })));
+    let What::Message(message) = &items[0].what else {
+        panic!("{items:?}")
+    };
+    assert!(message.addressed && items[0].origin.conversation.direct);
+}
+
+#[test]
+fn a_reply_is_in_its_thread_and_opens_none() {
+    let items = told(&said(&json!({ "thread_ts": "1699999999.000100" })));
+    let mut expected = Item {
+        origin: origin("message:C1:1700000001.000100"),
+        what: What::Message(Message {
+            new_thread: None,
+            ..hello()
+        }),
+    };
+    expected.origin.conversation = home(Some("1699999999.000100"));
+    assert_eq!(items, [expected]);
+}
+
+#[test]
+fn files_come_along() {
+    let files = json!([
+        { "id": "F1", "name": "a.png", "mimetype": "image/png", "size": 17, "url_private_download": "https://files.slack.com/a" },
+        { "id": "F2", "file_access": "check_file_info" },
+        { "new": "kind" },
+    ]);
+    let items = told(&said(&json!({ "subtype": "file_share", "files": files, "text": "" })));
+    let What::Message(message) = &items[0].what else {
+        panic!("{items:?}")
+    };
+    let file = |name: &str, media_type: Option<&str>, size_bytes, source: &str| Attachment {
+        name: name.into(),
+        media_type: media_type.map(str::to_owned),
+        size_bytes,
+        source: source.into(),
+    };
+    assert_eq!(
+        message.attachments,
+        [
+            file("a.png", Some("image/png"), Some(17), "https://files.slack.com/a"),
+            file("F2", None, None, "id:F2")
+        ]
+    );
+}
+
+#[test]
+fn edits_and_deletions_of_people_are_heard() {
+    let now = json!({ "type": "message", "user": "U1", "text": "better", "ts": "1700000001.000100", "team": "T1",
+        "edited": { "user": "U1", "ts": "1700000009.000000" } });
+    let before = json!({ "type": "message", "user": "U1", "text": "hello", "ts": "1700000001.000100" });
+    let edit = json!({ "type": "message", "subtype": "message_changed", "hidden": true, "channel": "C1",
+        "channel_type": "channel", "ts": "1700000009.000100", "message": now, "previous_message": before });
+    let expected = Item {
+        origin: origin("edit:C1:1700000001.000100:1700000009.000000"),
+        what: What::Edited(Message {
+            text: "better".into(),
+            ..hello()
+        }),
+    };
+    assert_eq!(told(&edit), [expected]);
+
+    let deletion = json!({ "type": "message", "subtype": "message_deleted", "hidden": true, "channel": "C1",
+        "channel_type": "channel", "ts": "1700000010.000100", "deleted_ts": "1700000001.000100", "previous_message": before });
+    let mut expected = Item {
+        origin: origin("delete:C1:1700000001.000100"),
+        what: What::Deleted("1700000001.000100".into()),
+    };
+    expected.origin.sent = Some(1_700_000_010);
+    assert_eq!(told(&deletion), [expected]);
+}
+
+#[test]
+fn reactions_and_the_stop_control_are_heard() {
+    let reaction = json!({ "type": "reaction_added", "user": "U1", "reaction": "eyes", "item_user": "UBOT",
+        "item": { "type": "message", "channel": "C1", "ts": "1.000100" }, "event_ts": "1700000001.000200" });
+    let expected = Item {
+        origin: origin("reaction:C1:1.000100:U1:eyes:1700000001.000200"),
+        what: What::Reacted(Reaction {
+            id: "1.000100".into(),
+            emoji: "eyes".into(),
+            added: true,
+        }),
+    };
+    assert_eq!(told(&reaction), [expected]);
+    let stop = json!({ "type": "agent_session_stopped", "channel": "C1", "thread_ts": "1.0", "user": "U1" });
+    assert_eq!(told(&stop)[0].what, What::Stop);
+}
+
+#[test]
+fn nobody_hears_itself_other_bots_or_the_future() {
+    for skipped in [
+        said(&json!({ "user": "UBOT" })),
+        said(&json!({ "bot_id": "B2" })),
+        said(&json!({ "subtype": "bot_message" })),
+        said(&json!({ "subtype": "channel_join" })),
+        said(&json!({ "subtype": "invented_later" })),
+        said(&json!({ "ts": 17 })),
+        said(&json!({ "text": "", "user": "U1" })),
+        json!({ "type": "invented_later", "channel": "C1" }),
+        json!({ "type": "message", "subtype": "message_changed", "channel": "C1", "message": { "user": "U1", "ts": "1.0", "text": "unfurled" } }),
+        json!({ "type": ["message"] }),
+        json!([1, 2]),
+        Value::Null,
+    ] {
+        assert_eq!(told(&skipped), [], "{skipped}");
+    }
+    assert_eq!(read(&json!({ "type": "invented_later" })), nothing());
+    assert_eq!(read(&json!([])), nothing());
+}
+
+#[test]
+fn a_slash_command_names_a_command_of_ours() {
+    let slash = |command: &str, text: &str| {
+        let body = format!(
+            "token=x&team_id=T1&channel_id=C1&channel_name=general&user_id=U1&user_name=ann&command=%2F{command}&text={text}\
+             &response_url=http%3A%2F%2Fhooks%2F1&trigger_id=13345224609.738474920.8088930838d88f008e0"
+        );
+        let kind = "application/x-www-form-urlencoded; charset=utf-8";
+        let mut items = reader().translate(&event(kind, body)).expect("understood").items;
+        items.remove(0)
+    };
+    let mut sender = person("U1", Some("T1"));
+    sender.handle = Some("ann".into());
+    let expected = |name: &str, arguments: &str| {
+        Item {
+        origin: Origin {
+            key: "command:13345224609.738474920.8088930838d88f008e0".into(),
+            conversation: home(None),
+            sender: sender.clone(),
+            sent: None,
+            reply_to: br#"{"kind":"slash","trigger":"13345224609.738474920.8088930838d88f008e0","response_url":"http://hooks/1"}"#.to_vec(),
+        },
+        what: What::Command(Command { name: name.into(), arguments: arguments.into(), attachments: vec![] }),
+    }
+    };
+    assert_eq!(slash("botyard", "stop"), expected("stop", ""));
+    assert_eq!(slash("botyard", "new++a+%26amp%3B+b"), expected("new", "a & b"));
+    assert_eq!(slash("botyard", ""), expected("help", ""));
+    assert_eq!(slash("status", "all"), expected("status", "all"));
+}
+
+#[test]
+fn what_is_broken_is_malformed() {
+    let whole = json!({ "type": "event_callback", "event": said(&json!({})) }).to_string();
+    for cut in [0, 1, 17, whole.len() - 1] {
+        let broken = reader().translate(&event("application/json", &whole.as_bytes()[..cut]));
+        assert!(matches!(broken, Err(Error::Malformed(_))), "{cut}: {broken:?}");
+    }
+    let form = "application/x-www-form-urlencoded";
+    assert!(matches!(
+        reader().translate(&event(form, "payload=%7B%22")),
+        Err(Error::Malformed(_))
+    ));
+    assert!(matches!(
+        reader().translate(&event(form, "a=b")),
+        Err(Error::Malformed(_))
+    ));
+    assert_eq!(reader().translate(&event(form, "ssl_check=1&token=x")), Ok(nothing()));
+}

@@ -1,1 +1,203 @@
-//! Tests.
+//! Presses and forms, there and back, with the fake.
+
+use botyard_fakes::slack::{Sender, Workspace};
+use botyard_sdk::types::{Field, FieldKind, Form, OptionItem};
+
+use super::*;
+use crate::tests::fake;
+
+const TOKEN: &str = "tok-1234567890abcdefghij";
+
+fn sender(team: &Workspace) -> Sender {
+    Sender::new(team.clone(), "http://127.0.0.1:1/")
+}
+
+/// A press on a button in the fake's chat, translated.
+fn pressed(api: &Api<crate::tests::Fake>) -> Item {
+    let button = json!({ "type": "button", "text": { "type": "plain_text", "text": "Allow" }, "action_id": format!("{BUTTON}{TOKEN}"), "value": TOKEN });
+    let shown = crate::api::Shown {
+        text: "Allow?".into(),
+        blocks: vec![json!({ "type": "actions", "elements": [button] })],
+    };
+    let parent = api.wire.team.say("C1", "U1", "go", None);
+    api.post(
+        crate::api::Place {
+            channel: "C1",
+            thread: Some(&parent),
+        },
+        &shown,
+        "n-0",
+    )
+    .expect("posted");
+    let message = api.wire.team.replies("C1").pop().expect("the question");
+    let payload = sender(&api.wire.team)
+        .press_payload(&message, "U1", TOKEN)
+        .expect("a button");
+    let mut items = translate(&payload).items;
+    assert_eq!(items.len(), 1);
+    let item = items.remove(0);
+    assert_eq!(item.origin.conversation, crate::tests::channel(Some(&parent)));
+    item
+}
+
+#[test]
+fn a_press_carries_its_token() {
+    let item = pressed(&fake());
+    assert_eq!(
+        item.what,
+        What::Press(Press {
+            token: TOKEN.into(),
+            values: None
+        })
+    );
+    assert_eq!(
+        (item.origin.sender.id.as_str(), item.origin.sender.handle.as_deref()),
+        ("U1", Some("u1"))
+    );
+}
+
+#[test]
+fn a_refusal_is_whispered_and_a_decision_is_shown_by_the_view() {
+    let api = fake();
+    let item = pressed(&api);
+    let answer = respond(
+        &api,
+        &item.origin,
+        Verdict::Refused("This is <not> yours to decide.".into()),
+    );
+    assert_eq!(answer, Ok(Some(taken())));
+    assert_eq!(
+        respond(&api, &item.origin, Verdict::Taken("Allowed".into())),
+        Ok(Some(taken()))
+    );
+    let whispers: Vec<_> = api
+        .wire
+        .team
+        .messages("C1")
+        .into_iter()
+        .filter_map(|m| Some((m.ephemeral_to?, m.text)))
+        .collect();
+    assert_eq!(
+        whispers,
+        [("U1".to_owned(), "This is &lt;not&gt; yours to decide.".to_owned())]
+    );
+}
+
+#[test]
+fn a_chosen_selection_comes_with_its_submit() {
+    let payload = json!({
+        "type": "block_actions", "user": { "id": "U1" }, "team": { "id": "T1" },
+        "container": { "channel_id": "C1", "message_ts": "1.0" },
+        "state": { "values": { "b1": { format!("{SELECT}{TOKEN}"): { "type": "checkboxes",
+            "selected_options": [{ "value": "red" }, { "value": "blue" }] } } } },
+        "actions": [{ "action_id": format!("{SUBMIT}{TOKEN}"), "value": TOKEN, "action_ts": "2.0" }],
+    });
+    let values = vec![
+        ("selection".to_owned(), "red".to_owned()),
+        ("selection".to_owned(), "blue".to_owned()),
+    ];
+    assert_eq!(
+        translate(&payload).items[0].what,
+        What::Press(Press {
+            token: TOKEN.into(),
+            values: Some(values)
+        })
+    );
+    // The choosing itself says nothing yet.
+    let mut choosing = payload;
+    choosing["actions"][0]["action_id"] = format!("{SELECT}{TOKEN}").into();
+    assert_eq!(translate(&choosing).items, []);
+}
+
+fn form() -> Form {
+    let option = |value: &str| OptionItem {
+        label: value.to_uppercase(),
+        description: String::new(),
+        value: value.into(),
+    };
+    let field = |name: &str, kind| Field {
+        name: name.into(),
+        label: "A label".into(),
+        kind,
+        value: String::new(),
+        placeholder: "…".into(),
+        required: true,
+    };
+    Form {
+        token: TOKEN.into(),
+        label: "Answer".into(),
+        title: "A title that is longer than twenty-four".into(),
+        fields: vec![
+            field("why", FieldKind::Paragraph),
+            field("a/b", FieldKind::OneOf(vec![option("x"), option("y")])),
+        ],
+        submit: "Send".into(),
+    }
+}
+
+#[test]
+fn a_form_is_opened_sent_corrected_and_closed() {
+    let api = fake();
+    let item = pressed(&api);
+    assert_eq!(respond(&api, &item.origin, Verdict::Open(form())), Ok(Some(taken())));
+    let view = api.wire.team.views().pop().expect("opened");
+    let state = json!({
+        "why": { "value": { "type": "plain_text_input", "value": "because" } },
+        "a/b": { "value": { "type": "static_select", "selected_option": { "value": "y" } } },
+    });
+    let mut items = translate(&sender(&api.wire.team).submit_payload(&view, "U2", &state)).items;
+    let sent = items.remove(0);
+    let values = vec![
+        ("why".to_owned(), "because".to_owned()),
+        ("a/b".to_owned(), "y".to_owned()),
+    ];
+    assert_eq!(
+        sent.what,
+        What::Press(Press {
+            token: TOKEN.into(),
+            values: Some(values)
+        })
+    );
+    assert_eq!(sent.origin.conversation, item.origin.conversation);
+
+    let said = |verdict| {
+        let answer = respond(&api, &sent.origin, verdict)
+            .expect("a word")
+            .expect("an answer");
+        serde_json::from_slice::<Value>(&answer.body).expect("JSON")
+    };
+    let errors = json!({ "response_action": "errors", "errors": { "a/b": "not y" } });
+    assert_eq!(said(Verdict::Correct(vec![("a/b".into(), "not y".into())])), errors);
+    let refused = json!({ "response_action": "errors", "errors": { "why": "too late" } });
+    assert_eq!(said(Verdict::Refused("too late".into())), refused);
+    assert_eq!(
+        said(Verdict::Taken(String::new())),
+        json!({ "response_action": "clear" })
+    );
+    assert_eq!(said(Verdict::Open(form()))["view"]["type"], "modal");
+}
+
+#[test]
+fn a_form_opened_too_late_is_an_error() {
+    let api = fake();
+    let item = pressed(&api);
+    api.wire.team.trouble(
+        Some("views.open"),
+        botyard_fakes::slack::Trouble::Error("expired_trigger_id".into()),
+    );
+    let late = respond(&api, &item.origin, Verdict::Open(form()));
+    assert_eq!(late, Err(Error::Rejected("slack says expired_trigger_id".into())));
+}
+
+#[test]
+fn the_future_is_skipped() {
+    for payload in [
+        json!({ "type": "shortcut" }),
+        json!({ "type": "block_actions", "actions": [] }),
+        json!(null),
+        json!({ "type": "block_actions", "actions": [{ "action_id": "somebody-elses", "value": "x" }], "user": { "id": "U1" } }),
+        json!({ "type": "view_submission", "view": { "callback_id": "by:x", "private_metadata": "{" } }),
+    ] {
+        assert_eq!(translate(&payload), nothing(), "{payload}");
+    }
+}

@@ -1,17 +1,57 @@
 //! Serves the Slack fake and prints where, for clients in other languages. Ends when stdin closes.
+//!
+//! Each line of stdin is a JSON command, answered with a line of JSON: `{"do": "write" | "mention" | "slash" | "press",
+//! "hook": URL, "channel": ID, "user": ID, "text": ...}` makes a person act and sends Slack's request to the hook. A
+//! press is on the newest message of the bot's, `text` is the button's value.
 
-use std::io::Read as _;
+use std::io::BufRead as _;
 
-use botyard_fakes::slack::Slack;
+use botyard_fakes::slack::{Sender, Slack};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
 #[tokio::main]
-#[expect(clippy::print_stdout, reason = "who started it reads the URL")]
+#[expect(clippy::print_stdout, reason = "who started it reads the URL and the answers")]
 async fn main() {
     let slack = Slack::start().await;
     println!("{}", slack.url());
-    let closed = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()).map(|_| ()));
-    if let Ok(Err(error)) = closed.await {
+    let (sender, mut lines) = mpsc::channel(1);
+    let reading = tokio::task::spawn_blocking(move || {
+        for line in std::io::stdin().lock().lines() {
+            if sender.blocking_send(line?).is_err() {
+                break;
+            }
+        }
+        Ok::<_, std::io::Error>(())
+    });
+    while let Some(line) = lines.recv().await {
+        let answer = match act(&slack, &line).await {
+            Ok(answer) => answer,
+            Err(error) => json!({ "error": error.to_string() }),
+        };
+        println!("{answer}");
+    }
+    if let Ok(Err(error)) = reading.await {
         panic!("stdin: {error}");
     }
     slack.stop().await;
+}
+
+async fn act(slack: &Slack, line: &str) -> std::io::Result<Value> {
+    let command: Value = serde_json::from_str(line)?;
+    let field = |name: &str| command[name].as_str().unwrap_or_default();
+    let (channel, user, text) = (field("channel"), field("user"), field("text"));
+    let sender = Sender::new(slack.workspace.clone(), field("hook"));
+    let heard = match field("do") {
+        "write" => sender.write(channel, user, text, None).await?.1,
+        "mention" => sender.mention(channel, user, text, None).await?.1,
+        "slash" => sender.slash(channel, user, field("command"), text).await?,
+        "press" => {
+            let newest = slack.workspace.replies(channel).pop();
+            let newest = newest.ok_or_else(|| std::io::Error::other("the bot said nothing yet"))?;
+            sender.press(&newest, user, text).await?
+        }
+        other => return Err(std::io::Error::other(format!("`{other}` is not known"))),
+    };
+    Ok(json!({ "status": heard.status, "body": heard.body }))
 }

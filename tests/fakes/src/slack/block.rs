@@ -54,7 +54,7 @@ pub(crate) fn check(blocks: &Value, surface: Surface) -> Result<(), (&'static st
     if !problems.is_empty() {
         return Err(("invalid_blocks", problems));
     }
-    let size: usize = all.iter().map(|block| texts(block)).sum::<usize>() + all.len().saturating_sub(1) * EACH_MORE;
+    let size: usize = all.iter().map(texts).sum::<usize>() + all.len().saturating_sub(1) * EACH_MORE;
     if surface == Surface::Message && size > TOGETHER {
         return Err(("msg_blocks_too_long", Vec::new()));
     }
