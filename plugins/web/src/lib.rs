@@ -29,7 +29,8 @@ impl Adapter for Web {
                     name: "web".into(),
                     options: Vec::new(),
                 })],
-                secrets: vec![api::TOKEN.into()],
+                // The transport makes the token; the operator has nothing to give.
+                secrets: Vec::new(),
             }],
             settings: Vec::new(),
             secrets: vec![Secret {
