@@ -12,50 +12,61 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// More than anything here takes, on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What bots.toml says in most tests.
 #[derive(Debug, Clone)]
-pub struct Setup {
-    pub api_base: String,
+pub(crate) struct Setup {
+    pub(crate) api_base: String,
     /// What follows the Slack bot's table.
-    pub more: String,
+    pub(crate) more: String,
     /// TOML of `allow`.
-    pub allow: String,
+    pub(crate) allow: String,
+    /// TOML of `login`.
+    pub(crate) login: String,
     /// Inside the agent's table.
-    pub agent: String,
+    pub(crate) agent: String,
     /// The agent's command and what comes with it.
-    pub command: PathBuf,
+    pub(crate) command: PathBuf,
 }
 
 impl Setup {
     /// A Slack bot on `api_base` whose agent is the scripted CLI.
-    pub fn slack(api_base: &str) -> Self {
+    pub(crate) fn slack(api_base: &str) -> Self {
         Self {
             api_base: api_base.to_owned(),
             more: String::new(),
             allow: r#"["*"]"#.to_owned(),
+            login: r#""none""#.to_owned(),
             agent: String::new(),
             command: botyard_fakes::cli::program(),
         }
     }
 
     #[must_use]
-    pub fn with(mut self, lines: &str) -> Self {
+    pub(crate) fn with(mut self, lines: &str) -> Self {
         self.more.push_str(lines);
         self.more.push('\n');
         self
     }
 
     #[must_use]
-    pub fn with_agent(mut self, lines: &str) -> Self {
+    #[cfg_attr(not(peers), expect(dead_code, reason = "only the peers' tests have an agent with more to say"))]
+    pub(crate) fn with_agent(mut self, lines: &str) -> Self {
         self.agent.push_str(lines);
         self.agent.push('\n');
         self
     }
 
     fn write(&self, folder: &Path) {
-        let Self { api_base, more, allow, agent, command } = self;
+        let Self {
+            api_base,
+            more,
+            allow,
+            login,
+            agent,
+            command,
+        } = self;
         let text = format!(
             r#"
 [host]
@@ -65,7 +76,7 @@ data_dir = "data"
 [agent.scripted]
 driver = "claude"
 command = [{command:?}]
-login = "none"
+login = {login}
 {agent}
 
 [[bot]]
@@ -82,30 +93,30 @@ secrets = {{ bot_token = "file:token", signing_secret = "file:signing" }}
         );
         std::fs::write(folder.join("bots.toml"), text).expect("bots.toml is written");
         std::fs::write(folder.join("token"), botyard_fakes::slack::BOT_TOKEN).expect("the token is written");
+        std::fs::write(folder.join("key"), "sk-ant-test-key").expect("the key is written");
         std::fs::write(folder.join("signing"), botyard_fakes::slack::SIGNING_SECRET).expect("the secret is written");
     }
 }
 
 /// A host in this process. `stop` it at the end: dropped while it runs, it fails the test.
 #[derive(Debug)]
-pub struct TestHost {
-    pub base: String,
-    pub host: Host,
-    pub ready: Ready,
+pub(crate) struct TestHost {
+    pub(crate) base: String,
+    pub(crate) host: Host,
     folder: TempDir,
     stop: CancellationToken,
     running: Option<JoinHandle<()>>,
 }
 
 impl TestHost {
-    pub async fn start(setup: &Setup) -> Self {
+    pub(crate) async fn start(setup: &Setup) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         setup.write(folder.path());
         Self::start_in(folder).await
     }
 
     /// With what another host left in `folder`.
-    pub async fn start_in(folder: TempDir) -> Self {
+    pub(crate) async fn start_in(folder: TempDir) -> Self {
         botyard::driver::process::set_guard_program(PathBuf::from(env!("CARGO_BIN_EXE_botyard")));
         let (config, _) = Config::load_with(&folder.path().join("bots.toml"), &environment())
             .unwrap_or_else(|problems| panic!("bots.toml is good: {problems:?}"));
@@ -116,27 +127,46 @@ impl TestHost {
             let ready = move |ready: Ready, host: &Host| {
                 let _ = tell.send((ready, host.clone()));
             };
-            botyard::supervisor::run(config, ready, ends).await.expect("the host runs");
+            botyard::supervisor::run(config, ready, ends)
+                .await
+                .expect("the host runs");
         });
-        let (ready, host) = tokio::time::timeout(PATIENCE, told).await.expect("in time").expect("the host is up");
-        Self { base: format!("http://{}", ready.listen), host, ready, folder, stop, running: Some(running) }
+        let (ready, host) = tokio::time::timeout(PATIENCE, told)
+            .await
+            .expect("in time")
+            .expect("the host is up");
+        Self {
+            base: format!("http://{}", ready.listen),
+            host,
+            ready,
+            folder,
+            stop,
+            running: Some(running),
+        }
     }
 
-    pub fn hook(&self) -> String {
+    pub(crate) fn hook(&self) -> String {
         format!("{}/hook/team", self.base)
     }
 
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
     /// Ends it as SIGTERM does, checks that nothing was left behind, and gives its folder for another start.
-    pub async fn stop(mut self) -> TempDir {
+    pub(crate) async fn stop(mut self) -> TempDir {
         self.stop.cancel();
         let running = self.running.take().expect("it runs");
-        tokio::time::timeout(PATIENCE, running).await.expect("it ends").expect("it ends well");
+        tokio::time::timeout(PATIENCE, running)
+            .await
+            .expect("it ends")
+            .expect("it ends well");
         let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().expect("a folder"));
-        assert_eq!(processes_in(folder.path()), Vec::<String>::new(), "processes were left behind");
+        assert_eq!(
+            processes_in(folder.path()),
+            Vec::<String>::new(),
+            "processes were left behind"
+        );
         folder
     }
 }
@@ -150,11 +180,13 @@ impl Drop for TestHost {
 }
 
 /// Command lines of processes whose working folder lies in `folder`.
-pub fn processes_in(folder: &Path) -> Vec<String> {
+pub(crate) fn processes_in(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").expect("/proc is there").flatten() {
         let path = entry.path();
-        let Ok(cwd) = std::fs::read_link(path.join("cwd")) else { continue };
+        let Ok(cwd) = std::fs::read_link(path.join("cwd")) else {
+            continue;
+        };
         if cwd.starts_with(folder) {
             let line = std::fs::read(path.join("cmdline")).unwrap_or_default();
             if !line.is_empty() {
@@ -167,22 +199,26 @@ pub fn processes_in(folder: &Path) -> Vec<String> {
 
 /// The real binary, for tests that kill it.
 #[derive(Debug)]
-pub struct RealHost {
+pub(crate) struct RealHost {
     child: Child,
-    pub base: String,
+    pub(crate) base: String,
 }
 
 impl RealHost {
     /// Makes the folder that `start` runs in.
-    pub fn folder(setup: &Setup) -> TempDir {
+    pub(crate) fn folder(setup: &Setup) -> TempDir {
         let folder = tempfile::tempdir().expect("a folder");
         setup.write(folder.path());
         folder
     }
 
     /// Starts it in a folder that [`Setup`] was written to.
-    pub async fn start(folder: &Path) -> Self {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("stderr")).expect("a log");
+    pub(crate) async fn start(folder: &Path) -> Self {
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(folder.join("stderr"))
+            .expect("a log");
         let seen = std::fs::read_to_string(folder.join("stderr")).unwrap_or_default().len();
         let mut child = Command::new(env!("CARGO_BIN_EXE_botyard"))
             .arg("--config")
@@ -201,8 +237,10 @@ impl RealHost {
         let base = loop {
             let text = std::fs::read_to_string(folder.join("stderr")).unwrap_or_default();
             if let Some(at) = text[seen..].find("127.0.0.1:") {
-                let address: String =
-                    text[seen + at..].chars().take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ':')).collect();
+                let address: String = text[seen + at..]
+                    .chars()
+                    .take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ':'))
+                    .collect();
                 if text[seen + at..].contains('\n') {
                     break format!("http://{address}");
                 }
@@ -210,26 +248,33 @@ impl RealHost {
             if let Ok(Some(status)) = child.try_wait() {
                 panic!("the host ended with {status}:\n{}", &text[seen..]);
             }
-            assert!(begun.elapsed() < PATIENCE, "the host said no address:\n{}", &text[seen..]);
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "the host said no address:\n{}",
+                &text[seen..]
+            );
             tokio::time::sleep(Duration::from_millis(5)).await;
         };
         Self { child, base }
     }
 
-    pub fn hook(&self) -> String {
+    pub(crate) fn hook(&self) -> String {
         format!("{}/hook/team", self.base)
     }
 
     /// As `kill -9`.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().expect("it can be killed");
         self.child.wait().expect("it is gone");
     }
 
     /// As SIGTERM; waits for the end.
-    pub async fn terminate(mut self) {
-        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), rustix::process::Signal::TERM)
-            .expect("it gets the signal");
+    pub(crate) async fn terminate(mut self) {
+        rustix::process::kill_process(
+            rustix::process::Pid::from_child(&self.child),
+            rustix::process::Signal::TERM,
+        )
+        .expect("it gets the signal");
         let begun = Instant::now();
         while self.child.try_wait().expect("it can be waited for").is_none() {
             assert!(begun.elapsed() < PATIENCE, "it does not end");
@@ -246,7 +291,7 @@ impl Drop for RealHost {
 }
 
 /// Waits until `check` gives something.
-pub async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
         if let Some(found) = check().await {

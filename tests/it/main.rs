@@ -4,6 +4,8 @@ mod demo;
 mod driver;
 mod host;
 mod journey;
+mod killed;
 mod process;
+mod team;
 mod tidy;
 mod yard;

@@ -2,6 +2,11 @@
 //! npm, and `.ci/run` says where they are. Without them these tests fail.
 
 mod claude;
+#[path = "../it/host.rs"]
+mod host;
+mod journey;
 mod python;
+#[path = "../it/team.rs"]
+mod team;
 #[path = "../it/yard.rs"]
 mod yard;

@@ -221,7 +221,13 @@ impl WebChat {
 
     /// The bot says something new: its id, once it is on disk, and whether it is new. The same `key` again changes
     /// nothing and gets the same id.
-    pub async fn post(&self, channel: &str, key: &str, revision: u32, body: Box<RawValue>) -> Result<(String, bool), WebError> {
+    pub async fn post(
+        &self,
+        channel: &str,
+        key: &str,
+        revision: u32,
+        body: Box<RawValue>,
+    ) -> Result<(String, bool), WebError> {
         if !is_id(channel) || key.is_empty() {
             return Err(WebError::Invalid("channel and key must be given"));
         }

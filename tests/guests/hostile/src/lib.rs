@@ -146,7 +146,9 @@ fn probe(what: &str) -> String {
         "hmac" => outcome(crypto::hmac(&secret(), Digest::Sha256, &[bytes(rest)])),
         "secret-not-for-crypto" => outcome(crypto::matches("other", "x")),
         "guess" => {
-            let results: Vec<String> = (0..9).map(|n| outcome(crypto::matches("bot_token", &n.to_string()))).collect();
+            let results: Vec<String> = (0..9)
+                .map(|n| outcome(crypto::matches("bot_token", &n.to_string())))
+                .collect();
             results[8].clone()
         }
         "put-large" => outcome(store::put("k", &vec![0; 256 * 1024 + 1], None)),
@@ -305,7 +307,10 @@ impl Adapter for Hostile {
                 request.send().map(|_| None)
             }
             "post" => {
-                let answer = http::call("POST", "/api/post").bearer("bot_token").bucket(rest).send()?;
+                let answer = http::call("POST", "/api/post")
+                    .bearer("bot_token")
+                    .bucket(rest)
+                    .send()?;
                 memory::save(&answer.body)?;
                 Ok(Some(250))
             }
