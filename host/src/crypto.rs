@@ -82,7 +82,9 @@ pub fn hmac(kind: Digest, key: &[u8], pieces: &[&[u8]]) -> Vec<u8> {
     macro_rules! run {
         ($digest:ty) => {{
             // `new_from_slice` takes keys of every length; the arm for an error cannot be reached.
-            let Ok(mut state) = Hmac::<$digest>::new_from_slice(key) else { return Vec::new() };
+            let Ok(mut state) = Hmac::<$digest>::new_from_slice(key) else {
+                return Vec::new();
+            };
             for piece in pieces {
                 state.update(piece);
             }
@@ -130,7 +132,11 @@ fn key(derivation: Derivation, secret: &str) -> Result<[u8; 32], CryptoError> {
 
 fn padding_block(cipher: Cipher) -> Result<usize, CryptoError> {
     let size = cipher.pkcs7_block;
-    if (16..=255).contains(&size) && size % 16 == 0 { Ok(size as usize) } else { Err(CryptoError::Padding(size)) }
+    if (16..=255).contains(&size) && size.is_multiple_of(16) {
+        Ok(size as usize)
+    } else {
+        Err(CryptoError::Padding(size))
+    }
 }
 
 fn block(bytes: &[u8]) -> Block<Aes256> {
@@ -147,7 +153,7 @@ pub fn aes_256_cbc_decrypt(cipher: Cipher, secret: &str, data: &[u8]) -> Result<
         IvSource::Key => (&key[..BLOCK], data),
         IvSource::Data => data.split_at_checked(BLOCK).ok_or(CryptoError::Data)?,
     };
-    if data.is_empty() || data.len() % BLOCK != 0 {
+    if data.is_empty() || !data.len().is_multiple_of(BLOCK) {
         return Err(CryptoError::Data);
     }
     let mut blocks: Vec<_> = data.chunks_exact(BLOCK).map(block).collect();
@@ -188,7 +194,9 @@ pub fn aes_256_cbc_encrypt(cipher: Cipher, secret: &str, data: &[u8]) -> Result<
 
 /// Whether the signature over the message is the key owner's. A key or a signature of a wrong length is not.
 pub fn ed25519_verify(public_key: &[u8], message: &[u8], signature: &[u8]) -> bool {
-    ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, public_key).verify(message, signature).is_ok()
+    ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, public_key)
+        .verify(message, signature)
+        .is_ok()
 }
 
 /// Unguessable bytes of the system.

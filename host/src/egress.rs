@@ -186,7 +186,9 @@ fn is_direct(url: &Url) -> bool {
 }
 
 fn tls(ca_file: Option<&PathBuf>) -> Result<rustls::ClientConfig, EgressError> {
-    let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let mut roots = rustls::RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    };
     if let Some(path) = ca_file {
         let problem = |why: String| EgressError(format!("the CA file `{}` cannot be used: {why}", path.display()));
         let pem = std::fs::read(path).map_err(|e| problem(e.to_string()))?;
@@ -209,14 +211,16 @@ fn tls(ca_file: Option<&PathBuf>) -> Result<rustls::ClientConfig, EgressError> {
 impl Egress {
     /// Reads the operator's CA file; connects nothing.
     pub fn new(settings: &EgressSettings) -> Result<Self, EgressError> {
-        Self::with_lookup(settings, Arc::new(System))
+        Self::with_lookup(settings, &(Arc::new(System) as Arc<dyn Lookup>))
     }
 
-    pub(crate) fn with_lookup(settings: &EgressSettings, lookup: Arc<dyn Lookup>) -> Result<Self, EgressError> {
+    pub(crate) fn with_lookup(settings: &EgressSettings, lookup: &Arc<dyn Lookup>) -> Result<Self, EgressError> {
         let proxy = match &settings.proxy {
             None => None,
             Some(text) => {
-                let url = Url::parse(text).ok().filter(|url| url.scheme() == "http" && url.has_host());
+                let url = Url::parse(text)
+                    .ok()
+                    .filter(|url| url.scheme() == "http" && url.has_host());
                 Some(url.ok_or_else(|| EgressError("the proxy is not `http://host:port`".to_owned()))?)
             }
         };
@@ -240,15 +244,28 @@ impl Egress {
                 let choose = move |url: &Url| (!is_direct(url)).then(|| proxy.clone());
                 client = client.proxy(reqwest::Proxy::custom(choose));
             }
-            let client = client.build().map_err(|e| EgressError(format!("no http client: {}", wire::told(e))))?;
+            let client = client
+                .build()
+                .map_err(|e| EgressError(format!("no http client: {}", wire::told(e))))?;
             Ok(Door { resolver, client })
         };
-        let shared = Shared { public: door(false)?, operators: door(true)?, socket_tls: Arc::new(tls.clone()), proxy };
-        Ok(Self { shared: Arc::new(shared) })
+        let shared = Shared {
+            public: door(false)?,
+            operators: door(true)?,
+            socket_tls: Arc::new(tls.clone()),
+            proxy,
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
     }
 
     fn door(&self, private: bool) -> &Door {
-        if private { &self.shared.operators } else { &self.shared.public }
+        if private {
+            &self.shared.operators
+        } else {
+            &self.shared.public
+        }
     }
 
     pub(crate) fn client(&self, private: bool) -> &reqwest::Client {
@@ -284,7 +301,16 @@ impl Egress {
             if targets.is_empty() && !slots.is_empty() {
                 problems.push(format!("`{name}` may be placed, but in no url that this bot can reach"));
             }
-            if rules.insert(name.clone(), Rule { targets, slots: slots.clone() }).is_some() {
+            if rules
+                .insert(
+                    name.clone(),
+                    Rule {
+                        targets,
+                        slots: slots.clone(),
+                    },
+                )
+                .is_some()
+            {
                 problems.push(format!("`{name}` is there twice"));
             }
         }
@@ -295,9 +321,13 @@ impl Egress {
         }
         let mut minted: Vec<Mint> = Vec::new();
         for spec in &about.minted {
-            let known = |name: &String| about.secrets.iter().any(|s| s.name == *name) || minted.iter().any(|m| m.name == *name);
+            let known =
+                |name: &String| about.secrets.iter().any(|s| s.name == *name) || minted.iter().any(|m| m.name == *name);
             if let Some(unknown) = spec.placements.iter().find(|p| !known(&p.secret)) {
-                problems.push(format!("token `{}`: there is no `{}` before it", spec.name, unknown.secret));
+                problems.push(format!(
+                    "token `{}`: there is no `{}` before it",
+                    spec.name, unknown.secret
+                ));
                 continue;
             }
             match call::mint_draft(&allow, spec) {
@@ -338,7 +368,11 @@ impl Outlet {
     fn shown(&self, mut got: wire::Got) -> Response {
         let needles = self.inner.needles();
         needles.blank(&mut got.body);
-        Response { status: got.status, headers: got.shown(&needles), body: got.body }
+        Response {
+            status: got.status,
+            headers: got.shown(&needles),
+            body: got.body,
+        }
     }
 
     /// Sends, within the grant. An answer of any status is a response; an error says that none came.

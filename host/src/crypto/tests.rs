@@ -1,14 +1,25 @@
 use super::*;
 
-const FEISHU: Cipher = Cipher { derivation: Derivation::Sha256, iv: IvSource::Data, pkcs7_block: 16 };
-const WECOM: Cipher = Cipher { derivation: Derivation::Base64, iv: IvSource::Key, pkcs7_block: 32 };
+const FEISHU: Cipher = Cipher {
+    derivation: Derivation::Sha256,
+    iv: IvSource::Data,
+    pkcs7_block: 16,
+};
+const WECOM: Cipher = Cipher {
+    derivation: Derivation::Base64,
+    iv: IvSource::Key,
+    pkcs7_block: 32,
+};
 const WECOM_KEY: &str = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
 
 /// From Feishu's own documentation of encrypted events.
 #[test]
 fn feishus_own_example_is_decrypted() {
     let data = decode(Encoding::Base64, "P37w+VZImNgPEO1RBhJ6RtKl7n6zymIbEG1pReEzghk=").unwrap();
-    assert_eq!(aes_256_cbc_decrypt(FEISHU, "test key", &data), Ok(b"hello world".to_vec()));
+    assert_eq!(
+        aes_256_cbc_decrypt(FEISHU, "test key", &data),
+        Ok(b"hello world".to_vec())
+    );
 }
 
 #[test]
@@ -38,13 +49,22 @@ fn wrong_data_is_one_error() {
 
 #[test]
 fn keys_have_32_bytes() {
-    let raw = Cipher { derivation: Derivation::Raw, ..FEISHU };
+    let raw = Cipher {
+        derivation: Derivation::Raw,
+        ..FEISHU
+    };
     assert_eq!(aes_256_cbc_encrypt(raw, "short", b""), Err(CryptoError::Key));
     assert!(aes_256_cbc_encrypt(raw, "0123456789abcdef0123456789abcdef", b"").is_ok());
-    let hex = Cipher { derivation: Derivation::Hex, ..FEISHU };
+    let hex = Cipher {
+        derivation: Derivation::Hex,
+        ..FEISHU
+    };
     assert!(aes_256_cbc_encrypt(hex, &"0f".repeat(32), b"").is_ok());
     assert_eq!(aes_256_cbc_encrypt(hex, "zz", b""), Err(CryptoError::Key));
-    let odd = Cipher { pkcs7_block: 20, ..FEISHU };
+    let odd = Cipher {
+        pkcs7_block: 20,
+        ..FEISHU
+    };
     assert_eq!(aes_256_cbc_encrypt(odd, "k", b""), Err(CryptoError::Padding(20)));
 }
 
@@ -53,7 +73,10 @@ fn keys_have_32_bytes() {
 fn digests_and_hmacs_are_the_standards_own() {
     let hex_of = |kind, pieces: &[&[u8]]| hex::encode(digest(kind, pieces));
     assert_eq!(hex_of(Digest::Md5, &[b"a", b"bc"]), "900150983cd24fb0d6963f7d28e17f72");
-    assert_eq!(hex_of(Digest::Sha1, &[b"abc"]), "a9993e364706816aba3e25717850c26c9cd0d89d");
+    assert_eq!(
+        hex_of(Digest::Sha1, &[b"abc"]),
+        "a9993e364706816aba3e25717850c26c9cd0d89d"
+    );
     assert_eq!(
         hex_of(Digest::Sha256, &[b"ab", b"c"]),
         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
@@ -62,7 +85,10 @@ fn digests_and_hmacs_are_the_standards_own() {
     let mac = |kind| hex::encode(hmac(kind, b"Jefe", &[b"what do ya want ", b"for nothing?"]));
     assert_eq!(mac(Digest::Md5), "750c783e6ab0b503eaa86e310a5db738");
     assert_eq!(mac(Digest::Sha1), "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79");
-    assert_eq!(mac(Digest::Sha256), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    assert_eq!(
+        mac(Digest::Sha256),
+        "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+    );
     assert!(mac(Digest::Sha512).starts_with("164b7a7bfcf819e2e395fbe73b56e0a3"));
 }
 

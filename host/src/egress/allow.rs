@@ -119,7 +119,9 @@ impl Pattern {
         if text.contains(['\\', '@', '?', '#']) || text.bytes().any(|b| b <= b' ') {
             return wrong("a scheme, a host and perhaps a port are all it has");
         }
-        let Some((scheme, rest)) = text.split_once("://") else { return wrong("it begins with `https://`") };
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return wrong("it begins with `https://`");
+        };
         let tls = match scheme {
             "https" | "wss" => true,
             "http" | "ws" if by_operator => false,
@@ -132,8 +134,12 @@ impl Pattern {
         if rest.is_empty() || rest.contains(['*', '/']) {
             return wrong("`*.` may stand in front of a host, `:*` behind it");
         }
-        let Ok(url) = Url::parse(&format!("{scheme}://{rest}")) else { return wrong("the host cannot be read") };
-        let Some(host) = url.host() else { return wrong("the host is missing") };
+        let Ok(url) = Url::parse(&format!("{scheme}://{rest}")) else {
+            return wrong("the host cannot be read");
+        };
+        let Some(host) = url.host() else {
+            return wrong("the host is missing");
+        };
         let name = match host.to_owned() {
             Host::Domain(name) if below && !name.trim_end_matches('.').contains('.') => {
                 return wrong("below a top-level domain is everybody");
@@ -142,13 +148,23 @@ impl Pattern {
             _ if below => return wrong("nothing is below an address"),
             host => Name::Exactly(host),
         };
-        Ok(Self { tls, name, port: (!any_port).then(|| port(&url)), by_operator })
+        Ok(Self {
+            tls,
+            name,
+            port: (!any_port).then(|| port(&url)),
+            by_operator,
+        })
     }
 
     /// The place of a URL: its scheme, host and port.
     fn of(url: &Url, by_operator: bool) -> Option<Self> {
         let name = Name::Exactly(url.host()?.to_owned());
-        Some(Self { tls: is_tls(url)?, name, port: Some(port(url)), by_operator })
+        Some(Self {
+            tls: is_tls(url)?,
+            name,
+            port: Some(port(url)),
+            by_operator,
+        })
     }
 
     fn covers(&self, url: &Url) -> bool {
@@ -202,9 +218,8 @@ impl AllowList {
         match checked(api_base) {
             Ok(url) => {
                 let plain = is_tls(&url) == Some(false);
-                let operators = Pattern::of(&url, true).filter(|_| {
-                    api_base_by_operator || patterns.iter().any(|p| p.by_operator && p.covers(&url))
-                });
+                let operators = Pattern::of(&url, true)
+                    .filter(|_| api_base_by_operator || patterns.iter().any(|p| p.by_operator && p.covers(&url)));
                 if plain && operators.is_none() {
                     problems.push("`api_base` without TLS must be set by the operator".to_owned());
                 }
@@ -213,7 +228,10 @@ impl AllowList {
                 }
                 patterns.extend(operators.or_else(|| Pattern::of(&url, false)));
                 if problems.is_empty() {
-                    let list = Self { api_base: url, patterns };
+                    let list = Self {
+                        api_base: url,
+                        patterns,
+                    };
                     match list.allow(list.api_base.clone(), 0) {
                         Ok(_) => return Ok(list),
                         Err(problem) => problems.push(format!("`api_base`: {problem}")),
@@ -249,7 +267,9 @@ impl AllowList {
         if location.contains('\\') {
             return Err(NotAllowed::Malformed("it has a backslash"));
         }
-        let url = from.join(location).map_err(|_| NotAllowed::Malformed("the redirect cannot be read"))?;
+        let url = from
+            .join(location)
+            .map_err(|_| NotAllowed::Malformed("the redirect cannot be read"))?;
         self.allow(checked(url.as_str())?, 0)
     }
 
@@ -287,11 +307,16 @@ impl AllowList {
         {
             let place = Pattern::parse(&format!("{scheme}://*.{host}"), false)?;
             let shape = checked(&format!("{scheme}://{host}/{path}")).map_err(problem)?;
-            return Ok(Some(Target { place, path: shape.path().to_owned() }));
+            return Ok(Some(Target {
+                place,
+                path: shape.path().to_owned(),
+            }));
         }
         match self.read(text) {
-            Ok(allowed) => Ok(Pattern::of(&allowed.url, allowed.private)
-                .map(|place| Target { place, path: allowed.url.path().to_owned() })),
+            Ok(allowed) => Ok(Pattern::of(&allowed.url, allowed.private).map(|place| Target {
+                place,
+                path: allowed.url.path().to_owned(),
+            })),
             Err(NotAllowed::Malformed(why)) => Err(problem(NotAllowed::Malformed(why))),
             Err(NotAllowed::Host(_) | NotAllowed::Private(_)) => Ok(None),
         }
@@ -308,9 +333,10 @@ pub(crate) struct Target {
 impl Target {
     pub(crate) fn covers(&self, url: &Url) -> bool {
         self.place.covers(url)
-            && url.path().strip_prefix(self.path.as_str()).is_some_and(|rest| {
-                rest.is_empty() || rest.starts_with('/') || self.path.ends_with('/')
-            })
+            && url
+                .path()
+                .strip_prefix(self.path.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || self.path.ends_with('/'))
     }
 }
 
@@ -374,7 +400,9 @@ fn percent_decoded(text: &[u8]) -> Vec<u8> {
     let mut rest = text;
     while let Some((&byte, after)) = rest.split_first() {
         let value = (byte == b'%').then(|| after.get(..2)).flatten().and_then(|two| {
-            two.iter().all(u8::is_ascii_hexdigit).then(|| std::str::from_utf8(two).ok())?
+            two.iter()
+                .all(u8::is_ascii_hexdigit)
+                .then(|| std::str::from_utf8(two).ok())?
         });
         match value.and_then(|two| u8::from_str_radix(two, 16).ok()) {
             Some(value) => {

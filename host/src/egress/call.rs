@@ -101,7 +101,9 @@ impl Inner {
             let rule =
                 rule.ok_or_else(|| CallError::Rejected(format!("the manifest has no secret `{}`", short(secret))))?;
             if !rule.slots.iter().any(|listed| same_slot(listed, slot)) {
-                return Err(CallError::Rejected(format!("the manifest does not list this slot for `{secret}`")));
+                return Err(CallError::Rejected(format!(
+                    "the manifest does not list this slot for `{secret}`"
+                )));
             }
         }
         Ok(())
@@ -129,7 +131,13 @@ impl Inner {
                 Content::Multipart(Arc::new(parts), Vec::new())
             }
         };
-        Ok(Draft { method, allowed, headers, body, placements: std::mem::take(&mut request.secrets) })
+        Ok(Draft {
+            method,
+            allowed,
+            headers,
+            body,
+            placements: std::mem::take(&mut request.secrets),
+        })
     }
 
     /// The whole call. The body of the answer is as it came: the caller blanks it.
@@ -168,7 +176,11 @@ impl Inner {
             None => got.status < 400 || got.header("x-ratelimit-bucket").is_some(),
         };
         let global = got.header("x-ratelimit-global").is_some();
-        let first = if narrow && !global { buckets.len().saturating_sub(1) } else { 0 };
+        let first = if narrow && !global {
+            buckets.len().saturating_sub(1)
+        } else {
+            0
+        };
         for bucket in &buckets[first..] {
             self.buckets.hold(bucket, pause);
         }
@@ -189,8 +201,13 @@ impl Inner {
             let values = tokio::time::timeout_at(deadline, self.values(&draft.placements)).await;
             let (values, used) =
                 values.map_err(|_| CallError::Unavailable("no token came in time; nothing was sent".to_owned()))??;
-            let got = self.followed(draft, &values, deadline, repeatable, max_bytes, into).await?;
-            let refused: Vec<_> = used.iter().filter(|(index, _)| self.minted[*index].is_refused_by(&got)).collect();
+            let got = self
+                .followed(draft, &values, deadline, repeatable, max_bytes, into)
+                .await?;
+            let refused: Vec<_> = used
+                .iter()
+                .filter(|(index, _)| self.minted[*index].is_refused_by(&got))
+                .collect();
             if refused.is_empty() {
                 return Ok(got);
             }
@@ -214,14 +231,20 @@ impl Inner {
         max_bytes: u32,
         into: Option<&Path>,
     ) -> Result<Got, CallError> {
-        let mut got = self.repeated(draft, values, deadline, repeatable, max_bytes, into).await?;
+        let mut got = self
+            .repeated(draft, values, deadline, repeatable, max_bytes, into)
+            .await?;
         if !matches!(draft.method, Method::GET | Method::HEAD) {
             return Ok(got);
         }
         let mut draft = draft.clone();
         for _ in 0..REDIRECTS {
-            let location = matches!(got.status, 301 | 302 | 303 | 307 | 308).then(|| got.header("location")).flatten();
-            let Some(next) = location.and_then(|location| self.allow.follow(&got.url, &location).ok()) else { break };
+            let location = matches!(got.status, 301 | 302 | 303 | 307 | 308)
+                .then(|| got.header("location"))
+                .flatten();
+            let Some(next) = location.and_then(|location| self.allow.follow(&got.url, &location).ok()) else {
+                break;
+            };
             if !matches!(next.url.scheme(), "https" | "http") {
                 break;
             }
@@ -229,7 +252,10 @@ impl Inner {
                 // The vendor wrote the whole URL: only headers are added again, and only where they may go.
                 draft.placements.retain(|p| {
                     matches!(p.slot, Slot::Header(..) | Slot::BasicUser | Slot::BasicPassword)
-                        && self.rules.get(&p.secret).is_some_and(|r| r.targets.iter().any(|t| t.covers(&next.url)))
+                        && self
+                            .rules
+                            .get(&p.secret)
+                            .is_some_and(|r| r.targets.iter().any(|t| t.covers(&next.url)))
                 });
             } else {
                 if self.needles().found_in(next.url.as_str().as_bytes()) {
@@ -244,7 +270,9 @@ impl Inner {
             draft.headers.remove(CONTENT_LENGTH);
             draft.body = Content::Empty;
             draft.allowed = next;
-            got = self.repeated(&draft, values, deadline, repeatable, max_bytes, into).await?;
+            got = self
+                .repeated(&draft, values, deadline, repeatable, max_bytes, into)
+                .await?;
         }
         Ok(got)
     }
@@ -290,7 +318,11 @@ impl Inner {
                 }
                 Err(_) => {
                     let text = format!("no answer from `{host}` in time");
-                    return Err(if repeatable { CallError::Unavailable(text) } else { CallError::Ambiguous(text) });
+                    return Err(if repeatable {
+                        CallError::Unavailable(text)
+                    } else {
+                        CallError::Ambiguous(text)
+                    });
                 }
             }
             tokio::time::sleep(backoff).await;
@@ -308,13 +340,20 @@ fn short(text: &str) -> String {
 fn part(part: super::FormPart) -> Result<Part, CallError> {
     let breaks = |text: &str| text.contains(['\r', '\n', '\0', '"']);
     if breaks(&part.name) || part.filename.as_deref().is_some_and(breaks) {
-        return Err(CallError::Rejected("a part's name has a quote or a line break".to_owned()));
+        return Err(CallError::Rejected(
+            "a part's name has a quote or a line break".to_owned(),
+        ));
     }
     let content = match part.content {
         super::Content::Bytes(bytes) => PartContent::Bytes(Bytes::from(bytes)),
         super::Content::File(path) => PartContent::File(path),
     };
-    Ok(Part { name: part.name, filename: part.filename, media_type: part.media_type, content })
+    Ok(Part {
+        name: part.name,
+        filename: part.filename,
+        media_type: part.media_type,
+        content,
+    })
 }
 
 /// The request that mints a token, from the manifest's words.
@@ -326,7 +365,9 @@ pub(crate) fn mint_draft(allow: &AllowList, spec: &crate::manifest::Minted) -> R
         .map_err(|_| wrong("the method cannot be used".to_owned()))?;
     let mut headers = headers_of_guest(&spec.headers, &spec.placements).map_err(|e| wrong(e.to_string()))?;
     let mut default_type = |value: &'static str| {
-        headers.entry(CONTENT_TYPE).or_insert(reqwest::header::HeaderValue::from_static(value));
+        headers
+            .entry(CONTENT_TYPE)
+            .or_insert(reqwest::header::HeaderValue::from_static(value));
     };
     let body = match &spec.body {
         MintBody::Empty => Content::Empty,
@@ -336,17 +377,28 @@ pub(crate) fn mint_draft(allow: &AllowList, spec: &crate::manifest::Minted) -> R
         }
         MintBody::Form(fields) => {
             default_type("application/x-www-form-urlencoded");
-            let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+            let form = url::form_urlencoded::Serializer::new(String::new())
+                .extend_pairs(fields)
+                .finish();
             Content::Bytes(Bytes::from(form))
         }
     };
-    let draft = Draft { method, allowed, headers, body, placements: spec.placements.clone() };
+    let draft = Draft {
+        method,
+        allowed,
+        headers,
+        body,
+        placements: spec.placements.clone(),
+    };
     Ok(draft)
 }
 
 /// Whether the secrets of a mint may go where it asks: tried with values of the right shape.
 pub(crate) fn try_fill(draft: &Draft, rules: &BTreeMap<String, Rule>) -> Result<(), CallError> {
-    let values: Values = draft.placements.iter().map(|p| (p.secret.clone(), SecretText::new("value"))).collect();
+    let values: Values = draft
+        .placements
+        .iter()
+        .map(|p| (p.secret.clone(), SecretText::new("value")))
+        .collect();
     secret::fill(draft, &values, rules).map(drop)
 }
-

@@ -75,7 +75,12 @@ impl Mint {
     /// What must not be seen: the token and the one before.
     pub(crate) fn values(&self) -> Vec<SecretText> {
         let state = self.state();
-        state.token.iter().map(|t| t.value.clone()).chain(state.before.clone()).collect()
+        state
+            .token
+            .iter()
+            .map(|t| t.value.clone())
+            .chain(state.before.clone())
+            .collect()
     }
 
     fn valid(&self) -> Option<Token> {
@@ -106,7 +111,10 @@ impl Mint {
                 if let Some(token) = self.valid() {
                     return Ok((token.value, token.generation));
                 }
-                self.flight.acquire().await.map_err(|_| CallError::Unavailable("the host stops".to_owned()))?
+                self.flight
+                    .acquire()
+                    .await
+                    .map_err(|_| CallError::Unavailable("the host stops".to_owned()))?
             }
         };
         {
@@ -168,7 +176,9 @@ impl Mint {
         if body.len() > ANSWER_MAX as usize || !refusal.values.iter().any(may) {
             return false;
         }
-        let Ok(json) = serde_json::from_slice::<serde_json::Value>(body) else { return false };
+        let Ok(json) = serde_json::from_slice::<serde_json::Value>(body) else {
+            return false;
+        };
         let found = json.pointer(&refusal.at).map(as_text);
         found.is_some_and(|found| refusal.values.contains(&found))
     }
@@ -183,17 +193,33 @@ impl Inner {
     async fn mint(&self, mint: &Mint) -> Result<(SecretText, Duration), CallError> {
         let deadline = Instant::now() + TIMEOUT;
         let (values, _) = self.values(&mint.draft.placements).await?;
-        let got = self.repeated(&mint.draft, &values, deadline, true, ANSWER_MAX, None).await?;
+        let got = self
+            .repeated(&mint.draft, &values, deadline, true, ANSWER_MAX, None)
+            .await?;
         let refused = |why: String| CallError::Unauthorized(format!("the token `{}` was not given: {why}", mint.name));
         match got.status {
             200..300 => {}
-            429 => return Err(CallError::RateLimited(rate::pause(429, |n| got.header(n), super::call::unix_now()))),
-            500.. => return Err(CallError::Unavailable(format!("no token `{}`: status {}", mint.name, got.status))),
+            429 => {
+                return Err(CallError::RateLimited(rate::pause(
+                    429,
+                    |n| got.header(n),
+                    super::call::unix_now(),
+                )));
+            }
+            500.. => {
+                return Err(CallError::Unavailable(format!(
+                    "no token `{}`: status {}",
+                    mint.name, got.status
+                )));
+            }
             status => return Err(refused(format!("status {status}{}", self.said(&got)))),
         }
         let json: serde_json::Value =
             serde_json::from_slice(&got.body).map_err(|_| refused("the answer is not JSON".to_owned()))?;
-        let token = json.pointer(&mint.token_at).and_then(|t| t.as_str()).filter(|t| !t.is_empty());
+        let token = json
+            .pointer(&mint.token_at)
+            .and_then(|t| t.as_str())
+            .filter(|t| !t.is_empty());
         let token = token.ok_or_else(|| refused(format!("it is not in the answer{}", self.said(&got))))?;
         let lifetime = match &mint.lifetime_at {
             None => FOR_EVER,

@@ -106,11 +106,18 @@ impl State {
         if !self.buckets.contains_key(name) {
             // The longest name that stands for it: `post:C1` before `post`.
             let fits = |rate: &&Rate| {
-                name.strip_prefix(rate.bucket.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+                name.strip_prefix(rate.bucket.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
             };
             let rate = rates.iter().filter(fits).max_by_key(|rate| rate.bucket.len());
             let rate = rate.map(|rate| (rate.calls as usize, rate.per.min(LONGEST_HOLD)));
-            self.buckets.insert(name.to_owned(), Bucket { rate, ..Bucket::default() });
+            self.buckets.insert(
+                name.to_owned(),
+                Bucket {
+                    rate,
+                    ..Bucket::default()
+                },
+            );
         }
         // Put there a line above if it was not.
         self.buckets.entry(name.to_owned()).or_default()
@@ -167,7 +174,10 @@ impl Drop for Ticket<'_> {
 
 impl Buckets {
     pub(crate) fn new(rates: &[Rate]) -> Self {
-        Self { rates: rates.to_vec(), state: Mutex::default() }
+        Self {
+            rates: rates.to_vec(),
+            state: Mutex::default(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -201,14 +211,22 @@ impl Buckets {
             }
             let number = state.next_ticket;
             state.next_ticket += 1;
-            state.waiting.insert(number, Waiting { buckets: buckets.to_vec(), at });
+            state.waiting.insert(
+                number,
+                Waiting {
+                    buckets: buckets.to_vec(),
+                    at,
+                },
+            );
             (Ticket { buckets: self, number }, at)
         };
         loop {
             tokio::time::sleep_until(at).await;
             let now = Instant::now();
             let mut state = self.state();
-            let Some(waiting) = state.waiting.get(&ticket.number) else { return Ok(()) };
+            let Some(waiting) = state.waiting.get(&ticket.number) else {
+                return Ok(());
+            };
             at = waiting.at;
             if at > deadline {
                 // Dropping the ticket gives the place back.
@@ -257,18 +275,30 @@ impl Buckets {
     /// How long a call that asked now would wait.
     pub(crate) fn ready_in(&self, buckets: &[String]) -> Duration {
         let now = Instant::now();
-        self.state().earliest(&self.rates, buckets, now).saturating_duration_since(now)
+        self.state()
+            .earliest(&self.rates, buckets, now)
+            .saturating_duration_since(now)
     }
 }
 
 /// What an answer says of how long to pause. `now`: seconds since 1970, for dates.
 pub(crate) fn pause(status: u16, header: impl Fn(&str) -> Option<String>, now: u64) -> Option<Duration> {
-    let seconds = |name: &str| header(name).and_then(|v| v.trim().parse::<f64>().ok()).filter(|s| s.is_finite());
+    let seconds = |name: &str| {
+        header(name)
+            .and_then(|v| v.trim().parse::<f64>().ok())
+            .filter(|s| s.is_finite())
+    };
     let duration = |seconds: f64| Duration::from_secs_f64(seconds.clamp(0.0, LONGEST_HOLD.as_secs_f64()));
     if status == 429 || status == 503 {
         if let Some(text) = header("retry-after") {
             let from_date = || http_date(text.trim()).map(|at| at.saturating_sub(now) as f64);
-            if let Some(pause) = text.trim().parse::<f64>().ok().filter(|s| s.is_finite()).or_else(from_date) {
+            if let Some(pause) = text
+                .trim()
+                .parse::<f64>()
+                .ok()
+                .filter(|s| s.is_finite())
+                .or_else(from_date)
+            {
                 return Some(duration(pause));
             }
         }
@@ -277,18 +307,26 @@ pub(crate) fn pause(status: u16, header: impl Fn(&str) -> Option<String>, now: u
         }
         // Discord; Feishu; Mattermost and GitHub (seconds left, or the time itself).
         let named = ["x-ratelimit-reset-after", "x-ogw-ratelimit-reset", "x-ratelimit-reset"];
-        let left = named.into_iter().find_map(seconds).map(|s| if s > 1e9 { s - now as f64 } else { s });
+        let left = named
+            .into_iter()
+            .find_map(seconds)
+            .map(|s| if s > 1e9 { s - now as f64 } else { s });
         return Some(duration(left.unwrap_or(1.0)));
     }
     let empty = seconds("x-ratelimit-remaining") == Some(0.0);
-    empty.then(|| seconds("x-ratelimit-reset-after")).flatten().map(duration)
+    empty
+        .then(|| seconds("x-ratelimit-reset-after"))
+        .flatten()
+        .map(duration)
 }
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT` as seconds since 1970: the one form that RFC 9110 lets servers send.
 fn http_date(text: &str) -> Option<u64> {
     let mut words = text.split_once(", ")?.1.split(' ');
     let day: u64 = words.next()?.parse().ok()?;
-    let names = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let names = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
     let month = words.next().and_then(|name| names.iter().position(|n| *n == name))? as u64 + 1;
     let year: u64 = words.next()?.parse().ok().filter(|y| (1970..10_000).contains(y))?;
     let mut clock = words.next()?.split(':').map(|part| part.parse::<u64>().ok());

@@ -123,7 +123,13 @@ impl Needles {
                 starts[hash(pattern[window - 2], pattern[window - 1])].push(index as u16);
             }
         }
-        Self { patterns, window, longest, shift, starts }
+        Self {
+            patterns,
+            window,
+            longest,
+            shift,
+            starts,
+        }
     }
 
     /// Calls `hit` with every place; stops when it says so.
@@ -192,7 +198,10 @@ pub(crate) struct Stream<'a> {
 
 impl<'a> Stream<'a> {
     pub(crate) fn new(needles: &'a Needles) -> Self {
-        Self { needles, kept: Vec::new() }
+        Self {
+            needles,
+            kept: Vec::new(),
+        }
     }
 
     /// What is certain now.
@@ -245,7 +254,10 @@ mod tests {
             assert!(needles.found_in(line.as_bytes()), "{line}");
             let blank = needles.blank_text(line.clone());
             assert_eq!(blank.len(), line.len());
-            assert!(!needles.found_in(blank.as_bytes()) && blank.contains("********"), "{blank}");
+            assert!(
+                !needles.found_in(blank.as_bytes()) && blank.contains("********"),
+                "{blank}"
+            );
             assert!(blank.starts_with("before ") && blank.ends_with(" after"), "{blank}");
         }
     }

@@ -45,13 +45,19 @@ pub(crate) struct Resolver {
 
 impl fmt::Debug for Resolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Resolver").field("private", &self.private).finish_non_exhaustive()
+        f.debug_struct("Resolver")
+            .field("private", &self.private)
+            .finish_non_exhaustive()
     }
 }
 
 impl Resolver {
     pub(crate) fn new(lookup: Arc<dyn Lookup>, private: bool, proxy: Option<&str>) -> Self {
-        Self { lookup, private, proxy: proxy.map(Arc::from) }
+        Self {
+            lookup,
+            private,
+            proxy: proxy.map(Arc::from),
+        }
     }
 
     /// The addresses that may be connected. Those that may not are left out; if none remains, [`OnlyPrivate`].
@@ -66,7 +72,11 @@ impl Resolver {
         }
         let any = !found.is_empty();
         let public: Vec<IpAddr> = found.into_iter().filter(|a| !is_private(*a)).collect();
-        if public.is_empty() && any { Err(io::Error::other(OnlyPrivate)) } else { Ok(public) }
+        if public.is_empty() && any {
+            Err(io::Error::other(OnlyPrivate))
+        } else {
+            Ok(public)
+        }
     }
 }
 

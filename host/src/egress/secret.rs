@@ -80,7 +80,15 @@ pub(crate) fn same_slot(a: &Slot, b: &Slot) -> bool {
 
 /// Set by the host or by the protocol; `accept-encoding` too, because what the host cannot unpack it cannot redact.
 const NOT_FOR_GUESTS: &[&str] = &[
-    "host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade", "expect",
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "te",
+    "trailer",
+    "upgrade",
+    "expect",
     "accept-encoding",
 ];
 
@@ -124,7 +132,9 @@ pub(crate) fn fill(draft: &Draft, values: &Values, rules: &BTreeMap<String, Rule
         match &placement.slot {
             Slot::Header(name, prefix) => {
                 let name = HeaderName::try_from(name.as_str()).map_err(|_| rejected("a slot's header has no name"))?;
-                filled.headers.insert(name, sensitive(&format!("{prefix}{text}"), &placement.secret)?);
+                filled
+                    .headers
+                    .insert(name, sensitive(&format!("{prefix}{text}"), &placement.secret)?);
             }
             Slot::BasicUser => user = Some(text),
             Slot::BasicPassword => password = Some(text),
@@ -133,7 +143,13 @@ pub(crate) fn fill(draft: &Draft, values: &Values, rules: &BTreeMap<String, Rule
                 filled.url.set_query(Some(&query));
             }
             Slot::PathSegment(index, prefix) => {
-                segment(&mut filled.url, draft.allowed.own_path + *index as usize, prefix, text, &placement.secret)?;
+                segment(
+                    &mut filled.url,
+                    draft.allowed.own_path + *index as usize,
+                    prefix,
+                    text,
+                    &placement.secret,
+                )?;
             }
             Slot::JsonPointer(pointer) => filled.body = with_json(&filled.body, pointer, text)?,
             Slot::FormField(name) => filled.body = with_field(filled.body, &mut filled.headers, name, value)?,
@@ -141,12 +157,20 @@ pub(crate) fn fill(draft: &Draft, values: &Values, rules: &BTreeMap<String, Rule
     }
     if user.is_some() || password.is_some() {
         let both = format!("{}:{}", user.unwrap_or_default(), password.unwrap_or_default());
-        filled.headers.insert(AUTHORIZATION, sensitive(&format!("Basic {}", STANDARD.encode(both)), "basic")?);
+        filled.headers.insert(
+            AUTHORIZATION,
+            sensitive(&format!("Basic {}", STANDARD.encode(both)), "basic")?,
+        );
     }
     for placement in &draft.placements {
-        let covered = rules.get(&placement.secret).is_some_and(|r| r.targets.iter().any(|t| t.covers(&filled.url)));
+        let covered = rules
+            .get(&placement.secret)
+            .is_some_and(|r| r.targets.iter().any(|t| t.covers(&filled.url)));
         if !covered {
-            return Err(rejected(format!("the secret `{}` may not go to this url", placement.secret)));
+            return Err(rejected(format!(
+                "the secret `{}` may not go to this url",
+                placement.secret
+            )));
         }
     }
     Ok(filled)
@@ -162,7 +186,10 @@ fn sensitive(value: &str, name: &str) -> Result<HeaderValue, CallError> {
 /// The parameter, once, at the end; the others stay byte for byte.
 fn with_parameter(query: &str, name: &str, value: &str) -> String {
     let others = query.split('&').filter(|pair| {
-        !pair.is_empty() && url::form_urlencoded::parse(pair.as_bytes()).next().is_none_or(|(n, _)| n != name)
+        !pair.is_empty()
+            && url::form_urlencoded::parse(pair.as_bytes())
+                .next()
+                .is_none_or(|(n, _)| n != name)
     });
     let mut out = others.collect::<Vec<_>>().join("&");
     if !out.is_empty() {
@@ -178,11 +205,15 @@ fn with_parameter(query: &str, name: &str, value: &str) -> String {
 fn segment(url: &mut Url, index: usize, prefix: &str, value: &str, name: &str) -> Result<(), CallError> {
     let text = percent_encoded(&format!("{prefix}{value}"), b":");
     if text.is_empty() || text.bytes().all(|b| b == b'.') {
-        return Err(CallError::Unauthorized(format!("the secret `{name}` cannot be a part of a path")));
+        return Err(CallError::Unauthorized(format!(
+            "the secret `{name}` cannot be a part of a path"
+        )));
     }
     let path = url.path().to_owned();
     let mut segments: Vec<&str> = path.split('/').skip(1).collect();
-    let place = segments.get_mut(index).ok_or_else(|| rejected("the path has no segment where the secret goes"))?;
+    let place = segments
+        .get_mut(index)
+        .ok_or_else(|| rejected("the path has no segment where the secret goes"))?;
     *place = &text;
     url.set_path(&format!("/{}", segments.join("/")));
     Ok(())
@@ -197,8 +228,14 @@ pub(crate) fn json_with(text: &[u8], pointer: &str, secret: &str) -> Result<Vec<
         *place = Value::String(secret.to_owned());
     } else {
         let (parent, member) = pointer.rsplit_once('/').ok_or_else(no_place)?;
-        let parent = body.pointer_mut(parent).and_then(Value::as_object_mut).ok_or_else(no_place)?;
-        parent.insert(member.replace("~1", "/").replace("~0", "~"), Value::String(secret.to_owned()));
+        let parent = body
+            .pointer_mut(parent)
+            .and_then(Value::as_object_mut)
+            .ok_or_else(no_place)?;
+        parent.insert(
+            member.replace("~1", "/").replace("~0", "~"),
+            Value::String(secret.to_owned()),
+        );
     }
     serde_json::to_vec(&body).map_err(|_| no_place())
 }
@@ -220,7 +257,10 @@ fn with_field(body: Content, headers: &mut HeaderMap, name: &str, value: &Secret
             String::new()
         }
         Content::Bytes(bytes) => {
-            let is_form = headers.get(CONTENT_TYPE).and_then(|t| t.to_str().ok()).is_some_and(|t| t.starts_with(FORM));
+            let is_form = headers
+                .get(CONTENT_TYPE)
+                .and_then(|t| t.to_str().ok())
+                .is_some_and(|t| t.starts_with(FORM));
             let text = std::str::from_utf8(&bytes).ok().filter(|_| is_form);
             text.ok_or_else(|| rejected("the body is no form"))?.to_owned()
         }
@@ -242,14 +282,22 @@ mod tests {
 
     #[test]
     fn json_takes_a_secret_at_a_pointer() {
-        let with = |text: &str, pointer: &str| {
-            json_with(text.as_bytes(), pointer, "S").map(|b| String::from_utf8(b).unwrap())
-        };
+        let with =
+            |text: &str, pointer: &str| json_with(text.as_bytes(), pointer, "S").map(|b| String::from_utf8(b).unwrap());
         assert_eq!(with(r#"{"a":{"b":1}}"#, "/a/b").as_deref(), Ok(r#"{"a":{"b":"S"}}"#));
         assert_eq!(with(r#"{"a":{}}"#, "/a/x~1y").as_deref(), Ok(r#"{"a":{"x/y":"S"}}"#));
         assert_eq!(with(r#"[0,[1]]"#, "/1/0").as_deref(), Ok(r#"[0,["S"]]"#));
-        for (text, pointer) in [("{}", "/a/b"), ("[]", "/0"), ("{", "/a"), (r#"{"a":1}"#, "/a/b"), ("{}", "a")] {
-            assert!(matches!(with(text, pointer), Err(CallError::Rejected(_))), "{text} {pointer}");
+        for (text, pointer) in [
+            ("{}", "/a/b"),
+            ("[]", "/0"),
+            ("{", "/a"),
+            (r#"{"a":1}"#, "/a/b"),
+            ("{}", "a"),
+        ] {
+            assert!(
+                matches!(with(text, pointer), Err(CallError::Rejected(_))),
+                "{text} {pointer}"
+            );
         }
     }
 
@@ -266,20 +314,39 @@ mod tests {
             segment(&mut url, index, "", value, "s").map(|()| url.to_string())
         };
         assert_eq!(put(1, "12:Ab-c").as_deref(), Ok("https://h.example/v1/12:Ab-c/send?q"));
-        assert_eq!(put(1, "a/b?#c d%2e").as_deref(), Ok("https://h.example/v1/a%2Fb%3F%23c%20d%252e/send?q"));
+        assert_eq!(
+            put(1, "a/b?#c d%2e").as_deref(),
+            Ok("https://h.example/v1/a%2Fb%3F%23c%20d%252e/send?q")
+        );
         assert!(put(1, "..").is_err() && put(1, "").is_err() && put(3, "x").is_err());
     }
 
     #[test]
     fn guests_do_not_set_what_is_the_hosts() {
         let of = |name: &str, slots: &[Slot]| {
-            let placements: Vec<Placement> =
-                slots.iter().map(|slot| Placement { secret: "s".to_owned(), slot: slot.clone() }).collect();
+            let placements: Vec<Placement> = slots
+                .iter()
+                .map(|slot| Placement {
+                    secret: "s".to_owned(),
+                    slot: slot.clone(),
+                })
+                .collect();
             headers_of_guest(&vec![(name.to_owned(), "v".to_owned())], &placements).is_ok()
         };
-        for name in ["Host", "content-length", "Transfer-Encoding", "CONNECTION", "Proxy-Authorization", "proxy-x",
-                     "accept-encoding", "Sec-WebSocket-Key", "upgrade", "", "a b", "a\r\nb"]
-        {
+        for name in [
+            "Host",
+            "content-length",
+            "Transfer-Encoding",
+            "CONNECTION",
+            "Proxy-Authorization",
+            "proxy-x",
+            "accept-encoding",
+            "Sec-WebSocket-Key",
+            "upgrade",
+            "",
+            "a b",
+            "a\r\nb",
+        ] {
             assert!(!of(name, &[]), "{name}");
         }
         assert!(of("Authorization", &[]) && of("Cookie", &[]) && of("X-Token", &[]));

@@ -80,11 +80,24 @@ fn draft(inner: &Inner, opening: &Opening) -> Result<Draft, CallError> {
     let rejected = |text: String| CallError::Rejected(inner.redact(text));
     let mut allowed = inner.allow.read(&opening.url).map_err(|e| rejected(e.to_string()))?;
     // From `/`: the api-base is written with `https`.
-    let scheme = if allow::is_tls(&allowed.url) == Some(true) { "wss" } else { "ws" };
-    allowed.url.set_scheme(scheme).map_err(|()| rejected("the url cannot be used".to_owned()))?;
+    let scheme = if allow::is_tls(&allowed.url) == Some(true) {
+        "wss"
+    } else {
+        "ws"
+    };
+    allowed
+        .url
+        .set_scheme(scheme)
+        .map_err(|()| rejected("the url cannot be used".to_owned()))?;
     let headers = headers_of_guest(&opening.headers, &opening.secrets)?;
     let placements = opening.secrets.clone();
-    Ok(Draft { method: Method::GET, allowed, headers, body: Content::Empty, placements })
+    Ok(Draft {
+        method: Method::GET,
+        allowed,
+        headers,
+        body: Content::Empty,
+        placements,
+    })
 }
 
 async fn handshake(inner: &Inner, filled: Filled, protocols: &[String]) -> Result<Stream, OpenError> {
@@ -129,7 +142,10 @@ fn request(filled: &Filled, protocols: &[String]) -> Result<http::Request<()>, &
     }
     let mut request = request.body(()).map_err(|_| "the url or a protocol cannot be used")?;
     request.headers_mut().extend(filled.headers.clone());
-    request.headers_mut().entry(USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
+    request
+        .headers_mut()
+        .entry(USER_AGENT)
+        .or_insert(HeaderValue::from_static(AGENT));
     Ok(request)
 }
 
@@ -153,11 +169,16 @@ async fn connect(inner: &Inner, filled: &Filled) -> io::Result<TcpStream> {
     let resolver = inner.egress.resolver(filled.private);
     let host = filled.url.host_str().unwrap_or_default();
     let port = allow::port(&filled.url);
-    let Some(proxy) = inner.egress.proxy_for(&filled.url) else { return dial(resolver, host, port).await };
+    let Some(proxy) = inner.egress.proxy_for(&filled.url) else {
+        return dial(resolver, host, port).await;
+    };
     let mut stream = dial(resolver, proxy.host_str().unwrap_or_default(), allow::port(proxy)).await?;
     let mut hello = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n");
     if let Some(credentials) = credentials(proxy) {
-        hello.push_str(&format!("Proxy-Authorization: Basic {}\r\n", STANDARD.encode(credentials)));
+        hello.push_str(&format!(
+            "Proxy-Authorization: Basic {}\r\n",
+            STANDARD.encode(credentials)
+        ));
     }
     hello.push_str("\r\n");
     stream.write_all(hello.as_bytes()).await?;
@@ -173,14 +194,20 @@ async fn connect(inner: &Inner, filled: &Filled) -> io::Result<TcpStream> {
     if status.first() == Some(&b'2') {
         Ok(stream)
     } else {
-        Err(io::Error::other(format!("the proxy refused with status {}", String::from_utf8_lossy(status))))
+        Err(io::Error::other(format!(
+            "the proxy refused with status {}",
+            String::from_utf8_lossy(status)
+        )))
     }
 }
 
 fn credentials(proxy: &Url) -> Option<String> {
     let decoded = |text: &str| -> String {
         let text = text.replace('+', "%2B");
-        url::form_urlencoded::parse(text.as_bytes()).next().map(|(name, _)| name.into_owned()).unwrap_or_default()
+        url::form_urlencoded::parse(text.as_bytes())
+            .next()
+            .map(|(name, _)| name.into_owned())
+            .unwrap_or_default()
     };
     let user = proxy.username();
     (!user.is_empty()).then(|| format!("{}:{}", decoded(user), decoded(proxy.password().unwrap_or_default())))
@@ -191,7 +218,14 @@ fn start(inner: Arc<Inner>, stream: Stream, url: Url, ping_every: Option<Duratio
     let (incoming, receive) = mpsc::channel(QUEUE);
     let (close, closing) = oneshot::channel();
     tokio::spawn(async move {
-        let task = Task { inner, url, outgoing, incoming, closing: Some(closing), ping_every };
+        let task = Task {
+            inner,
+            url,
+            outgoing,
+            incoming,
+            closing: Some(closing),
+            ping_every,
+        };
         task.run(stream).await;
     });
     Socket { send, receive, close }
@@ -303,11 +337,21 @@ impl Task {
         let mut frame = frame;
         for Placement { secret, slot } in placements {
             let covers = |target: &Target| target.covers(&self.url);
-            if !self.inner.rules.get(secret).is_some_and(|rule| rule.targets.iter().any(covers)) {
-                return Err(CallError::Rejected(format!("the secret `{secret}` may not go to this socket")));
+            if !self
+                .inner
+                .rules
+                .get(secret)
+                .is_some_and(|rule| rule.targets.iter().any(covers))
+            {
+                return Err(CallError::Rejected(format!(
+                    "the secret `{secret}` may not go to this socket"
+                )));
             }
-            let (Slot::JsonPointer(pointer), Frame::Text(text), Some(value)) = (slot, &frame, values.get(secret)) else {
-                return Err(CallError::Rejected("a frame takes secrets in JSON text only".to_owned()));
+            let (Slot::JsonPointer(pointer), Frame::Text(text), Some(value)) = (slot, &frame, values.get(secret))
+            else {
+                return Err(CallError::Rejected(
+                    "a frame takes secrets in JSON text only".to_owned(),
+                ));
             };
             let filled = json_with(text.as_bytes(), pointer, value.reveal())?;
             let filled = String::from_utf8(filled).map_err(|_| CallError::Rejected("the frame is not text".to_owned()));
@@ -317,7 +361,11 @@ impl Task {
             Frame::Text(text) => Message::text(text),
             Frame::Binary(bytes) => Message::binary(bytes),
         };
-        if message.len() > FRAME_MAX { Err(CallError::TooLarge(FRAME_MAX as u32)) } else { Ok(message) }
+        if message.len() > FRAME_MAX {
+            Err(CallError::TooLarge(FRAME_MAX as u32))
+        } else {
+            Ok(message)
+        }
     }
 }
 
@@ -353,10 +401,18 @@ async fn write(stream: &mut Stream, message: Message) -> Result<(), End> {
 }
 
 async fn goodbye(stream: &mut Stream, code: u16, reason: &str) {
-    let code = Some(CloseCode::from(code)).filter(|code| code.is_allowed()).unwrap_or(CloseCode::Normal);
+    let code = Some(CloseCode::from(code))
+        .filter(|code| code.is_allowed())
+        .unwrap_or(CloseCode::Normal);
     // RFC 6455: 123 bytes at most.
-    let end = (0..=reason.len().min(123)).rev().find(|at| reason.is_char_boundary(*at)).unwrap_or(0);
-    let frame = CloseFrame { code, reason: reason[..end].into() };
+    let end = (0..=reason.len().min(123))
+        .rev()
+        .find(|at| reason.is_char_boundary(*at))
+        .unwrap_or(0);
+    let frame = CloseFrame {
+        code,
+        reason: reason[..end].into(),
+    };
     let _ = timeout(CLOSE_TIMEOUT, async {
         if stream.close(Some(frame)).await.is_ok() {
             while let Some(Ok(_)) = stream.next().await {}

@@ -6,6 +6,7 @@ mod minting;
 mod secrets;
 mod server;
 mod sockets;
+mod tls;
 
 use super::*;
 use crate::manifest::{Limits, Minted, Rate, SecretSpec, Slot};
@@ -40,15 +41,26 @@ fn strings(all: &[&str]) -> Vec<String> {
 }
 
 fn headers(all: &[(&str, &str)]) -> Headers {
-    all.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    all.iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
 }
 
 fn spec(name: &str, targets: &[&str], slots: Vec<Slot>) -> SecretSpec {
-    SecretSpec { name: name.to_owned(), purpose: String::new(), targets: strings(targets), slots, crypto: false }
+    SecretSpec {
+        name: name.to_owned(),
+        purpose: String::new(),
+        targets: strings(targets),
+        slots,
+        crypto: false,
+    }
 }
 
 fn at(secret: &str, slot: Slot) -> Placement {
-    Placement { secret: secret.to_owned(), slot }
+    Placement {
+        secret: secret.to_owned(),
+        slot,
+    }
 }
 
 fn bearer() -> Slot {
@@ -71,11 +83,18 @@ fn get(url: &str) -> Request {
 }
 
 fn post(url: &str, body: &str) -> Request {
-    Request { method: "POST".to_owned(), body: Body::Bytes(body.as_bytes().to_vec()), ..get(url) }
+    Request {
+        method: "POST".to_owned(),
+        body: Body::Bytes(body.as_bytes().to_vec()),
+        ..get(url)
+    }
 }
 
 fn with(request: Request, secret: &str, slot: Slot) -> Request {
-    Request { secrets: vec![at(secret, slot)], ..request }
+    Request {
+        secrets: vec![at(secret, slot)],
+        ..request
+    }
 }
 
 fn grant(base: &str, about: About) -> Grant {
@@ -90,12 +109,21 @@ fn grant(base: &str, about: About) -> Grant {
 }
 
 fn outlet(base: &str, about: About) -> Outlet {
-    Egress::new(&EgressSettings::default()).unwrap().outlet(grant(base, about)).unwrap()
+    Egress::new(&EgressSettings::default())
+        .unwrap()
+        .outlet(grant(base, about))
+        .unwrap()
 }
 
 /// One secret `token` for everything below the api-base, in these slots.
 fn with_slots(base: &str, slots: Vec<Slot>) -> Outlet {
-    outlet(base, About { secrets: vec![spec("token", &["/"], slots)], ..about() })
+    outlet(
+        base,
+        About {
+            secrets: vec![spec("token", &["/"], slots)],
+            ..about()
+        },
+    )
 }
 
 fn text(response: &Response) -> &str {

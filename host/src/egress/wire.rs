@@ -136,7 +136,10 @@ pub(crate) async fn exchange(
     let url = filled.url.clone();
     let mut response = request(client, filled).await?.send().await.map_err(failed)?;
     let status = response.status();
-    if response.content_length().is_some_and(|length| length > u64::from(max_bytes)) {
+    if response
+        .content_length()
+        .is_some_and(|length| length > u64::from(max_bytes))
+    {
         return Err(Failure::TooLarge(max_bytes));
     }
     let headers = std::mem::take(response.headers_mut());
@@ -152,14 +155,26 @@ pub(crate) async fn exchange(
         }
         file.write_all(&stream.finish()).await.map_err(local)?;
         file.flush().await.map_err(local)?;
-        return Ok(Got { status: status.as_u16(), headers, body: Vec::new(), filed: Some(size), url });
+        return Ok(Got {
+            status: status.as_u16(),
+            headers,
+            body: Vec::new(),
+            filed: Some(size),
+            url,
+        });
     }
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(broken)? {
         grown(body.len() as u32, chunk.len(), max_bytes)?;
         body.extend_from_slice(&chunk);
     }
-    Ok(Got { status: status.as_u16(), headers, body, filed: None, url })
+    Ok(Got {
+        status: status.as_u16(),
+        headers,
+        body,
+        filed: None,
+        url,
+    })
 }
 
 /// Counted as it is unpacked: a small answer may become a large one.

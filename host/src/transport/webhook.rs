@@ -61,7 +61,11 @@ pub fn verify(route: &Route, secrets: &Secrets, call: &Call<'_>) -> Result<Event
     match &route.verification {
         Verification::Unverified | Verification::Guest => {}
         Verification::Signature(signature) => signed(signature, secrets, call)?,
-        Verification::Ed25519 { public_key, header, signed } => {
+        Verification::Ed25519 {
+            public_key,
+            header,
+            signed,
+        } => {
             let key = public_key_of(public_key, secrets)?;
             let message = joined(signed, secrets, call)?.concat();
             let right = candidates(call.headers, header, "").any(|candidate| {
@@ -130,14 +134,25 @@ fn fresh(stamp: &str, received: UnixMillis, tolerance: Duration) -> Result<(), R
         return Err(Refused::Stale);
     }
     let number: i64 = stamp.parse().map_err(|_| Refused::Stale)?;
-    let millis = if number < MILLISECONDS_FROM { number * 1000 } else { number };
+    let millis = if number < MILLISECONDS_FROM {
+        number * 1000
+    } else {
+        number
+    };
     let tolerance = u64::try_from(tolerance.as_millis()).unwrap_or(u64::MAX);
-    if received.abs_diff(millis) <= tolerance { Ok(()) } else { Err(Refused::Stale) }
+    if received.abs_diff(millis) <= tolerance {
+        Ok(())
+    } else {
+        Err(Refused::Stale)
+    }
 }
 
 /// The values of a header.
 fn values<'h>(headers: &'h Headers, name: &'h str) -> impl Iterator<Item = &'h str> {
-    headers.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+    headers
+        .iter()
+        .filter(move |(n, _)| n.eq_ignore_ascii_case(name))
+        .map(|(_, v)| v.as_str())
 }
 
 /// None also when it came twice: which of them was meant, the vendor's and our reading could differ.
@@ -169,9 +184,9 @@ fn joined<'c>(pieces: &'c [Piece], secrets: &'c Secrets, call: &Call<'c>) -> Res
         .map(|piece| match piece {
             Piece::Literal(literal) => Ok(text(literal)),
             Piece::Header(name) => once(call.headers, name).map(text).ok_or(Refused::Signature),
-            Piece::Query(name) => {
-                parameter(call.query, name).map(|v| Cow::Owned(v.into_bytes())).ok_or(Refused::Signature)
-            }
+            Piece::Query(name) => parameter(call.query, name)
+                .map(|v| Cow::Owned(v.into_bytes()))
+                .ok_or(Refused::Signature),
             Piece::Url => Ok(text(call.url)),
             Piece::Body => Ok(Cow::Borrowed(call.body)),
             Piece::Secret(name) => Ok(text(secret(secrets, name)?)),

@@ -5,8 +5,18 @@ fn texts(all: &[&str]) -> Vec<String> {
 }
 
 fn list() -> AllowList {
-    let asked = texts(&["https://files.example.com", "https://*.cdn.example", "wss://socket.example:8443"]);
-    AllowList::new("https://api.example.com/v1/", false, &asked, &texts(&["https://10.0.0.7:*"])).unwrap()
+    let asked = texts(&[
+        "https://files.example.com",
+        "https://*.cdn.example",
+        "wss://socket.example:8443",
+    ]);
+    AllowList::new(
+        "https://api.example.com/v1/",
+        false,
+        &asked,
+        &texts(&["https://10.0.0.7:*"]),
+    )
+    .unwrap()
 }
 
 fn read(text: &str) -> Result<String, NotAllowed> {
@@ -58,7 +68,10 @@ fn hosts_outside_the_list_are_refused_however_they_are_written() {
         "https://[::ffff:10.0.0.7]/",
     ] {
         let refused = read(asked);
-        assert!(matches!(refused, Err(NotAllowed::Host(_) | NotAllowed::Malformed(_))), "{asked}: {refused:?}");
+        assert!(
+            matches!(refused, Err(NotAllowed::Host(_) | NotAllowed::Malformed(_))),
+            "{asked}: {refused:?}"
+        );
     }
 }
 
@@ -107,17 +120,59 @@ fn what_two_programs_could_read_differently_is_refused() {
 #[test]
 fn private_addresses_are_known_in_every_notation() {
     for address in [
-        "127.0.0.1", "127.9.9.9", "10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254",
-        "100.64.0.1", "100.100.100.200", "0.0.0.0", "0.1.2.3", "224.0.0.1", "255.255.255.255", "240.0.0.1",
-        "192.0.0.192", "198.18.0.1", "168.63.129.16", "192.0.2.1", "::", "::1", "::ffff:127.0.0.1", "::127.0.0.1",
-        "::ffff:169.254.169.254", "64:ff9b::7f00:1", "64:ff9b:1::1", "2002:7f00:1::", "2001::1", "2001:db8::1",
-        "fc00::1", "fd00:ec2::254", "fe80::1", "fec0::1", "ff02::1", "100::1", "::ffff:0:10.0.0.1",
+        "127.0.0.1",
+        "127.9.9.9",
+        "10.1.2.3",
+        "172.16.0.1",
+        "172.31.255.255",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "100.100.100.200",
+        "0.0.0.0",
+        "0.1.2.3",
+        "224.0.0.1",
+        "255.255.255.255",
+        "240.0.0.1",
+        "192.0.0.192",
+        "198.18.0.1",
+        "168.63.129.16",
+        "192.0.2.1",
+        "::",
+        "::1",
+        "::ffff:127.0.0.1",
+        "::127.0.0.1",
+        "::ffff:169.254.169.254",
+        "64:ff9b::7f00:1",
+        "64:ff9b:1::1",
+        "2002:7f00:1::",
+        "2001::1",
+        "2001:db8::1",
+        "fc00::1",
+        "fd00:ec2::254",
+        "fe80::1",
+        "fec0::1",
+        "ff02::1",
+        "100::1",
+        "::ffff:0:10.0.0.1",
     ] {
         assert!(is_private(address.parse().unwrap()), "{address}");
     }
     for address in [
-        "1.1.1.1", "8.8.8.8", "172.15.0.1", "172.32.0.1", "100.63.0.1", "100.128.0.1", "169.253.0.1", "198.20.0.1",
-        "2606:4700::1111", "2a00:1450:4001::1", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::", "2001:4860::1",
+        "1.1.1.1",
+        "8.8.8.8",
+        "172.15.0.1",
+        "172.32.0.1",
+        "100.63.0.1",
+        "100.128.0.1",
+        "169.253.0.1",
+        "198.20.0.1",
+        "2606:4700::1111",
+        "2a00:1450:4001::1",
+        "::ffff:8.8.8.8",
+        "64:ff9b::808:808",
+        "2002:808:808::",
+        "2001:4860::1",
     ] {
         assert!(!is_private(address.parse().unwrap()), "{address}");
     }
@@ -126,9 +181,18 @@ fn private_addresses_are_known_in_every_notation() {
 #[test]
 fn a_private_host_needs_the_operator() {
     // What a manifest asks for is no grant of an address inside.
-    for host in ["127.0.0.1", "0x7f.1", "2130706433", "017700000001", "[::1]", "[::ffff:7f00:1]", "localhost",
-                 "a.localhost", "169.254.169.254", "LOCALHOST"]
-    {
+    for host in [
+        "127.0.0.1",
+        "0x7f.1",
+        "2130706433",
+        "017700000001",
+        "[::1]",
+        "[::ffff:7f00:1]",
+        "localhost",
+        "a.localhost",
+        "169.254.169.254",
+        "LOCALHOST",
+    ] {
         let pattern = format!("https://{host}");
         let asking = AllowList::new("https://api.example.com/", false, std::slice::from_ref(&pattern), &[]).unwrap();
         let refused = asking.read(&format!("https://{host}/x")).map(|a| a.url.to_string());
@@ -142,12 +206,22 @@ fn a_private_host_needs_the_operator() {
 #[test]
 fn the_operators_api_base_may_be_private_and_plain_the_manifests_may_not() {
     let new = |base: &str, by_operator, granted: &[&str]| AllowList::new(base, by_operator, &[], &texts(granted));
-    for base in ["http://127.0.0.1:8080/api/", "https://localhost/", "http://intranet.example/"] {
+    for base in [
+        "http://127.0.0.1:8080/api/",
+        "https://localhost/",
+        "http://intranet.example/",
+    ] {
         assert!(new(base, true, &[]).unwrap().read("/x").unwrap().private, "{base}");
         assert_eq!(new(base, false, &[]).unwrap_err().len(), 1, "{base}");
     }
     assert!(new("http://127.0.0.1:8080/api/", false, &["http://127.0.0.1:8080"]).is_ok());
-    for base in ["https://api.example.com", "https://api.example.com/v1", "not a url", "https://u@h/", "ftp://h/"] {
+    for base in [
+        "https://api.example.com",
+        "https://api.example.com/v1",
+        "not a url",
+        "https://u@h/",
+        "ftp://h/",
+    ] {
         assert!(!base.is_empty());
         let made = new(base, true, &[]);
         assert_eq!(made.is_ok(), base == "https://api.example.com", "{base}: {made:?}");
@@ -157,9 +231,19 @@ fn the_operators_api_base_may_be_private_and_plain_the_manifests_may_not() {
 #[test]
 fn wrong_patterns_are_all_reported() {
     let wrong = [
-        "files.example.com", "https://", "https://*", "https://*.com", "https://a.*.com", "https://*.1.2.3.4",
-        "https://u@h.example", "https://h.example/path", "https://h.example?q", "ftp://h.example", "http://h.example",
-        "ws://h.example", "https://h example",
+        "files.example.com",
+        "https://",
+        "https://*",
+        "https://*.com",
+        "https://a.*.com",
+        "https://*.1.2.3.4",
+        "https://u@h.example",
+        "https://h.example/path",
+        "https://h.example?q",
+        "ftp://h.example",
+        "http://h.example",
+        "ws://h.example",
+        "https://h example",
     ];
     let problems = AllowList::new("https://api.example.com/", false, &texts(&wrong), &[]).unwrap_err();
     assert_eq!(problems.len(), wrong.len(), "{problems:#?}");
@@ -209,10 +293,19 @@ fn redirects_stay_in_the_list() {
     let follow = |to: &str| list().follow(&from, to).map(|a| a.url.to_string());
     assert_eq!(follow("/x").as_deref(), Ok("https://api.example.com/x"));
     assert_eq!(follow("../x").as_deref(), Ok("https://api.example.com/x"));
-    assert_eq!(follow("//files.example.com/x").as_deref(), Ok("https://files.example.com/x"));
-    for to in ["https://evil.example/", "//evil.example", "\\\\evil.example", "http://api.example.com/v1/a",
-               "https://169.254.169.254/", "https://u:p@files.example.com/", "file:///etc/passwd"]
-    {
+    assert_eq!(
+        follow("//files.example.com/x").as_deref(),
+        Ok("https://files.example.com/x")
+    );
+    for to in [
+        "https://evil.example/",
+        "//evil.example",
+        "\\\\evil.example",
+        "http://api.example.com/v1/a",
+        "https://169.254.169.254/",
+        "https://u:p@files.example.com/",
+        "file:///etc/passwd",
+    ] {
         assert!(follow(to).is_err(), "{to}");
     }
 }

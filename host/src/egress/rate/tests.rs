@@ -7,7 +7,11 @@ const S: Duration = Duration::from_secs(1);
 fn buckets(rates: &[(&str, u32, u64)]) -> Arc<Buckets> {
     let rates: Vec<Rate> = rates
         .iter()
-        .map(|(name, calls, seconds)| Rate { bucket: (*name).to_owned(), calls: *calls, per: S * *seconds as u32 })
+        .map(|(name, calls, seconds)| Rate {
+            bucket: (*name).to_owned(),
+            calls: *calls,
+            per: S * *seconds as u32,
+        })
         .collect();
     Arc::new(Buckets::new(&rates))
 }
@@ -48,8 +52,7 @@ async fn calls_go_in_order_within_the_rate() {
 #[tokio::test(start_paused = true)]
 async fn who_would_wait_too_long_is_told_at_once_and_takes_no_place() {
     let buckets = buckets(&[("post", 1, 10)]);
-    let calls: [(&[&str], Duration); 4] =
-        [(&["post"], S), (&["post"], S), (&["post"], S * 10), (&["post"], S * 10)];
+    let calls: [(&[&str], Duration); 4] = [(&["post"], S), (&["post"], S), (&["post"], S * 10), (&["post"], S * 10)];
     let came = run(&buckets, &calls).await;
     assert_eq!(came, vec![(0, true, 0), (1, false, 0), (3, false, 0), (2, true, 10)]);
     assert_eq!(buckets.acquire(&names(&["post"]), S).await, Err(S * 10));
@@ -68,7 +71,11 @@ async fn a_rate_stands_for_every_name_below_it_each_with_its_own_count() {
         (&["poster"], Duration::ZERO),
         (&["poster"], Duration::ZERO),
     ];
-    let went: Vec<bool> = run(&buckets, &calls).await.into_iter().map(|(_, went, _)| went).collect();
+    let went: Vec<bool> = run(&buckets, &calls)
+        .await
+        .into_iter()
+        .map(|(_, went, _)| went)
+        .collect();
     assert_eq!(went, [true, true, false, true, true, false, true, true]);
 }
 
@@ -76,9 +83,15 @@ async fn a_rate_stands_for_every_name_below_it_each_with_its_own_count() {
 async fn one_held_bucket_does_not_hold_others_that_share_another() {
     let buckets = buckets(&[("all", 10, 1)]);
     buckets.hold("post:a", S * 30);
-    let calls: [(&[&str], Duration); 3] =
-        [(&["all", "post:a"], S * 60), (&["all", "post:b"], S * 60), (&["all", "post:a"], S)];
-    assert_eq!(run(&buckets, &calls).await, vec![(1, true, 0), (2, false, 0), (0, true, 30)]);
+    let calls: [(&[&str], Duration); 3] = [
+        (&["all", "post:a"], S * 60),
+        (&["all", "post:b"], S * 60),
+        (&["all", "post:a"], S),
+    ];
+    assert_eq!(
+        run(&buckets, &calls).await,
+        vec![(1, true, 0), (2, false, 0), (0, true, 30)]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -96,7 +109,10 @@ async fn a_hold_moves_those_who_wait_and_keeps_their_order() {
     // A newcomer waits behind them.
     assert_eq!(buckets.ready_in(&names(&["post"])).as_secs(), 13);
     // The first had until 9 s and learns at its old moment that it will not be served.
-    assert_eq!(waiting.await.unwrap(), vec![(0, false, 1), (1, true, 11), (2, true, 12)]);
+    assert_eq!(
+        waiting.await.unwrap(),
+        vec![(0, false, 1), (1, true, 11), (2, true, 12)]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -162,10 +178,17 @@ async fn no_window_is_ever_overfull() {
     }
     assert!(went.len() > 20, "{}", went.len());
     for (name, calls, per) in [("a", 3, S * 5), ("b", 2, S * 3)] {
-        let times: Vec<Duration> = went.iter().filter(|w| w.0.iter().any(|b| b == name)).map(|w| w.1).collect();
+        let times: Vec<Duration> = went
+            .iter()
+            .filter(|w| w.0.iter().any(|b| b == name))
+            .map(|w| w.1)
+            .collect();
         for window in times.windows(calls + 1) {
             // Timers of a paused clock are exact to the millisecond.
-            assert!(window[calls] - window[0] + Duration::from_millis(2) >= per, "{name}: {window:?}");
+            assert!(
+                window[calls] - window[0] + Duration::from_millis(2) >= per,
+                "{name}: {window:?}"
+            );
         }
     }
 }
@@ -174,22 +197,47 @@ async fn no_window_is_ever_overfull() {
 fn answers_teach_how_long_to_pause() {
     let of = |status, headers: &[(&str, &str)]| {
         let headers = headers.to_vec();
-        pause(status, |name| headers.iter().find(|h| h.0 == name).map(|h| h.1.to_owned()), 784_111_777)
+        pause(
+            status,
+            |name| headers.iter().find(|h| h.0 == name).map(|h| h.1.to_owned()),
+            784_111_777,
+        )
     };
     let ms = Duration::from_millis;
     assert_eq!(of(429, &[("retry-after", "30")]), Some(ms(30_000)));
     assert_eq!(of(429, &[("retry-after", "0.35")]), Some(ms(350)));
-    assert_eq!(of(429, &[("retry-after", "Sun, 06 Nov 1994 08:49:47 GMT")]), Some(ms(10_000)));
-    assert_eq!(of(429, &[("retry-after", "Sun, 06 Nov 1994 08:49:07 GMT")]), Some(ms(0)));
+    assert_eq!(
+        of(429, &[("retry-after", "Sun, 06 Nov 1994 08:49:47 GMT")]),
+        Some(ms(10_000))
+    );
+    assert_eq!(
+        of(429, &[("retry-after", "Sun, 06 Nov 1994 08:49:07 GMT")]),
+        Some(ms(0))
+    );
     assert_eq!(of(503, &[("retry-after", "7")]), Some(ms(7000)));
     assert_eq!(of(429, &[]), Some(ms(1000)));
-    assert_eq!(of(429, &[("retry-after", "soon"), ("x-ratelimit-reset-after", "2.5")]), Some(ms(2500)));
+    assert_eq!(
+        of(429, &[("retry-after", "soon"), ("x-ratelimit-reset-after", "2.5")]),
+        Some(ms(2500))
+    );
     assert_eq!(of(429, &[("x-ogw-ratelimit-reset", "4")]), Some(ms(4000)));
     assert_eq!(of(429, &[("retry-after", "inf")]), Some(ms(1000)));
     assert_eq!(of(429, &[("retry-after", "-5")]), Some(ms(0)));
     assert_eq!(of(429, &[("retry-after", "1e300")]), Some(LONGEST_HOLD));
-    assert_eq!(of(200, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset-after", "1.2")]), Some(ms(1200)));
-    assert_eq!(of(200, &[("x-ratelimit-remaining", "1"), ("x-ratelimit-reset-after", "1.2")]), None);
+    assert_eq!(
+        of(
+            200,
+            &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset-after", "1.2")]
+        ),
+        Some(ms(1200))
+    );
+    assert_eq!(
+        of(
+            200,
+            &[("x-ratelimit-remaining", "1"), ("x-ratelimit-reset-after", "1.2")]
+        ),
+        None
+    );
     assert_eq!(of(200, &[("retry-after", "9")]), None);
     assert_eq!(of(503, &[]), None);
 }
@@ -199,7 +247,13 @@ fn dates_are_read() {
     assert_eq!(http_date("Thu, 01 Jan 1970 00:00:00 GMT"), Some(0));
     assert_eq!(http_date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
     assert_eq!(http_date("Thu, 29 Feb 2024 23:59:59 GMT"), Some(1_709_251_199));
-    for wrong in ["", "Sunday", "Sun, 06 Foo 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49 GMT", "Sun, 06 Nov 1969 00:00:00 GMT"] {
+    for wrong in [
+        "",
+        "Sunday",
+        "Sun, 06 Foo 1994 08:49:37 GMT",
+        "Sun, 06 Nov 1994 08:49 GMT",
+        "Sun, 06 Nov 1969 00:00:00 GMT",
+    ] {
         assert_eq!(http_date(wrong), None, "{wrong}");
     }
 }

@@ -6,6 +6,8 @@ use super::server::{Reply, Seen, Server, ok};
 use super::*;
 use crate::manifest::{MintBody, Refusal};
 
+type Does = fn() -> Reply;
+
 fn tenant() -> Minted {
     Minted {
         name: "tenant".to_owned(),
@@ -16,18 +18,30 @@ fn tenant() -> Minted {
         placements: vec![at("token", Slot::JsonPointer("/app_secret".to_owned()))],
         token_at: "/data/token".to_owned(),
         lifetime_seconds_at: Some("/data/expire".to_owned()),
-        refused: Some(Refusal { at: "/code".to_owned(), values: strings(&["99991663", "expired"]) }),
+        refused: Some(Refusal {
+            at: "/code".to_owned(),
+            values: strings(&["99991663", "expired"]),
+        }),
         targets: strings(&["/api/"]),
         slots: vec![bearer()],
     }
 }
 
 fn minting(base: &str, minted: Vec<Minted>) -> Outlet {
-    outlet(base, About { secrets: vec![spec("token", &["/auth/"], Vec::new())], minted, ..about() })
+    outlet(
+        base,
+        About {
+            secrets: vec![spec("token", &["/auth/"], Vec::new())],
+            minted,
+            ..about()
+        },
+    )
 }
 
 fn token_answer(number: usize, expire: &str) -> Reply {
-    ok(&format!(r#"{{"code":0,"data":{{"token":"minted-token-{number}","expire":{expire}}}}}"#))
+    ok(&format!(
+        r#"{{"code":0,"data":{{"token":"minted-token-{number}","expire":{expire}}}}}"#
+    ))
 }
 
 /// A vendor that gives numbered tokens and otherwise does as `api` says, by the number of the token that came.
@@ -37,7 +51,12 @@ async fn vendor(expire: &'static str, api: impl Fn(&str, &Seen) -> Reply + Send 
         if seen.target == "/auth/token" {
             return token_answer(minted.fetch_add(1, Ordering::SeqCst), expire);
         }
-        api(seen.header("authorization").unwrap_or_default().trim_start_matches("Bearer minted-token-"), seen)
+        api(
+            seen.header("authorization")
+                .unwrap_or_default()
+                .trim_start_matches("Bearer minted-token-"),
+            seen,
+        )
     })
     .await
 }
@@ -63,7 +82,10 @@ async fn a_token_is_minted_once_kept_and_blanked() {
     assert_eq!(mint.header("content-type"), Some("application/json; charset=utf-8"));
     assert_eq!(out.redact("minted-token-0"), "**************");
     // Like a secret: only to its targets, only in its slots; and what it is made of stays with the host.
-    for request in [call("/auth/token"), with(post("/auth/token", "{}"), "token", Slot::JsonPointer("/x".to_owned()))] {
+    for request in [
+        call("/auth/token"),
+        with(post("/auth/token", "{}"), "token", Slot::JsonPointer("/x".to_owned())),
+    ] {
         assert!(matches!(out.send(request).await, Err(CallError::Rejected(_))));
     }
 }
@@ -93,16 +115,22 @@ async fn many_calls_at_once_share_one_mint() {
 
 #[tokio::test]
 async fn a_refused_token_is_minted_again_and_the_call_repeated_once() {
-    let refusals: [(&str, fn() -> Reply); 3] = [
+    let refusals: [(&str, Does); 3] = [
         ("401", || server::status(401, &[])),
-        ("number", || Reply::Answer(400, Vec::new(), br#"{"code":99991663}"#.to_vec())),
+        ("number", || {
+            Reply::Answer(400, Vec::new(), br#"{"code":99991663}"#.to_vec())
+        }),
         ("text", || ok(r#"{"code":"expired"}"#)),
     ];
     for (name, refusal) in refusals {
         let server = vendor("7200", move |token, _| if token == "0" { refusal() } else { ok(token) }).await;
         let out = minting(&server.base(), vec![tenant()]);
         assert_eq!(text(&out.send(call("/api/x")).await.unwrap()), "1", "{name}");
-        assert_eq!(targets(&server), ["/auth/token", "/api/x", "/auth/token", "/api/x"], "{name}");
+        assert_eq!(
+            targets(&server),
+            ["/auth/token", "/api/x", "/auth/token", "/api/x"],
+            "{name}"
+        );
 
         let server = vendor("7200", move |_, _| refusal()).await;
         let out = minting(&server.base(), vec![tenant()]);
@@ -112,7 +140,10 @@ async fn a_refused_token_is_minted_again_and_the_call_repeated_once() {
     // The same code elsewhere, or another code, is no refusal.
     for body in [r#"{"code":0,"text":"99991663"}"#, r#"{"code":1}"#, "99991663"] {
         let server = vendor("7200", move |_, _| ok(body)).await;
-        minting(&server.base(), vec![tenant()]).send(call("/api/x")).await.unwrap();
+        minting(&server.base(), vec![tenant()])
+            .send(call("/api/x"))
+            .await
+            .unwrap();
         assert_eq!(targets(&server).len(), 2, "{body}");
     }
 }
@@ -129,7 +160,10 @@ async fn a_token_is_renewed_before_it_ends() {
     });
     renewed.await.unwrap();
     let after = start.elapsed();
-    assert!(after >= Duration::from_millis(390) && after < Duration::from_millis(499), "{after:?}");
+    assert!(
+        after >= Duration::from_millis(390) && after < Duration::from_millis(499),
+        "{after:?}"
+    );
 }
 
 #[tokio::test]
@@ -159,12 +193,18 @@ async fn while_a_renewal_fails_the_old_token_is_used_to_its_end() {
 async fn a_mint_that_fails_says_why_without_the_secret() {
     let said = format!(r#"{{"code":10003,"msg":"invalid app_secret {TOKEN}"}}"#);
     let server = Server::new(move |_, _| ok(&said)).await;
-    let error = minting(&server.base(), vec![tenant()]).send(call("/api/x")).await.unwrap_err();
+    let error = minting(&server.base(), vec![tenant()])
+        .send(call("/api/x"))
+        .await
+        .unwrap_err();
     let stars = "*".repeat(TOKEN.len());
     let why = format!("the token `tenant` was not given: it is not in the answer: invalid app_secret {stars}");
     assert_eq!(error, CallError::Unauthorized(why));
     let busy = Server::new(|_, _| server::status(429, &[("retry-after", "3")])).await;
-    let error = minting(&busy.base(), vec![tenant()]).send(call("/api/x")).await.unwrap_err();
+    let error = minting(&busy.base(), vec![tenant()])
+        .send(call("/api/x"))
+        .await
+        .unwrap_err();
     assert_eq!(error, CallError::RateLimited(Some(Duration::from_secs(3))));
 }
 
@@ -172,10 +212,17 @@ async fn a_mint_that_fails_says_why_without_the_secret() {
 async fn a_token_may_be_made_of_one_before_it() {
     let server = vendor("7200", |_, seen| match seen.target.as_str() {
         "/auth/second" => ok(&format!(r#"{{"t":"second-{}"}}"#, seen.text().len())),
-        _ => ok(seen.header("authorization").unwrap_or_default().trim_start_matches("Bearer second")),
+        _ => ok(seen
+            .header("authorization")
+            .unwrap_or_default()
+            .trim_start_matches("Bearer second")),
     })
     .await;
-    let first = Minted { targets: strings(&["/auth/second"]), slots: Vec::new(), ..tenant() };
+    let first = Minted {
+        targets: strings(&["/auth/second"]),
+        slots: Vec::new(),
+        ..tenant()
+    };
     let second = Minted {
         name: "second".to_owned(),
         url: "/auth/second".to_owned(),
@@ -191,11 +238,28 @@ async fn a_token_may_be_made_of_one_before_it() {
     assert_eq!(seen[1].text(), "a=b&by=minted-token-0");
     assert_eq!(seen[2].header("authorization"), Some("Bearer second-21"));
 
-    let backwards = About { secrets: vec![spec("token", &["/auth/"], Vec::new())], minted: vec![second, first], ..about() };
-    let problems = Egress::new(&EgressSettings::default()).unwrap().outlet(grant(&server.base(), backwards)).unwrap_err();
+    let backwards = About {
+        secrets: vec![spec("token", &["/auth/"], Vec::new())],
+        minted: vec![second, first],
+        ..about()
+    };
+    let problems = Egress::new(&EgressSettings::default())
+        .unwrap()
+        .outlet(grant(&server.base(), backwards))
+        .unwrap_err();
     assert_eq!(problems, ["token `second`: there is no `tenant` before it"]);
-    let elsewhere = Minted { url: "/other".to_owned(), ..tenant() };
-    let about = About { secrets: vec![spec("token", &["/auth/"], Vec::new())], minted: vec![elsewhere], ..about() };
-    let problems = Egress::new(&EgressSettings::default()).unwrap().outlet(grant(&server.base(), about)).unwrap_err();
+    let elsewhere = Minted {
+        url: "/other".to_owned(),
+        ..tenant()
+    };
+    let about = About {
+        secrets: vec![spec("token", &["/auth/"], Vec::new())],
+        minted: vec![elsewhere],
+        ..about()
+    };
+    let problems = Egress::new(&EgressSettings::default())
+        .unwrap()
+        .outlet(grant(&server.base(), about))
+        .unwrap_err();
     assert!(problems[0].contains("may not go to this url"), "{problems:?}");
 }

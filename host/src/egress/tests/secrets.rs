@@ -33,13 +33,22 @@ async fn every_slot_is_filled() {
         assert_eq!(out.send(with(request, "token", slot)).await.unwrap().status, 200);
     }
     let seen = server.seen();
-    assert_eq!(seen[0].header("authorization"), Some(format!("Bearer {TOKEN}").as_str()));
+    assert_eq!(
+        seen[0].header("authorization"),
+        Some(format!("Bearer {TOKEN}").as_str())
+    );
     assert_eq!(seen[1].target, format!("/v1/q?a=%41&t={TOKEN}"));
     assert_eq!(seen[2].target, format!("/v1/bot{TOKEN}/send"));
     assert_eq!(seen[3].text(), format!(r#"{{"a":1,"auth":{{"token":"{TOKEN}"}}}}"#));
     assert_eq!(seen[4].text(), format!("a=b+c&client_secret={TOKEN}"));
-    assert_eq!(seen[5].header("authorization"), Some("Basic eG94Yi0xMjM0NS1zZWNyZXQtdG9rZW46"));
-    assert_eq!(seen[6].header("authorization"), Some("Basic OnhveGItMTIzNDUtc2VjcmV0LXRva2Vu"));
+    assert_eq!(
+        seen[5].header("authorization"),
+        Some("Basic eG94Yi0xMjM0NS1zZWNyZXQtdG9rZW46")
+    );
+    assert_eq!(
+        seen[6].header("authorization"),
+        Some("Basic OnhveGItMTIzNDUtc2VjcmV0LXRva2Vu")
+    );
 }
 
 #[tokio::test]
@@ -55,10 +64,24 @@ async fn a_form_of_parts_takes_a_secret_and_files() {
         media_type: Some("text/plain".to_owned()),
         content,
     };
-    let parts = vec![file("a", Content::File(path.clone())), file("b", Content::Bytes(b"from memory".to_vec()))];
-    let request = Request { body: Body::Multipart(parts), ..post("/up", "") };
-    out.send(with(request, "token", Slot::FormField("token".to_owned()))).await.unwrap();
-    out.send(Request { body: Body::File(path), method: "PUT".to_owned(), ..get("/raw") }).await.unwrap();
+    let parts = vec![
+        file("a", Content::File(path.clone())),
+        file("b", Content::Bytes(b"from memory".to_vec())),
+    ];
+    let request = Request {
+        body: Body::Multipart(parts),
+        ..post("/up", "")
+    };
+    out.send(with(request, "token", Slot::FormField("token".to_owned())))
+        .await
+        .unwrap();
+    out.send(Request {
+        body: Body::File(path),
+        method: "PUT".to_owned(),
+        ..get("/raw")
+    })
+    .await
+    .unwrap();
     let seen = server.seen();
     let body = seen[0].text();
     for part in [
@@ -68,7 +91,10 @@ async fn a_form_of_parts_takes_a_secret_and_files() {
     ] {
         assert!(body.contains(part), "{part} in {body}");
     }
-    assert_eq!((seen[1].header("content-length"), seen[1].text().as_str()), (Some("13"), "from the file"));
+    assert_eq!(
+        (seen[1].header("content-length"), seen[1].text().as_str()),
+        (Some("13"), "from the file")
+    );
 }
 
 /// What a hostile guest tries; nothing of it is sent.
@@ -85,7 +111,9 @@ async fn a_secret_goes_nowhere_else() {
         ..about()
     };
     let mut grant = grant(&base, about);
-    grant.secrets.insert("hosts_own".to_owned(), SecretText::new("hosts-own-secret"));
+    grant
+        .secrets
+        .insert("hosts_own".to_owned(), SecretText::new("hosts-own-secret"));
     let out = Egress::new(&EgressSettings::default()).unwrap().outlet(grant).unwrap();
     let tries = vec![
         with(get("/api/other"), "token", bearer()),
@@ -95,20 +123,44 @@ async fn a_secret_goes_nowhere_else() {
         with(get("/api/chat/..%2fother"), "token", bearer()),
         with(get("//evil.example/api/chat/x"), "token", bearer()),
         with(get("https://evil.example/api/chat/x"), "token", bearer()),
-        with(get("/api/chat/x"), "token", Slot::Header("X-Other".to_owned(), "Bearer ".to_owned())),
-        with(get("/api/chat/x"), "token", Slot::Header("Authorization".to_owned(), String::new())),
+        with(
+            get("/api/chat/x"),
+            "token",
+            Slot::Header("X-Other".to_owned(), "Bearer ".to_owned()),
+        ),
+        with(
+            get("/api/chat/x"),
+            "token",
+            Slot::Header("Authorization".to_owned(), String::new()),
+        ),
         with(get("/api/chat/x"), "token", Slot::Query("text".to_owned())),
-        with(post("/api/chat/x", "{}"), "token", Slot::JsonPointer("/text".to_owned())),
+        with(
+            post("/api/chat/x", "{}"),
+            "token",
+            Slot::JsonPointer("/text".to_owned()),
+        ),
         with(get("/api/chat/x"), "hosts_own", bearer()),
         with(get("/api/chat/x"), "nothing", bearer()),
         Request {
             headers: headers(&[("authorization", "Bearer guest")]),
             ..with(get("/api/chat/x"), "token", bearer())
         },
-        Request { headers: headers(&[("Host", "evil.example")]), ..get("/api/chat/x") },
-        Request { headers: headers(&[("Transfer-Encoding", "chunked")]), ..get("/api/chat/x") },
-        Request { method: "CONNECT".to_owned(), ..get("/api/chat/x") },
-        Request { method: "GET / HTTP/1.1\r\nX".to_owned(), ..get("/api/chat/x") },
+        Request {
+            headers: headers(&[("Host", "evil.example")]),
+            ..get("/api/chat/x")
+        },
+        Request {
+            headers: headers(&[("Transfer-Encoding", "chunked")]),
+            ..get("/api/chat/x")
+        },
+        Request {
+            method: "CONNECT".to_owned(),
+            ..get("/api/chat/x")
+        },
+        Request {
+            method: "GET / HTTP/1.1\r\nX".to_owned(),
+            ..get("/api/chat/x")
+        },
     ];
     for request in tries {
         let told = format!("{request:?}");
@@ -117,7 +169,12 @@ async fn a_secret_goes_nowhere_else() {
         assert!(!format!("{refused:?}").contains(TOKEN));
     }
     let unset = out.send(with(get("/x"), "unset", bearer())).await;
-    assert_eq!(unset, Err(CallError::Unauthorized("the secret `unset` is not configured".to_owned())));
+    assert_eq!(
+        unset,
+        Err(CallError::Unauthorized(
+            "the secret `unset` is not configured".to_owned()
+        ))
+    );
     assert_eq!(server.seen().len(), 0);
     out.send(with(get("/api/chat/x"), "token", bearer())).await.unwrap();
     assert_eq!(server.seen().len(), 1);
@@ -134,21 +191,38 @@ async fn what_comes_back_is_redacted() {
     let out = with_slots(&server.base(), vec![bearer()]);
     let stars = "*".repeat(TOKEN.len());
     let response = out.send(with(get("/x"), "token", bearer())).await.unwrap();
-    assert_eq!(text(&response), format!("Bearer {stars} {} /x", "*".repeat(2 * TOKEN.len())));
-    assert!(response.headers.contains(&("x-echo".to_owned(), format!("got {stars}"))));
+    assert_eq!(
+        text(&response),
+        format!("Bearer {stars} {} /x", "*".repeat(2 * TOKEN.len()))
+    );
+    assert!(
+        response
+            .headers
+            .contains(&("x-echo".to_owned(), format!("got {stars}")))
+    );
 
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("f");
-    let size = out.download(with(get("/x"), "token", bearer()), path.clone()).await.unwrap().unwrap();
+    let size = out
+        .download(with(get("/x"), "token", bearer()), path.clone())
+        .await
+        .unwrap()
+        .unwrap();
     let file = std::fs::read_to_string(path).unwrap();
-    assert!(file.starts_with(&format!("Bearer {stars} ")) && file.len() == size as usize, "{file}");
+    assert!(
+        file.starts_with(&format!("Bearer {stars} ")) && file.len() == size as usize,
+        "{file}"
+    );
     assert_eq!(out.redact(&format!("a {TOKEN} b")), format!("a {stars} b"));
 }
 
 #[tokio::test]
 async fn errors_carry_no_secret() {
     let server = Server::new(|_, _| Reply::Hangup).await;
-    let out = with_slots(&server.base(), vec![Slot::Query("t".to_owned()), Slot::PathSegment(0, String::new())]);
+    let out = with_slots(
+        &server.base(),
+        vec![Slot::Query("t".to_owned()), Slot::PathSegment(0, String::new())],
+    );
     for slot in [Slot::Query("t".to_owned()), Slot::PathSegment(0, String::new())] {
         let error = out.send(with(post("/_/x", ""), "token", slot)).await.unwrap_err();
         assert!(matches!(error, CallError::Ambiguous(_)), "{error}");
@@ -170,19 +244,38 @@ async fn a_redirect_to_another_origin_drops_every_secret() {
         _ => ok("ours"),
     })
     .await;
-    let mut grant = grant(&server.base(), About { secrets: vec![spec("token", &["/"], vec![bearer()])], ..about() });
+    let mut grant = grant(
+        &server.base(),
+        About {
+            secrets: vec![spec("token", &["/"], vec![bearer()])],
+            ..about()
+        },
+    );
     grant.hosts = vec![other.base()];
     let out = Egress::new(&EgressSettings::default()).unwrap().outlet(grant).unwrap();
     let go = async |path: &str| {
-        let request = Request { headers: headers(&[("Cookie", "a=b"), ("X-Mine", "1")]), ..get(path) };
+        let request = Request {
+            headers: headers(&[("Cookie", "a=b"), ("X-Mine", "1")]),
+            ..get(path)
+        };
         out.send(with(request, "token", bearer())).await.unwrap()
     };
     assert_eq!(text(&go("/same").await), "ours");
-    assert_eq!(server.seen()[1].header("authorization"), Some(format!("Bearer {TOKEN}").as_str()));
+    assert_eq!(
+        server.seen()[1].header("authorization"),
+        Some(format!("Bearer {TOKEN}").as_str())
+    );
 
     assert_eq!(text(&go("/leave").await), "theirs");
     let seen = &other.seen()[0];
-    assert_eq!((seen.header("authorization"), seen.header("cookie"), seen.header("x-mine")), (None, None, Some("1")));
+    assert_eq!(
+        (
+            seen.header("authorization"),
+            seen.header("cookie"),
+            seen.header("x-mine")
+        ),
+        (None, None, Some("1"))
+    );
 
     for path in ["/carry", "/outside"] {
         assert_eq!(go(path).await.status, 302, "{path}");
@@ -192,7 +285,13 @@ async fn a_redirect_to_another_origin_drops_every_secret() {
     assert_eq!(go("/round").await.status, 302);
     assert_eq!(server.seen().len() - before, 6);
     // A POST is never sent on.
-    assert_eq!(out.send(with(post("/same", ""), "token", bearer())).await.unwrap().status, 302);
+    assert_eq!(
+        out.send(with(post("/same", ""), "token", bearer()))
+            .await
+            .unwrap()
+            .status,
+        302
+    );
 }
 
 #[tokio::test]
@@ -202,7 +301,13 @@ async fn a_same_origin_redirect_out_of_the_target_drops_the_secret() {
         _ => ok("ours"),
     })
     .await;
-    let out = outlet(&server.base(), About { secrets: vec![spec("token", &["/api/"], vec![bearer()])], ..about() });
+    let out = outlet(
+        &server.base(),
+        About {
+            secrets: vec![spec("token", &["/api/"], vec![bearer()])],
+            ..about()
+        },
+    );
     out.send(with(get("/api/a"), "token", bearer())).await.unwrap();
     let seen = server.seen();
     assert!(seen[0].header("authorization").is_some() && seen[1].header("authorization").is_none());
@@ -222,7 +327,12 @@ async fn a_grant_that_cannot_be_says_all_reasons() {
     let mut grant = grant("https://api.example.com/", about);
     grant.secrets.insert("far".to_owned(), SecretText::new("abc"));
     let problems = egress.outlet(grant).unwrap_err();
-    let about = ["`token` may be placed", "`far` may be placed", "`broken`: target", "`far` has fewer"];
+    let about = [
+        "`token` may be placed",
+        "`far` may be placed",
+        "`broken`: target",
+        "`far` has fewer",
+    ];
     assert_eq!(problems.len(), about.len(), "{problems:#?}");
     for words in about {
         assert!(problems.iter().any(|p| p.contains(words)), "{words}: {problems:#?}");

@@ -40,7 +40,10 @@ pub(super) fn ok(body: &str) -> Reply {
 }
 
 pub(super) fn status(status: u16, headers: &[(&'static str, &str)]) -> Reply {
-    let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+    let headers = headers
+        .iter()
+        .map(|(name, value)| (*name, (*value).to_owned()))
+        .collect();
     Reply::Answer(status, headers, Vec::new())
 }
 
@@ -117,7 +120,10 @@ async fn connection(stream: tokio::net::TcpStream, handler: Arc<Handler>, all: A
                 stream.flush().await.ok()?;
             }
             Reply::Cut => {
-                stream.write_all(b"HTTP/1.1 200 X\r\ncontent-length: 9\r\n\r\nfour").await.ok()?;
+                stream
+                    .write_all(b"HTTP/1.1 200 X\r\ncontent-length: 9\r\n\r\nfour")
+                    .await
+                    .ok()?;
                 return stream.shutdown().await.ok();
             }
             Reply::Hangup => return None,
@@ -130,11 +136,17 @@ async fn request(stream: &mut BufReader<tokio::net::TcpStream>) -> Option<Seen> 
     let mut line = String::new();
     stream.read_line(&mut line).await.ok().filter(|n| *n > 0)?;
     let mut words = line.split(' ');
-    let mut seen = Seen { method: words.next()?.to_owned(), target: words.next()?.to_owned(), ..Seen::default() };
+    let mut seen = Seen {
+        method: words.next()?.to_owned(),
+        target: words.next()?.to_owned(),
+        ..Seen::default()
+    };
     loop {
         line.clear();
         stream.read_line(&mut line).await.ok().filter(|n| *n > 0)?;
-        let Some((name, value)) = line.trim_end().split_once(':') else { break };
+        let Some((name, value)) = line.trim_end().split_once(':') else {
+            break;
+        };
         seen.headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
     if let Some(length) = seen.header("content-length") {

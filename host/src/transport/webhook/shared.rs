@@ -49,7 +49,10 @@ pub(super) fn take(placement: &Placement, secret: &str, url: &str, event: &mut E
             same(&value)
         }
         Slot::PathSegment(index, prefix) => url::Url::parse(url).is_ok_and(|url| {
-            let segment = url.path_segments().and_then(|mut s| s.nth(*index as usize)).unwrap_or_default();
+            let segment = url
+                .path_segments()
+                .and_then(|mut s| s.nth(*index as usize))
+                .unwrap_or_default();
             percent_decoded(segment).strip_prefix(prefix.as_str()).is_some_and(same)
         }),
     };
@@ -67,7 +70,9 @@ pub(super) fn take(placement: &Placement, secret: &str, url: &str, event: &mut E
 
 fn basic(value: &str, user: bool) -> Option<String> {
     let (scheme, encoded) = value.split_once(' ')?;
-    let text = scheme.eq_ignore_ascii_case("basic").then(|| STANDARD.decode(encoded.trim()).ok())??;
+    let text = scheme
+        .eq_ignore_ascii_case("basic")
+        .then(|| STANDARD.decode(encoded.trim()).ok())??;
     let text = String::from_utf8(text).ok()?;
     let (name, password) = text.split_once(':')?;
     Some(if user { name } else { password }.to_owned())
@@ -76,7 +81,9 @@ fn basic(value: &str, user: bool) -> Option<String> {
 fn percent_decoded(segment: &str) -> Cow<'_, str> {
     // A plus is a plus in a path: form decoding would make a space of it.
     let text = segment.replace('+', "%2B");
-    let decoded = url::form_urlencoded::parse(text.as_bytes()).next().map(|(name, _)| name.into_owned());
+    let decoded = url::form_urlencoded::parse(text.as_bytes())
+        .next()
+        .map(|(name, _)| name.into_owned());
     Cow::Owned(decoded.unwrap_or_default())
 }
 

@@ -20,20 +20,35 @@ fn route(verification: Verification) -> Route {
         verification,
         max_body_bytes: 1 << 20,
         deadline: Duration::from_secs(3),
-        fallback: Answer { status: 200, headers: Headers::new(), body: Vec::new() },
+        fallback: Answer {
+            status: 200,
+            headers: Headers::new(),
+            body: Vec::new(),
+        },
     }
 }
 
 fn secrets(all: &[(&str, &str)]) -> Secrets {
-    all.iter().map(|(name, text)| ((*name).to_owned(), SecretText::new(*text))).collect()
+    all.iter()
+        .map(|(name, text)| ((*name).to_owned(), SecretText::new(*text)))
+        .collect()
 }
 
 fn headers(all: &[(&str, &str)]) -> Headers {
-    all.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    all.iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
 }
 
 fn call<'a>(headers: &'a Headers, query: &'a str, body: &'a [u8]) -> Call<'a> {
-    Call { method: "POST", url: "https://bots.example/hook/team/events", query, headers, body, received: NOW }
+    Call {
+        method: "POST",
+        url: "https://bots.example/hook/team/events",
+        query,
+        headers,
+        body,
+        received: NOW,
+    }
 }
 
 fn slack() -> Route {
@@ -56,7 +71,14 @@ fn slack() -> Route {
 
 fn slack_call(all: &[(&str, &str)], body: &[u8], received: UnixMillis) -> Result<Event, Refused> {
     let headers = headers(all);
-    verify(&slack(), &secrets(&[("signing_secret", SLACK_KEY)]), &Call { received, ..call(&headers, "", body) })
+    verify(
+        &slack(),
+        &secrets(&[("signing_secret", SLACK_KEY)]),
+        &Call {
+            received,
+            ..call(&headers, "", body)
+        },
+    )
 }
 
 const STAMP: (&str, &str) = ("x-slack-request-timestamp", "1531420618");
@@ -81,7 +103,8 @@ fn slacks_own_example_is_taken_whole() {
 fn a_changed_call_is_refused() {
     let body = BODY.as_bytes();
     let upper = SLACK_SIGNATURE.to_uppercase();
-    let refused: &[(&[(&str, &str)], &[u8])] = &[
+    type Sent<'a> = (&'a [(&'a str, &'a str)], &'a [u8]);
+    let refused: &[Sent<'_>] = &[
         (&[STAMP], body),
         (&[STAMP, ("x-slack-signature", "")], body),
         (&[STAMP, ("x-slack-signature", "v0=")], body),
@@ -104,14 +127,29 @@ fn stale_stamps_are_refused_in_both_directions() {
         assert!(slack_call(&[STAMP, SIGNED], body, received).is_ok(), "{received}");
     }
     for received in [NOW - 300_001, NOW + 300_001, 0, i64::MAX] {
-        assert_eq!(slack_call(&[STAMP, SIGNED], body, received), Err(Refused::Stale), "{received}");
+        assert_eq!(
+            slack_call(&[STAMP, SIGNED], body, received),
+            Err(Refused::Stale),
+            "{received}"
+        );
     }
-    for stamp in ["", "now", "-1531420618", "+1531420618", "1531420618.5", "99999999999999999999999"] {
+    for stamp in [
+        "",
+        "now",
+        "-1531420618",
+        "+1531420618",
+        "1531420618.5",
+        "99999999999999999999999",
+    ] {
         let all = [("x-slack-request-timestamp", stamp), SIGNED];
         assert_eq!(slack_call(&all, body, NOW), Err(Refused::Stale), "{stamp}");
     }
     assert_eq!(slack_call(&[SIGNED], body, NOW), Err(Refused::Stale));
-    assert_eq!(slack_call(&[STAMP, STAMP, SIGNED], body, NOW), Err(Refused::Stale), "which one is meant?");
+    assert_eq!(
+        slack_call(&[STAMP, STAMP, SIGNED], body, NOW),
+        Err(Refused::Stale),
+        "which one is meant?"
+    );
 }
 
 #[test]
@@ -121,7 +159,10 @@ fn any_value_of_the_signature_header_may_be_the_right_one() {
     let list = format!("v0=00,{SLACK_SIGNATURE}");
     assert!(slack_call(&[STAMP, ("X-SLACK-SIGNATURE", &list)], BODY.as_bytes(), NOW).is_ok());
     let many = "v0=00,".repeat(CANDIDATES) + SLACK_SIGNATURE;
-    assert!(slack_call(&[STAMP, ("x-slack-signature", &many)], BODY.as_bytes(), NOW).is_err(), "not without end");
+    assert!(
+        slack_call(&[STAMP, ("x-slack-signature", &many)], BODY.as_bytes(), NOW).is_err(),
+        "not without end"
+    );
 }
 
 #[test]
@@ -159,7 +200,11 @@ fn digests_with_a_secret_and_every_piece_are_understood() {
     let headers = headers(&[("X-Lark-Request-Timestamp", "1531420618"), ("x-lark-signature", &right)]);
     let secrets = secrets(&[("encrypt_key", "key")]);
     let run = |signature: &Signature, query: &str| {
-        verify(&route(Verification::Signature(signature.clone())), &secrets, &call(&headers, query, b"{}"))
+        verify(
+            &route(Verification::Signature(signature.clone())),
+            &secrets,
+            &call(&headers, query, b"{}"),
+        )
     };
     assert!(run(&signature, "nonce=a%20b").is_ok());
     assert_eq!(run(&signature, "nonce=a%20c"), Err(Refused::Signature));
@@ -169,7 +214,11 @@ fn digests_with_a_secret_and_every_piece_are_understood() {
     let anybodys = crypto::encode(Encoding::Base64, &crypto::digest(Digest::Sha1, &[b"{}"]));
     let headers = self::headers(&[("x-lark-signature", &anybodys)]);
     let route = route(Verification::Signature(signature));
-    assert_eq!(verify(&route, &secrets, &call(&headers, "", b"{}")), Err(Refused::Signature), "no secret in it");
+    assert_eq!(
+        verify(&route, &secrets, &call(&headers, "", b"{}")),
+        Err(Refused::Signature),
+        "no secret in it"
+    );
 }
 
 /// RFC 8032, 7.1, test 2; Discord signs the stamp and the body.
@@ -184,8 +233,17 @@ fn ed25519_takes_a_literal_key_and_one_by_name() {
     let run = |key: &str, body: &[u8]| {
         let signed = vec![Piece::Header("x-signature-timestamp".to_owned()), Piece::Body];
         let header = "x-signature-ed25519".to_owned();
-        let verification = Verification::Ed25519 { public_key: key.to_owned(), header, signed };
-        verify(&route(verification), &secrets(&[("public_key", KEY)]), &call(&headers, "", body)).map(|e| e.payload)
+        let verification = Verification::Ed25519 {
+            public_key: key.to_owned(),
+            header,
+            signed,
+        };
+        verify(
+            &route(verification),
+            &secrets(&[("public_key", KEY)]),
+            &call(&headers, "", body),
+        )
+        .map(|e| e.payload)
     };
     assert_eq!(run(KEY, b"r"), Ok(b"r".to_vec()));
     assert_eq!(run("public_key", b"r"), Ok(b"r".to_vec()));
@@ -195,8 +253,14 @@ fn ed25519_takes_a_literal_key_and_one_by_name() {
 
 fn shared(slot: Slot, all: &[(&str, &str)], query: &str, body: &str) -> Result<Event, Refused> {
     let headers = headers(all);
-    let verification = Verification::Shared(Placement { secret: "word".to_owned(), slot });
-    let call = Call { url: "https://b.example/hook/s3cret+word/x", ..call(&headers, query, body.as_bytes()) };
+    let verification = Verification::Shared(Placement {
+        secret: "word".to_owned(),
+        slot,
+    });
+    let call = Call {
+        url: "https://b.example/hook/s3cret+word/x",
+        ..call(&headers, query, body.as_bytes())
+    };
     verify(&route(verification), &secrets(&[("word", "s3cret+word")]), &call)
 }
 
@@ -207,19 +271,35 @@ fn a_shared_secret_is_compared_and_taken_out() {
     assert_eq!(event.headers, headers(&[("a", "1")]));
 
     let basic = [("Authorization", "Basic dXNlcjpzM2NyZXQrd29yZA==")];
-    assert_eq!(shared(Slot::BasicPassword, &basic, "", "").unwrap().headers, Headers::new());
+    assert_eq!(
+        shared(Slot::BasicPassword, &basic, "", "").unwrap().headers,
+        Headers::new()
+    );
     assert_eq!(shared(Slot::BasicUser, &basic, "", ""), Err(Refused::Signature));
 
     let query = "a=%20&token=s3cret%2Bword&b=c+d";
-    assert_eq!(shared(Slot::Query("token".to_owned()), &[], query, "").unwrap().query, "a=%20&b=c+d");
+    assert_eq!(
+        shared(Slot::Query("token".to_owned()), &[], query, "").unwrap().query,
+        "a=%20&b=c+d"
+    );
     let form = shared(Slot::FormField("token".to_owned()), &[], "", query).unwrap();
     assert_eq!(form.payload, b"a=%20&b=c+d");
 
     let json = r#"{ "n": 12345678901234567890123, "header":{"token" : "s3cret\u002bword","x":[1.50]}}"#;
     let event = shared(Slot::JsonPointer("/header/token".to_owned()), &[], "", json).unwrap();
     let rest = r#"{ "n": 12345678901234567890123, "header":{"token" : "","x":[1.50]}}"#;
-    assert_eq!(String::from_utf8(event.payload).unwrap(), rest, "nothing else is touched");
-    let list = shared(Slot::JsonPointer("/a~1b/1".to_owned()), &[], "", r#"{"a/b":[0,"s3cret+word"]}"#).unwrap();
+    assert_eq!(
+        String::from_utf8(event.payload).unwrap(),
+        rest,
+        "nothing else is touched"
+    );
+    let list = shared(
+        Slot::JsonPointer("/a~1b/1".to_owned()),
+        &[],
+        "",
+        r#"{"a/b":[0,"s3cret+word"]}"#,
+    )
+    .unwrap();
     assert_eq!(list.payload, br#"{"a/b":[0,""]}"#);
 
     assert!(shared(Slot::PathSegment(1, String::new()), &[], "", "").is_ok());
@@ -229,15 +309,37 @@ fn a_shared_secret_is_compared_and_taken_out() {
 #[test]
 fn a_wrong_or_missing_shared_secret_is_refused() {
     let pointer = || Slot::JsonPointer("/token".to_owned());
-    for body in ["", "{}", "[]", r#"{"token":7}"#, r#"{"token":"other"}"#, r#"{"token":"s3cret+wor"}"#, "{\"token\":"] {
+    for body in [
+        "",
+        "{}",
+        "[]",
+        r#"{"token":7}"#,
+        r#"{"token":"other"}"#,
+        r#"{"token":"s3cret+wor"}"#,
+        "{\"token\":",
+    ] {
         assert_eq!(shared(pointer(), &[], "", body), Err(Refused::Signature), "{body}");
     }
     let header = || Slot::Header("X-Token".to_owned(), "Bearer ".to_owned());
-    for value in ["", "s3cret+word", "Bearer ", "Bearer s3cret+word2", "bearer s3cret+word"] {
-        assert_eq!(shared(header(), &[("x-token", value)], "", ""), Err(Refused::Signature), "{value}");
+    for value in [
+        "",
+        "s3cret+word",
+        "Bearer ",
+        "Bearer s3cret+word2",
+        "bearer s3cret+word",
+    ] {
+        assert_eq!(
+            shared(header(), &[("x-token", value)], "", ""),
+            Err(Refused::Signature),
+            "{value}"
+        );
     }
     for query in ["", "token", "token=", "token=s3cret+word", "Token=s3cret%2Bword"] {
-        assert_eq!(shared(Slot::Query("token".to_owned()), &[], query, ""), Err(Refused::Signature), "{query}");
+        assert_eq!(
+            shared(Slot::Query("token".to_owned()), &[], query, ""),
+            Err(Refused::Signature),
+            "{query}"
+        );
     }
 }
 
@@ -246,7 +348,12 @@ fn a_second_copy_of_the_shared_secret_does_not_reach_the_guest() {
     let body = r#"{"token":"s3cret+word","token":"s3cret+word","url":"https://x/?t=s3cret%2Bword"}"#;
     let all = [("x-copy", "s3cret+word")];
     let event = shared(Slot::JsonPointer("/token".to_owned()), &all, "t=s3cret%2Bword", body).unwrap();
-    let shown = format!("{:?} {} {}", event.headers, event.query, String::from_utf8(event.payload).unwrap());
+    let shown = format!(
+        "{:?} {} {}",
+        event.headers,
+        event.query,
+        String::from_utf8(event.payload).unwrap()
+    );
     assert!(!shown.contains("s3cret"), "{shown}");
 }
 
@@ -255,6 +362,9 @@ fn unverified_routes_and_those_of_the_guest_pass_unchanged() {
     for verification in [Verification::Unverified, Verification::Guest] {
         let headers = headers(&[("a", "1"), ("a", "2")]);
         let event = verify(&route(verification), &secrets(&[]), &call(&headers, "q=1", b"\xff")).unwrap();
-        assert_eq!((event.headers, event.query, event.payload), (headers, "q=1".to_owned(), vec![0xff]));
+        assert_eq!(
+            (event.headers, event.query, event.payload),
+            (headers, "q=1".to_owned(), vec![0xff])
+        );
     }
 }
