@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use rustls::pki_types::PrivateKeyDer;
 use tokio_tungstenite::tungstenite::{Message, accept};
 
-use super::resolve::{Lookup, Looking};
+use super::resolve::{Looking, Lookup};
 use super::*;
 
 struct Loopback;
@@ -20,7 +20,9 @@ impl Lookup for Loopback {
 
 /// Serves so many connections, one after the other: websockets, or one answer each.
 fn serve(connections: usize, socket: bool) -> (SocketAddr, std::thread::JoinHandle<()>) {
-    let chain = CertificateDer::pem_slice_iter(include_bytes!("leaf.pem")).collect::<Result<Vec<_>, _>>().unwrap();
+    let chain = CertificateDer::pem_slice_iter(include_bytes!("leaf.pem"))
+        .collect::<Result<Vec<_>, _>>()
+        .unwrap();
     let key = PrivateKeyDer::from_pem_slice(include_bytes!("leaf.key")).unwrap();
     let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -56,19 +58,29 @@ fn serve(connections: usize, socket: bool) -> (SocketAddr, std::thread::JoinHand
 
 fn through(ca: bool, address: SocketAddr) -> Outlet {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/egress/tests/ca.pem");
-    let settings = EgressSettings { proxy: None, ca_file: ca.then(|| PathBuf::from(path)) };
+    let settings = EgressSettings {
+        proxy: None,
+        ca_file: ca.then(|| PathBuf::from(path)),
+    };
     let lookup: Arc<dyn Lookup> = Arc::new(Loopback);
     let egress = Egress::with_lookup(&settings, &lookup).unwrap();
-    egress.outlet(grant(&format!("https://tls.example:{}/", address.port()), about())).unwrap()
+    egress
+        .outlet(grant(&format!("https://tls.example:{}/", address.port()), about()))
+        .unwrap()
 }
 
 #[tokio::test]
 async fn only_the_operators_authority_makes_its_hosts_reachable() {
     let (address, thread) = serve(2, false);
     let refused = through(false, address).send(post("/x", "")).await;
-    let Err(CallError::Unavailable(why)) = &refused else { panic!("{refused:?}") };
+    let Err(CallError::Unavailable(why)) = &refused else {
+        panic!("{refused:?}")
+    };
     assert!(why.contains("certificate"), "{why}");
-    assert_eq!(text(&through(true, address).send(post("/x", "")).await.unwrap()), "over tls");
+    assert_eq!(
+        text(&through(true, address).send(post("/x", "")).await.unwrap()),
+        "over tls"
+    );
     tokio::task::spawn_blocking(|| thread.join().unwrap()).await.unwrap();
 
     let (address, thread) = serve(2, true);
@@ -80,9 +92,15 @@ async fn only_the_operators_authority_makes_its_hosts_reachable() {
         ping_every: None,
     };
     let refused = through(false, address).open(opening.clone()).await;
-    assert!(matches!(refused, Err(OpenError::Failed(CallError::Unavailable(_)))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(OpenError::Failed(CallError::Unavailable(_)))),
+        "{refused:?}"
+    );
     let mut socket = through(true, address).open(opening).await.unwrap();
-    assert_eq!(socket.receive.recv().await, Some(Ok(Frame::Text("over tls".to_owned()))));
+    assert_eq!(
+        socket.receive.recv().await,
+        Some(Ok(Frame::Text("over tls".to_owned())))
+    );
     drop(socket);
     tokio::task::spawn_blocking(|| thread.join().unwrap()).await.unwrap();
 }
@@ -91,7 +109,14 @@ async fn only_the_operators_authority_makes_its_hosts_reachable() {
 fn a_ca_file_that_cannot_be_used_says_why() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ca.pem");
-    let new = || Egress::new(&EgressSettings { proxy: None, ca_file: Some(path.clone()) }).unwrap_err().to_string();
+    let new = || {
+        Egress::new(&EgressSettings {
+            proxy: None,
+            ca_file: Some(path.clone()),
+        })
+        .unwrap_err()
+        .to_string()
+    };
     assert!(new().contains("ca.pem` cannot be used: "), "{}", new());
     std::fs::write(&path, "nothing").unwrap();
     assert!(new().ends_with("it has no certificate"), "{}", new());
