@@ -132,7 +132,7 @@ fn key(derivation: Derivation, secret: &str) -> Result<[u8; 32], CryptoError> {
 
 fn padding_block(cipher: Cipher) -> Result<usize, CryptoError> {
     let size = cipher.pkcs7_block;
-    if (16..=255).contains(&size) && size % 16 == 0 {
+    if (16..=255).contains(&size) && size.is_multiple_of(16) {
         Ok(size as usize)
     } else {
         Err(CryptoError::Padding(size))
@@ -153,7 +153,7 @@ pub fn aes_256_cbc_decrypt(cipher: Cipher, secret: &str, data: &[u8]) -> Result<
         IvSource::Key => (&key[..BLOCK], data),
         IvSource::Data => data.split_at_checked(BLOCK).ok_or(CryptoError::Data)?,
     };
-    if data.is_empty() || data.len() % BLOCK != 0 {
+    if data.is_empty() || !data.len().is_multiple_of(BLOCK) {
         return Err(CryptoError::Data);
     }
     let mut blocks: Vec<_> = data.chunks_exact(BLOCK).map(block).collect();

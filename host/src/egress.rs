@@ -211,10 +211,10 @@ fn tls(ca_file: Option<&PathBuf>) -> Result<rustls::ClientConfig, EgressError> {
 impl Egress {
     /// Reads the operator's CA file; connects nothing.
     pub fn new(settings: &EgressSettings) -> Result<Self, EgressError> {
-        Self::with_lookup(settings, Arc::new(System))
+        Self::with_lookup(settings, &(Arc::new(System) as Arc<dyn Lookup>))
     }
 
-    pub(crate) fn with_lookup(settings: &EgressSettings, lookup: Arc<dyn Lookup>) -> Result<Self, EgressError> {
+    pub(crate) fn with_lookup(settings: &EgressSettings, lookup: &Arc<dyn Lookup>) -> Result<Self, EgressError> {
         let proxy = match &settings.proxy {
             None => None,
             Some(text) => {

@@ -6,6 +6,7 @@ mod minting;
 mod secrets;
 mod server;
 mod sockets;
+mod tls;
 
 use super::*;
 use crate::manifest::{Limits, Minted, Rate, SecretSpec, Slot};

@@ -3,6 +3,8 @@
 use super::server::{Reply, Server, ok, status};
 use super::*;
 
+type Does = fn() -> Reply;
+
 fn rated(base: &str, calls: u32, per: Duration) -> Outlet {
     let mut about = about();
     about.limits.rates = vec![Rate {
@@ -51,7 +53,7 @@ async fn a_plain_call_arrives_as_it_was_asked_for() {
 async fn what_may_be_repeated_is_and_nothing_else() {
     // Method, repeatable, what the server does, how often it is asked, what it came to.
     let busy = || status(503, &[]);
-    let cases: Vec<(&str, bool, fn() -> Reply, usize, &str)> = vec![
+    let cases: Vec<(&str, bool, Does, usize, &str)> = vec![
         ("GET", false, || Reply::Hangup, 3, "unavailable"),
         ("PUT", false, || Reply::Hangup, 3, "unavailable"),
         ("DELETE", false, || status(502, &[]), 3, "502"),

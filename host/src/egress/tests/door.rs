@@ -20,7 +20,7 @@ impl Lookup for Table {
     }
 }
 
-fn table(rows: &[(&'static str, &[&str])]) -> Arc<Table> {
+fn table(rows: &[(&'static str, &[&str])]) -> Arc<dyn Lookup> {
     let row = |(name, all): &(&'static str, &[&str])| (*name, all.iter().map(|a| a.parse().unwrap()).collect());
     Arc::new(Table(Mutex::new(rows.iter().map(row).collect())))
 }
@@ -33,7 +33,7 @@ async fn a_name_that_leads_inside_is_refused_unless_the_operator_granted_it() {
         ("inside.example", &["127.0.0.1"]),
         ("api.example.com", &["10.0.0.1", "fd00::1"]),
     ]);
-    let egress = Egress::with_lookup(&EgressSettings::default(), lookup).unwrap();
+    let egress = Egress::with_lookup(&EgressSettings::default(), &lookup).unwrap();
     let asking = |hosts: &[String]| {
         let mut grant = grant(
             "https://api.example.com/",
@@ -124,7 +124,7 @@ async fn calls_go_through_the_operators_proxy_but_not_those_inside() {
         proxy: Some(format!("http://user:pass@{}", proxy.address)),
         ..EgressSettings::default()
     };
-    let egress = Egress::with_lookup(&settings, lookup).unwrap();
+    let egress = Egress::with_lookup(&settings, &lookup).unwrap();
     let mut grant = grant(&server.base(), about());
     grant.hosts = strings(&["http://far.example", "https://far.example"]);
     let out = egress.outlet(grant).unwrap();

@@ -103,7 +103,8 @@ fn slacks_own_example_is_taken_whole() {
 fn a_changed_call_is_refused() {
     let body = BODY.as_bytes();
     let upper = SLACK_SIGNATURE.to_uppercase();
-    let refused: &[(&[(&str, &str)], &[u8])] = &[
+    type Sent<'a> = (&'a [(&'a str, &'a str)], &'a [u8]);
+    let refused: &[Sent<'_>] = &[
         (&[STAMP], body),
         (&[STAMP, ("x-slack-signature", "")], body),
         (&[STAMP, ("x-slack-signature", "v0=")], body),
