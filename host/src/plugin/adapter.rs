@@ -89,7 +89,7 @@ impl Bound {
     }
 
     /// What it said breaks the interface's bounds.
-    fn wrong(&self, export: Export, problem: String) -> CallError {
+    fn wrong(&self, export: Export, problem: &str) -> CallError {
         self.failed(
             export,
             &Failure {
@@ -208,7 +208,7 @@ impl Adapter {
         let event = to_guest::event(event);
         let exports = self.component.exports();
         let said = ask!(self, Export::Ingress, exports.ingress, call_translate(&event));
-        from_guest::translated(said).map_err(|problem| self.bound.wrong(Export::Ingress, problem))
+        from_guest::translated(said).map_err(|problem| self.bound.wrong(Export::Ingress, &problem))
     }
 
     pub async fn respond(&self, to: &Origin, verdict: &Verdict) -> Result<Option<Answer>, CallError> {
@@ -222,7 +222,7 @@ impl Adapter {
         let said = ask!(self, Export::Interaction, indices, call_respond(&to, &verdict));
         said.map(from_guest::answer)
             .transpose()
-            .map_err(|problem| self.bound.wrong(Export::Interaction, problem))
+            .map_err(|problem| self.bound.wrong(Export::Interaction, &problem))
     }
 
     /// `memory.save`, `posted` and `moved` go to the journal as they come, for `turn`.
@@ -281,7 +281,7 @@ impl Adapter {
                 name: super::files::plain_name(&said.name),
                 ..said
             }),
-            Err(problem) => Err(self.bound.wrong(Export::Attachments, problem.to_string())),
+            Err(problem) => Err(self.bound.wrong(Export::Attachments, &problem.to_string())),
         }
     }
 
@@ -293,7 +293,7 @@ impl Adapter {
             .as_ref()
             .ok_or(CallError::Missing("account"))?;
         let said = ask!(self, Export::Account, indices, call_me());
-        from_guest::person(said).map_err(|problem| self.bound.wrong(Export::Account, problem))
+        from_guest::person(said).map_err(|problem| self.bound.wrong(Export::Account, &problem))
     }
 
     pub async fn check(&self) -> Result<Vec<Finding>, CallError> {
@@ -328,7 +328,7 @@ impl Adapter {
             .ok_or(CallError::Missing("account"))?;
         let conversation = to_guest::conversation(conversation);
         let said = ask!(self, Export::Account, indices, call_who(id, &conversation));
-        from_guest::person(said).map_err(|problem| self.bound.wrong(Export::Account, problem))
+        from_guest::person(said).map_err(|problem| self.bound.wrong(Export::Account, &problem))
     }
 
     /// Runs `link.run` in one long-lived instance until it returns, traps, or `stop` is cancelled (then it is

@@ -59,6 +59,13 @@ async fn crypto_tells_nothing_of_a_secret_itself() {
     assert_eq!(mac, format!("ok {bytes:?}"));
 }
 
+#[tokio::test]
+async fn a_key_that_is_its_own_vector_never_touches_what_the_guest_knows() {
+    let bench = Plan::hostile().ready().await;
+    // The first blocks differ, because the host's random bytes stand there; the guest's own come back.
+    assert_eq!(bench.wish("probe own-vector").await, Ok("false ok \"hello\"".to_owned()));
+}
+
 fn ring_hmac(key: &str, text: &str) -> Vec<u8> {
     let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, key.as_bytes());
     ring::hmac::sign(&key, text.as_bytes()).as_ref().to_vec()

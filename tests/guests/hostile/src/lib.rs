@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use botyard_sdk::crypto::Piece;
 use botyard_sdk::manifest::{
-    Abilities, About, Digest, Limits, Mode, Placement, Route, Secret, Setting, SettingKind, Slot, Transport,
-    Verification,
+    Abilities, About, Digest, Limits, Mode, Route, Secret, Setting, SettingKind, Slot, Transport, Verification,
 };
 use botyard_sdk::types::{Answer, Attachment, Conversation, Error, Event, FileRef, Origin, Person};
 use botyard_sdk::{
@@ -128,7 +127,24 @@ fn event(payload: &str) -> Event {
     }
 }
 
+/// Twice the same under a key that is its own vector, and the first of them read again.
+fn own_vector() -> String {
+    let cipher = crypto::Cipher {
+        secret: "bot_token".into(),
+        derivation: crypto::Derivation::Sha256,
+        iv: crypto::IvSource::Key,
+        pkcs7_block: 32,
+    };
+    let twice = [(); 2].map(|()| crypto::aes_256_cbc_encrypt(&cipher, b"hello").unwrap_or_default());
+    let read = crypto::aes_256_cbc_decrypt(&cipher, &twice[0]).map(|plain| String::from_utf8_lossy(&plain).into_owned());
+    format!("{} {}", twice[0][..16] == twice[1][..16], outcome(read))
+}
+
 /// Uses of services that `ingress` may not use, and tricks with those that it may.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it looks whether the sandbox has an environment"
+)]
 fn probe(what: &str) -> String {
     let (name, rest) = what.split_once(' ').unwrap_or((what, ""));
     match name {
@@ -145,6 +161,7 @@ fn probe(what: &str) -> String {
         "hmac-of-nothing" => outcome(crypto::hmac(&secret(), Digest::Sha256, &[])),
         "hmac" => outcome(crypto::hmac(&secret(), Digest::Sha256, &[bytes(rest)])),
         "secret-not-for-crypto" => outcome(crypto::matches("other", "x")),
+        "own-vector" => own_vector(),
         "guess" => {
             let results: Vec<String> = (0..9)
                 .map(|n| outcome(crypto::matches("bot_token", &n.to_string())))
