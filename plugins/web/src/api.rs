@@ -68,7 +68,13 @@ mod tests {
 
     #[test]
     fn a_newer_revision_is_no_error_and_a_lost_message_is_gone() {
-        let status = |status| done(&Response { status, headers: Vec::new(), body: Vec::new() });
+        let status = |status| {
+            done(&Response {
+                status,
+                headers: Vec::new(),
+                body: Vec::new(),
+            })
+        };
         assert_eq!(status(200), Ok(()));
         assert_eq!(status(409), Ok(()));
         assert_eq!(status(404), Err(Error::Gone("status 404".into())));

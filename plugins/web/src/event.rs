@@ -94,7 +94,9 @@ fn command(text: &str) -> Option<(&str, &str)> {
     let rest = text.trim().strip_prefix('/')?;
     let (name, arguments) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
     let named = name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
     named.then_some((name, arguments.trim()))
 }
 
@@ -118,7 +120,12 @@ mod tests {
     fn origin(key: &str) -> Origin {
         Origin {
             key: key.into(),
-            conversation: Conversation { tenant: None, channel: "c1".into(), thread: None, direct: true },
+            conversation: Conversation {
+                tenant: None,
+                channel: "c1".into(),
+                thread: None,
+                direct: true,
+            },
             sender: Person {
                 id: "operator".into(),
                 name: Some("Operator".into()),
@@ -136,7 +143,10 @@ mod tests {
     fn payload(more: &Value) -> Value {
         let mut payload = json!({ "id": "x1", "channel": "c1", "sent": 1_790_000_000_123_u64,
             "person": { "id": "operator", "name": "Operator" } });
-        payload.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        payload
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         payload
     }
 
@@ -161,7 +171,10 @@ mod tests {
         };
         assert_eq!(
             only("message", &json!({ "text": "hello *there*" })),
-            Item { origin: origin("message:c1:x1"), what: What::Message(expected) }
+            Item {
+                origin: origin("message:c1:x1"),
+                what: What::Message(expected)
+            }
         );
     }
 
@@ -173,15 +186,26 @@ mod tests {
             assert_eq!(command(text), None, "{text:?}");
         }
         let item = only("message", &json!({ "text": "/new" }));
-        assert!(matches!(item.what, What::Command(Command { ref name, .. }) if name == "new"), "{item:?}");
+        assert!(
+            matches!(item.what, What::Command(Command { ref name, .. }) if name == "new"),
+            "{item:?}"
+        );
     }
 
     #[test]
     fn a_press_carries_its_token_and_values() {
-        let press = |values| What::Press(Press { token: "tok".into(), values });
+        let press = |values| {
+            What::Press(Press {
+                token: "tok".into(),
+                values,
+            })
+        };
         assert_eq!(
             only("press", &json!({ "token": "tok", "values": null })),
-            Item { origin: origin("press:c1:x1"), what: press(None) }
+            Item {
+                origin: origin("press:c1:x1"),
+                what: press(None)
+            }
         );
         assert_eq!(
             only("press", &json!({ "token": "tok", "values": [["choice", "a"]] })).what,
@@ -191,7 +215,13 @@ mod tests {
 
     #[test]
     fn the_stop_button_is_a_stop() {
-        assert_eq!(only("stop", &json!({})), Item { origin: origin("stop:c1:x1"), what: What::Stop });
+        assert_eq!(
+            only("stop", &json!({})),
+            Item {
+                origin: origin("stop:c1:x1"),
+                what: What::Stop
+            }
+        );
     }
 
     #[test]

@@ -209,7 +209,13 @@ mod tests {
     fn view(state: State, parts: Vec<Part>) -> View {
         let blocks = (1..)
             .zip(parts)
-            .map(|(id, part)| Block { id, parent: (id == 2).then_some(1), revision: id + 10, part, complete: id != 1 })
+            .map(|(id, part)| Block {
+                id,
+                parent: (id == 2).then_some(1),
+                revision: id + 10,
+                part,
+                complete: id != 1,
+            })
             .collect();
         View {
             turn: "t".into(),
@@ -245,8 +251,14 @@ mod tests {
             form: None,
             settled: None,
         };
-        let plan = vec![PlanItem { text: "look".into(), state: PlanState::Active }];
-        let notice = Notice { tone: Tone::Warning, text: "mind".into() };
+        let plan = vec![PlanItem {
+            text: "look".into(),
+            state: PlanState::Active,
+        }];
+        let notice = Notice {
+            tone: Tone::Warning,
+            text: "mind".into(),
+        };
         let parts = vec![
             Part::Text("**hi**".into()),
             Part::Step(step),
@@ -288,11 +300,24 @@ mod tests {
     #[test]
     fn who_pressed_gets_a_word_a_form_or_what_to_correct() {
         let said = |verdict| word(&verdict).map(|answer| serde_json::from_slice::<Value>(&answer.body).unwrap());
-        assert_eq!(said(Verdict::Taken("ok".into())), Some(json!({ "toast": { "tone": "info", "text": "ok" } })));
-        assert_eq!(said(Verdict::Refused("no".into())), Some(json!({ "toast": { "tone": "warning", "text": "no" } })));
-        assert_eq!(said(Verdict::Correct(vec![("a".into(), "b".into())])), Some(json!({ "errors": [["a", "b"]] })));
+        assert_eq!(
+            said(Verdict::Taken("ok".into())),
+            Some(json!({ "toast": { "tone": "info", "text": "ok" } }))
+        );
+        assert_eq!(
+            said(Verdict::Refused("no".into())),
+            Some(json!({ "toast": { "tone": "warning", "text": "no" } }))
+        );
+        assert_eq!(
+            said(Verdict::Correct(vec![("a".into(), "b".into())])),
+            Some(json!({ "errors": [["a", "b"]] }))
+        );
         assert_eq!(said(Verdict::Later(false)), None);
-        let option = OptionItem { label: "One".into(), description: String::new(), value: "1".into() };
+        let option = OptionItem {
+            label: "One".into(),
+            description: String::new(),
+            value: "1".into(),
+        };
         let field = Field {
             name: "n".into(),
             label: "N".into(),
@@ -310,10 +335,12 @@ mod tests {
         };
         assert_eq!(
             said(Verdict::Open(form)),
-            Some(json!({ "form": { "token": "tok", "label": "Open", "title": "Title", "submit": "Send", "fields": [
+            Some(
+                json!({ "form": { "token": "tok", "label": "Open", "title": "Title", "submit": "Send", "fields": [
                 { "name": "n", "label": "N", "kind": "one-of", "value": "1", "placeholder": "", "required": true,
                   "options": [{ "label": "One", "description": "", "value": "1" }] },
-            ] } }))
+            ] } })
+            )
         );
     }
 }
