@@ -22,14 +22,14 @@ const SAID_MAX_BYTES: usize = 256 * 1024;
 /// Between two signs of life in a stream where nothing happens.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-fn target(app: &App, bot: String) -> Result<WebTarget, Response> {
-    app.0.bots.web(&BotName(bot)).ok_or_else(no_bot)
+fn target(app: &App, bot: String) -> Option<WebTarget> {
+    app.0.bots.web(&BotName(bot))
 }
 
 /// The bot, its commands, and the other bots of the page.
 pub(super) async fn about(State(app): State<App>, Path(bot): Path<String>) -> Response {
     match target(&app, bot) {
-        Ok(target) => Json(json!({
+        Some(target) => Json(json!({
             "bot": target.chat.bot(),
             "title": target.title,
             "commands": target.chat.commands(),
@@ -37,7 +37,7 @@ pub(super) async fn about(State(app): State<App>, Path(bot): Path<String>) -> Re
             "password": app.0.login.has_password(),
         }))
         .into_response(),
-        Err(refused) => refused,
+        None => no_bot(),
     }
 }
 
@@ -54,9 +54,8 @@ pub(super) async fn events(
     Query(from): Query<From>,
     headers: HeaderMap,
 ) -> Response {
-    let target = match target(&app, bot) {
-        Ok(target) => target,
-        Err(refused) => return refused,
+    let Some(target) = target(&app, bot) else {
+        return no_bot();
     };
     let Ok(permit) = app.0.streams.clone().try_acquire_owned() else {
         return refusal(StatusCode::SERVICE_UNAVAILABLE, "streams", "too many pages are open");
@@ -114,7 +113,7 @@ pub(super) async fn say(
     request: Request,
 ) -> Response {
     let done = async {
-        let target = target(&app, bot)?;
+        let target = target(&app, bot).ok_or_else(no_bot)?;
         let saying: Saying = json_body(request, SAID_MAX_BYTES).await?;
         target
             .chat
@@ -132,7 +131,7 @@ pub(super) async fn press(
     request: Request,
 ) -> Response {
     let done = async {
-        let target = target(&app, bot)?;
+        let target = target(&app, bot).ok_or_else(no_bot)?;
         let pressing: Pressing = json_body(request, SAID_MAX_BYTES).await?;
         let pressed = target.chat.press(&*target.inlet, &channel, &pressing).await;
         pressed.map(word_of).map_err(|error| web_error(&error))
@@ -151,7 +150,7 @@ pub(super) async fn stop(
     request: Request,
 ) -> Response {
     let done = async {
-        let target = target(&app, bot)?;
+        let target = target(&app, bot).ok_or_else(no_bot)?;
         let stopping: Stopping = json_body(request, 1024).await?;
         let stopped = target.chat.stop(&*target.inlet, &channel, &stopping.id).await;
         stopped.map(word_of).map_err(|error| web_error(&error))

@@ -36,35 +36,23 @@ struct Commands {
 }
 
 /// The chat, for who has its token. An unknown bot and a wrong token look the same.
-fn chat_for(app: &App, bot: String, request: &Request) -> Result<WebChat, Response> {
-    let refused = || refusal(StatusCode::UNAUTHORIZED, "unauthorized", "the bearer token is wrong");
+fn chat_for(app: &App, bot: String, request: &Request) -> Option<WebChat> {
     if request.headers().contains_key(header::ORIGIN) {
         // A page has no business here, not even ours.
-        return Err(refused());
+        return None;
     }
-    let bearer = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
-    let bearer = bearer
-        .and_then(|text| text.strip_prefix("Bearer "))
-        .ok_or_else(refused)?;
-    let chat = app
-        .0
-        .bots
-        .web(&BotName(bot))
-        .map(|target| target.chat)
-        .ok_or_else(refused)?;
-    if chat.authorized(bearer) {
-        Ok(chat)
-    } else {
-        Err(refused())
-    }
+    let bearer = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")?;
+    let chat = app.0.bots.web(&BotName(bot))?.chat;
+    chat.authorized(bearer).then_some(chat)
+}
+
+fn refused() -> Response {
+    refusal(StatusCode::UNAUTHORIZED, "unauthorized", "the bearer token is wrong")
 }
 
 pub(super) async fn post(State(app): State<App>, Path(bot): Path<String>, request: Request) -> Response {
     let done = async {
-        let chat = chat_for(&app, bot, &request)?;
+        let chat = chat_for(&app, bot, &request).ok_or_else(refused)?;
         let new: NewMessage = json_body(request, VIEW_MAX_BYTES).await?;
         let (id, fresh) = chat
             .post(&new.channel, &new.key, new.revision, new.body)
@@ -72,7 +60,7 @@ pub(super) async fn post(State(app): State<App>, Path(bot): Path<String>, reques
             .map_err(|error| web_error(&error))?;
         Ok(axum::Json(json!({ "id": id, "fresh": fresh })).into_response())
     };
-    done.await.unwrap_or_else(|refused: Response| refused)
+    done.await.unwrap_or_else(|answer: Response| answer)
 }
 
 pub(super) async fn update(
@@ -81,22 +69,22 @@ pub(super) async fn update(
     request: Request,
 ) -> Response {
     let done = async {
-        let chat = chat_for(&app, bot, &request)?;
+        let chat = chat_for(&app, bot, &request).ok_or_else(refused)?;
         let next: NextMessage = json_body(request, VIEW_MAX_BYTES).await?;
         chat.update(&id, next.revision, next.body)
             .await
             .map_err(|error| web_error(&error))?;
         Ok(axum::Json(json!({})).into_response())
     };
-    done.await.unwrap_or_else(|refused: Response| refused)
+    done.await.unwrap_or_else(|answer: Response| answer)
 }
 
 pub(super) async fn commands(State(app): State<App>, Path(bot): Path<String>, request: Request) -> Response {
     let done = async {
-        let chat = chat_for(&app, bot, &request)?;
+        let chat = chat_for(&app, bot, &request).ok_or_else(refused)?;
         let told: Commands = json_body(request, 64 * 1024).await?;
         chat.set_commands(told.commands);
         Ok(axum::Json(json!({})).into_response())
     };
-    done.await.unwrap_or_else(|refused: Response| refused)
+    done.await.unwrap_or_else(|answer: Response| answer)
 }
