@@ -146,8 +146,16 @@ fn load(file: &Path) -> Result<Config, Failure> {
 /// The failure that these problems are.
 fn wrong(file: &Path, problems: &[Problem]) -> Failure {
     let errors = problems.iter().filter(|problem| !problem.warning).count();
-    let counted = if errors == 1 { "one problem".to_owned() } else { format!("{errors} problems") };
-    Failure::user(format!("{}{counted} in {}", render(&file.display().to_string(), problems), file.display()))
+    let counted = if errors == 1 {
+        "one problem".to_owned()
+    } else {
+        format!("{errors} problems")
+    };
+    Failure::user(format!(
+        "{}{counted} in {}",
+        render(&file.display().to_string(), problems),
+        file.display()
+    ))
 }
 
 /// For commands that ask one thing and end.

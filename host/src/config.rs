@@ -31,6 +31,9 @@ pub use problem::{Problem, locate, render};
 /// Adapters that are part of the binary; any other is a path to a component.
 pub const BUILT_IN_ADAPTERS: [&str; 2] = ["slack", "web"];
 
+/// Words of `allow` and `approvers` that stand for more than one person begin so; `*` is everybody.
+const ALLOW_KINDS: [&str; 2] = ["group:", "tenant:"];
+
 /// The agent of a bot that names none: `claude` if it is on PATH, else the demo agent.
 pub const AUTO_AGENT: &str = "auto";
 
@@ -214,7 +217,7 @@ pub struct BotConfig {
     pub workspace: PathBuf,
     /// Concurrent sessions work in the same folder. Default: false.
     pub workspace_shared: bool,
-    /// Person ids, `group:NAME`, or `*`. Default: nobody.
+    /// Person ids, `group:NAME`, `tenant:ID`, or `*`. Default: nobody.
     pub allow: Vec<String>,
     /// Who may decide for others besides the asker; same words as `allow`. Default: nobody.
     pub approvers: Vec<String>,
@@ -250,6 +253,9 @@ pub struct BotConfig {
 impl BotConfig {
     /// Only its operator is served: the local web chat, or exactly one person who was let in by id.
     pub fn serves_only_its_operator(&self) -> bool {
-        self.adapter == "web" || matches!(self.allow.as_slice(), [one] if one != "*" && !one.starts_with("group:"))
+        let [one] = self.allow.as_slice() else {
+            return self.adapter == "web";
+        };
+        self.adapter == "web" || (one != "*" && !ALLOW_KINDS.iter().any(|kind| one.starts_with(kind)))
     }
 }

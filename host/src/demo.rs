@@ -80,7 +80,11 @@ pub fn run(args: Vec<String>) -> ExitCode {
         failed: false,
     };
     agent.serve();
-    if agent.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if agent.failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
 }
 
 struct Demo {
@@ -116,12 +120,18 @@ impl Demo {
     /// A whole turn, from the message to `idle`.
     fn turn(&mut self, message: &Value) -> Result<(), Stop> {
         let content = &message["message"]["content"];
-        let text = content.as_str().or_else(|| content[0]["text"].as_str()).unwrap_or_default().to_owned();
+        let text = content
+            .as_str()
+            .or_else(|| content[0]["text"].as_str())
+            .unwrap_or_default()
+            .to_owned();
         let id = message["uuid"].as_str().unwrap_or_default().to_owned();
         self.state("running");
-        self.say(&json!({"type": "system", "subtype": "init", "model": "demo", "tools": ["List", "Write", "TodoWrite"],
+        self.say(
+            &json!({"type": "system", "subtype": "init", "model": "demo", "tools": ["List", "Write", "TodoWrite"],
             "cwd": self.folder, "permissionMode": "default", "mcp_servers": [],
-            "claude_code_version": env!("CARGO_PKG_VERSION")}));
+            "claude_code_version": env!("CARGO_PKG_VERSION")}),
+        );
         self.lifecycle(&id, "started");
         let mut replay = message.clone();
         replay["isReplay"] = json!(true);

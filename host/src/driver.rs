@@ -30,9 +30,12 @@ pub struct Launch {
 /// What a session tells its agent.
 #[derive(Debug)]
 pub enum Command {
-    /// One user message. `id` is a UUID, the message's idempotency key.
+    /// One user message. `id` is a UUID, the message's idempotency key: a CLI swallows one that it has seen, and an
+    /// older one (2.1.197) also where it died before it answered. What is to be done again needs a new id. May be
+    /// given before `Ready`.
     Prompt { id: String, text: String },
-    /// The answer to [`AgentEvent::Permission`]. An allow lets exactly this request through.
+    /// The answer to [`AgentEvent::Permission`]. An allow lets exactly this request through. `message`: why not, for
+    /// the agent; with an allow, the answer to its question (`AskUserQuestion`).
     Decide {
         request: String,
         allow: bool,
@@ -40,7 +43,7 @@ pub enum Command {
     },
     /// End the turn, keep the process.
     Interrupt,
-    /// Close stdin: the process finishes and exits.
+    /// Close stdin: the process finishes and exits. It is killed if it is idle and does not.
     Close,
     /// End the process and all its descendants now.
     Kill,
@@ -165,7 +168,8 @@ pub enum AgentEvent {
     Result {
         outcome: Outcome,
     },
-    /// Nothing runs and nothing is queued: the turn is over. `background`: shells that go on.
+    /// Nothing runs and nothing is queued: the turn is over. After a prompt there is always a `Result` before it; also
+    /// work that nobody asked for just now (a background task reports) ends with one. `background`: tasks that go on.
     Idle {
         background: u32,
     },

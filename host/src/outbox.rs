@@ -100,7 +100,10 @@ struct Inner {
 
 impl fmt::Debug for Outbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outbox").field("bot", &self.inner.bot).field("load", &self.load()).finish_non_exhaustive()
+        f.debug_struct("Outbox")
+            .field("bot", &self.inner.bot)
+            .field("load", &self.load())
+            .finish_non_exhaustive()
     }
 }
 
@@ -217,9 +220,13 @@ impl Outbox {
             .journal
             .write(move |store| {
                 let dead = |row: &OutboxRow| {
-                    row.bot == bot && row.view.is_some() && !matches!(row.state, OutboxState::Pending | OutboxState::Sent)
+                    row.bot == bot
+                        && row.view.is_some()
+                        && !matches!(row.state, OutboxState::Pending | OutboxState::Sent)
                 };
-                let Some(mut row) = store.outbox_get(&turn)?.filter(dead) else { return Ok(None) };
+                let Some(mut row) = store.outbox_get(&turn)?.filter(dead) else {
+                    return Ok(None);
+                };
                 row.state = OutboxState::Pending;
                 row.attempts = 0;
                 row.next_try = 0;
@@ -231,7 +238,11 @@ impl Outbox {
     }
 
     pub fn load(&self) -> Load {
-        Load { lanes: self.inner.lanes.len(), turns: self.inner.turns.len(), pending: *self.inner.pending.borrow() }
+        Load {
+            lanes: self.inner.lanes.len(),
+            turns: self.inner.turns.len(),
+            pending: *self.inner.pending.borrow(),
+        }
     }
 
     /// Waits until nothing is pending, or `within` is over; then ends all lanes. What is left is in the store.
@@ -257,7 +268,13 @@ impl Inner {
         let mut taken = 0;
         for row in rows {
             let Some(view) = row.view else { continue };
-            self.settle(&row.target, view, Memory::Known(row.memory), row.attempts, at(row.next_try));
+            self.settle(
+                &row.target,
+                view,
+                Memory::Known(row.memory),
+                row.attempts,
+                at(row.next_try),
+            );
             taken += 1;
         }
         taken
@@ -313,7 +330,9 @@ impl Inner {
 
 /// A time of the wall clock as one of ours; none if it is over.
 fn at(time: UnixMillis) -> Option<Instant> {
-    let left = u64::try_from(time.saturating_sub(now())).ok().filter(|left| *left > 0)?;
+    let left = u64::try_from(time.saturating_sub(now()))
+        .ok()
+        .filter(|left| *left > 0)?;
     Some(Instant::now() + Duration::from_millis(left).min(plan::HOLD_AT_MOST))
 }
 

@@ -40,10 +40,19 @@ async fn it_says_what_it_is_and_how_to_connect_a_real_agent_once() {
     let mut agent = yard().start(false);
     let events = agent.turn("hello there").await;
     let said = text(&events);
-    for word in ["demo agent", "npm install -g @anthropic-ai/claude-code", "bots.toml", "You said: `hello there`", "| `plan` |"] {
+    for word in [
+        "demo agent",
+        "npm install -g @anthropic-ai/claude-code",
+        "bots.toml",
+        "You said: `hello there`",
+        "| `plan` |",
+    ] {
         assert!(said.contains(word), "`{word}` is not in: {said}");
     }
-    let deltas = events.iter().filter(|event| matches!(event, AgentEvent::TextDelta { .. })).count();
+    let deltas = events
+        .iter()
+        .filter(|event| matches!(event, AgentEvent::TextDelta { .. }))
+        .count();
     assert!(deltas > 50, "{deltas}");
     assert!(!text(&agent.turn("again").await).contains("demo agent"));
 }
@@ -59,7 +68,11 @@ async fn it_writes_only_what_is_allowed() {
     assert!(!file.exists());
     let request = asked(&mut agent).await;
     decided(&mut agent, request, true).await;
-    assert!(std::fs::read_to_string(&file).unwrap().starts_with("# Hello from botyard"));
+    assert!(
+        std::fs::read_to_string(&file)
+            .unwrap()
+            .starts_with("# Hello from botyard")
+    );
     assert!(text(&agent.turn("list").await).contains("- `hello-from-botyard.md`"));
 }
 

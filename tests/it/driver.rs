@@ -70,7 +70,9 @@ async fn a_broken_stream_is_withdrawn() {
     let events = agent.turn("break").await;
     let restart = events.iter().position(|event| *event == AgentEvent::Restart).unwrap();
     assert!(matches!(&events[restart - 1], AgentEvent::TextDelta { text, .. } if text == "this is never said"));
-    assert!(matches!(&events[restart + 1], AgentEvent::Retrying { attempt: 1, of: 3, after, .. } if after.as_millis() == 5));
+    assert!(
+        matches!(&events[restart + 1], AgentEvent::Retrying { attempt: 1, of: 3, after, .. } if after.as_millis() == 5)
+    );
     assert_eq!(text(&events), "but this");
 }
 
@@ -83,7 +85,10 @@ async fn permission_is_asked_and_the_answer_is_kept_to() {
         let Some(AgentEvent::Permission(asked)) = events.last() else {
             panic!("{events:?}")
         };
-        assert_eq!((asked.title.as_str(), asked.detail.as_str()), ("Bash: rm x", "```sh\nrm x\n```"));
+        assert_eq!(
+            (asked.title.as_str(), asked.detail.as_str()),
+            ("Bash: rm x", "```sh\nrm x\n```")
+        );
         let decide = Command::Decide {
             request: asked.request.clone(),
             allow,
@@ -92,7 +97,9 @@ async fn permission_is_asked_and_the_answer_is_kept_to() {
         agent.send(decide).await;
         let events = agent.until(|event| matches!(event, AgentEvent::Idle { .. })).await;
         assert_eq!(text(&events), said);
-        let denied = events.iter().any(|event| matches!(event, AgentEvent::ToolEnded { denied: true, .. }));
+        let denied = events
+            .iter()
+            .any(|event| matches!(event, AgentEvent::ToolEnded { denied: true, .. }));
         assert_eq!(denied, !allow);
     }
 }
@@ -104,7 +111,10 @@ async fn an_interrupt_ends_the_turn_and_keeps_the_process() {
     agent.until(|event| matches!(event, AgentEvent::Permission(_))).await;
     agent.send(Command::Interrupt).await;
     let events = agent.until(|event| matches!(event, AgentEvent::Idle { .. })).await;
-    assert!(matches!(events[0], AgentEvent::PermissionWithdrawn { .. }), "{events:?}");
+    assert!(
+        matches!(events[0], AgentEvent::PermissionWithdrawn { .. }),
+        "{events:?}"
+    );
     assert_eq!(outcome(&events), Some(&Outcome::Stopped));
     assert_eq!(text(&agent.turn("hello").await), "echo: hello");
     agent.send(Command::Close).await;
@@ -128,7 +138,10 @@ async fn a_failed_turn_is_told_in_a_sentence_and_the_process_goes_on() {
 
 #[tokio::test]
 async fn the_end_of_the_process_is_told_at_once_with_its_cause() {
-    for (words, cause) in [("exit 7", "exit code 7; stderr: fake-cli: told to exit"), ("crash", "signal 9; stderr: ")] {
+    for (words, cause) in [
+        ("exit 7", "exit code 7; stderr: fake-cli: told to exit"),
+        ("crash", "signal 9; stderr: "),
+    ] {
         let mut agent = fake().start(false);
         agent.prompt(words).await;
         let events = agent.until(|event| matches!(event, AgentEvent::Exited { .. })).await;
@@ -166,7 +179,10 @@ async fn what_cannot_start_says_so() {
     let exits = fake().env("FAKE_CLI_START", "exit");
     let failure = exits.start(false).exit().await.unwrap();
     assert_eq!(failure.kind, FailureKind::Start);
-    assert_eq!(failure.cause, "exit code 4; stderr: fake-cli: told to exit at the start");
+    assert_eq!(
+        failure.cause,
+        "exit code 4; stderr: fake-cli: told to exit at the start"
+    );
 
     let mut silent = fake().env("FAKE_CLI_START", "silent");
     silent.profile.start_timeout = Duration::from_millis(300);
@@ -177,7 +193,10 @@ async fn what_cannot_start_says_so() {
     let mut missing = fake();
     missing.profile.command = vec!["/no/such/cli".to_owned()];
     let failure = missing.start(false).exit().await.unwrap();
-    assert_eq!((failure.kind, failure.cause.as_str()), (FailureKind::Start, "`/no/such/cli` was not found"));
+    assert_eq!(
+        (failure.kind, failure.cause.as_str()),
+        (FailureKind::Start, "`/no/such/cli` was not found")
+    );
 }
 
 #[tokio::test]
@@ -235,9 +254,15 @@ async fn letting_go_of_an_agent_ends_it() {
 async fn work_that_ends_later_is_a_turn_of_its_own() {
     let mut agent = fake().start(false);
     let events = agent.turn("background").await;
-    assert_eq!((text(&events).as_str(), events.last()), ("started it", Some(&AgentEvent::Idle { background: 1 })));
+    assert_eq!(
+        (text(&events).as_str(), events.last()),
+        ("started it", Some(&AgentEvent::Idle { background: 1 }))
+    );
     let events = agent.until(|event| matches!(event, AgentEvent::Idle { .. })).await;
-    assert_eq!((text(&events).as_str(), events.last()), ("it is finished", Some(&AgentEvent::Idle { background: 0 })));
+    assert_eq!(
+        (text(&events).as_str(), events.last()),
+        ("it is finished", Some(&AgentEvent::Idle { background: 0 }))
+    );
 }
 
 #[tokio::test]

@@ -20,6 +20,8 @@ pub struct Setup {
     pub api_base: String,
     /// What follows the Slack bot's table.
     pub more: String,
+    /// TOML of `allow`.
+    pub allow: String,
     /// Inside the agent's table.
     pub agent: String,
     /// The agent's command and what comes with it.
@@ -32,6 +34,7 @@ impl Setup {
         Self {
             api_base: api_base.to_owned(),
             more: String::new(),
+            allow: r#"["*"]"#.to_owned(),
             agent: String::new(),
             command: botyard_fakes::cli::program(),
         }
@@ -52,7 +55,7 @@ impl Setup {
     }
 
     fn write(&self, folder: &Path) {
-        let Self { api_base, more, agent, command } = self;
+        let Self { api_base, more, allow, agent, command } = self;
         let text = format!(
             r#"
 [host]
@@ -71,14 +74,14 @@ adapter = "slack"
 agent = "scripted"
 scope = "thread"
 workspace = "work"
-allow = ["*"]
+allow = {allow}
 api_base = {api_base:?}
 secrets = {{ bot_token = "file:token", signing_secret = "file:signing" }}
 {more}
 "#
         );
         std::fs::write(folder.join("bots.toml"), text).expect("bots.toml is written");
-        std::fs::write(folder.join("token"), botyard_fakes::slack::TOKEN).expect("the token is written");
+        std::fs::write(folder.join("token"), botyard_fakes::slack::BOT_TOKEN).expect("the token is written");
         std::fs::write(folder.join("signing"), botyard_fakes::slack::SIGNING_SECRET).expect("the secret is written");
     }
 }

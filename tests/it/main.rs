@@ -3,6 +3,7 @@
 mod demo;
 mod driver;
 mod host;
+mod journey;
 mod process;
 mod tidy;
 mod yard;

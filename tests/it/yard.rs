@@ -76,7 +76,10 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) async fn send(&self, command: Command) {
-        timeout(LIMIT, self.agent.commands.send(command)).await.unwrap().unwrap();
+        timeout(LIMIT, self.agent.commands.send(command))
+            .await
+            .unwrap()
+            .unwrap();
     }
 
     pub(crate) async fn prompt(&self, text: &str) -> String {
@@ -87,7 +90,10 @@ impl Running {
     }
 
     pub(crate) async fn event(&mut self) -> AgentEvent {
-        timeout(LIMIT, self.agent.events.recv()).await.expect("an event in time").expect("an event")
+        timeout(LIMIT, self.agent.events.recv())
+            .await
+            .expect("an event in time")
+            .expect("an event")
     }
 
     /// All events up to and with the first that is wanted.

@@ -2,5 +2,6 @@
 //! npm, and `.ci/run` says where they are. Without them these tests fail.
 
 mod claude;
+mod python;
 #[path = "../it/yard.rs"]
 mod yard;

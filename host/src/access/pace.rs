@@ -57,6 +57,11 @@ impl RefusalPace {
             .unwrap_or_else(PoisonError::into_inner)
             .allow(person, 1, HOUR)
     }
+
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).by_person.len()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -95,12 +100,14 @@ impl Seen {
             .filter_map(|times| times.back().copied())
             .collect();
         lasts.sort_unstable();
-        let mut too_many = lasts.len() / 2;
-        let middle = lasts[too_many];
+        let middle = lasts[lasts.len() / 2];
+        // Of those counted in that very instant, as many as it takes to make it half.
+        let mut ties = lasts.len() / 2 - lasts.partition_point(|last| *last < middle);
         self.by_person.retain(|_, times| {
-            let goes = too_many > 0 && times.back().is_some_and(|last| *last <= middle);
-            too_many -= usize::from(goes);
-            !goes
+            let last = times.back().copied().unwrap_or(middle);
+            let tie = last == middle && ties > 0;
+            ties -= usize::from(tie);
+            last >= middle && !tie
         });
     }
 }

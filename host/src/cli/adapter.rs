@@ -84,7 +84,11 @@ pub(super) fn list(file: &Path, json: bool) -> Result<(), Failure> {
                 platform: about.map(|about| about.platform.clone()).unwrap_or_default(),
                 version: about.map(|about| about.version.clone()).unwrap_or_default(),
                 built_in: supervisor::BUILT_IN.iter().any(|(built_in, _)| *built_in == name),
-                bots: bots.iter().filter(|bot| bot.adapter == name).map(|bot| bot.name.to_string()).collect(),
+                bots: bots
+                    .iter()
+                    .filter(|bot| bot.adapter == name)
+                    .map(|bot| bot.name.to_string())
+                    .collect(),
                 problem: loaded.err().map(|error| error.to_string()),
             });
         }
@@ -93,14 +97,22 @@ pub(super) fn list(file: &Path, json: bool) -> Result<(), Failure> {
     if json {
         return output::json(&listed);
     }
-    let mut rows = vec![["ADAPTER", "PLATFORM", "VERSION", "FROM", "BOTS"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["ADAPTER", "PLATFORM", "VERSION", "FROM", "BOTS"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     rows.extend(listed.iter().map(|adapter| {
         vec![
             adapter.adapter.clone(),
             output::line(&adapter.platform, 40),
             output::line(&adapter.version, 20),
             if adapter.built_in { "built in" } else { "file" }.to_owned(),
-            if adapter.bots.is_empty() { "-".to_owned() } else { adapter.bots.join(", ") },
+            if adapter.bots.is_empty() {
+                "-".to_owned()
+            } else {
+                adapter.bots.join(", ")
+            },
         ]
     }));
     output::data(&output::table(&rows))?;
@@ -131,7 +143,12 @@ pub(super) fn inspect(file: &Path, component: &str, json: bool) -> Result<(), Fa
 /// Asks the platform, with the bot's own secrets, through the bot's own adapter.
 pub(super) fn check(file: &Path, bot: &str, json: bool) -> Result<(), Failure> {
     let config = load(file)?;
-    let Some((index, bot)) = config.bots.iter().enumerate().find(|(_, known)| known.name.as_str() == bot) else {
+    let Some((index, bot)) = config
+        .bots
+        .iter()
+        .enumerate()
+        .find(|(_, known)| known.name.as_str() == bot)
+    else {
         let known: Vec<&str> = config.bots.iter().map(|bot| bot.name.as_str()).collect();
         return Err(Failure::user(format!("there is no bot `{bot}`")).hint(format!("known: {}", known.join(", "))));
     };
@@ -157,11 +174,22 @@ pub(super) fn check(file: &Path, bot: &str, json: bool) -> Result<(), Failure> {
     } else {
         for finding in &findings {
             let mark = if finding.fine { "ok  " } else { "FAIL" };
-            let advice = if finding.advice.is_empty() { String::new() } else { format!(": {}", finding.advice) };
+            let advice = if finding.advice.is_empty() {
+                String::new()
+            } else {
+                format!(": {}", finding.advice)
+            };
             output::data(&output::line(&format!("{mark}  {}{advice}", finding.subject), 1000))?;
         }
     }
-    if fine { Ok(()) } else { Err(Failure::user(format!("the account of `{}` is not set up yet", bot.name))) }
+    if fine {
+        Ok(())
+    } else {
+        Err(Failure::user(format!(
+            "the account of `{}` is not set up yet",
+            bot.name
+        )))
+    }
 }
 
 async fn ask(
@@ -173,15 +201,32 @@ async fn ask(
     scratch: &Path,
 ) -> Result<Vec<Finding>, Failure> {
     let about = Arc::clone(component.about());
-    let mode = about.modes.iter().find(|mode| bot.mode.as_ref().is_none_or(|name| mode.name == *name));
+    let mode = about
+        .modes
+        .iter()
+        .find(|mode| bot.mode.as_ref().is_none_or(|name| mode.name == *name));
     let mode = mode.ok_or_else(|| Failure::user("the adapter has no way to connect"))?;
-    let served_here =
-        mode.transports.iter().any(|transport| matches!(transport, Transport::Managed { name, .. } if name == "web"));
+    let served_here = mode
+        .transports
+        .iter()
+        .any(|transport| matches!(transport, Transport::Managed { name, .. } if name == "web"));
     if served_here || !component.offers().account {
-        let why = if served_here { "this host serves it itself" } else { "the adapter has no account to check" };
-        return Ok(vec![Finding { fine: true, subject: why.to_owned(), advice: String::new() }]);
+        let why = if served_here {
+            "this host serves it itself"
+        } else {
+            "the adapter has no account to check"
+        };
+        return Ok(vec![Finding {
+            fine: true,
+            subject: why.to_owned(),
+            advice: String::new(),
+        }]);
     }
-    let mut api_base = bot.api_base.clone().or_else(|| about.api_base.clone()).unwrap_or_default();
+    let mut api_base = bot
+        .api_base
+        .clone()
+        .or_else(|| about.api_base.clone())
+        .unwrap_or_default();
     if !api_base.ends_with('/') {
         api_base.push('/');
     }
@@ -206,7 +251,11 @@ async fn ask(
         api_base,
         settings: bot.settings.clone(),
         secrets: bot.secrets.clone(),
-        hook_base: config.host.public_url.as_ref().map(|base| format!("{base}/hook/{}", bot.name)),
+        hook_base: config
+            .host
+            .public_url
+            .as_ref()
+            .map(|base| format!("{base}/hook/{}", bot.name)),
         outlet: outlet.clone(),
         journal,
         files_dir: scratch.join("files"),
@@ -227,7 +276,11 @@ async fn ask(
         Err(error) => return Ok(vec![failed("the bot's own account", &error)]),
         Ok(me) => me,
     };
-    let mut findings = vec![Finding { fine: true, subject: format!("the bot is {} ({})", me.label(), me.id), advice: String::new() }];
+    let mut findings = vec![Finding {
+        fine: true,
+        subject: format!("the bot is {} ({})", me.label(), me.id),
+        advice: String::new(),
+    }];
     adapter.set_me(me);
     match adapter.check().await {
         Ok(found) => findings.extend(found),

@@ -44,7 +44,11 @@ pub(super) fn check(file: &Path, json: bool) -> Result<(), Failure> {
             if !problems.is_empty() {
                 output::note(render(&file.display().to_string(), &problems).trim_end());
             }
-            output::note(&format!("{} is good: {bots} {}", file.display(), if bots == 1 { "bot" } else { "bots" }));
+            output::note(&format!(
+                "{} is good: {bots} {}",
+                file.display(),
+                if bots == 1 { "bot" } else { "bots" }
+            ));
             Ok(())
         }
         (false, true) => Err(Failure::user(format!("{} has problems", file.display()))),
@@ -69,7 +73,9 @@ async fn against_adapters(config: &Config) -> Result<Vec<Problem>, Failure> {
     let mut problems = Vec::new();
     for (index, bot) in config.bots.iter().enumerate() {
         if !loaded.contains_key(bot.adapter.as_str()) {
-            let component = supervisor::load(&runtime, &bot.adapter).await.map_err(|error| error.to_string());
+            let component = supervisor::load(&runtime, &bot.adapter)
+                .await
+                .map_err(|error| error.to_string());
             loaded.insert(&bot.adapter, component);
         }
         match &loaded[bot.adapter.as_str()] {

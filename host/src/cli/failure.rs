@@ -20,12 +20,20 @@ pub(super) struct Failure {
 impl Failure {
     /// The user must mend something.
     pub(super) fn user(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, code: 1 }
+        Self {
+            message: message.into(),
+            hint: None,
+            code: 1,
+        }
     }
 
     /// It is our failure.
     pub(super) fn ours(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, code: 2 }
+        Self {
+            message: message.into(),
+            hint: None,
+            code: 2,
+        }
     }
 
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -90,8 +98,12 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         let failure = Self::user(error.to_string());
         match &error {
-            RunError::Http(_) => failure.hint("is something else listening there? `host.listen` in bots.toml says where"),
-            RunError::Data { .. } => failure.hint("`host.data_dir` in bots.toml names a folder that this user can write"),
+            RunError::Http(_) => {
+                failure.hint("is something else listening there? `host.listen` in bots.toml says where")
+            }
+            RunError::Data { .. } => {
+                failure.hint("`host.data_dir` in bots.toml names a folder that this user can write")
+            }
             _ => failure,
         }
     }

@@ -22,7 +22,10 @@ impl Desk {
                 .hint("`botyard run` makes it; is `--config` the right file?"));
         }
         match Lock::take(folder) {
-            Ok(lock) => Ok(Self::Store { journal: Journal::open(&store)?, _lock: lock }),
+            Ok(lock) => Ok(Self::Store {
+                journal: Journal::open(&store)?,
+                _lock: lock,
+            }),
             Err(ControlError::Running { .. }) => Ok(Self::Host(Client::new(folder))),
             Err(error) => Err(error.into()),
         }
@@ -36,10 +39,7 @@ impl Desk {
 }
 
 /// Opens the desk, does one thing at it, closes it.
-fn at_desk<T>(
-    file: &Path,
-    task: impl AsyncFnOnce(&Desk) -> Result<T, Failure>,
-) -> Result<T, Failure> {
+fn at_desk<T>(file: &Path, task: impl AsyncFnOnce(&Desk) -> Result<T, Failure>) -> Result<T, Failure> {
     let config = load(file)?;
     block_on(async {
         let desk = Desk::open(&config.host.data_dir).await?;
@@ -61,7 +61,11 @@ pub(super) fn list(file: &Path, json: bool) -> Result<(), Failure> {
         output::note("every reply was taken");
         return Ok(());
     }
-    let mut rows = vec![["TURN", "BOT", "CONVERSATION", "STATE", "TRIES", "AGE", "WHY"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["TURN", "BOT", "CONVERSATION", "STATE", "TRIES", "AGE", "WHY"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     rows.extend(letters.iter().map(row));
     output::data(&output::table(&rows))?;
     if letters.len() >= letter::LISTED_MAX as usize {
@@ -84,7 +88,11 @@ fn row(letter: &Letter) -> Vec<String> {
 
 fn place(letter: &Letter) -> String {
     let conversation = &letter.conversation;
-    let thread = conversation.thread.as_deref().map(|thread| format!("/{thread}")).unwrap_or_default();
+    let thread = conversation
+        .thread
+        .as_deref()
+        .map(|thread| format!("/{thread}"))
+        .unwrap_or_default();
     output::line(&format!("{}{thread}", conversation.channel), 60)
 }
 
@@ -105,7 +113,11 @@ pub(super) fn show(file: &Path, turn: &TurnId, json: bool) -> Result<(), Failure
         letter::state_name(letter.state),
         letter.attempts,
         output::age(letter.updated),
-        letter.last_error.as_deref().map(|why| format!("{}\n", output::line(why, 400))).unwrap_or_default(),
+        letter
+            .last_error
+            .as_deref()
+            .map(|why| format!("{}\n", output::line(why, 400)))
+            .unwrap_or_default(),
         output::safe(&shown.text),
     ))
 }
@@ -115,7 +127,11 @@ pub(super) fn retry(file: &Path, turn: &TurnId, json: bool) -> Result<(), Failur
         Desk::Host(client) => Ok((client.retry(turn).await?, true)),
         Desk::Store { journal, .. } => Ok((Letter::from(letter::retry(journal, turn).await?), false)),
     })?;
-    let when = if running { "is tried again now" } else { "will be tried when the host runs" };
+    let when = if running {
+        "is tried again now"
+    } else {
+        "will be tried when the host runs"
+    };
     told(&letter, json, when)
 }
 

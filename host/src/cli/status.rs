@@ -10,7 +10,11 @@ use crate::control::{Client, StatusReport};
 pub(super) fn status(file: &Path, json: bool) -> Result<(), Failure> {
     let config = load(file)?;
     let report = block_on(async { Ok(Client::new(&config.host.data_dir).status().await?) })?;
-    if json { output::json(&report) } else { output::data(&show(&report)) }
+    if json {
+        output::json(&report)
+    } else {
+        output::data(&show(&report))
+    }
 }
 
 pub(super) fn show(report: &StatusReport) -> String {
@@ -21,7 +25,18 @@ pub(super) fn show(report: &StatusReport) -> String {
         output::age(report.started),
         report.listen
     );
-    let heading = ["BOT", "ADAPTER", "CONNECTION", "AGENT", "LIVE", "RUNNING", "WAITING", "EVENTS", "LAST", "FAILURES"];
+    let heading = [
+        "BOT",
+        "ADAPTER",
+        "CONNECTION",
+        "AGENT",
+        "LIVE",
+        "RUNNING",
+        "WAITING",
+        "EVENTS",
+        "LAST",
+        "FAILURES",
+    ];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     for bot in &report.bots {
         rows.push(vec![
@@ -40,10 +55,21 @@ pub(super) fn show(report: &StatusReport) -> String {
     text.push_str(&output::table(&rows));
     for bot in &report.bots {
         if let Some(detail) = &bot.detail {
-            let _ = writeln!(text, "\n{}: {}: {}", bot.name, bot.connection, output::line(detail, 300));
+            let _ = writeln!(
+                text,
+                "\n{}: {}: {}",
+                bot.name,
+                bot.connection,
+                output::line(detail, 300)
+            );
         }
         if let Some(failure) = &bot.last_failure {
-            let _ = writeln!(text, "\n{}: the adapter's last failure: {}", bot.name, output::line(failure, 300));
+            let _ = writeln!(
+                text,
+                "\n{}: the adapter's last failure: {}",
+                bot.name,
+                output::line(failure, 300)
+            );
         }
     }
     let counts = &report.counts;

@@ -78,7 +78,10 @@ pub async fn list(journal: &Journal) -> StoreResult<Vec<Letter>> {
 pub async fn show(journal: &Journal, turn: &TurnId) -> Result<LetterText, LetterError> {
     let row = get(journal, turn).await?;
     let text = row.view.as_ref().map(plain).unwrap_or_default();
-    Ok(LetterText { letter: row.into(), text })
+    Ok(LetterText {
+        letter: row.into(),
+        text,
+    })
 }
 
 /// Makes a dead letter pending again, with all its attempts. The row comes back, for the outbox that is to show it.
@@ -123,7 +126,10 @@ async fn change(
                 return Ok(Err(LetterError::Unknown(wanted)));
             };
             if matches!(row.state, OutboxState::Pending | OutboxState::Sent) {
-                return Ok(Err(LetterError::Alive { turn: wanted, state: state_name(row.state) }));
+                return Ok(Err(LetterError::Alive {
+                    turn: wanted,
+                    state: state_name(row.state),
+                }));
             }
             edit(&mut row);
             row.updated = now();

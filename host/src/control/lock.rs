@@ -42,7 +42,10 @@ impl Lock {
                 // Best effort: who holds it may be writing its id just now.
                 let _ = file.read_to_string(&mut text);
                 let pid = text.trim().parse().ok();
-                return Err(ControlError::Running { folder: folder.display().to_string(), pid });
+                return Err(ControlError::Running {
+                    folder: folder.display().to_string(),
+                    pid,
+                });
             }
             Err(error) => return Err(failed(error.into())),
         }

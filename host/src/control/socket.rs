@@ -28,7 +28,10 @@ const EXCHANGE: Duration = Duration::from_secs(10);
 const PARALLEL_MAX: usize = 16;
 
 pub(super) fn io(path: &Path, error: &io::Error) -> ControlError {
-    ControlError::Io { path: path.display().to_string(), reason: error.to_string() }
+    ControlError::Io {
+        path: path.display().to_string(),
+        reason: error.to_string(),
+    }
 }
 
 /// A socket that takes connections and is not served yet. Removed from the file system when it is dropped.
@@ -55,7 +58,9 @@ impl Listener {
     /// Within a tokio runtime.
     pub fn bind(folder: &Path, temp_dir: &Path) -> Result<Self, ControlError> {
         let pointer = folder.join(ELSEWHERE);
-        let near = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()).join(SOCKET);
+        let near = std::path::absolute(folder)
+            .unwrap_or_else(|_| folder.to_owned())
+            .join(SOCKET);
         let (path, pointer) = if near.as_os_str().len() <= PATH_MAX_BYTES {
             remove(&pointer)?;
             (near, None)
@@ -74,7 +79,11 @@ impl Listener {
         remove(&path)?;
         let listener = UnixListener::bind(&path).map_err(|error| io(&path, &error))?;
         // From here on dropping cleans up. Between bind and this, whoever connects is another user and is refused.
-        let bound = Self { listener, path, pointer };
+        let bound = Self {
+            listener,
+            path,
+            pointer,
+        };
         std::fs::set_permissions(&bound.path, std::fs::Permissions::from_mode(0o600))
             .map_err(|error| io(&bound.path, &error))?;
         Ok(bound)
@@ -123,11 +132,16 @@ async fn exchange(mut stream: UnixStream, handler: &dyn ControlHandler) -> io::R
     let own = rustix::process::geteuid().as_raw();
     let peer = stream.peer_cred()?.uid();
     if peer != own && peer != 0 {
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("user {peer} may not speak here")));
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!("user {peer} may not speak here"),
+        ));
     }
     let (reading, mut writing) = stream.split();
     let mut line = Vec::new();
-    BufReader::new(reading.take(REQUEST_MAX_BYTES)).read_until(b'\n', &mut line).await?;
+    BufReader::new(reading.take(REQUEST_MAX_BYTES))
+        .read_until(b'\n', &mut line)
+        .await?;
     let answered = if line.ends_with(b"\n") {
         answer(handler, &line).await
     } else {
@@ -147,7 +161,9 @@ pub struct Client {
 
 impl Client {
     pub fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned() }
+        Self {
+            folder: folder.to_owned(),
+        }
     }
 
     /// One line there, one line back. `NotRunning` if nobody listens.
@@ -171,7 +187,11 @@ impl Client {
             }
             stream.write_all(&line).await.map_err(failed)?;
             let mut answered = Vec::new();
-            stream.take(ANSWER_MAX_BYTES).read_to_end(&mut answered).await.map_err(failed)?;
+            stream
+                .take(ANSWER_MAX_BYTES)
+                .read_to_end(&mut answered)
+                .await
+                .map_err(failed)?;
             Ok(answered)
         };
         match tokio::time::timeout(EXCHANGE, talk).await {
@@ -188,7 +208,9 @@ impl Client {
         match std::fs::read_to_string(&pointer) {
             Ok(far) => Ok(PathBuf::from(far)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let near = std::path::absolute(&self.folder).unwrap_or_else(|_| self.folder.clone()).join(SOCKET);
+                let near = std::path::absolute(&self.folder)
+                    .unwrap_or_else(|_| self.folder.clone())
+                    .join(SOCKET);
                 // A name that no socket can have: no host of ours listens there.
                 if near.as_os_str().len() > PATH_MAX_BYTES {
                     return Err(ControlError::NotRunning(self.folder.display().to_string()));
@@ -203,7 +225,11 @@ impl Client {
 /// The same for the same folder, and no other's.
 fn far_name(near: &Path) -> String {
     let digest = Sha256::digest(near.as_os_str().as_encoded_bytes());
-    format!("botyard-{}-{}.sock", rustix::process::geteuid().as_raw(), hex::encode(&digest[..8]))
+    format!(
+        "botyard-{}-{}.sock",
+        rustix::process::geteuid().as_raw(),
+        hex::encode(&digest[..8])
+    )
 }
 
 fn remove(path: &Path) -> Result<(), ControlError> {

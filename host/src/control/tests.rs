@@ -33,7 +33,10 @@ fn report() -> StatusReport {
             failures: 5,
             last_failure: Some("trapped".into()),
         }],
-        counts: Counts { inbox_new: 6, ..Counts::default() },
+        counts: Counts {
+            inbox_new: 6,
+            ..Counts::default()
+        },
     }
 }
 
@@ -49,7 +52,12 @@ impl ControlHandler for Host {
         Box::pin(async { Ok(vec![letter_of("one"), letter_of("two")]) })
     }
     fn letter(&self, turn: TurnId) -> BoxFuture<'_, Result<LetterText, String>> {
-        Box::pin(async move { Ok(LetterText { letter: letter_of(turn.as_str()), text: "what it says\n".into() }) })
+        Box::pin(async move {
+            Ok(LetterText {
+                letter: letter_of(turn.as_str()),
+                text: "what it says\n".into(),
+            })
+        })
     }
     fn retry(&self, turn: TurnId) -> BoxFuture<'_, Result<Letter, String>> {
         self.changed.lock().expect("unpoisoned").push(format!("retry {turn}"));
@@ -61,11 +69,20 @@ impl ControlHandler for Host {
 }
 
 fn row(turn: &str, state: OutboxState) -> OutboxRow {
-    let conversation = Conversation { tenant: None, channel: "C1".into(), thread: None, direct: false };
+    let conversation = Conversation {
+        tenant: None,
+        channel: "C1".into(),
+        thread: None,
+        direct: false,
+    };
     OutboxRow {
         turn: turn.into(),
         bot: "local".into(),
-        target: Target { conversation, reply_to: Vec::new(), private_to: None },
+        target: Target {
+            conversation,
+            reply_to: Vec::new(),
+            private_to: None,
+        },
         view: Some(View {
             turn: turn.into(),
             revision: 1,
@@ -117,9 +134,15 @@ async fn a_command_reaches_the_running_host_and_its_answer_comes_back_whole() {
     let served = serve(folder.path(), folder.path());
     let client = Client::new(folder.path());
     assert_eq!(client.status().await.expect("a report"), report());
-    assert_eq!(client.letters().await.expect("letters"), [letter_of("one"), letter_of("two")]);
+    assert_eq!(
+        client.letters().await.expect("letters"),
+        [letter_of("one"), letter_of("two")]
+    );
     let shown = client.letter(&"three".into()).await.expect("a letter");
-    assert_eq!((shown.letter, shown.text.as_str()), (letter_of("three"), "what it says\n"));
+    assert_eq!(
+        (shown.letter, shown.text.as_str()),
+        (letter_of("three"), "what it says\n")
+    );
     assert_eq!(client.retry(&"four".into()).await.expect("retried"), letter_of("four"));
     assert_eq!(*served.host.changed.lock().expect("unpoisoned"), ["retry four"]);
     let refused = client.discard(&"five".into()).await.expect_err("refused");
@@ -136,7 +159,10 @@ async fn the_socket_is_for_its_owner_and_goes_with_the_host() {
     let client = Client::new(folder.path());
     assert!(matches!(client.status().await, Err(ControlError::NotRunning(_))));
     let served = serve(folder.path(), folder.path());
-    let mode = std::fs::metadata(folder.path().join("control.sock")).expect("the socket").permissions().mode();
+    let mode = std::fs::metadata(folder.path().join("control.sock"))
+        .expect("the socket")
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o600);
     served.end().await;
     assert!(!folder.path().join("control.sock").exists());
@@ -166,7 +192,9 @@ async fn what_is_no_request_is_refused_in_words() {
         ("{\"do\":\"dance\"}\n".to_owned(), "does not understand the request"),
         ("x".repeat(70_000), "the request is not one line"),
     ] {
-        let mut stream = tokio::net::UnixStream::connect(folder.path().join("control.sock")).await.expect("connected");
+        let mut stream = tokio::net::UnixStream::connect(folder.path().join("control.sock"))
+            .await
+            .expect("connected");
         // The host may answer before it has read all of it.
         let _ = stream.write_all(sent.as_bytes()).await;
         let _ = stream.shutdown().await;
@@ -187,7 +215,11 @@ fn a_folder_is_held_by_one_host_at_a_time() {
     let error = Lock::take(&folder).expect_err("taken");
     assert_eq!(
         error.to_string(),
-        format!("a host runs already in `{}`, process {}", folder.display(), std::process::id())
+        format!(
+            "a host runs already in `{}`, process {}",
+            folder.display(),
+            std::process::id()
+        )
     );
     drop(held);
     Lock::take(&folder).expect("free again");
@@ -224,9 +256,14 @@ async fn a_retried_letter_is_pending_with_all_its_attempts() {
     let (_folder, journal) = store_with(vec![row("dead", OutboxState::Dead)]).await;
     let retried = letter::retry(&journal, &"dead".into()).await.expect("retried");
     assert_eq!((retried.state, retried.attempts), (OutboxState::Pending, 0));
-    let pending = journal.read(|store| store.outbox_pending(&"local".into())).await.expect("read");
+    let pending = journal
+        .read(|store| store.outbox_pending(&"local".into()))
+        .await
+        .expect("read");
     assert_eq!(pending, [retried]);
-    let again = letter::retry(&journal, &"dead".into()).await.expect_err("not dead any more");
+    let again = letter::retry(&journal, &"dead".into())
+        .await
+        .expect_err("not dead any more");
     assert_eq!(again.to_string(), "turn `dead` is no dead letter: it is pending");
     journal.close().await;
 }
@@ -236,6 +273,12 @@ async fn a_dropped_letter_is_neither_pending_nor_listed() {
     let (_folder, journal) = store_with(vec![row("dead", OutboxState::Dead)]).await;
     letter::discard(&journal, &"dead".into()).await.expect("dropped");
     assert_eq!(letter::list(&journal).await.expect("a list"), []);
-    assert_eq!(journal.read(|store| store.outbox_pending(&"local".into())).await.expect("read"), []);
+    assert_eq!(
+        journal
+            .read(|store| store.outbox_pending(&"local".into()))
+            .await
+            .expect("read"),
+        []
+    );
     journal.close().await;
 }

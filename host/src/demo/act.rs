@@ -46,7 +46,14 @@ impl Demo {
 
     fn echo(&self, text: &str) -> String {
         let mut said = format!("You said: {}\n\n", quoted(text));
-        let before = self.memory.texts().rev().skip(1).take(3).map(quoted).collect::<Vec<_>>();
+        let before = self
+            .memory
+            .texts()
+            .rev()
+            .skip(1)
+            .take(3)
+            .map(quoted)
+            .collect::<Vec<_>>();
         if !before.is_empty() {
             let _ = write!(said, "And before that, the newest first: {}.\n\n", before.join(", "));
         }
@@ -75,7 +82,9 @@ impl Demo {
             }
             self.pause(WORK)?;
         }
-        Ok(format!("The plan is done. There are {count} files and folders in my working folder."))
+        Ok(format!(
+            "The plan is done. There are {count} files and folders in my working folder."
+        ))
     }
 
     fn list(&mut self) -> Result<String, Stop> {
@@ -121,9 +130,11 @@ impl Demo {
         let call = self.call("Write", &input);
         let request = self.number("ask");
         self.state("requires_action");
-        self.say(&json!({"type": "control_request", "request_id": &request, "request": {"subtype": "can_use_tool",
+        self.say(
+            &json!({"type": "control_request", "request_id": &request, "request": {"subtype": "can_use_tool",
             "tool_name": "Write", "display_name": "Write", "input": &input, "tool_use_id": &call,
-            "permission_suggestions": []}}));
+            "permission_suggestions": []}}),
+        );
         let decision = self.answer_to(&request)?;
         self.state("running");
         if decision["behavior"] != "allow" {
@@ -135,8 +146,14 @@ impl Demo {
         let content = input["content"].as_str().unwrap_or(content);
         match fs::write(&path, content) {
             Ok(()) => {
-                self.tool_result(&call, &format!("File created successfully at: {}", path.display()), false);
-                Ok(format!("Thank you. `{FILE}` is now in my working folder; say `tool` to see it there."))
+                self.tool_result(
+                    &call,
+                    &format!("File created successfully at: {}", path.display()),
+                    false,
+                );
+                Ok(format!(
+                    "Thank you. `{FILE}` is now in my working folder; say `tool` to see it there."
+                ))
             }
             Err(error) => {
                 self.tool_result(&call, &error.to_string(), true);
@@ -202,13 +219,17 @@ impl Demo {
             "content": [{"type": "text", "text": words}]});
         let error = "unknown";
         self.say(&json!({"type": "assistant", "parent_tool_use_id": null, "message": message, "error": error}));
-        self.result(json!({"subtype": "success", "is_error": true, "result": words, "api_error_status": null,
-            "terminal_reason": "completed"}));
+        self.result(
+            json!({"subtype": "success", "is_error": true, "result": words, "api_error_status": null,
+            "terminal_reason": "completed"}),
+        );
     }
 
     fn assistant(&mut self, message: &str, block: &Value) {
-        self.say(&json!({"type": "assistant", "parent_tool_use_id": null, "message": {"id": message, "model": "demo",
-            "role": "assistant", "content": [block], "stop_reason": null}}));
+        self.say(
+            &json!({"type": "assistant", "parent_tool_use_id": null, "message": {"id": message, "model": "demo",
+            "role": "assistant", "content": [block], "stop_reason": null}}),
+        );
     }
 
     fn stream(&mut self, event: &Value) {

@@ -21,7 +21,9 @@ impl Memory {
             return Err("Error: Invalid session ID. Must be a valid UUID.".to_owned());
         }
         let config = std::env::var_os("CLAUDE_CONFIG_DIR").map(PathBuf::from);
-        let folder = config.unwrap_or_else(|| workspace.join(".botyard-demo")).join("demo-agent");
+        let folder = config
+            .unwrap_or_else(|| workspace.join(".botyard-demo"))
+            .join("demo-agent");
         Self::open_in(&folder, session, resume)
     }
 

@@ -144,7 +144,7 @@ impl Mint {
                 match state.token.as_mut().filter(|t| Instant::now() < t.ends_at) {
                     Some(old) => {
                         tracing::warn!(bot = %inner.bot, token = %self.name, %error, "a token was not renewed");
-                        old.renew_at = Instant::now() + TRY_AGAIN;
+                        old.renew_at = (Instant::now() + TRY_AGAIN).min(old.ends_at);
                         Ok((old.value.clone(), old.generation))
                     }
                     None => Err(error),

@@ -66,11 +66,11 @@ pub(super) async fn post(State(app): State<App>, Path(bot): Path<String>, reques
     let done = async {
         let chat = chat_for(&app, bot, &request)?;
         let new: NewMessage = json_body(request, VIEW_MAX_BYTES).await?;
-        let id = chat
+        let (id, fresh) = chat
             .post(&new.channel, &new.key, new.revision, new.body)
             .await
             .map_err(|error| web_error(&error))?;
-        Ok(axum::Json(json!({ "id": id })).into_response())
+        Ok(axum::Json(json!({ "id": id, "fresh": fresh })).into_response())
     };
     done.await.unwrap_or_else(|refused: Response| refused)
 }

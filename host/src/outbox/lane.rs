@@ -11,9 +11,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, error, warn};
 
 use super::Inner;
-use super::plan::{FIRST_PAUSE, Memory, Next, Plan, Verdict, What, Work, runs};
+use super::plan::{FIRST_PAUSE, Memory, Next, Plan, Tried, Verdict, What, Work, runs};
 use crate::chat::{CallError, Conversation, Target, TurnId, UnixMillis, View, now};
-use crate::store::{Outcome, OutboxState};
+use crate::store::{OutboxState, Outcome};
 
 type Shown = Result<Option<Duration>, CallError>;
 
@@ -25,7 +25,11 @@ pub(super) struct Lane {
 
 impl Lane {
     pub(super) fn new(conversation: Conversation) -> Self {
-        Self { conversation, plan: Mutex::default(), woken: Notify::new() }
+        Self {
+            conversation,
+            plan: Mutex::default(),
+            woken: Notify::new(),
+        }
     }
 
     pub(super) fn plan(&self) -> MutexGuard<'_, Plan> {
@@ -50,7 +54,11 @@ impl Lane {
             match next {
                 Next::End => {
                     // Under the map's guard: who adds a turn holds the same.
-                    if inner.lanes.remove_if(&self.conversation, |_, lane| lane.plan().is_empty()).is_some() {
+                    if inner
+                        .lanes
+                        .remove_if(&self.conversation, |_, lane| lane.plan().is_empty())
+                        .is_some()
+                    {
                         return;
                     }
                 }
@@ -89,8 +97,18 @@ impl Lane {
         }
         // Only now it is decided what: a question may have come while a place was waited for.
         let work = self.plan().take(&inner.pace, Instant::now());
-        let Some(Work { turn, target, memory, what }) = work else { return };
-        let Some(memory) = self.recall(inner, &turn, memory).await else { return };
+        let Some(Work {
+            turn,
+            target,
+            memory,
+            what,
+        }) = work
+        else {
+            return;
+        };
+        let Some(memory) = self.recall(inner, &turn, memory).await else {
+            return;
+        };
         match what {
             What::Settled { view, stands } => {
                 let result = match stands {
@@ -141,7 +159,9 @@ impl Lane {
 
     async fn show_update(&self, inner: &Inner, turn: TurnId, target: Target, view: View, memory: Option<Vec<u8>>) {
         let revision = view.revision;
-        let Some(result) = show(inner, view, target, memory).await else { return };
+        let Some(result) = show(inner, view, target, memory).await else {
+            return;
+        };
         if let Err(error) = &result {
             debug!(bot = %inner.bot, %turn, %error, "an update was not shown");
         }
@@ -150,7 +170,8 @@ impl Lane {
             Ok(memory) => Memory::Known(memory.flatten()),
             Err(_) => Memory::Unknown,
         };
-        self.plan().updated(&turn, revision, &result, memory, &inner.pace, Instant::now());
+        self.plan()
+            .updated(&turn, revision, &result, memory, &inner.pace, Instant::now());
     }
 
     /// A settled view was shown, or not.
@@ -158,10 +179,16 @@ impl Lane {
         let verdict = self.plan().judge(&turn, revision, &result, Instant::now());
         log(inner, &turn, &result, verdict.as_ref());
         // Shown and not recorded would be shown again: nothing else goes on here before it is.
-        let Some(memory) = record(inner, &turn, revision, verdict.as_ref()).await else { return };
-        let again_after = result.ok().flatten();
+        let Some(memory) = record(inner, &turn, revision, verdict.as_ref()).await else {
+            return;
+        };
+        let tried = Tried {
+            revision,
+            verdict,
+            again_after: result.ok().flatten(),
+        };
         let mut plan = self.plan();
-        let gone = plan.settled(&turn, revision, verdict.as_ref(), again_after, memory, &inner.pace, Instant::now());
+        let gone = plan.settled(&turn, &tried, memory, &inner.pace, Instant::now());
         if gone {
             inner.turns.remove(&turn);
         }
@@ -185,7 +212,11 @@ async fn record(inner: &Inner, turn: &TurnId, revision: u32, verdict: Option<&Ve
         let wanted = turn.clone();
         let stored = match verdict {
             // Nothing to store: only the memory, and that can be read at the next try as well.
-            None => inner.journal.read(move |store| store.outbox_recall(&wanted)).await.or(Ok(None)),
+            None => inner
+                .journal
+                .read(move |store| store.outbox_recall(&wanted))
+                .await
+                .or(Ok(None)),
             Some(verdict) => {
                 let at = now();
                 let outcome = Outcome {
@@ -206,7 +237,9 @@ async fn record(inner: &Inner, turn: &TurnId, revision: u32, verdict: Option<&Ve
         match stored {
             Ok(Some(memory)) => return Some(Memory::Known(memory)),
             Ok(None) => return Some(Memory::Unknown),
-            Err(error) => error!(bot = %inner.bot, %turn, %error, "how a view was shown could not be stored; trying again"),
+            Err(error) => {
+                error!(bot = %inner.bot, %turn, %error, "how a view was shown could not be stored; trying again")
+            }
         }
         tokio::select! {
             biased; // The end first: the next run shows it again, with the adapter's memory.
@@ -231,5 +264,6 @@ fn log(inner: &Inner, turn: &TurnId, result: &Shown, verdict: Option<&Verdict>) 
 
 fn reason(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "it panicked".into())
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "it panicked".into())
 }

@@ -68,7 +68,14 @@ impl Drop for Counted {
 impl Settled {
     pub(super) fn new(view: View, attempts: u32, not_before: Option<Instant>, count: &watch::Sender<usize>) -> Self {
         count.send_modify(|count| *count += 1);
-        Self { view: Arc::new(view), attempts, traps: 0, not_before, order: 0, _counted: Counted(count.clone()) }
+        Self {
+            view: Arc::new(view),
+            attempts,
+            traps: 0,
+            not_before,
+            order: 0,
+            _counted: Counted(count.clone()),
+        }
     }
 
     fn replaces(&self, other: &Self) -> bool {
@@ -141,7 +148,10 @@ impl Entry {
 
     /// A view was shown (or may have been).
     fn showed(&mut self, again_after: Option<Duration>, pace: &Pace, now: Instant) {
-        let pause = again_after.unwrap_or_default().min(HOLD_AT_MOST).max(pace.update_interval);
+        let pause = again_after
+            .unwrap_or_default()
+            .min(HOLD_AT_MOST)
+            .max(pace.update_interval);
         self.shows = self.shows.saturating_add(1);
         self.next_update = Some(now + pause);
         self.refresh_at = pace.refresh.map(|refresh| now + refresh);
@@ -190,6 +200,15 @@ pub(super) struct Verdict {
     /// Before the next try.
     pub(super) pause: Duration,
     pub(super) error: Option<String>,
+}
+
+/// A try of a settled view.
+pub(super) struct Tried {
+    pub(super) revision: u32,
+    /// None: there was nothing to be stored.
+    pub(super) verdict: Option<Verdict>,
+    /// The adapter's wish for the next update.
+    pub(super) again_after: Option<Duration>,
 }
 
 #[derive(Default)]
@@ -276,7 +295,14 @@ impl Plan {
     /// When the first thing is due, and which turn's.
     fn first(&self, pace: &Pace, now: Instant) -> Option<(Instant, &TurnId)> {
         // Settled ones that are due, in their order; then updates, the one that waits longest first.
-        let due = |entry: &Entry| entry.settled.as_ref().and_then(|settled| settled.not_before).unwrap_or(now).max(now);
+        let due = |entry: &Entry| {
+            entry
+                .settled
+                .as_ref()
+                .and_then(|settled| settled.not_before)
+                .unwrap_or(now)
+                .max(now)
+        };
         let settled = self.entries.iter().filter_map(|(turn, entry)| {
             let order = entry.settled.as_ref()?.order;
             Some((due(entry), 0, order, turn))
@@ -284,16 +310,26 @@ impl Plan {
         let updates = self.entries.iter().filter_map(|(turn, entry)| {
             let at = entry.update_due(pace, now)?;
             let waits = now.saturating_duration_since(entry.next_update.unwrap_or(now));
-            Some((at.max(now), 1, u64::MAX - u64::try_from(waits.as_millis()).unwrap_or(u64::MAX), turn))
+            Some((
+                at.max(now),
+                1,
+                u64::MAX - u64::try_from(waits.as_millis()).unwrap_or(u64::MAX),
+                turn,
+            ))
         });
-        settled.chain(updates).min_by_key(|(at, class, order, _)| (*at, *class, *order)).map(|(at, _, _, turn)| (at, turn))
+        settled
+            .chain(updates)
+            .min_by_key(|(at, class, order, _)| (*at, *class, *order))
+            .map(|(at, _, _, turn)| (at, turn))
     }
 
     pub(super) fn next(&self, pace: &Pace, now: Instant) -> Next {
         if self.entries.is_empty() {
             return Next::End;
         }
-        let Some((at, _)) = self.first(pace, now) else { return Next::Wait(None) };
+        let Some((at, _)) = self.first(pace, now) else {
+            return Next::Wait(None);
+        };
         let at = self.hold.map_or(at, |hold| hold.max(at));
         if at <= now { Next::Due } else { Next::Wait(Some(at)) }
     }
@@ -322,14 +358,21 @@ impl Plan {
             (None, None) => return None,
         };
         let memory = std::mem::replace(&mut entry.memory, Memory::Unknown);
-        Some(Work { turn, target: entry.target.clone(), memory, what })
+        Some(Work {
+            turn,
+            target: entry.target.clone(),
+            memory,
+            what,
+        })
     }
 
     /// The memory was read, before anything was shown.
     pub(super) fn recalled(&mut self, turn: &TurnId, found: bool, pace: &Pace) {
         // A former run showed this turn: how many updates it took of the message is not known, so that only what
         // must be delivered is shown where they are counted.
-        let Some(entry) = self.entries.get_mut(turn) else { return };
+        let Some(entry) = self.entries.get_mut(turn) else {
+            return;
+        };
         let first = !std::mem::replace(&mut entry.recalled, true);
         if let (true, true, Some(most)) = (first, found, pace.updates_max) {
             entry.shows = entry.shows.max(most);
@@ -365,7 +408,9 @@ impl Plan {
         if let Err(CallError::RateLimited(pause)) = result {
             self.hold(now, pause.unwrap_or(HOLD_UNSAID));
         }
-        let Some(entry) = self.entries.get_mut(turn) else { return };
+        let Some(entry) = self.entries.get_mut(turn) else {
+            return;
+        };
         entry.memory = memory;
         let failures = match result {
             Ok(again_after) => {
@@ -425,32 +470,35 @@ impl Plan {
             OutboxState::Pending => pause_after(attempts, LONGEST_PAUSE),
             _ => Duration::ZERO,
         };
-        Some(Verdict { state, attempts, pause, error: result.as_ref().err().map(ToString::to_string) })
+        Some(Verdict {
+            state,
+            attempts,
+            pause,
+            error: result.as_ref().err().map(ToString::to_string),
+        })
     }
 
     /// What was judged is stored (none: nothing was to be). True: nothing of the turn is left here.
-    pub(super) fn settled(
-        &mut self,
-        turn: &TurnId,
-        revision: u32,
-        verdict: Option<&Verdict>,
-        again_after: Option<Duration>,
-        memory: Memory,
-        pace: &Pace,
-        now: Instant,
-    ) -> bool {
-        let Some(entry) = self.entries.get_mut(turn) else { return false };
+    pub(super) fn settled(&mut self, turn: &TurnId, tried: &Tried, memory: Memory, pace: &Pace, now: Instant) -> bool {
+        let Some(entry) = self.entries.get_mut(turn) else {
+            return false;
+        };
         entry.memory = memory;
-        let Some(verdict) = verdict else { return false };
+        let Some(verdict) = &tried.verdict else {
+            return false;
+        };
         match verdict.state {
             OutboxState::Sent => {
-                entry.shown = Some(revision);
-                entry.showed(again_after, pace, now);
+                entry.shown = Some(tried.revision);
+                entry.showed(tried.again_after, pace, now);
             }
             OutboxState::Ambiguous => entry.showed(None, pace, now),
             _ => {}
         }
-        let same = entry.settled.as_mut().filter(|waits| waits.view.revision == revision);
+        let same = entry
+            .settled
+            .as_mut()
+            .filter(|waits| waits.view.revision == tried.revision);
         match (same, verdict.state) {
             (Some(waits), OutboxState::Pending) => waits.not_before = Some(now + verdict.pause),
             (Some(_), _) => entry.settled = None,
@@ -467,7 +515,9 @@ pub(super) const fn runs(state: &ViewState) -> bool {
 
 /// The pause after so many failures in a row, a quarter more or less so that not all come back at once.
 fn pause_after(failures: u32, longest: Duration) -> Duration {
-    let pause = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(longest);
+    let pause = FIRST_PAUSE
+        .saturating_mul(1 << failures.saturating_sub(1).min(16))
+        .min(longest);
     let [byte] = random::<1>();
     pause.mul_f64(0.75 + f64::from(byte) / 510.0)
 }

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::LinkHost;
 use crate::chat::CallError;
 use crate::egress::{Frame, Socket};
+use crate::manifest::Placement;
 
 /// Sockets of one link at the same time.
 pub(super) const SOCKETS_MAX: usize = 8;
@@ -38,6 +39,14 @@ pub(super) enum Happening {
     Quiet,
 }
 
+/// A socket, until its end was told.
+struct Held {
+    send: mpsc::Sender<(Frame, Vec<Placement>)>,
+    receive: mpsc::Receiver<Result<Frame, (u16, String)>>,
+    /// None: the guest closed it already.
+    close: Option<oneshot::Sender<(u16, String)>>,
+}
+
 pub(super) struct LinkState {
     pub(super) host: Arc<dyn LinkHost>,
     stop: CancellationToken,
@@ -45,7 +54,7 @@ pub(super) struct LinkState {
     mailbox: mpsc::Receiver<Question>,
     unanswered: HashMap<u32, oneshot::Sender<Result<Vec<u8>, CallError>>>,
     last_call: u32,
-    sockets: BTreeMap<u32, Socket>,
+    sockets: BTreeMap<u32, Held>,
     last_socket: u32,
     /// The socket that spoke last: the others are heard first.
     heard: u32,
@@ -75,12 +84,21 @@ impl LinkState {
 
     pub(super) fn add(&mut self, socket: Socket) -> u32 {
         self.last_socket += 1;
-        self.sockets.insert(self.last_socket, socket);
+        let held = Held {
+            send: socket.send,
+            receive: socket.receive,
+            close: Some(socket.close),
+        };
+        self.sockets.insert(self.last_socket, held);
         self.last_socket
     }
 
-    pub(super) fn socket(&self, id: u32) -> Option<&Socket> {
-        self.sockets.get(&id)
+    /// Where frames for a socket go; none once the guest closed it.
+    pub(super) fn sender(&self, id: u32) -> Option<mpsc::Sender<(Frame, Vec<Placement>)>> {
+        self.sockets
+            .get(&id)
+            .filter(|held| held.close.is_some())
+            .map(|held| held.send.clone())
     }
 
     pub(super) fn answer(&mut self, call: u32, outcome: Result<Vec<u8>, CallError>) {
@@ -146,11 +164,10 @@ impl LinkState {
         .await
     }
 
-    /// Begins to close a socket; `Closed` comes when the other side answered, or did not in time.
+    /// Asks for a socket's end; `Closed` comes when it has ended.
     pub(super) fn close(&mut self, id: u32, code: u16, reason: &str) {
-        if let Some(socket) = self.sockets.get_mut(&id) {
-            // A sender that is spent stays behind: closing twice is closing once.
-            let close = std::mem::replace(&mut socket.close, oneshot::channel().0);
+        if let Some(close) = self.sockets.get_mut(&id).and_then(|held| held.close.take()) {
+            // It may have ended by itself.
             let _ = close.send((code, reason.to_owned()));
         }
     }

@@ -5,6 +5,7 @@ mod kept;
 mod link;
 mod loading;
 mod manifest;
+mod out;
 mod services;
 
 use std::collections::BTreeMap;
@@ -15,9 +16,7 @@ use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 use super::{Adapter, BotServices, CallLimits, Component, Runtime};
-use crate::chat::{
-    Block, BotName, CallError, Conversation, Event, Part, Target, TurnId, View, ViewState,
-};
+use crate::chat::{Block, BotName, CallError, Conversation, Event, Part, Target, TurnId, View, ViewState};
 use crate::config::SecretText;
 use crate::egress::{Egress, EgressSettings, Grant};
 use crate::store::{Journal, OutboxRow, OutboxState};
@@ -54,7 +53,10 @@ static COMPILED: OnceCell<(Runtime, Component, Component)> = OnceCell::const_new
 async fn compiled() -> (Runtime, Component, Component) {
     let folder = TempDir::new().expect("a folder");
     let runtime = Runtime::new(folder.path()).expect("a runtime");
-    let hostile = runtime.load("hostile", botyard_test_guests::HOSTILE).await.expect("it loads");
+    let hostile = runtime
+        .load("hostile", botyard_test_guests::HOSTILE)
+        .await
+        .expect("it loads");
     let echo = runtime.load("echo", botyard_test_guests::ECHO).await.expect("it loads");
     (runtime, hostile, echo)
 }
@@ -85,11 +87,28 @@ impl Plan {
     pub(super) async fn ready(self) -> Bench {
         let folder = TempDir::new().expect("a folder");
         let (runtime, hostile, echo) = COMPILED.get_or_init(compiled).await.clone();
-        let component = if self.wasm == botyard_test_guests::ECHO { echo } else { hostile };
+        let component = if self.wasm == botyard_test_guests::ECHO {
+            echo
+        } else {
+            hostile
+        };
         let journal = Journal::open(&folder.path().join("store.db")).expect("a store");
-        let settings = self.settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let settings = self
+            .settings
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
         Bench {
-            adapter: bound("bot", &runtime, &component, &folder, &journal, &self.api_base, &settings, &self.limits),
+            adapter: bound(
+                "bot",
+                &runtime,
+                &component,
+                &folder,
+                &journal,
+                &self.api_base,
+                &settings,
+                &self.limits,
+            ),
             journal,
             component,
             runtime,
@@ -116,7 +135,12 @@ fn bound(
         .about()
         .secrets
         .iter()
-        .map(|secret| (secret.name.clone(), SecretText::new(format!("{}-value-of-a-secret", secret.name))))
+        .map(|secret| {
+            (
+                secret.name.clone(),
+                SecretText::new(format!("{}-value-of-a-secret", secret.name)),
+            )
+        })
         .collect();
     let egress = Egress::new(&EgressSettings::default()).expect("egress");
     let outlet = egress
@@ -170,7 +194,11 @@ impl Bench {
 
     /// An event and a view work as if nothing had been.
     pub(super) async fn works(&self) {
-        let translated = self.adapter.translate(&event("hello")).await.expect("the next event works");
+        let translated = self
+            .adapter
+            .translate(&event("hello"))
+            .await
+            .expect("the next event works");
         assert_eq!(translated.items.len(), 1);
     }
 
@@ -189,13 +217,20 @@ impl Bench {
             last_error: None,
             updated: 0,
         };
-        self.journal.write(move |store| store.outbox_put(&row)).await.expect("it is stored");
+        self.journal
+            .write(move |store| store.outbox_put(&row))
+            .await
+            .expect("it is stored");
         turn
     }
 
     pub(super) async fn row(&self, turn: &TurnId) -> OutboxRow {
         let turn = turn.clone();
-        let row = self.journal.read(move |store| store.outbox_get(&turn)).await.expect("it can be read");
+        let row = self
+            .journal
+            .read(move |store| store.outbox_get(&turn))
+            .await
+            .expect("it can be read");
         row.expect("the row is there")
     }
 

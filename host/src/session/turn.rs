@@ -93,6 +93,8 @@ pub struct Turn {
     prompt: Option<String>,
     /// Results are this turn's.
     counting: bool,
+    /// The agent said that it works on the prompt.
+    taken_up: bool,
     outcome: Option<Outcome>,
 }
 
@@ -113,6 +115,7 @@ impl Turn {
             refreshed: false,
             prompt: None,
             counting: false,
+            taken_up: false,
             outcome: None,
         }
     }
@@ -132,6 +135,7 @@ impl Turn {
         Self {
             state: State::Running,
             counting: true,
+            taken_up: true,
             emitted: true,
             ..Self::new()
         }
@@ -208,6 +212,7 @@ impl Turn {
             AgentEvent::Started { id } => {
                 if self.prompt.as_deref() == Some(id) {
                     self.counting = true;
+                    self.taken_up = true;
                 }
             }
             AgentEvent::Permission(permission) => {
@@ -242,6 +247,11 @@ impl Turn {
                     let ending = self.ending(outcome);
                     return self.finish(ending);
                 }
+                if self.taken_up {
+                    // Nothing runs and nothing waits: no result will come (a CLI that dropped the message).
+                    let ending = self.unanswered();
+                    return self.finish(ending);
+                }
             }
             _ => self.emitted |= shows(event),
         }
@@ -255,6 +265,18 @@ impl Turn {
             // What an interrupted agent complains of is the interruption.
             Outcome::Failed(_) if self.state == State::Stopping => Ending::Stopped,
             Outcome::Failed(failure) => Ending::Failed(failure),
+        }
+    }
+
+    fn unanswered(&self) -> Ending {
+        match (self.state, self.emitted) {
+            (State::Stopping, _) => Ending::Stopped,
+            (_, true) => Ending::Done,
+            (_, false) => Ending::Failed(Failure {
+                kind: FailureKind::Other,
+                sentence: "The agent gave no answer.".to_owned(),
+                cause: "it became idle without a result".to_owned(),
+            }),
         }
     }
 
@@ -290,6 +312,7 @@ impl Turn {
         self.state = State::Starting;
         self.prompt = None;
         self.counting = false;
+        self.taken_up = false;
         self.outcome = None;
         let mut actions: Vec<Action> = std::mem::take(&mut self.open)
             .into_iter()

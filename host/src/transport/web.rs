@@ -219,9 +219,9 @@ impl WebChat {
             .unwrap_or_else(std::sync::PoisonError::into_inner) = commands;
     }
 
-    /// The bot says something new: its id, once it is on disk. The same `key` again changes nothing and gets the
-    /// same id.
-    pub async fn post(&self, channel: &str, key: &str, revision: u32, body: Box<RawValue>) -> Result<String, WebError> {
+    /// The bot says something new: its id, once it is on disk, and whether it is new. The same `key` again changes
+    /// nothing and gets the same id.
+    pub async fn post(&self, channel: &str, key: &str, revision: u32, body: Box<RawValue>) -> Result<(String, bool), WebError> {
         if !is_id(channel) || key.is_empty() {
             return Err(WebError::Invalid("channel and key must be given"));
         }
@@ -246,7 +246,7 @@ impl WebChat {
             self.inner.live.insert(id.clone(), index);
         }
         self.wake();
-        Ok(id)
+        Ok((id, fresh))
     }
 
     /// The message now looks like this. A final or asking one is on disk when this returns; of one that still runs

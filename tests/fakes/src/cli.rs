@@ -65,13 +65,24 @@ fn build() -> PathBuf {
     let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
     let cargo = option_env!("CARGO").unwrap_or("cargo");
     let built = Command::new(cargo)
-        .args(["build", "--quiet", "--locked", "--bin", "fake-cli", "--profile", profile])
+        .args([
+            "build",
+            "--quiet",
+            "--locked",
+            "--bin",
+            "fake-cli",
+            "--profile",
+            profile,
+        ])
         .arg("--manifest-path")
         .arg(&manifest)
         .arg("--target-dir")
         .arg(target)
         .status();
-    assert!(built.as_ref().is_ok_and(std::process::ExitStatus::success), "fake-cli was not built: {built:?}");
+    assert!(
+        built.as_ref().is_ok_and(std::process::ExitStatus::success),
+        "fake-cli was not built: {built:?}"
+    );
     folder.join("fake-cli")
 }
 
@@ -118,7 +129,9 @@ fn run(args: Vec<String>) -> Result<ExitCode, String> {
         let _ = writeln!(io::stderr(), "fake-cli: told to exit at the start");
         return Ok(ExitCode::from(4));
     }
-    let folder = std::env::var_os("CLAUDE_CONFIG_DIR").or_else(|| std::env::var_os("HOME")).map(PathBuf::from);
+    let folder = std::env::var_os("CLAUDE_CONFIG_DIR")
+        .or_else(|| std::env::var_os("HOME"))
+        .map(PathBuf::from);
     let folder = folder.unwrap_or_default().join("fake-cli");
     let transcript = folder.join(&session);
     fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
@@ -139,12 +152,17 @@ fn run(args: Vec<String>) -> Result<ExitCode, String> {
         let Ok(text) = fs::read_to_string(&cli.transcript) else {
             let words = format!("No conversation found with session ID: {}", cli.session);
             let session = cli.session.clone();
-            cli.say(&json!({"type": "result", "subtype": "error_during_execution", "is_error": true, "errors": [words],
-                "session_id": session, "num_turns": 0, "duration_ms": 0, "duration_api_ms": 0}));
+            cli.say(
+                &json!({"type": "result", "subtype": "error_during_execution", "is_error": true, "errors": [words],
+                "session_id": session, "num_turns": 0, "duration_ms": 0, "duration_api_ms": 0}),
+            );
             let _ = writeln!(io::stderr(), "{words}");
             return Ok(ExitCode::FAILURE);
         };
-        cli.history = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        cli.history = text
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect();
     } else if cli.transcript.exists() {
         let _ = writeln!(io::stderr(), "Error: Session ID {} is already in use.", cli.session);
         return Ok(ExitCode::FAILURE);
@@ -161,7 +179,11 @@ fn run(args: Vec<String>) -> Result<ExitCode, String> {
         return Ok(ExitCode::SUCCESS);
     }
     cli.serve(start == "mute")?;
-    Ok(if cli.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if cli.failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 /// The id of the session and whether it goes on; every flag must be known.
@@ -176,13 +198,23 @@ fn session(args: Vec<String>) -> Result<(String, bool), String> {
         match name.as_str() {
             "-p" | "--print" | "--verbose" | "--include-partial-messages" | "--replay-user-messages" => {}
             "--session-id" | "--resume" => {
-                let id = value.or_else(|| args.next()).ok_or_else(|| format!("{name} lacks its value"))?;
+                let id = value
+                    .or_else(|| args.next())
+                    .ok_or_else(|| format!("{name} lacks its value"))?;
                 uuid::Uuid::parse_str(&id).map_err(|_| format!("Error: Invalid session ID `{id}`"))?;
                 session = Some((id, name == "--resume"));
             }
-            "--input-format" | "--output-format" | "--permission-prompt-tool" | "--permission-mode" | "--model"
-            | "--append-system-prompt" | "--allowedTools" | "--disallowedTools" => {
-                value.or_else(|| args.next()).ok_or_else(|| format!("{name} lacks its value"))?;
+            "--input-format"
+            | "--output-format"
+            | "--permission-prompt-tool"
+            | "--permission-mode"
+            | "--model"
+            | "--append-system-prompt"
+            | "--allowedTools"
+            | "--disallowedTools" => {
+                value
+                    .or_else(|| args.next())
+                    .ok_or_else(|| format!("{name} lacks its value"))?;
             }
             _ => return Err(format!("error: unknown option '{name}'")),
         }
@@ -208,7 +240,7 @@ impl Cli {
                 Some("control_request") if mute && line["request"]["subtype"] == "get_binary_version" => {}
                 Some("control_request") => {
                     self.control(&line);
-                },
+                }
                 _ => {}
             }
         }
@@ -228,12 +260,15 @@ impl Cli {
     fn control(&mut self, line: &Value) -> bool {
         let subtype = line["request"]["subtype"].as_str().unwrap_or_default();
         let answer = match subtype {
-            "initialize" => json!({"commands": [], "agents": [], "output_style": "default", "models": [], "account": {}}),
+            "initialize" => {
+                json!({"commands": [], "agents": [], "output_style": "default", "models": [], "account": {}})
+            }
             "get_binary_version" => json!({"version": VERSION}),
             "interrupt" => json!({"still_queued": []}),
             "cancel_async_message" => {
                 let before = self.queue.len();
-                self.queue.retain(|message| message["uuid"] != line["request"]["message_uuid"]);
+                self.queue
+                    .retain(|message| message["uuid"] != line["request"]["message_uuid"]);
                 json!({"cancelled": self.queue.len() < before})
             }
             _ => {
@@ -290,9 +325,16 @@ impl Cli {
     }
 
     fn turn(&mut self, message: &Value) -> Result<Option<Stop>, String> {
-        let id = message["uuid"].as_str().ok_or("a user message without uuid")?.to_owned();
+        let id = message["uuid"]
+            .as_str()
+            .ok_or("a user message without uuid")?
+            .to_owned();
         let content = &message["message"]["content"];
-        let text = content.as_str().or_else(|| content[0]["text"].as_str()).unwrap_or_default().to_owned();
+        let text = content
+            .as_str()
+            .or_else(|| content[0]["text"].as_str())
+            .unwrap_or_default()
+            .to_owned();
         if !self.seen.insert(id.clone()) {
             self.say(&json!({"type": "command_lifecycle", "command_uuid": id, "state": "completed"}));
             return Ok(None);
@@ -325,8 +367,10 @@ impl Cli {
     fn begin(&mut self) {
         let session = self.session.clone();
         self.say(&json!({"type": "system", "subtype": "session_state_changed", "state": "running"}));
-        self.say(&json!({"type": "system", "subtype": "init", "session_id": session, "model": "fake",
-            "tools": ["Bash", "Read"], "mcp_servers": [], "permissionMode": "default", "claude_code_version": VERSION}));
+        self.say(
+            &json!({"type": "system", "subtype": "init", "session_id": session, "model": "fake",
+            "tools": ["Bash", "Read"], "mcp_servers": [], "permissionMode": "default", "claude_code_version": VERSION}),
+        );
     }
 
     fn act(&mut self, text: &str) -> Result<Option<Stop>, String> {
@@ -368,7 +412,9 @@ impl Cli {
                 thread::park();
             }
             "garbage" => {
-                let _ = self.out.write_all(b"no json\n\n   \n{\"type\":\n[1,2]\n\"text\"\n\xff\xfe\n{}\n{\"type\":7}\n");
+                let _ = self
+                    .out
+                    .write_all(b"no json\n\n   \n{\"type\":\n[1,2]\n\"text\"\n\xff\xfe\n{}\n{\"type\":7}\n");
                 self.say(&json!({"type": "brand_new", "data": [1]}));
                 self.say(&json!({"type": "system", "subtype": "brand_new"}));
                 self.say(&json!({"type": "assistant", "message": "a string", "extra": {}}));
@@ -385,7 +431,10 @@ impl Cli {
             "tool" => {
                 let (message, call) = (self.start_message(), self.number());
                 let input = json!({"file_path": rest});
-                self.assistant(&message, &json!({"type": "tool_use", "id": call, "name": "Read", "input": input}));
+                self.assistant(
+                    &message,
+                    &json!({"type": "tool_use", "id": call, "name": "Read", "input": input}),
+                );
                 self.tool_result(&call, "the content", false);
                 self.answer(&format!("I read {rest}"));
             }
@@ -401,7 +450,10 @@ impl Cli {
             "think" => {
                 let message = self.start_message();
                 self.delta("thinking", rest);
-                self.assistant(&message, &json!({"type": "thinking", "thinking": rest, "signature": "s"}));
+                self.assistant(
+                    &message,
+                    &json!({"type": "thinking", "thinking": rest, "signature": "s"}),
+                );
                 self.stream(&json!({"type": "content_block_stop", "index": 0}));
                 self.answer(&format!("echo: {rest}"));
             }
@@ -410,8 +462,10 @@ impl Cli {
                 self.delta("text", "this is never said");
                 self.stream(&json!({"type": "content_block_stop", "index": 0}));
                 self.stream(&json!({"type": "message_stop"}));
-                self.say(&json!({"type": "system", "subtype": "api_retry", "attempt": 1, "max_retries": 3,
-                    "retry_delay_ms": 5.0, "error_status": null, "error": "unknown"}));
+                self.say(
+                    &json!({"type": "system", "subtype": "api_retry", "attempt": 1, "max_retries": 3,
+                    "retry_delay_ms": 5.0, "error_status": null, "error": "unknown"}),
+                );
                 self.answer("but this");
             }
             "fail" => {
@@ -435,15 +489,19 @@ impl Cli {
                 self.done(&whole);
             }
             "background" => {
-                self.say(&json!({"type": "system", "subtype": "background_tasks_changed", "tasks": [{"task_id": "b1"}]}));
+                self.say(
+                    &json!({"type": "system", "subtype": "background_tasks_changed", "tasks": [{"task_id": "b1"}]}),
+                );
                 self.answer("started it");
                 self.say(&json!({"type": "system", "subtype": "session_state_changed", "state": "idle"}));
                 self.say(&json!({"type": "system", "subtype": "background_tasks_changed", "tasks": []}));
                 self.begin();
                 let message = self.start_message();
                 self.assistant(&message, &json!({"type": "text", "text": "it is finished"}));
-                self.result(json!({"subtype": "success", "is_error": false, "result": "it is finished",
-                    "terminal_reason": "completed", "origin": {"kind": "task-notification"}}));
+                self.result(
+                    json!({"subtype": "success", "is_error": false, "result": "it is finished",
+                    "terminal_reason": "completed", "origin": {"kind": "task-notification"}}),
+                );
             }
             "spawn" => {
                 let child = Command::new("setsid").args(["sleep", "1000"]).spawn();
@@ -462,10 +520,15 @@ impl Cli {
     fn permission(&mut self, command: &str) -> Result<Option<Stop>, String> {
         let (message, call, request) = (self.start_message(), self.number(), self.number());
         let input = json!({"command": command});
-        self.assistant(&message, &json!({"type": "tool_use", "id": call, "name": "Bash", "input": input}));
+        self.assistant(
+            &message,
+            &json!({"type": "tool_use", "id": call, "name": "Bash", "input": input}),
+        );
         self.say(&json!({"type": "system", "subtype": "session_state_changed", "state": "requires_action"}));
-        self.say(&json!({"type": "control_request", "request_id": request, "request": {"subtype": "can_use_tool",
-            "tool_name": "Bash", "input": input, "tool_use_id": call, "permission_suggestions": []}}));
+        self.say(
+            &json!({"type": "control_request", "request_id": request, "request": {"subtype": "can_use_tool",
+            "tool_name": "Bash", "input": input, "tool_use_id": call, "permission_suggestions": []}}),
+        );
         loop {
             match self.wait(None)? {
                 Err(stop) => {
@@ -481,7 +544,10 @@ impl Cli {
                         self.tool_result(&call, &format!("ran {command}"), false);
                         format!("allowed: {command}")
                     } else {
-                        let why = decision["message"].as_str().ok_or("denied without a message")?.to_owned();
+                        let why = decision["message"]
+                            .as_str()
+                            .ok_or("denied without a message")?
+                            .to_owned();
                         self.tool_result(&call, &why, true);
                         format!("denied: {why}")
                     };
@@ -495,8 +561,10 @@ impl Cli {
 
     fn stream(&mut self, event: &Value) {
         let (session, uuid) = (self.session.clone(), self.number());
-        self.say(&json!({"type": "stream_event", "event": event, "parent_tool_use_id": null, "uuid": uuid,
-            "session_id": session}));
+        self.say(
+            &json!({"type": "stream_event", "event": event, "parent_tool_use_id": null, "uuid": uuid,
+            "session_id": session}),
+        );
     }
 
     fn start_message(&mut self) -> String {
@@ -520,13 +588,17 @@ impl Cli {
 
     fn assistant(&mut self, message: &str, block: &Value) {
         let session = self.session.clone();
-        self.say(&json!({"type": "assistant", "parent_tool_use_id": null, "session_id": session, "message":
-            {"id": message, "role": "assistant", "model": "fake", "content": [block], "stop_reason": null}}));
+        self.say(
+            &json!({"type": "assistant", "parent_tool_use_id": null, "session_id": session, "message":
+            {"id": message, "role": "assistant", "model": "fake", "content": [block], "stop_reason": null}}),
+        );
     }
 
     fn tool_result(&mut self, call: &str, text: &str, failed: bool) {
-        self.say(&json!({"type": "user", "parent_tool_use_id": null, "message": {"role": "user", "content": [
-            {"type": "tool_result", "tool_use_id": call, "content": text, "is_error": failed}]}}));
+        self.say(
+            &json!({"type": "user", "parent_tool_use_id": null, "message": {"role": "user", "content": [
+            {"type": "tool_result", "tool_use_id": call, "content": text, "is_error": failed}]}}),
+        );
     }
 
     fn answer(&mut self, text: &str) {

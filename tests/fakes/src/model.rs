@@ -37,13 +37,23 @@ pub enum Reply {
     /// Thinking, then text.
     Thinking(String, String),
     /// Text before it may be empty.
-    Tool { text: String, name: String, input: Value },
+    Tool {
+        text: String,
+        name: String,
+        input: Value,
+    },
     /// Words with a pause between them.
-    Slow { text: String, pause: Duration },
+    Slow {
+        text: String,
+        pause: Duration,
+    },
     /// Begins, and goes no further for as long as the other side waits.
     Hang,
     /// An error of the API, with `retry-after` in seconds.
-    Status { code: u16, retry_after: Option<u32> },
+    Status {
+        code: u16,
+        retry_after: Option<u32>,
+    },
     /// Half of the text, then the connection breaks.
     Broken(String),
 }
@@ -85,7 +95,9 @@ pub struct Model {
 
 impl std::fmt::Debug for Model {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Model").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Model")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 
@@ -115,7 +127,9 @@ impl Model {
         let router = Router::new()
             .route("/v1/messages", post(messages))
             .route("/v1/messages/count_tokens", post(count_tokens))
-            .fallback(any(|| async { error(StatusCode::NOT_FOUND, "not_found_error", "no such route", None) }))
+            .fallback(any(|| async {
+                error(StatusCode::NOT_FOUND, "not_found_error", "no such route", None)
+            }))
             .layer(axum::extract::DefaultBodyLimit::disable())
             .with_state(Arc::clone(&inner));
         let task = tokio::spawn(async move {
@@ -199,7 +213,9 @@ async fn messages(State(inner): State<Arc<Inner>>, headers: HeaderMap, body: Byt
     let Ok(body) = serde_json::from_slice::<Value>(&body) else {
         return error(StatusCode::BAD_REQUEST, "invalid_request_error", "no JSON", None);
     };
-    let key = ["x-api-key", "authorization"].iter().find_map(|name| headers.get(*name)?.to_str().ok());
+    let key = ["x-api-key", "authorization"]
+        .iter()
+        .find_map(|name| headers.get(*name)?.to_str().ok());
     let text = last_words(&body);
     let result = last_result(&body);
     let problem = problem(&body);
@@ -237,9 +253,9 @@ async fn messages(State(inner): State<Arc<Inner>>, headers: HeaderMap, body: Byt
     let id = format!("msg_fake_{number:06}");
     let model = body["model"].as_str().unwrap_or("fake").to_owned();
     if body["stream"] == true {
-        streamed(&id, &model, reply)
+        streamed(&id, &model, &reply)
     } else {
-        whole(&id, &model, reply).await
+        whole(&id, &model, &reply).await
     }
 }
 
@@ -275,15 +291,17 @@ fn blocks(id: &str, reply: &Reply) -> (Vec<Value>, &'static str) {
     }
 }
 
-async fn whole(id: &str, model: &str, reply: Reply) -> Response {
+async fn whole(id: &str, model: &str, reply: &Reply) -> Response {
     match reply {
         Reply::Hang => std::future::pending().await,
-        Reply::Slow { pause, .. } => tokio::time::sleep(pause).await,
+        Reply::Slow { pause, .. } => tokio::time::sleep(*pause).await,
         _ => {}
     }
-    let (content, stop) = blocks(id, &reply);
-    axum::Json(json!({"id": id, "type": "message", "role": "assistant", "model": model, "content": content,
-        "stop_reason": stop, "stop_sequence": null, "usage": {"input_tokens": 10, "output_tokens": 5}}))
+    let (content, stop) = blocks(id, reply);
+    axum::Json(
+        json!({"id": id, "type": "message", "role": "assistant", "model": model, "content": content,
+        "stop_reason": stop, "stop_sequence": null, "usage": {"input_tokens": 10, "output_tokens": 5}}),
+    )
     .into_response()
 }
 
@@ -295,16 +313,18 @@ enum Step {
     Hang,
 }
 
-fn streamed(id: &str, model: &str, reply: Reply) -> Response {
+fn streamed(id: &str, model: &str, reply: &Reply) -> Response {
     let mut steps = Vec::new();
     let mut send = |event: &Value| {
         let name = event["type"].as_str().unwrap_or_default();
         steps.push(Step::Send(format!("event: {name}\ndata: {event}\n\n")));
     };
-    send(&json!({"type": "message_start", "message": {"id": id, "type": "message", "role": "assistant",
+    send(
+        &json!({"type": "message_start", "message": {"id": id, "type": "message", "role": "assistant",
         "model": model, "content": [], "stop_reason": null, "stop_sequence": null,
-        "usage": {"input_tokens": 10, "output_tokens": 1}}}));
-    let (content, stop) = blocks(id, &reply);
+        "usage": {"input_tokens": 10, "output_tokens": 1}}}),
+    );
+    let (content, stop) = blocks(id, reply);
     for (index, block) in content.iter().enumerate() {
         let (empty, deltas) = pieces(block);
         send(&json!({"type": "content_block_start", "index": index, "content_block": empty}));
@@ -313,12 +333,14 @@ fn streamed(id: &str, model: &str, reply: Reply) -> Response {
         }
         send(&json!({"type": "content_block_stop", "index": index}));
     }
-    send(&json!({"type": "message_delta", "delta": {"stop_reason": stop, "stop_sequence": null},
-        "usage": {"output_tokens": 5}}));
+    send(
+        &json!({"type": "message_delta", "delta": {"stop_reason": stop, "stop_sequence": null},
+        "usage": {"output_tokens": 5}}),
+    );
     send(&json!({"type": "message_stop"}));
     match reply {
         Reply::Slow { pause, .. } => {
-            steps = steps.into_iter().flat_map(|step| [step, Step::Pause(pause)]).collect();
+            steps = steps.into_iter().flat_map(|step| [step, Step::Pause(*pause)]).collect();
         }
         Reply::Hang => {
             steps.truncate(1);
@@ -362,9 +384,15 @@ fn pieces(block: &Value) -> (Value, Vec<Value>) {
             let half = input.floor_char_boundary(input.len() / 2);
             let deltas = [&input[..half], &input[half..]];
             let deltas = deltas.map(|part| json!({"type": "input_json_delta", "partial_json": part}));
-            (json!({"type": "tool_use", "id": block["id"], "name": block["name"], "input": {}}), deltas.to_vec())
+            (
+                json!({"type": "tool_use", "id": block["id"], "name": block["name"], "input": {}}),
+                deltas.to_vec(),
+            )
         }
-        _ => (json!({"type": "text", "text": ""}), words(&block["text"], "text_delta", "text")),
+        _ => (
+            json!({"type": "text", "text": ""}),
+            words(&block["text"], "text_delta", "text"),
+        ),
     }
 }
 
@@ -378,14 +406,19 @@ fn parts(message: &Value) -> Vec<Value> {
     }
 }
 
-/// The last text of the last user message that has one. The CLI adds reminders of its own, in tags.
+/// Words of the CLI's own; what it tells of a task in the background is a message all the same.
+fn is_reminder(text: &str) -> bool {
+    text.trim().starts_with("<system-reminder>") && !text.contains("<task-notification>")
+}
+
+/// The last text of the last user message that has one.
 fn last_words(body: &Value) -> String {
     let messages = body["messages"].as_array().into_iter().flatten().rev();
     for message in messages.filter(|message| message["role"] == "user") {
         let parts = parts(message);
         let texts = parts.iter().rev().filter_map(|part| part["text"].as_str());
         for text in texts.map(str::trim) {
-            if !text.is_empty() && !text.starts_with('<') {
+            if !text.is_empty() && !is_reminder(text) {
                 return text.to_owned();
             }
         }
@@ -395,17 +428,29 @@ fn last_words(body: &Value) -> String {
 
 /// The tool result of the last user message: its text and whether it is an error.
 fn last_result(body: &Value) -> Option<(String, bool)> {
-    let message = body["messages"].as_array()?.iter().rfind(|message| message["role"] == "user")?;
+    let message = body["messages"]
+        .as_array()?
+        .iter()
+        .rfind(|message| message["role"] == "user")?;
     let parts = parts(message);
     // Words behind it are a new message of the user's.
-    let words = |part: &&Value| part["text"].as_str().is_some_and(|text| !text.trim().starts_with('<'));
-    if parts.iter().rev().take_while(|part| part["type"] != "tool_result").any(|part| words(&part)) {
+    let words = |part: &&Value| part["text"].as_str().is_some_and(|text| !is_reminder(text));
+    if parts
+        .iter()
+        .rev()
+        .take_while(|part| part["type"] != "tool_result")
+        .any(|part| words(&part))
+    {
         return None;
     }
     let result = parts.iter().rfind(|part| part["type"] == "tool_result")?;
     let text = match &result["content"] {
         Value::String(text) => text.clone(),
-        Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect::<Vec<_>>().join("\n"),
+        Value::Array(parts) => parts
+            .iter()
+            .filter_map(|part| part["text"].as_str())
+            .collect::<Vec<_>>()
+            .join("\n"),
         _ => String::new(),
     };
     Some((text, result["is_error"] == true))
@@ -416,7 +461,9 @@ fn problem(body: &Value) -> Option<String> {
     let messages = body["messages"].as_array().filter(|messages| !messages.is_empty())?;
     let ids = |message: &Value, kind: &str, field: &str| {
         let parts = parts(message).into_iter().filter(|part| part["type"] == kind);
-        parts.filter_map(|part| part[field].as_str().map(str::to_owned)).collect::<HashSet<_>>()
+        parts
+            .filter_map(|part| part[field].as_str().map(str::to_owned))
+            .collect::<HashSet<_>>()
     };
     let mut open = HashSet::new();
     for (at, message) in messages.iter().enumerate() {
@@ -441,7 +488,9 @@ fn problem(body: &Value) -> Option<String> {
             other => return Some(format!("messages.{at}: role {other:?}")),
         }
     }
-    open.iter().next().map(|call| format!("tool_use `{call}` has no tool_result"))
+    open.iter()
+        .next()
+        .map(|call| format!("tool_use `{call}` has no tool_result"))
 }
 
 #[cfg(test)]
@@ -455,9 +504,18 @@ mod tests {
         let user = json!({"role": "user", "content": "hello"});
         let check = |messages: &[&Value]| problem(&json!({"messages": messages}));
         assert_eq!(check(&[&user, &call, &result]), None);
-        assert_eq!(check(&[&user, &call, &user]).as_deref(), Some("messages.2: tool_use `a` has no tool_result"));
-        assert_eq!(check(&[&user, &result]).as_deref(), Some("messages.1: tool_result `a` has no tool_use"));
-        assert_eq!(check(&[&user, &call]).as_deref(), Some("tool_use `a` has no tool_result"));
+        assert_eq!(
+            check(&[&user, &call, &user]).as_deref(),
+            Some("messages.2: tool_use `a` has no tool_result")
+        );
+        assert_eq!(
+            check(&[&user, &result]).as_deref(),
+            Some("messages.1: tool_result `a` has no tool_use")
+        );
+        assert_eq!(
+            check(&[&user, &call]).as_deref(),
+            Some("tool_use `a` has no tool_result")
+        );
     }
 
     #[test]

@@ -17,7 +17,11 @@ pub(super) struct Inspected<'a> {
 
 impl<'a> Inspected<'a> {
     pub(super) fn of(component: &'a Component) -> Self {
-        Self { about: component.about(), offers: offers(component), imports: component.imports() }
+        Self {
+            about: component.about(),
+            offers: offers(component),
+            imports: component.imports(),
+        }
     }
 }
 
@@ -43,20 +47,46 @@ pub(super) fn show(component: &Component) -> String {
     modes(&mut text, about);
     settings(&mut text, about);
     let limits = &about.limits;
-    let _ = write!(text, "\npace: a message is updated at most every {} ms", limits.update_interval.as_millis());
+    let _ = write!(
+        text,
+        "\npace: a message is updated at most every {} ms",
+        limits.update_interval.as_millis()
+    );
     if let Some(most) = limits.updates_max {
         let _ = write!(text, ", {most} times");
     }
     text.push('\n');
     for rate in &limits.rates {
-        let _ = writeln!(text, "  {}: {} calls in {} s", rate.bucket, rate.calls, rate.per.as_secs_f64());
+        let _ = writeln!(
+            text,
+            "  {}: {} calls in {} s",
+            rate.bucket,
+            rate.calls,
+            rate.per.as_secs_f64()
+        );
     }
-    let abilities: Vec<String> = about.abilities.iter().map(|ability| format!("{ability:?}").to_lowercase()).collect();
+    let abilities: Vec<String> = about
+        .abilities
+        .iter()
+        .map(|ability| words(&format!("{ability:?}")))
+        .collect();
     let _ = writeln!(text, "\nabilities: {}", listed(&abilities));
     let _ = writeln!(text, "offers: {}", listed(&offers(component)));
     let _ = writeln!(text, "imports:");
     for import in component.imports() {
         let _ = writeln!(text, "  {import}");
+    }
+    text
+}
+
+/// `FilesIn`: `files in`.
+fn words(camel: &str) -> String {
+    let mut text = String::new();
+    for (at, letter) in camel.char_indices() {
+        if at > 0 && letter.is_uppercase() {
+            text.push(' ');
+        }
+        text.extend(letter.to_lowercase());
     }
     text
 }
@@ -88,15 +118,22 @@ fn secrets(text: &mut String, about: &About) {
     }
     for secret in &about.secrets {
         let _ = writeln!(text, "  {}: {}", secret.name, secret.purpose);
-        let places: Vec<String> = secret.slots.iter().map(slot).collect();
-        let places = if places.is_empty() { "used by the host alone".to_owned() } else { places.join(", ") };
-        let _ = writeln!(text, "    {places}; only to {}", listed(&secret.targets));
+        if secret.slots.is_empty() {
+            text.push_str("    used by the host alone\n");
+        } else {
+            let places: Vec<String> = secret.slots.iter().map(slot).collect();
+            let _ = writeln!(text, "    {}; only to {}", places.join(", "), listed(&secret.targets));
+        }
         if secret.crypto {
             text.push_str("    it may sign and encrypt with it\n");
         }
     }
     for minted in &about.minted {
-        let _ = writeln!(text, "  {}: a token that the host gets from {} {}", minted.name, minted.method, minted.url);
+        let _ = writeln!(
+            text,
+            "  {}: a token that the host gets from {} {}",
+            minted.name, minted.method, minted.url
+        );
     }
 }
 
@@ -120,7 +157,11 @@ fn modes(text: &mut String, about: &About) {
             match transport {
                 Transport::Webhook(routes) => {
                     for route in routes {
-                        let path = if route.name.is_empty() { String::new() } else { format!("/{}", route.name) };
+                        let path = if route.name.is_empty() {
+                            String::new()
+                        } else {
+                            format!("/{}", route.name)
+                        };
                         let _ = writeln!(
                             text,
                             "    webhook {} /hook/BOT{path}, {}",
@@ -161,7 +202,11 @@ fn settings(text: &mut String, about: &About) {
             SettingKind::Number => "number".to_owned(),
             SettingKind::Choice => setting.choices.join(" | "),
         };
-        let default = setting.default.as_ref().map(|value| format!(", default `{value}`")).unwrap_or_default();
+        let default = setting
+            .default
+            .as_ref()
+            .map(|value| format!(", default `{value}`"))
+            .unwrap_or_default();
         let _ = writeln!(text, "  {} ({kind}{default}): {}", setting.name, setting.purpose);
     }
 }

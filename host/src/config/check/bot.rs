@@ -9,7 +9,9 @@ use crate::chat::BotName;
 use crate::config::nearest::nearest;
 use crate::config::raw::{RawBot, RawFile};
 use crate::config::section::At;
-use crate::config::{AUTO_AGENT, BUILT_IN_ADAPTERS, BotConfig, HostConfig, Refuse, Scope, SecretText, secret, unit};
+use crate::config::{
+    ALLOW_KINDS, AUTO_AGENT, BUILT_IN_ADAPTERS, BotConfig, HostConfig, Refuse, Scope, SecretText, secret, unit,
+};
 
 const QUEUE_LIMIT: usize = 20;
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -190,8 +192,11 @@ impl Checker<'_> {
         let mut people = Vec::new();
         for item in items {
             let Some(word) = self.line(Some(item)) else { continue };
-            if word == "group:" {
-                self.push(item.problem("names no group", "for example `group:admins`"));
+            if ALLOW_KINDS.contains(&word.as_str()) {
+                self.push(item.problem(
+                    format!("`{word}` names none"),
+                    "its name or id comes right after the colon",
+                ));
             } else if let Some(name) = word.strip_prefix('@') {
                 self.push(item.warning(
                     format!("`{word}` is compared with the platform's id of a person, which seldom begins with `@`"),

@@ -75,8 +75,11 @@ pub(super) struct Translator {
     state: State,
     /// A turn is open: `Idle` is owed.
     open: bool,
+    /// A prompt was given and no result told since: one is owed before `Idle`.
+    result_owed: bool,
     interrupted: bool,
-    background: u32,
+    /// The CLI's ids of what runs in the background.
+    tasks: HashSet<String>,
     session: Option<(String, Option<String>)>,
     cost: f64,
     complaint: Option<String>,
@@ -106,16 +109,17 @@ impl Translator {
             planning: HashMap::new(),
             state: State::Unknown,
             open: false,
+            result_owed: false,
             interrupted: false,
-            background: 0,
+            tasks: HashSet::new(),
             session: None,
             cost: 0.0,
             complaint: None,
             last_failure: None,
         };
-        new.request(Sent::Initialize, json!({"subtype": "initialize", "hooks": null}));
+        new.request(Sent::Initialize, &json!({"subtype": "initialize", "hooks": null}));
         // Which version it is decides how a user's text may be given to it, before the first text is.
-        new.request(Sent::Version, json!({"subtype": "get_binary_version"}));
+        new.request(Sent::Version, &json!({"subtype": "get_binary_version"}));
         new
     }
 
@@ -174,6 +178,7 @@ impl Translator {
         }));
         self.prompts.push(SentPrompt { id, started: false });
         self.open = true;
+        self.result_owed = true;
     }
 
     fn decide(&mut self, request: &str, allow: bool, message: &str) {
@@ -210,10 +215,10 @@ impl Translator {
         let queued = self.prompts.iter().filter(|prompt| !prompt.started);
         for id in queued.map(|prompt| prompt.id.clone()).collect::<Vec<_>>() {
             let request = json!({"subtype": "cancel_async_message", "message_uuid": &id});
-            self.request(Sent::TakeBack(id), request);
+            self.request(Sent::TakeBack(id), &request);
         }
         self.interrupted = self.open;
-        self.request(Sent::Interrupt, json!({"subtype": "interrupt"}));
+        self.request(Sent::Interrupt, &json!({"subtype": "interrupt"}));
     }
 
     // ---- to the CLI -------------------------------------------------------------------------------------------
@@ -223,7 +228,7 @@ impl Translator {
         self.out.push_back(b'\n');
     }
 
-    fn request(&mut self, what: Sent, request: Value) {
+    fn request(&mut self, what: Sent, request: &Value) {
         self.next_request += 1;
         let id = format!("host-{}", self.next_request);
         self.line(&json!({"type": "control_request", "request_id": &id, "request": request}));
@@ -309,9 +314,22 @@ impl Translator {
                 });
             }
             "permission_denied" => self.denied.extend(system.tool_use_id),
+            // All of them at once (2.1.329), or as they come and go (2.1.197).
             "background_tasks_changed" => {
-                let tasks = system.tasks.map_or(0, |tasks| tasks.len());
-                self.background = u32::try_from(tasks).unwrap_or(u32::MAX);
+                let tasks = system.tasks.unwrap_or_default();
+                self.tasks = tasks.into_iter().map(|task| task.task_id).collect();
+            }
+            "task_started" if system.is_backgrounded != Some(false) => self.tasks.extend(system.task_id),
+            "task_notification" => {
+                self.tasks.remove(&system.task_id.unwrap_or_default());
+            }
+            "task_updated"
+                if matches!(
+                    system.patch.status.as_str(),
+                    "completed" | "failed" | "killed" | "stopped"
+                ) =>
+            {
+                self.tasks.remove(&system.task_id.unwrap_or_default());
             }
             _ => {}
         }
@@ -430,11 +448,19 @@ impl Translator {
         match lifecycle.state.as_str() {
             "started" => self.taken_up(&lifecycle.command_uuid),
             "completed" | "cancelled" => {
-                let before = self.prompts.len();
-                self.prompts.retain(|prompt| prompt.id != lifecycle.command_uuid);
-                if self.prompts.len() < before && self.state == State::Idle {
-                    self.check_idle(false);
+                let at = self
+                    .prompts
+                    .iter()
+                    .position(|prompt| prompt.id == lifecycle.command_uuid);
+                let Some(prompt) = at.map(|at| self.prompts.remove(at)) else {
+                    // It had its result.
+                    return;
+                };
+                if lifecycle.state == "cancelled" && !prompt.started {
+                    // Taken back: this is told before our request for it is answered.
+                    self.result(Outcome::Stopped);
                 }
+                self.check_idle(false);
             }
             _ => {}
         }
@@ -493,16 +519,26 @@ impl Translator {
 
     fn result(&mut self, outcome: Outcome) {
         self.interrupted = false;
+        self.result_owed = false;
         self.events.push_back(AgentEvent::Result { outcome });
     }
 
     /// Tells `Idle` if it is owed. `assume`: there is no word of the CLI's to wait for.
     fn check_idle(&mut self, assume: bool) {
         if self.open && self.prompts.is_empty() && (assume || self.state == State::Idle) {
+            self.stream.withdraw(&mut self.events);
+            if self.result_owed {
+                // It swallowed a message whose id it had seen before.
+                let outcome = if self.interrupted {
+                    Outcome::Stopped
+                } else {
+                    Outcome::Ok
+                };
+                self.result(outcome);
+            }
             self.open = false;
             self.interrupted = false;
-            self.stream.withdraw(&mut self.events);
-            let background = self.background;
+            let background = u32::try_from(self.tasks.len()).unwrap_or(u32::MAX);
             self.events.push_back(AgentEvent::Idle { background });
         }
     }

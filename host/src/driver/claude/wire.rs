@@ -102,7 +102,29 @@ pub(super) struct System {
     pub(super) tool_use_id: Option<String>,
     /// `background_tasks_changed`.
     #[serde(deserialize_with = "lenient")]
-    pub(super) tasks: Option<Vec<Value>>,
+    pub(super) tasks: Option<Vec<BackgroundTask>>,
+    #[serde(deserialize_with = "lenient")]
+    pub(super) task_id: Option<String>,
+    /// `task_started` of 2.1.329; 2.1.197 does not say.
+    #[serde(deserialize_with = "lenient")]
+    pub(super) is_backgrounded: Option<bool>,
+    /// `task_updated`.
+    #[serde(deserialize_with = "lenient")]
+    pub(super) patch: TaskPatch,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(super) struct BackgroundTask {
+    #[serde(deserialize_with = "lenient")]
+    pub(super) task_id: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(super) struct TaskPatch {
+    #[serde(deserialize_with = "lenient")]
+    pub(super) status: String,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]

@@ -37,6 +37,7 @@ const DEPTH_MAX = 16;
 export function inline(text, depth = 0) {
   const out = [];
   let plain = "";
+  let missed = 0;
   // Marks that are known to have no end further on: keeps hostile text from being searched again and again.
   const dead = new Set();
   const flush = () => { if (plain) { out.push(plain); plain = ""; } };
@@ -61,6 +62,8 @@ export function inline(text, depth = 0) {
     if ((c === "[" || (c === "!" && text[i + 1] === "[")) && depth < DEPTH_MAX && !dead.has("[")) {
       const found = linkAt(text, c === "!" ? i + 1 : i);
       if (found) { push(link(found.url, inline(found.label || found.url, depth + 1))); i = found.end; continue; }
+      missed += 1;
+      if (missed > 100) dead.add("[");
     }
     if (c === "<") {
       const found = /^<((?:https?:\/\/|mailto:)[^\s<>]+)>/i.exec(text.slice(i, i + 2100));
@@ -113,7 +116,7 @@ function codeEnd(text, from, length) {
 function linkAt(text, at) {
   let level = 0;
   let i = at;
-  for (; i < text.length && i < at + 2000; i += 1) {
+  for (; i < text.length && i < at + 1000; i += 1) {
     if (text[i] === "\\") i += 1;
     else if (text[i] === "[") level += 1;
     else if (text[i] === "]" && --level === 0) break;
@@ -124,6 +127,7 @@ function linkAt(text, at) {
   return { label: text.slice(at + 1, i), url: rest[1] ?? rest[2], end: i + 1 + rest[0].length };
 }
 
+/** Emphasis that opens at `at`: the first run of the same mark that closes it, code in between left out. */
 function emphasisAt(text, at, dead) {
   const c = text[at];
   for (const length of c === "~" ? [2] : [3, 2, 1]) {
@@ -132,12 +136,23 @@ function emphasisAt(text, at, dead) {
     const next = text[at + length];
     if (next === undefined || /\s/.test(next) || next === c) continue;
     if (c === "_" && /\w/.test(text[at - 1] ?? "")) continue;
-    for (let end = text.indexOf(mark, at + length + 1); end >= 0; end = text.indexOf(mark, end + 1)) {
-      if (/\s/.test(text[end - 1]) || text[end - 1] === "\\") continue;
-      if (length < 3 && text[end + length] === c) { while (text[end + 1] === c) end += 1; if (length === 1) continue; end -= length - 1; }
-      if (c === "_" && /\w/.test(text[end + length] ?? "")) continue;
-      const name = { 1: "em", 2: c === "~" ? "s" : "strong", 3: "strong" }[length];
-      return { name, from: at + length, to: end, end: end + length };
+    let i = at + length;
+    while (i < text.length) {
+      if (text[i] === "\\") { i += 2; continue; }
+      if (text[i] !== c && text[i] !== "`") { i += 1; continue; }
+      let run = i;
+      while (text[run] === text[i]) run += 1;
+      if (text[i] === "`") {
+        const end = codeEnd(text, run, run - i);
+        i = end < 0 ? run : end + run - i;
+        continue;
+      }
+      const fits = length === 1 ? run - i !== 2 : run - i >= length;
+      if (fits && !/\s/.test(text[i - 1]) && !(c === "_" && /\w/.test(text[run] ?? ""))) {
+        const to = run - length;
+        return { name: length === 1 ? "em" : c === "~" ? "s" : "strong", from: at + length, to, end: run };
+      }
+      i = run;
     }
     dead.add(mark);
   }

@@ -60,12 +60,7 @@ impl wit::Host for State {
             return Ok(Err(error));
         }
         let gone = || Error::Gone(format!("the socket {socket} is closed"));
-        let Some(send) = self
-            .link
-            .as_ref()
-            .and_then(|link| link.socket(socket))
-            .map(|s| s.send.clone())
-        else {
+        let Some(send) = self.link.as_ref().and_then(|link| link.sender(socket)) else {
             return Ok(Err(gone()));
         };
         let frame = from_guest::frame(frame);

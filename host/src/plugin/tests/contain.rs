@@ -12,7 +12,11 @@ async fn a_loop_ends_at_the_deadline_and_the_next_event_works() {
     let began = Instant::now();
     let reason = trapped(bench.wish("loop").await);
     assert_eq!(reason, "ingress: out of time: it worked for longer than 100 ms");
-    assert!(began.elapsed() < Duration::from_secs(5), "it took {:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "it took {:?}",
+        began.elapsed()
+    );
     bench.works().await;
     assert_eq!(bench.adapter.failures(), (1, Some(reason)));
 }
@@ -56,7 +60,10 @@ async fn allocating_without_end_is_out_of_memory() {
     plan.limits.deadline = Duration::from_secs(30);
     let bench = plan.ready().await;
     let reason = trapped(bench.wish("allocate").await);
-    assert!(reason.starts_with("ingress: out of memory: it asked for more than 32 MiB"), "{reason}");
+    assert!(
+        reason.starts_with("ingress: out of memory: it asked for more than 32 MiB"),
+        "{reason}"
+    );
     bench.works().await;
 }
 
@@ -81,7 +88,10 @@ async fn a_flood_is_out_of_output_in_one_answer_or_in_many_lines() {
     let bench = plan.ready().await;
     for wish in ["answer-flood", "log-flood"] {
         let reason = trapped(bench.wish(wish).await);
-        assert!(reason.starts_with("ingress: out of output: it handed over more than 1024 KiB"), "{wish}: {reason}");
+        assert!(
+            reason.starts_with("ingress: out of output: it handed over more than 1024 KiB"),
+            "{wish}: {reason}"
+        );
     }
     bench.works().await;
 }
@@ -89,7 +99,10 @@ async fn a_flood_is_out_of_output_in_one_answer_or_in_many_lines() {
 #[tokio::test(start_paused = true)]
 async fn a_guest_that_sleeps_is_ended_too() {
     let bench = Plan::hostile().ready().await;
-    assert_eq!(trapped(bench.wish("sleep").await), "ingress: out of time: it did not come back within 30 s");
+    assert_eq!(
+        trapped(bench.wish("sleep").await),
+        "ingress: out of time: it did not come back within 30 s"
+    );
     bench.works().await;
 }
 

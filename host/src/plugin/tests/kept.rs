@@ -15,7 +15,10 @@ async fn what_was_saved_is_on_disk_though_the_guest_panics() {
 async fn a_memory_of_33_kib_is_too_large_and_nothing_is_kept() {
     let bench = Plan::hostile().ready().await;
     let turn = bench.turn().await;
-    assert_eq!(bench.show(&turn, "save-large").await, Err(CallError::TooLarge(32 * 1024)));
+    assert_eq!(
+        bench.show(&turn, "save-large").await,
+        Err(CallError::TooLarge(32 * 1024))
+    );
     assert_eq!(bench.row(&turn).await.memory, None);
 }
 
@@ -23,7 +26,10 @@ async fn a_memory_of_33_kib_is_too_large_and_nothing_is_kept() {
 async fn the_newest_memory_is_handed_back() {
     let bench = Plan::hostile().ready().await;
     let turn = bench.turn().await;
-    let shown = bench.adapter.show(&view(&turn, "memory"), &target(), "n", Some(vec![1, 2, 3])).await;
+    let shown = bench
+        .adapter
+        .show(&view(&turn, "memory"), &target(), "n", Some(vec![1, 2, 3]))
+        .await;
     assert_eq!(shown, Err(CallError::Gone("Some(3)".to_owned())));
 }
 
@@ -33,9 +39,15 @@ async fn a_posted_message_finds_its_turn_and_a_moved_turn_its_thread() {
     let turn = bench.turn().await;
     assert_eq!(bench.show(&turn, "posted 1.5").await, Ok(None));
     assert_eq!(bench.show(&turn, "moved 1.5").await, Ok(None));
-    let found = bench.journal.read(|store| store.turn_of_message(&"bot".into(), "1.5")).await;
+    let found = bench
+        .journal
+        .read(|store| store.turn_of_message(&"bot".into(), "1.5"))
+        .await;
     assert_eq!(found.expect("it can be read"), Some(turn.clone()));
-    assert_eq!(bench.row(&turn).await.target.conversation.thread.as_deref(), Some("1.5"));
+    assert_eq!(
+        bench.row(&turn).await.target.conversation.thread.as_deref(),
+        Some("1.5")
+    );
 }
 
 #[tokio::test]

@@ -55,11 +55,17 @@ impl Link {
     }
 
     async fn next(&mut self) -> Told {
-        tokio::time::timeout(SOON, self.told.recv()).await.expect("in time").expect("the link runs")
+        tokio::time::timeout(SOON, self.told.recv())
+            .await
+            .expect("in time")
+            .expect("the link runs")
     }
 
     async fn ended(self) -> Result<(), CallError> {
-        tokio::time::timeout(SOON, self.running).await.expect("in time").expect("no panic")
+        tokio::time::timeout(SOON, self.running)
+            .await
+            .expect("in time")
+            .expect("no panic")
     }
 }
 
@@ -85,11 +91,21 @@ async fn a_socket_is_held_its_frames_are_events_and_views_go_out_on_it() {
 
     let frame = r#"{"id":"7","channel":"c","from":"ann","text":"hello"}"#;
     socket.send(Message::text(frame)).await.expect("sent");
-    let Told::Event(event) = link.next().await else { panic!("an event comes") };
-    assert_eq!((event.transport.as_str(), event.payload.as_slice()), ("link", frame.as_bytes()));
+    let Told::Event(event) = link.next().await else {
+        panic!("an event comes")
+    };
+    assert_eq!(
+        (event.transport.as_str(), event.payload.as_slice()),
+        ("link", frame.as_bytes())
+    );
     let translated = bench.adapter.translate(&event).await.expect("it is translated");
-    let What::Message(message) = &translated.items[0].what else { panic!("it is a message") };
-    assert_eq!((message.text.as_str(), translated.items[0].origin.key.as_str()), ("hello", "frame:7"));
+    let What::Message(message) = &translated.items[0].what else {
+        panic!("it is a message")
+    };
+    assert_eq!(
+        (message.text.as_str(), translated.items[0].origin.key.as_str()),
+        ("hello", "frame:7")
+    );
 
     socket.send(Message::binary(vec![1, 2, 3])).await.expect("sent");
     let back = socket.next().await.expect("a frame").expect("whole");
@@ -98,7 +114,10 @@ async fn a_socket_is_held_its_frames_are_events_and_views_go_out_on_it() {
     let turn = bench.turn().await;
     assert_eq!(bench.show(&turn, "the answer").await, Ok(None));
     let shown = socket.next().await.expect("a frame").expect("whole");
-    assert_eq!(shown, Message::text(r#"{"channel":"c","revision":7,"text":"the answer"}"#));
+    assert_eq!(
+        shown,
+        Message::text(r#"{"channel":"c","revision":7,"text":"the answer"}"#)
+    );
     assert_eq!(bench.row(&turn).await.memory.as_deref(), Some(b"7".as_slice()));
 
     link.stop.cancel();
@@ -114,7 +133,10 @@ async fn a_socket_that_the_vendor_closes_ends_the_link_with_its_code() {
     let vendor = tokio::spawn(async move {
         let (stream, _) = listener.accept().await.expect("a connection");
         let mut socket = tokio_tungstenite::accept_async(stream).await.expect("a websocket");
-        let close = tokio_tungstenite::tungstenite::protocol::CloseFrame { code: 4004.into(), reason: "no".into() };
+        let close = tokio_tungstenite::tungstenite::protocol::CloseFrame {
+            code: 4004.into(),
+            reason: "no".into(),
+        };
         socket.close(Some(close)).await.expect("closed");
         while let Some(Ok(_)) = socket.next().await {}
     });
@@ -122,7 +144,10 @@ async fn a_socket_that_the_vendor_closes_ends_the_link_with_its_code() {
     plan.api_base = format!("http://127.0.0.1:{port}/");
     let bench = plan.ready().await;
     let link = Link::start(&bench, SOON);
-    assert_eq!(link.ended().await, Err(CallError::Unavailable("the socket closed with 4004".to_owned())));
+    assert_eq!(
+        link.ended().await,
+        Err(CallError::Unavailable("the socket closed with 4004".to_owned()))
+    );
     vendor.await.expect("no panic");
 }
 
@@ -139,7 +164,11 @@ async fn a_link_may_wait_for_longer_than_it_may_work() {
     let bench = hostile("patient").await;
     let began = std::time::Instant::now();
     assert_eq!(Link::start(&bench, SOON).ended().await, Ok(()));
-    assert!(began.elapsed() > bench.limits.deadline * 10, "it waited {:?}", began.elapsed());
+    assert!(
+        began.elapsed() > bench.limits.deadline * 10,
+        "it waited {:?}",
+        began.elapsed()
+    );
     assert_eq!(bench.adapter.failures().0, 0);
 }
 
@@ -166,7 +195,10 @@ async fn a_link_that_does_not_stop_is_dropped_after_its_grace() {
 async fn a_link_may_not_remember_for_a_turn() {
     let bench = hostile("memory").await;
     let ended = Link::start(&bench, SOON).ended().await;
-    assert_eq!(ended, Err(CallError::Rejected("`memory` may not be used in `link`".to_owned())));
+    assert_eq!(
+        ended,
+        Err(CallError::Rejected("`memory` may not be used in `link`".to_owned()))
+    );
 }
 
 #[tokio::test]
@@ -181,7 +213,10 @@ async fn a_question_that_the_link_does_not_answer_may_have_been_done() {
             other => break other,
         }
     };
-    assert_eq!(shown, Err(CallError::Ambiguous("the link did not answer in time".to_owned())));
+    assert_eq!(
+        shown,
+        Err(CallError::Ambiguous("the link did not answer in time".to_owned()))
+    );
     link.stop.cancel();
     assert_eq!(link.ended().await, Ok(()));
 }

@@ -10,7 +10,10 @@ use crate::plugin::imports::refused;
 use crate::plugin::{Offers, Runtime};
 
 fn entries(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
-    let mut paths: Vec<_> = fs::read_dir(folder).expect("the cache").map(|e| e.expect("an entry").path()).collect();
+    let mut paths: Vec<_> = fs::read_dir(folder)
+        .expect("the cache")
+        .map(|e| e.expect("an entry").path())
+        .collect();
     paths.sort();
     paths
 }
@@ -31,7 +34,11 @@ async fn a_component_says_what_it_is() {
             link: true,
         }
     );
-    assert!(echo.imports().contains(&"botyard:adapter/link-call@1.0.0".to_owned()), "{:?}", echo.imports());
+    assert!(
+        echo.imports().contains(&"botyard:adapter/link-call@1.0.0".to_owned()),
+        "{:?}",
+        echo.imports()
+    );
 }
 
 #[tokio::test]
@@ -42,18 +49,31 @@ async fn compiled_code_and_manifest_are_kept_and_a_damaged_file_is_made_again() 
     fs::set_permissions(&cache, fs::Permissions::from_mode(0o755)).expect("open to all");
     let load = async || {
         let runtime = Runtime::new(&cache).expect("a runtime");
-        runtime.load("hostile", HOSTILE).await.expect("it loads").about().clone()
+        runtime
+            .load("hostile", HOSTILE)
+            .await
+            .expect("it loads")
+            .about()
+            .clone()
     };
     let first = load().await;
     let paths = entries(&cache);
     assert_eq!(paths.len(), 2, "{paths:?}");
     assert_eq!(fs::metadata(&cache).expect("there").permissions().mode() & 0o777, 0o700);
-    let code = paths.iter().find(|p| p.extension().is_some_and(|e| e == "cwasm")).expect("code");
-    let beside = paths.iter().find(|p| p.extension().is_some_and(|e| e == "json")).expect("a manifest");
+    let code = paths
+        .iter()
+        .find(|p| p.extension().is_some_and(|e| e == "cwasm"))
+        .expect("code");
+    let beside = paths
+        .iter()
+        .find(|p| p.extension().is_some_and(|e| e == "json"))
+        .expect("a manifest");
     assert_eq!(fs::metadata(code).expect("there").permissions().mode() & 0o777, 0o600);
 
     // The second start reads it: what stands in the kept manifest is believed.
-    let changed = fs::read_to_string(beside).expect("text").replace("Misbehaves for longer.", "From the cache.");
+    let changed = fs::read_to_string(beside)
+        .expect("text")
+        .replace("Misbehaves for longer.", "From the cache.");
     fs::write(beside, changed).expect("written");
     let second = load().await;
     assert_eq!(second.modes[1].purpose, "From the cache.");
@@ -142,7 +162,10 @@ fn importing(name: &str) -> Vec<u8> {
 async fn a_refused_import_is_named_before_anything_runs() {
     let folder = TempDir::new().expect("a folder");
     let runtime = Runtime::new(folder.path()).expect("a runtime");
-    let error = runtime.load("x", &importing("wasi:http/types@0.2.6")).await.expect_err("refused");
+    let error = runtime
+        .load("x", &importing("wasi:http/types@0.2.6"))
+        .await
+        .expect_err("refused");
     assert_eq!(
         error.to_string(),
         "the adapter `x` cannot be used: it imports `wasi:http/types@0.2.6`: adapters reach vendors through \

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Plan;
 use crate::chat::Answer;
 use crate::manifest::{
-    About, Digest, Encoding, Minted, MintBody, Mode, Placement, Rate, Route, Signature, Slot, Transport, Verification,
+    About, Digest, Encoding, MintBody, Minted, Mode, Placement, Rate, Route, Signature, Slot, Transport, Verification,
 };
 use crate::plugin::Offers;
 use crate::plugin::describe::problems;
@@ -33,16 +33,35 @@ async fn said(change: impl FnOnce(&mut About)) -> Vec<String> {
 #[tokio::test]
 async fn a_sound_manifest_has_no_problems() {
     assert_eq!(said(|_| {}).await, Vec::<String>::new());
-    let patterns = ["https://*.example.com", "wss://*.example.com:*", "https://example.com:8443"];
-    assert_eq!(said(|a| a.egress = patterns.map(str::to_owned).to_vec()).await, Vec::<String>::new());
-    assert_eq!(said(|a| a.api_base = Some("http://127.0.0.1:8787/".to_owned())).await, Vec::<String>::new());
+    let patterns = [
+        "https://*.example.com",
+        "wss://*.example.com:*",
+        "https://example.com:8443",
+    ];
+    assert_eq!(
+        said(|a| a.egress = patterns.map(str::to_owned).to_vec()).await,
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        said(|a| a.api_base = Some("http://127.0.0.1:8787/".to_owned())).await,
+        Vec::<String>::new()
+    );
 }
 
 #[tokio::test]
 async fn names_and_modes() {
-    assert_eq!(said(|a| a.platform = "Sla ck".to_owned()).await, ["the platform `Sla ck` is not 1 to 64 of a-z 0-9 - _"]);
-    assert_eq!(said(|a| a.modes.clear()).await, ["it has no mode: there is no way to run it"]);
-    assert_eq!(said(|a| a.modes[1].name = "webhook".to_owned()).await, ["the mode `webhook` is there twice"]);
+    assert_eq!(
+        said(|a| a.platform = "Sla ck".to_owned()).await,
+        ["the platform `Sla ck` is not 1 to 64 of a-z 0-9 - _"]
+    );
+    assert_eq!(
+        said(|a| a.modes.clear()).await,
+        ["it has no mode: there is no way to run it"]
+    );
+    assert_eq!(
+        said(|a| a.modes[1].name = "webhook".to_owned()).await,
+        ["the mode `webhook` is there twice"]
+    );
     assert_eq!(
         said(|a| a.modes[0].secrets.push("x".to_owned())).await,
         ["the mode `webhook` needs the secret `x`, which the manifest does not have"]
@@ -52,8 +71,16 @@ async fn names_and_modes() {
         problems(&hostile().await, no_link),
         ["the mode `link` is a link, but `botyard:adapter/link` is not exported"]
     );
-    let mode = |n: usize| Mode { name: format!("m{n}"), purpose: String::new(), transports: Vec::new(), secrets: Vec::new() };
-    assert_eq!(said(|a| a.modes.extend((0..63).map(mode))).await, ["modes: 65 are more than 64"]);
+    let mode = |n: usize| Mode {
+        name: format!("m{n}"),
+        purpose: String::new(),
+        transports: Vec::new(),
+        secrets: Vec::new(),
+    };
+    assert_eq!(
+        said(|a| a.modes.extend((0..63).map(mode))).await,
+        ["modes: 65 are more than 64"]
+    );
 }
 
 #[tokio::test]
@@ -62,11 +89,30 @@ async fn only_https_may_be_reached_and_receive_secrets() {
         said(|a| a.secrets[0].targets = vec!["http://example.com/".to_owned()]).await,
         ["the target `http://example.com/` of `bot_token` is neither a path from `/` nor a URL with https or wss"]
     );
-    assert_eq!(said(|a| a.secrets[0].targets = vec!["//example.com/".to_owned()]).await.len(), 1);
-    assert_eq!(said(|a| a.secrets[0].targets = vec!["https://*/".to_owned()]).await.len(), 1);
-    assert_eq!(said(|a| a.secrets[0].targets.clear()).await, ["the secret `bot_token` has slots but no target"]);
-    assert_eq!(said(|a| a.egress = vec!["http://example.com".to_owned()]).await.len(), 1);
-    assert_eq!(said(|a| a.egress = vec!["/api/".to_owned()]).await, ["egress `/api/` names no host"]);
+    assert_eq!(
+        said(|a| a.secrets[0].targets = vec!["//example.com/".to_owned()])
+            .await
+            .len(),
+        1
+    );
+    assert_eq!(
+        said(|a| a.secrets[0].targets = vec!["https://*/".to_owned()])
+            .await
+            .len(),
+        1
+    );
+    assert_eq!(
+        said(|a| a.secrets[0].targets.clear()).await,
+        ["the secret `bot_token` has slots but no target"]
+    );
+    assert_eq!(
+        said(|a| a.egress = vec!["http://example.com".to_owned()]).await.len(),
+        1
+    );
+    assert_eq!(
+        said(|a| a.egress = vec!["/api/".to_owned()]).await,
+        ["egress `/api/` names no host"]
+    );
     assert_eq!(
         said(|a| a.api_base = Some("http://example.com/".to_owned())).await,
         ["the api-base `http://example.com/` is no https URL"]
@@ -81,13 +127,18 @@ async fn slots_are_known_places() {
         ["the header slot `Host` of `bot_token` is the host's own"]
     );
     assert_eq!(slot(Slot::Header("a b".to_owned(), String::new())).await.len(), 1);
-    assert_eq!(slot(Slot::JsonPointer("token".to_owned())).await, ["the slot `token` of `bot_token` is no JSON pointer"]);
+    assert_eq!(
+        slot(Slot::JsonPointer("token".to_owned())).await,
+        ["the slot `token` of `bot_token` is no JSON pointer"]
+    );
     assert_eq!(slot(Slot::PathSegment(99, String::new())).await.len(), 1);
     assert_eq!(slot(Slot::PathSegment(0, "bot".to_owned())).await, Vec::<String>::new());
 }
 
 fn with_route(about: &mut About, change: impl FnOnce(&mut Route)) {
-    let Transport::Webhook(routes) = &mut about.modes[0].transports[0] else { panic!("it is a webhook") };
+    let Transport::Webhook(routes) = &mut about.modes[0].transports[0] else {
+        panic!("it is a webhook")
+    };
     change(&mut routes[0]);
 }
 
@@ -119,7 +170,11 @@ async fn routes_can_be_verified_and_answered() {
                 secret: "nobody".to_owned(),
                 slot: Slot::Query("token".to_owned()),
             });
-            r.fallback = Answer { status: 204, headers: Vec::new(), body: Vec::new() };
+            r.fallback = Answer {
+                status: 204,
+                headers: Vec::new(),
+                body: Vec::new(),
+            };
         })
         .await,
         ["`` places the secret `nobody`, which the manifest does not have"]
@@ -134,7 +189,10 @@ async fn minted_tokens_and_rates() {
         url: "/auth".to_owned(),
         headers: Vec::new(),
         body: MintBody::Empty,
-        placements: vec![Placement { secret: "app".to_owned(), slot: Slot::JsonPointer("/secret".to_owned()) }],
+        placements: vec![Placement {
+            secret: "app".to_owned(),
+            slot: Slot::JsonPointer("/secret".to_owned()),
+        }],
         token_at: "token".to_owned(),
         lifetime_seconds_at: Some("/expire".to_owned()),
         refused: None,
@@ -148,6 +206,13 @@ async fn minted_tokens_and_rates() {
             "`token` of `tenant` is no JSON pointer"
         ]
     );
-    let rate = Rate { bucket: "post".to_owned(), calls: 0, per: Duration::from_secs(1) };
-    assert_eq!(said(|a| a.limits.rates.push(rate)).await, ["the rate of `post` lets nothing through"]);
+    let rate = Rate {
+        bucket: "post".to_owned(),
+        calls: 0,
+        per: Duration::from_secs(1),
+    };
+    assert_eq!(
+        said(|a| a.limits.rates.push(rate)).await,
+        ["the rate of `post` lets nothing through"]
+    );
 }

@@ -6,7 +6,12 @@ use crate::chat::{Attachment, CallError, Person};
 async fn probes(bench: &Bench, wishes: &[&str]) -> Vec<String> {
     let mut said = Vec::new();
     for wish in wishes {
-        said.push(bench.wish(&format!("probe {wish}")).await.expect("the call itself is fine"));
+        said.push(
+            bench
+                .wish(&format!("probe {wish}"))
+                .await
+                .expect("the call itself is fine"),
+        );
     }
     said
 }
@@ -66,7 +71,10 @@ async fn the_store_is_per_bot_and_kept_over_calls() {
     assert_eq!(bench.wish("probe put mine").await, Ok("ok ()".to_owned()));
     assert_eq!(bench.wish("probe get").await, Ok("ok Some(\"mine\")".to_owned()));
     assert_eq!(wished(&neighbour, "probe get").await, Ok("ok None".to_owned()));
-    assert_eq!(bench.wish("probe put-large").await, Ok("Error::TooLarge(262144)".to_owned()));
+    assert_eq!(
+        bench.wish("probe put-large").await,
+        Ok("Error::TooLarge(262144)".to_owned())
+    );
 }
 
 #[tokio::test]
@@ -82,20 +90,38 @@ async fn the_store_has_a_quota_of_entries() {
         })
         .await
         .expect("filled");
-    assert_eq!(bench.wish("probe put more").await, Ok("Error::TooLarge(67108864)".to_owned()));
+    assert_eq!(
+        bench.wish("probe put more").await,
+        Ok("Error::TooLarge(67108864)".to_owned())
+    );
     // Of one bot: the other has room.
-    assert_eq!(wished(&bench.neighbour(), "probe put more").await, Ok("ok ()".to_owned()));
+    assert_eq!(
+        wished(&bench.neighbour(), "probe put more").await,
+        Ok("ok ()".to_owned())
+    );
 }
 
 #[tokio::test]
 async fn files_are_per_bot_and_have_no_path() {
     let bench = Plan::hostile().ready().await;
     let said = bench.wish("probe keep hello").await.expect("it works");
-    let id = said.strip_prefix("ok \"").and_then(|s| s.strip_suffix('"')).expect("an id");
-    assert_eq!(std::fs::read(bench.files().join("bot").join(id)).expect("kept"), b"hello");
-    assert_eq!(bench.wish(&format!("probe read {id}")).await, Ok(format!("ok {:?}", b"hello")));
+    let id = said
+        .strip_prefix("ok \"")
+        .and_then(|s| s.strip_suffix('"'))
+        .expect("an id");
+    assert_eq!(
+        std::fs::read(bench.files().join("bot").join(id)).expect("kept"),
+        b"hello"
+    );
+    assert_eq!(
+        bench.wish(&format!("probe read {id}")).await,
+        Ok(format!("ok {:?}", b"hello"))
+    );
     let missing = |id: &str| Ok(format!("Error::Rejected({:?})", format!("there is no file `{id}`")));
-    assert_eq!(wished(&bench.neighbour(), &format!("probe read {id}")).await, missing(id));
+    assert_eq!(
+        wished(&bench.neighbour(), &format!("probe read {id}")).await,
+        missing(id)
+    );
     assert_eq!(bench.wish("probe read ../../cache").await, missing("../../cache"));
 }
 
@@ -109,7 +135,10 @@ async fn an_attachment_that_is_not_there_is_the_adapters_failure() {
         source: "../../store.db".to_owned(),
     };
     let error = bench.adapter.fetch(&attachment).await.expect_err("refused");
-    assert!(matches!(error, CallError::Trapped(ref text) if text.contains("there is no file")), "{error}");
+    assert!(
+        matches!(error, CallError::Trapped(ref text) if text.contains("there is no file")),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -129,5 +158,8 @@ async fn who_the_bot_is_reaches_guests_and_survives() {
     assert_eq!(bench.wish("me").await, Ok("Some(\"U1\")".to_owned()));
     let again = bench.adapter.recall_me().await.expect("the store can be read");
     assert_eq!(again, Some(me));
-    assert_eq!(bench.neighbour().recall_me().await.expect("the store can be read"), None);
+    assert_eq!(
+        bench.neighbour().recall_me().await.expect("the store can be read"),
+        None
+    );
 }

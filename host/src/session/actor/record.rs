@@ -161,6 +161,8 @@ impl SessionActor {
 
     /// The end of a turn: all that anybody must know of it. False: the host ends, and the turn is done again.
     pub(super) async fn store_end(&mut self, job: &Job, view: &View) -> bool {
+        // A CLI refuses to begin a conversation twice; going on with one that it did not keep is mended.
+        self.row.resumable |= self.handed;
         let (session, claim) = self.session_now();
         let now = session.updated;
         let turn = job.row.clone();

@@ -79,6 +79,23 @@ fn result_before_the_prompt_was_taken_up_belongs_to_background_work() {
 }
 
 #[test]
+fn agent_that_is_idle_after_it_took_the_prompt_up_will_not_answer() {
+    let started = AgentEvent::Started { id: "p".to_owned() };
+    let mut turn = running(true);
+    turn.handle(&Input::Agent(&started));
+    let actions = turn.handle(&Input::Agent(&IDLE));
+    assert!(
+        matches!(actions.as_slice(), [Action::Finish(Ending::Failed(_))]),
+        "{actions:?}"
+    );
+
+    let mut turn = running(true);
+    turn.handle(&Input::Agent(&started));
+    turn.handle(&Input::Stop);
+    assert_eq!(turn.handle(&Input::Agent(&IDLE)), [Action::Finish(Ending::Stopped)]);
+}
+
+#[test]
 fn death_before_anything_was_shown_is_repeated_once_in_silence() {
     let mut turn = running(true);
     assert_eq!(turn.handle(&Input::Agent(&died())), [Action::Start { fresh: false }]);

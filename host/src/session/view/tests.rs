@@ -3,7 +3,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::chat::{Choice, PlanState, Style};
+use crate::chat::{Choice, PlanItem, PlanState, Style};
 
 fn view() -> TurnView {
     TurnView::new(TurnId::from("t"), 1, true)

@@ -1,1 +1,285 @@
-//! Tests.
+use std::os::unix::fs::PermissionsExt;
+
+use tempfile::TempDir;
+
+use super::super::conformance::sample::{bot, item};
+use super::super::conformance::{self, sample};
+use super::*;
+
+fn with_file(promise: &dyn Fn(conformance::Open<'_>)) {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("botyard.db");
+    promise(&|| Box::new(SqliteStore::open(&path).unwrap()));
+}
+
+conformance::suite!(with_file);
+
+fn pragma(store: &SqliteStore, name: &str) -> String {
+    store
+        .conn
+        .pragma_query_value(None, name, |row| {
+            Ok(match row.get_ref(0)? {
+                rusqlite::types::ValueRef::Integer(number) => number.to_string(),
+                other => other.as_str()?.to_owned(),
+            })
+        })
+        .unwrap()
+}
+
+#[test]
+fn commits_are_synced_and_the_file_is_private() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("botyard.db");
+    let mut store = SqliteStore::open(&path).unwrap();
+    assert_eq!(
+        (pragma(&store, "journal_mode"), pragma(&store, "synchronous")),
+        ("wal".into(), "2".into())
+    );
+    store.begin().unwrap();
+    store.inbox_put(&bot(), &item("k"), 1).unwrap();
+    store.commit().unwrap();
+    for name in ["botyard.db", "botyard.db-wal"] {
+        let mode = std::fs::metadata(folder.path().join(name))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[test]
+fn an_older_file_is_copied_before_it_is_changed() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("botyard.db");
+    let mut old = SqliteStore::open(&path).unwrap();
+    old.begin().unwrap();
+    old.kv_put(&bot(), "k", b"v", None).unwrap();
+    old.commit().unwrap();
+    drop(old);
+
+    let mut next = schema::MIGRATIONS.to_vec();
+    next.push("ALTER TABLE kv ADD COLUMN note TEXT");
+    let mut new = SqliteStore::open_as(&path, &next).unwrap();
+    assert_eq!(pragma(&new, "user_version"), next.len().to_string());
+    assert_eq!(new.kv_get(&bot(), "k", 0).unwrap().as_deref(), Some(b"v".as_slice()));
+    drop(new);
+
+    let copy = folder.path().join("botyard.db.v1.bak");
+    let mut copy = SqliteStore::open(&copy).unwrap();
+    assert_eq!(copy.kv_get(&bot(), "k", 0).unwrap().as_deref(), Some(b"v".as_slice()));
+
+    // The older program refuses the newer file, says why, and leaves it as it is.
+    match SqliteStore::open(&path) {
+        Err(StoreError::Unusable(why)) => assert!(why.contains("version 2") && why.contains("hint:"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    SqliteStore::open_as(&path, &next).unwrap();
+}
+
+#[test]
+fn a_migration_that_fails_changes_nothing() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("botyard.db");
+    drop(SqliteStore::open(&path).unwrap());
+    let mut next = schema::MIGRATIONS.to_vec();
+    next.push("ALTER TABLE kv ADD COLUMN note TEXT; ALTER TABLE nowhere ADD COLUMN note TEXT");
+    assert!(SqliteStore::open_as(&path, &next).is_err());
+    let store = SqliteStore::open(&path).unwrap();
+    assert!(store.run("SELECT note FROM kv", []).is_err());
+}
+
+#[test]
+fn somebody_elses_file_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let text = folder.path().join("notes.txt");
+    std::fs::write(&text, "not a database, and long enough to be read as one: ".repeat(40)).unwrap();
+    let theirs = folder.path().join("theirs.db");
+    Connection::open(&theirs)
+        .unwrap()
+        .execute_batch("CREATE TABLE t (a)")
+        .unwrap();
+    for path in [&text, &theirs] {
+        match SqliteStore::open(path) {
+            Err(StoreError::Unusable(why)) => assert!(why.contains("is not a file of botyard's"), "{why}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    let folder_missing = folder.path().join("none").join("botyard.db");
+    assert!(matches!(
+        SqliteStore::open(&folder_missing),
+        Err(StoreError::Unavailable(_))
+    ));
+}
+
+#[test]
+fn a_locked_file_leaves_nothing_half_done() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("botyard.db");
+    let mut store = SqliteStore::open(&path).unwrap();
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert!(matches!(store.begin(), Err(StoreError::Unavailable(_))));
+    store.rollback();
+    other.execute_batch("ROLLBACK").unwrap();
+    store.begin().unwrap();
+    assert!(store.inbox_put(&bot(), &item("k"), 1).unwrap().is_some());
+    store.commit().unwrap();
+}
+
+#[test]
+fn a_full_disk_leaves_nothing_half_done() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("botyard.db");
+    let mut store = SqliteStore::open(&path).unwrap();
+    let pages: i64 = pragma(&store, "page_count").parse().unwrap();
+    store
+        .conn
+        .pragma_update_and_check(None, "max_page_count", pages + 8, |_| Ok(()))
+        .unwrap();
+    store.begin().unwrap();
+    let mut failed = None;
+    for n in 0..1000 {
+        store.savepoint().unwrap();
+        if let Err(error) = store.kv_put(&bot(), &format!("k{n}"), &[7; 2000], None) {
+            failed = Some(error);
+            break;
+        }
+        store.release().unwrap();
+    }
+    assert!(matches!(failed, Some(StoreError::Unavailable(_))), "{failed:?}");
+    store.rollback();
+    assert_eq!(store.kv_size(&bot()).unwrap(), (0, 0));
+    store
+        .conn
+        .pragma_update_and_check(None, "max_page_count", pages + 1000, |_| Ok(()))
+        .unwrap();
+    store.begin().unwrap();
+    store.kv_put(&bot(), "k", b"v", None).unwrap();
+    store.commit().unwrap();
+}
+
+#[test]
+fn a_damaged_row_is_left_out_and_the_others_come() {
+    let mut store = SqliteStore::in_memory().unwrap();
+    store.begin().unwrap();
+    let id = store.inbox_put(&bot(), &item("k1"), 1).unwrap().unwrap();
+    store.inbox_put(&bot(), &item("k2"), 1).unwrap().unwrap();
+    store.run("UPDATE inbox SET item = '{' WHERE id = ?", [id.0]).unwrap();
+    store.commit().unwrap();
+    assert!(matches!(store.inbox_get(id), Err(StoreError::Damaged(_))));
+    let keys: Vec<_> = store
+        .inbox_new(&bot(), InboxId(0), 9)
+        .unwrap()
+        .into_iter()
+        .map(|row| row.item.origin.key)
+        .collect();
+    assert_eq!(keys, ["k2"]);
+}
+
+/// No statement of the store reads a whole table, so that what is known already does not slow what comes.
+#[test]
+fn every_statement_finds_its_rows_by_an_index() {
+    let store = SqliteStore::in_memory().unwrap();
+    let source = include_str!("../sqlite.rs");
+    let implementation = source.split("impl Store for SqliteStore").nth(1).unwrap();
+    let mut seen = 0;
+    for (columns, statement) in statements(implementation) {
+        let sql = columns
+            .iter()
+            .fold(statement.clone(), |sql, (from, to)| sql.replace(from, to));
+        let mut plan = store
+            .conn
+            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+            .unwrap_or_else(|e| panic!("{sql}: {e}"));
+        let count = plan.parameter_count();
+        let details: Vec<String> = plan
+            .query_map(rusqlite::params_from_iter(vec![1; count]), |row| row.get(3))
+            .unwrap()
+            .collect::<rusqlite::Result<_>>()
+            .unwrap();
+        for detail in details {
+            assert!(
+                !detail.starts_with("SCAN") || detail.contains("INDEX"),
+                "{sql}\n{detail}"
+            );
+            assert!(!detail.contains("TEMP B-TREE"), "{sql}\n{detail}");
+        }
+        seen += 1;
+    }
+    assert!(seen > 40, "only {seen} statements were found");
+}
+
+/// The SQL texts of the source, with what stands for their columns.
+fn statements(source: &str) -> Vec<(Vec<(&'static str, &'static str)>, String)> {
+    let mut found = Vec::new();
+    for (at, _) in source.match_indices('"') {
+        let rest = &source[at + 1..];
+        if !["SELECT", "INSERT", "UPDATE", "DELETE"]
+            .iter()
+            .any(|word| rest.starts_with(word))
+        {
+            continue;
+        }
+        let text = &rest[..rest.find('"').unwrap()];
+        let sql: String = text.split("\\\n").map(str::trim_start).collect();
+        // Counting for `status` may look at all, and the deletions of `forget_before` are made from parts.
+        if sql.starts_with("SELECT count(*)") || sql.contains("{table}") {
+            continue;
+        }
+        let table = ["inbox", "aside", "turns", "sessions", "outbox", "timers", "web"]
+            .into_iter()
+            .zip([
+                rows::INBOX,
+                rows::ASIDE,
+                rows::TURN,
+                rows::SESSION,
+                rows::OUTBOX,
+                rows::TIMER,
+                rows::WEB,
+            ])
+            .find(|(table, _)| sql.contains(&format!("FROM {table} ")) || sql.contains(&format!("UPDATE {table} ")));
+        let columns = table.map_or("", |(_, columns)| columns);
+        found.push((vec![("{columns}", columns), ("{}", columns)], sql));
+    }
+    found
+}
+
+#[test]
+fn ten_thousand_sessions_do_not_slow_one() {
+    let mut store = SqliteStore::in_memory().unwrap();
+    let fill = |store: &mut SqliteStore, from: u32, to: u32| {
+        store.begin().unwrap();
+        for n in from..to {
+            let turn = sample::turn_row(&format!("turn{n}"), super::super::TurnState::Done, i64::from(n));
+            store.turn_put(&turn).unwrap();
+            let row = sample::outbox_row(turn.id.as_str(), turn.view.clone());
+            store
+                .outbox_put(&OutboxRow {
+                    state: super::super::OutboxState::Sent,
+                    ..row
+                })
+                .unwrap();
+            let id = store.inbox_put(&bot(), &item(&format!("k{n}")), 1).unwrap().unwrap();
+            store.inbox_state(id, InboxState::Done).unwrap();
+        }
+        store.commit().unwrap();
+    };
+    // Steps of SQLite's own machine instead of time: the same on every computer.
+    let steps = |store: &mut SqliteStore, sql: &str| -> i32 {
+        let mut statement = store.conn.prepare(sql).unwrap();
+        let mut rows = statement.query([]).unwrap();
+        while rows.next().unwrap().is_some() {}
+        drop(rows);
+        statement.get_status(rusqlite::StatementStatus::VmStep)
+    };
+    let looks = [
+        "SELECT * FROM inbox WHERE bot = 'team' AND state = 0 AND id > 0 ORDER BY id LIMIT 256",
+        "SELECT * FROM turns WHERE bot = 'team' AND state < 3 ORDER BY opened, rowid",
+        "SELECT * FROM outbox WHERE bot = 'team' AND state = 0 AND view IS NOT NULL ORDER BY next_try, rowid",
+        "SELECT * FROM outbox WHERE turn = 'turn5'",
+    ];
+    fill(&mut store, 0, 10);
+    let few = looks.map(|sql| steps(&mut store, sql));
+    fill(&mut store, 10, 10_000);
+    assert_eq!(looks.map(|sql| steps(&mut store, sql)), few);
+}

@@ -23,6 +23,7 @@ CREATE TABLE aside (
   received INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX aside_of ON aside (again, bot, id);
+CREATE INDEX aside_all ON aside (again, id);
 CREATE INDEX aside_lost ON aside (received) WHERE again = 0;
 
 CREATE TABLE turns (

@@ -173,7 +173,7 @@ async fn a_press_brings_back_the_bots_word() {
 #[tokio::test]
 async fn the_same_key_is_one_message_also_over_a_restart() {
     let bench = bench();
-    let first = bench
+    let (first, fresh) = bench
         .chat
         .post("c1", "turn1", 1, view("running", &json!([])))
         .await
@@ -183,18 +183,19 @@ async fn the_same_key_is_one_message_also_over_a_restart() {
         .post("c1", "turn1", 9, view("done", &json!([])))
         .await
         .unwrap();
-    let other = bench
+    let (other, _) = bench
         .chat
         .post("c1", "turn2", 1, view("running", &json!([])))
         .await
         .unwrap();
-    assert_eq!(first, again);
+    assert!(fresh);
+    assert_eq!(again, (first.clone(), false));
     assert_ne!(first, other);
     bench.chat.inner.journal.close().await;
     let chat = WebChat::new("local".into(), Journal::open(&bench.path).unwrap());
     assert_eq!(
         chat.post("c1", "turn1", 3, view("running", &json!([]))).await.unwrap(),
-        first
+        (first.clone(), false)
     );
     chat.update(&first, 5, view("done", &json!([]))).await.unwrap();
     let shown = messages(&all(&mut chat.stream(Some("c1".into()), 0)).await);
@@ -214,7 +215,7 @@ async fn the_same_key_is_one_message_also_over_a_restart() {
 #[tokio::test]
 async fn an_older_revision_never_replaces_a_newer_one() {
     let bench = bench();
-    let id = bench
+    let (id, _) = bench
         .chat
         .post("c1", "turn1", 4, view("running", &json!([])))
         .await
@@ -236,7 +237,7 @@ async fn a_stream_sends_only_what_changed_and_goes_on_from_where_it_was() {
     let bench = bench();
     let text = |revision: u32, text: &str| json!({ "id": 1, "revision": revision, "kind": "text", "text": text });
     let step = json!({ "id": 2, "revision": 1, "kind": "step" });
-    let id = bench
+    let (id, _) = bench
         .chat
         .post("c1", "turn1", 1, view("running", &json!([text(1, "a"), step])))
         .await

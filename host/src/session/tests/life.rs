@@ -1,0 +1,184 @@
+use super::*;
+
+#[tokio::test]
+async fn death_before_the_first_word_is_mended_in_silence() {
+    let mut host = Setup::new().start().await;
+    let (turn, first) = host.talking("ann", "one").await;
+    first.exits(Some(FailureKind::Died)).await;
+    let mut second = host.spawned().await;
+    assert_eq!(
+        (&second.launch.cli_session, second.launch.resume),
+        (&first.launch.cli_session, true)
+    );
+    second.ready().await;
+    assert_eq!(second.prompt().await, "one");
+    second.answer("hi").await;
+    let view = host.chat.ended(&turn).await;
+    assert_eq!((seen(&view), view.state), (vec!["hi".to_owned()], ViewState::Done));
+    assert_eq!(host.row(&turn).await.attempt, 2);
+}
+
+#[tokio::test]
+async fn death_in_the_middle_is_told_and_the_next_message_resumes() {
+    let mut host = Setup::new().start().await;
+    let (turn, first) = host.talking("ann", "one").await;
+    first
+        .say(AgentEvent::TextDelta {
+            block: 1,
+            text: "half".to_owned(),
+        })
+        .await;
+    first.exits(Some(FailureKind::Died)).await;
+    let view = host.chat.ended(&turn).await;
+    assert_eq!(view.state, ViewState::Failed("Sentence of Died.".to_owned()));
+    assert_eq!(seen(&view), ["half"]);
+    assert!(
+        !format!("{view:?}").contains("stderr"),
+        "the cause is for the log alone"
+    );
+    host.send("ann", "two").await;
+    let second = host.spawned().await;
+    assert_eq!(
+        (&second.launch.cli_session, second.launch.resume),
+        (&first.launch.cli_session, true)
+    );
+}
+
+#[tokio::test]
+async fn lost_memory_is_told_and_begun_anew() {
+    let setup = Setup::new();
+    let mut host = setup.start().await;
+    let (one, mut cli) = host.talking("ann", "one").await;
+    cli.answer("hi").await;
+    host.chat.ended(&one).await;
+    soon(host.registry.stop(&key(&host, "ann"))).await;
+    let first = cli.launch.cli_session.clone();
+    cli.exits(None).await;
+    let two = host.send("ann", "two").await;
+    cli = host.spawned().await;
+    assert!(cli.launch.resume);
+    cli.exits(Some(FailureKind::NoConversation)).await;
+    cli = host.spawned().await;
+    assert!(!cli.launch.resume && cli.launch.cli_session != first);
+    cli.ready().await;
+    assert_eq!(cli.prompt().await, "two");
+    cli.answer("who are you").await;
+    let view = host.chat.ended(&two).await;
+    assert_eq!(
+        seen(&view),
+        [
+            "! The agent no longer has what was said here before; it begins afresh.",
+            "who are you"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn agent_that_cannot_start_says_so_in_one_sentence() {
+    let mut host = Setup::new().start().await;
+    let turn = host.send("ann", "one").await;
+    host.spawned().await.exits(Some(FailureKind::Start)).await;
+    assert_eq!(
+        host.chat.ended(&turn).await.state,
+        ViewState::Failed("Sentence of Start.".to_owned())
+    );
+}
+
+#[tokio::test]
+async fn idle_process_leaves_and_the_next_message_resumes_it() {
+    let mut setup = Setup::new();
+    let agent = AgentProfile {
+        idle_timeout: Duration::from_millis(20),
+        ..AgentProfile::clone(&setup.rules.agent)
+    };
+    setup.rules.agent = Arc::new(agent);
+    let mut host = setup.start().await;
+    let (turn, mut cli) = host.talking("ann", "one").await;
+    cli.answer("hi").await;
+    host.chat.ended(&turn).await;
+    assert!(matches!(cli.command().await, Command::Close));
+    // Before it is gone a message comes: it waits for the end of the old process.
+    let two = host.send("ann", "two").await;
+    assert!(host.started.try_recv().is_err());
+    cli.exits(None).await;
+    let mut again = host.spawned().await;
+    assert_eq!(
+        (&again.launch.cli_session, again.launch.resume),
+        (&cli.launch.cli_session, true)
+    );
+    again.ready().await;
+    assert_eq!(again.prompt().await, "two");
+    again.answer("back").await;
+    assert_eq!(seen(&host.chat.ended(&two).await), ["back"]);
+    assert!(matches!(again.command().await, Command::Close));
+    again.exits(None).await;
+    soon(async {
+        while !host.registry.live().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let status = soon(host.registry.status(&key(&host, "ann"))).await.unwrap();
+    assert_eq!(
+        (status.live, status.cli_session),
+        (false, Some(cli.launch.cli_session.clone()))
+    );
+}
+
+#[tokio::test]
+async fn idle_process_gives_way_to_another_session() {
+    let setup = Setup {
+        processes: 1,
+        ..Setup::new()
+    };
+    let mut host = setup.start().await;
+    let (ann, mut first) = host.talking("ann", "one").await;
+    let bob = host.send("bob", "hello").await;
+    host.chat.until(&bob, |view| view.state == ViewState::Waiting(1)).await;
+    first.answer("hi").await;
+    host.chat.ended(&ann).await;
+    assert!(matches!(first.command().await, Command::Close));
+    first.exits(None).await;
+    let mut second = host.spawned().await;
+    second.ready().await;
+    assert_eq!(second.prompt().await, "hello");
+    second.answer("hi bob").await;
+    assert_eq!(seen(&host.chat.ended(&bob).await), ["hi bob"]);
+}
+
+#[tokio::test]
+async fn reset_ends_the_turn_and_forgets_the_conversation() {
+    let mut host = Setup::new().start().await;
+    let (turn, mut first) = host.talking("ann", "one").await;
+    soon(host.registry.reset(&key(&host, "ann"))).await;
+    assert!(matches!(first.command().await, Command::Kill));
+    assert_eq!(host.chat.ended(&turn).await.state, ViewState::Stopped);
+    first.exits(None).await;
+    host.send("ann", "two").await;
+    let mut second = host.spawned().await;
+    assert!(!second.launch.resume);
+    assert_ne!(second.launch.cli_session, first.launch.cli_session);
+    assert_ne!(second.launch.workspace, first.launch.workspace);
+    second.ready().await;
+    assert_eq!(second.prompt().await, "two");
+}
+
+#[tokio::test]
+async fn newest_id_of_the_conversation_is_the_one_that_is_resumed() {
+    let mut host = Setup::new().start().await;
+    let (turn, cli) = host.talking("ann", "one").await;
+    cli.say(AgentEvent::Session {
+        id: "newer".to_owned(),
+        model: None,
+    })
+    .await;
+    cli.answer("hi").await;
+    host.chat.ended(&turn).await;
+    cli.exits(None).await;
+    host.send("ann", "two").await;
+    let again = host.spawned().await;
+    assert_eq!(
+        (again.launch.cli_session.as_str(), again.launch.resume),
+        ("newer", true)
+    );
+}

@@ -1,0 +1,159 @@
+//! One of each kind of row.
+
+use crate::chat::{
+    BotName, Conversation, Event, InboxId, Item, Message, Origin, Person, SessionKey, Target, Token, TurnId, View,
+    ViewState, What,
+};
+use crate::store::{AskRow, AskState, Decision, OutboxRow, OutboxState, SessionRow, TokenRow, TurnRow, TurnState};
+
+pub(crate) fn bot() -> BotName {
+    BotName::from("team")
+}
+
+pub(crate) fn conversation(channel: &str) -> Conversation {
+    Conversation {
+        tenant: Some("T1".into()),
+        channel: channel.into(),
+        thread: None,
+        direct: false,
+    }
+}
+
+pub(crate) fn item(key: &str) -> Item {
+    let sender = Person {
+        id: "U1".into(),
+        name: Some("Ann".into()),
+        handle: None,
+        tenant: None,
+        groups: vec!["dev".into()],
+        locale: None,
+        bot: false,
+    };
+    let message = Message {
+        id: "m1".into(),
+        text: "hello".into(),
+        mentions: Vec::new(),
+        addressed: true,
+        quotes: None,
+        new_thread: None,
+        attachments: Vec::new(),
+        group: None,
+    };
+    Item {
+        origin: Origin {
+            key: key.into(),
+            conversation: conversation("C1"),
+            sender,
+            sent: Some(1),
+            reply_to: vec![0, 255],
+        },
+        what: What::Message(message),
+    }
+}
+
+pub(crate) fn view(turn: &str, revision: u32, state: ViewState) -> View {
+    View {
+        turn: TurnId::from(turn),
+        revision,
+        state,
+        blocks: Vec::new(),
+        stop_token: None,
+        footer: Some("footer".into()),
+        extra: Vec::new(),
+    }
+}
+
+pub(crate) fn target(channel: &str) -> Target {
+    Target {
+        conversation: conversation(channel),
+        reply_to: vec![1, 2, 3],
+        private_to: None,
+    }
+}
+
+pub(crate) fn outbox_row(turn: &str, view: Option<View>) -> OutboxRow {
+    OutboxRow {
+        turn: TurnId::from(turn),
+        bot: bot(),
+        target: target("C1"),
+        view,
+        state: OutboxState::Pending,
+        memory: None,
+        attempts: 0,
+        next_try: 10,
+        last_error: None,
+        updated: 10,
+    }
+}
+
+pub(crate) fn turn_row(id: &str, state: TurnState, opened: i64) -> TurnRow {
+    TurnRow {
+        id: TurnId::from(id),
+        bot: bot(),
+        session: SessionKey::from("s1"),
+        inbox: Some(InboxId(7)),
+        state,
+        attempt: 1,
+        target: target("C1"),
+        asker: "U1".into(),
+        prompt: "hello".into(),
+        opened,
+        view: Some(view(id, 3, ViewState::Running)),
+    }
+}
+
+pub(crate) fn session_row(key: &str, updated: i64) -> SessionRow {
+    SessionRow {
+        key: SessionKey::from(key),
+        bot: bot(),
+        agent: "claude".into(),
+        conversation: conversation("C1"),
+        owner: Some("U1".into()),
+        cli_session: Some("9b2e".into()),
+        resumable: true,
+        epoch: 2,
+        updated,
+    }
+}
+
+pub(crate) fn ask_row(id: &str, state: AskState, expires: i64) -> AskRow {
+    AskRow {
+        id: id.into(),
+        bot: bot(),
+        session: SessionKey::from("s1"),
+        turn: TurnId::from("t1"),
+        conversation: conversation("C1"),
+        request: "r1".into(),
+        tool: "Bash".into(),
+        input: "{}".into(),
+        approvers: vec!["U2".into()],
+        expires,
+        state,
+        decided: (state != AskState::Open).then(|| (Decision::Allow, "U1".into())),
+    }
+}
+
+pub(crate) fn token_row(token: &str, expires: i64) -> TokenRow {
+    TokenRow {
+        token: Token::from(token),
+        bot: bot(),
+        conversation: conversation("C1"),
+        session: SessionKey::from("s1"),
+        turn: TurnId::from("t1"),
+        ask: Some("a1".into()),
+        decision: Decision::Deny,
+        expires,
+    }
+}
+
+pub(crate) fn event(payload: &[u8]) -> Event {
+    Event {
+        transport: "webhook".into(),
+        name: String::new(),
+        method: "POST".into(),
+        query: String::new(),
+        headers: vec![("a".into(), "b".into())],
+        payload: payload.to_vec(),
+        received: 5,
+    }
+}
