@@ -302,7 +302,7 @@ mod tests {
             "Allowed by <@U1> &amp; &lt;\u{2060}!here&gt;"
         );
         assert_eq!(escape_naming("<@ <@U1", 99), "&lt;\u{2060}@ &lt;\u{2060}@U1");
-        assert_eq!(escape_naming("<@U1> said", 6), "&lt;…");
+        assert_eq!(escape_naming("<@U1> said", 6), "&lt;\u{2060}…");
     }
 
     #[test]
