@@ -5,7 +5,7 @@ use botyard_sdk::serde_json::{Value, json};
 
 use crate::form::{option, plain};
 use crate::interactive::{BUTTON, SELECT, SUBMIT};
-use crate::text::{escape, escape_clip, length};
+use crate::text::{escape, escape_clip, escape_naming, length};
 use crate::view::{Flow, Group, SECTION, mrkdwn, section};
 
 /// Slack's limits: 25 elements in an `actions` block, 10 options of checkboxes, 100 of a select.
@@ -34,7 +34,7 @@ pub(crate) fn ask(ask: &Ask) -> Vec<Flow> {
     }
     match &ask.settled {
         Some(settled) => {
-            let word = format!("✔ {}", escape_clip(settled, 1000));
+            let word = format!("✔ {}", escape_naming(settled, 1000));
             group.push(json!({ "type": "context", "elements": [mrkdwn(&word)] }), &word);
         }
         None => open(ask, &mut group),

@@ -9,14 +9,12 @@ use botyard_sdk::types::{Error, FileRef};
 use serde::{Deserialize, Serialize};
 
 use crate::api::{Api, Failure, Place, Shown, Wire};
-use crate::view::{BUDGET, render};
+use crate::view::{BUDGET, SMALLEST, render};
 
 /// How long after an unclear call Slack may still be about to do it, in seconds.
 const SETTLE: u32 = 3;
 /// How far Slack's clock and ours may be apart, in seconds.
 const SKEW: u32 = 120;
-/// The smallest messages that are tried when Slack says that they are too long.
-const SMALLEST: usize = 2_000;
 
 /// What stands in the chat.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -175,6 +175,31 @@ pub fn escape(plain: &str) -> String {
     escaped
 }
 
+/// As [`escape_clip`], but `<@ID>` of a person stays a mention: for words of the host's own.
+pub fn escape_naming(plain: &str, limit: usize) -> String {
+    let mut named = String::new();
+    let mut rest = plain;
+    while let Some(start) = rest.find("<@") {
+        let id: String = rest[start + 2..]
+            .chars()
+            .take_while(char::is_ascii_alphanumeric)
+            .collect();
+        let end = start + 2 + id.len();
+        let mention = !id.is_empty() && rest[end..].starts_with('>');
+        named.push_str(&escape(&rest[..if mention { start } else { start + 2 }]));
+        if mention {
+            named.push_str(&format!("<@{id}>"));
+        }
+        rest = &rest[if mention { end + 1 } else { start + 2 }..];
+    }
+    named.push_str(&escape(rest));
+    if length(&named) <= limit {
+        named
+    } else {
+        escape_clip(plain, limit)
+    }
+}
+
 /// How long Slack may take a text to be: it does not say what it counts, so the larger measure, UTF-16 units.
 pub fn length(text: &str) -> usize {
     text.chars().map(char::len_utf16).sum()
@@ -268,6 +293,16 @@ mod tests {
             escape("<!channel> & @everyone"),
             "&lt;\u{2060}!channel&gt; &amp; @\u{2060}everyone"
         );
+    }
+
+    #[test]
+    fn the_host_may_name_persons() {
+        assert_eq!(
+            escape_naming("Allowed by <@U1> & <!here>", 99),
+            "Allowed by <@U1> &amp; &lt;\u{2060}!here&gt;"
+        );
+        assert_eq!(escape_naming("<@ <@U1", 99), "&lt;\u{2060}@ &lt;\u{2060}@U1");
+        assert_eq!(escape_naming("<@U1> said", 6), "&lt;\u{2060}…");
     }
 
     #[test]

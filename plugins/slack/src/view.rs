@@ -24,6 +24,8 @@ pub(crate) const SECTION: usize = 2_900;
 const FALLBACK: usize = 3_000;
 /// Room kept at the end for the state, the footer and the stop button.
 const TAIL: usize = 1_400;
+/// The smallest messages that are tried when Slack says that they are too long: a section, its buttons and the tail.
+pub const SMALLEST: usize = TAIL + SECTION + 700;
 /// Of a long run of steps the last ones are shown.
 const STEPS: usize = 12;
 
@@ -70,10 +72,10 @@ pub(crate) enum Flow {
     Whole(Group),
 }
 
-/// The messages that show `view`, each with at most `budget` characters. At least one.
+/// The messages that show `view`, each with at most `budget` characters ([`SMALLEST`] or more). At least one.
 pub fn render(view: &View, budget: usize) -> Vec<Shown> {
     let mut pages = Pages {
-        budget: budget.max(TAIL + 600),
+        budget: budget.max(SMALLEST),
         done: Vec::new(),
         open: Group::default(),
     };
@@ -275,10 +277,17 @@ fn step_line(step: &Step, nested: bool) -> String {
         if nested { "    ↳ " } else { "" },
         escape_clip(&one_line(&step.title), 160)
     );
-    if !step.detail.trim().is_empty() {
-        // A backtick would end the code early.
-        let detail = one_line(&step.detail).replace('`', "'");
-        line.push_str(&format!(" `{}`", escape_clip(&detail, 160)));
+    // The first line says what it is about; it may be Markdown code itself, and a backtick would end ours early.
+    let detail = step
+        .detail
+        .trim()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .trim_matches('`')
+        .replace('`', "'");
+    if !detail.trim().is_empty() {
+        line.push_str(&format!(" `{}`", escape_clip(&one_line(&detail), 160)));
     }
     if let Some(elapsed) = step.elapsed_ms.filter(|ms| *ms >= 1000) {
         line.push_str(&format!(" · {}", duration(elapsed)));

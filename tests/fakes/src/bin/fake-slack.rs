@@ -2,11 +2,11 @@
 //!
 //! Each line of stdin is a JSON command, answered with a line of JSON: `{"do": "write" | "mention" | "slash" | "press",
 //! "hook": URL, "channel": ID, "user": ID, "text": ...}` makes a person act and sends Slack's request to the hook. A
-//! press is on the newest message of the bot's, `text` is the button's value.
+//! press is on the newest message with a button that carries `text`.
 
 use std::io::BufRead as _;
 
-use botyard_fakes::slack::{Sender, Slack};
+use botyard_fakes::slack::{Message, Sender, Slack};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -47,8 +47,9 @@ async fn act(slack: &Slack, line: &str) -> std::io::Result<Value> {
         "mention" => sender.mention(channel, user, text, None).await?.1,
         "slash" => sender.slash(channel, user, field("command"), text).await?,
         "press" => {
-            let newest = slack.workspace.replies(channel).pop();
-            let newest = newest.ok_or_else(|| std::io::Error::other("the bot said nothing yet"))?;
+            let has = |message: &Message| message.buttons().iter().any(|(_, value)| value == text);
+            let newest = slack.workspace.replies(channel).into_iter().rfind(has);
+            let newest = newest.ok_or_else(|| std::io::Error::other(format!("no message has a button `{text}`")))?;
             sender.press(&newest, user, text).await?
         }
         other => return Err(std::io::Error::other(format!("`{other}` is not known"))),
