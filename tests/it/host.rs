@@ -50,14 +50,6 @@ impl Setup {
         self
     }
 
-    #[must_use]
-    #[cfg_attr(not(peers), expect(dead_code, reason = "only the peers' tests have an agent with more to say"))]
-    pub(crate) fn with_agent(mut self, lines: &str) -> Self {
-        self.agent.push_str(lines);
-        self.agent.push('\n');
-        self
-    }
-
     fn write(&self, folder: &Path) {
         let Self {
             api_base,
@@ -138,7 +130,6 @@ impl TestHost {
         Self {
             base: format!("http://{}", ready.listen),
             host,
-            ready,
             folder,
             stop,
             running: Some(running),

@@ -17,13 +17,15 @@ fn programs() -> Vec<PathBuf> {
 async fn team(program: PathBuf, model: &Model) -> Team {
     let url = model.url();
     Team::start(move |setup| {
+        let agent = format!(
+            "permission_mode = \"default\"\nallowed_tools = [\"Read\"]\nenv = {{ ANTHROPIC_BASE_URL = {url:?} }}"
+        );
         Setup {
             command: program,
             login: r#"{ api_key = "file:key" }"#.into(),
+            agent,
             ..setup
         }
-        .with_agent("permission_mode = \"default\"\nallowed_tools = [\"Read\"]")
-        .with_agent(&format!("env = {{ ANTHROPIC_BASE_URL = {url:?} }}"))
     })
     .await
 }
