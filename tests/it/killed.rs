@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use botyard_fakes::slack::{Message, Sender, Slack, Workspace};
 
-use crate::host::{PATIENCE, RealHost, Setup, eventually, processes_in};
+use crate::binary::{RealHost, eventually};
+use crate::host::{PATIENCE, Setup, processes_in};
 
 /// How many times the host is killed.
 const KILLS: u32 = 12;
@@ -67,13 +68,7 @@ async fn every_accepted_message_is_answered_once_or_says_that_it_ran_twice() {
         let replies = team.replies("D1");
         accepted
             .iter()
-            .all(|mark| {
-                mentions(&replies, mark).iter().any(|reply| {
-                    reply.buttons().is_empty() && reply.read().contains(&format!("echo: {mark}"))
-                        || reply.buttons().is_empty() && reply.read().contains(mark) && reply.read().contains("twice")
-                        || reply.buttons().is_empty() && reply.read().contains(mark)
-                })
-            })
+            .all(|mark| mentions(&replies, mark).iter().any(|reply| reply.buttons().is_empty()))
             .then_some(())
     })
     .await;

@@ -39,7 +39,11 @@ async fn question_tool_permission_restart_and_death() {
         team.write("U1", "hello model").await;
         team.final_with("D1", "hello model").await;
 
-        team.write("U1", r#"tool Bash {"command":"touch allowed.txt","description":"make a file"}"#).await;
+        team.write(
+            "U1",
+            r#"tool Bash {"command":"touch allowed.txt","description":"make a file"}"#,
+        )
+        .await;
         let asked = team.reply("D1", "the question", has("Allow")).await;
         assert!(asked.read().contains("touch allowed.txt"), "{}", asked.read());
         team.press(&asked, "U1", "Allow").await;
@@ -48,7 +52,11 @@ async fn question_tool_permission_restart_and_death() {
         })
         .await;
 
-        team.write("U1", r#"tool Bash {"command":"touch denied.txt","description":"make a file"}"#).await;
+        team.write(
+            "U1",
+            r#"tool Bash {"command":"touch denied.txt","description":"make a file"}"#,
+        )
+        .await;
         let asked = team.reply("D1", "the question", has("Deny")).await;
         team.press(&asked, "U1", "Deny").await;
         team.reply("D1", "the denied turn's end", |m| {

@@ -41,7 +41,12 @@ fn chat_for(app: &App, bot: String, request: &Request) -> Option<WebChat> {
         // A page has no business here, not even ours.
         return None;
     }
-    let bearer = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")?;
+    let bearer = request
+        .headers()
+        .get(header::AUTHORIZATION)?
+        .to_str()
+        .ok()?
+        .strip_prefix("Bearer ")?;
     let chat = app.0.bots.web(&BotName(bot))?.chat;
     chat.authorized(bearer).then_some(chat)
 }
