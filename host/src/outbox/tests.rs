@@ -150,6 +150,24 @@ async fn an_end_takes_the_place_of_a_question_that_waits() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_takes_the_place_of_an_end_that_waits() {
+    let test = Test::new(pace());
+    let closed = test.fake.gate.write().await;
+    test.follow("t1", "C1").await;
+    test.calls(1).await;
+    test.settle("t1", "C1", 6, ViewState::Done).await;
+    // A question that is late, whatever its revision, and an older end.
+    for (revision, state) in [(5, ViewState::Asking), (7, ViewState::Asking), (4, ViewState::Stopped)] {
+        test.outbox.settle(&target("C1"), view("t1", revision, state));
+    }
+    drop(closed);
+    let calls = test.idle().await;
+    assert_eq!(revisions(&calls), [1, 6]);
+    assert_eq!(calls[1].state, ViewState::Done);
+    assert_eq!(test.row("t1").await.state, OutboxState::Sent);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_end_that_comes_while_a_question_is_shown_is_shown_after_it() {
     let test = Test::new(pace());
     let closed = test.fake.gate.write().await;
