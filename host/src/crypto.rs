@@ -1,6 +1,8 @@
 //! The few primitives that webhooks and guests need, typed by the manifest's words. No secret by name here: who
 //! calls brings the bytes. Every comparison is in constant time.
 
+pub(crate) mod redact;
+
 use aes::Aes256;
 use aes::cipher::{Block, BlockModeDecrypt as _, BlockModeEncrypt as _, KeyIvInit as _};
 use base64::Engine as _;

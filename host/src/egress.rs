@@ -6,7 +6,6 @@ mod allow;
 mod call;
 mod mint;
 mod rate;
-pub(crate) mod redact;
 mod resolve;
 mod secret;
 mod socket;
@@ -25,12 +24,12 @@ use url::{Host, Url};
 
 use crate::chat::{CallError, FileRef, Headers};
 use crate::config::SecretText;
+use crate::crypto::redact::{Needles, SHORTEST};
 use crate::manifest::{About, Placement};
 use allow::AllowList;
 use call::Inner;
 use mint::Mint;
 use rate::Buckets;
-use redact::{Needles, SHORTEST};
 use resolve::{Lookup, Resolver, System};
 use secret::Rule;
 

@@ -14,12 +14,12 @@ use tokio::time::Instant;
 use super::allow::{AllowList, same_origin};
 use super::mint::Mint;
 use super::rate::{self, Buckets};
-use super::redact::Needles;
 use super::secret::{self, Content, Draft, Part, PartContent, Rule, Values, fill, headers_of_guest, same_slot};
 use super::wire::{Failure, Got, exchange};
 use super::{Body, Egress, Request};
 use crate::chat::CallError;
 use crate::config::SecretText;
+use crate::crypto::redact::Needles;
 use crate::manifest::{Placement, Slot};
 
 const TIMEOUT: Duration = Duration::from_secs(30);

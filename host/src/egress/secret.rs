@@ -10,9 +10,9 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, Header
 use url::Url;
 
 use super::allow::{Allowed, Target};
-use super::redact::percent_encoded;
 use crate::chat::{CallError, Headers};
 use crate::config::SecretText;
+use crate::crypto::redact::percent_encoded;
 use crate::manifest::{Placement, Slot};
 
 /// A secret of the manifest, or a minted token.

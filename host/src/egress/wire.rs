@@ -9,10 +9,10 @@ use reqwest::header::{CONTENT_LENGTH, HeaderMap};
 use tokio::io::AsyncWriteExt as _;
 use url::Url;
 
-use super::redact::{Needles, Stream};
 use super::resolve::{OnlyPrivate, is_only_private};
 use super::secret::{Content, Filled, PartContent};
 use crate::chat::Headers;
+use crate::crypto::redact::{Needles, Stream};
 
 /// Why an exchange brought no answer. Texts have no URL in them.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::{Refused, values};
 use crate::chat::Event;
 use crate::crypto;
-use crate::egress::redact::Needles;
+use crate::crypto::redact::Needles;
 use crate::manifest::{Placement, Slot};
 
 /// Compares what stands at the placement with `secret` and takes it out; a JSON member stays, as an empty text. What
