@@ -63,7 +63,10 @@ async fn crypto_tells_nothing_of_a_secret_itself() {
 async fn a_key_that_is_its_own_vector_never_touches_what_the_guest_knows() {
     let bench = Plan::hostile().ready().await;
     // The first blocks differ, because the host's random bytes stand there; the guest's own come back.
-    assert_eq!(bench.wish("probe own-vector").await, Ok("false ok \"hello\"".to_owned()));
+    assert_eq!(
+        bench.wish("probe own-vector").await,
+        Ok("false ok \"hello\"".to_owned())
+    );
 }
 
 fn ring_hmac(key: &str, text: &str) -> Vec<u8> {

@@ -136,7 +136,8 @@ fn own_vector() -> String {
         pkcs7_block: 32,
     };
     let twice = [(); 2].map(|()| crypto::aes_256_cbc_encrypt(&cipher, b"hello").unwrap_or_default());
-    let read = crypto::aes_256_cbc_decrypt(&cipher, &twice[0]).map(|plain| String::from_utf8_lossy(&plain).into_owned());
+    let read =
+        crypto::aes_256_cbc_decrypt(&cipher, &twice[0]).map(|plain| String::from_utf8_lossy(&plain).into_owned());
     format!("{} {}", twice[0][..16] == twice[1][..16], outcome(read))
 }
 
