@@ -383,9 +383,13 @@ impl Link for Hostile {
                 events::next(1_000);
             },
             "patient" => {
-                // Waits for far longer than its deadline of work.
+                // Waits, and works, for far longer than its deadline, but never for long at once.
                 for _ in 0..20 {
                     events::next(100);
+                    let began = std::time::Instant::now();
+                    while began.elapsed() < std::time::Duration::from_millis(15) {
+                        black_box(began);
+                    }
                 }
                 Ok(())
             }
