@@ -64,7 +64,7 @@ fn part(part: &Part) -> (&'static str, Value) {
                 Tone::Warning => "warning",
                 Tone::Error => "error",
             };
-            ("notice", json!({ "tone": tone, "text": notice.text }))
+            ("notice", json!({ "tone": tone, "text": named(&notice.text) }))
         }
     }
 }
@@ -122,12 +122,17 @@ fn ask(ask: &Ask) -> Value {
     });
     json!({
         "title": ask.title,
-        "text": ask.text,
+        "text": named(&ask.text),
         "choices": choices,
         "selection": selection,
         "form": ask.form.as_ref().map(form),
-        "settled": ask.settled,
+        "settled": ask.settled.as_deref().map(named),
     })
+}
+
+/// In a room of one, whoever is named is the reader.
+fn named(text: &str) -> String {
+    text.replace("<@operator>", "you")
 }
 
 fn options(options: &[OptionItem]) -> Value {
@@ -249,7 +254,7 @@ mod tests {
             }],
             selection: None,
             form: None,
-            settled: None,
+            settled: Some("Denied by <@operator>".into()),
         };
         let plan = vec![PlanItem {
             text: "look".into(),
@@ -275,7 +280,7 @@ mod tests {
                 { "id": 3, "parent": null, "revision": 13, "complete": true, "kind": "plan",
                   "items": [{ "text": "look", "state": "active" }] },
                 { "id": 4, "parent": null, "revision": 14, "complete": true, "kind": "ask", "title": "May I?",
-                  "text": "`rm`", "selection": null, "form": null, "settled": null,
+                  "text": "`rm`", "selection": null, "form": null, "settled": "Denied by you",
                   "choices": [{ "label": "No", "description": "", "token": "tok", "style": "danger" }] },
                 { "id": 5, "parent": null, "revision": 15, "complete": true, "kind": "notice", "tone": "warning",
                   "text": "mind" },

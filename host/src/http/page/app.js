@@ -8,10 +8,11 @@ const base = location.pathname.replace(/\/?$/, "/");
 const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 const ACTIVE = ["waiting", "running", "asking"];
+// The demo agent knows the words plan, tool and write; a real agent understands the sentences.
 const SUGGESTIONS = [
-  ["Show me what you can do", "A tour: a plan, tool steps, a question"],
-  ["What is in this folder?", "It looks around with its tools"],
-  ["Write a small script and run it", "It asks before it acts"],
+  ["Make a plan for tidying up this folder", "A plan whose steps get done"],
+  ["Use a tool to see which files are here", "It looks around, step by step"],
+  ["Write a hello file into this folder", "It asks before it writes"],
   ["/help", "The commands of this chat"],
 ];
 

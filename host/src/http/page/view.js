@@ -154,7 +154,7 @@ const DRAW = {
     const time = el("span", { class: "step-time" });
     const icon = el("span", { class: "step-icon" });
     const output = el("pre", { class: "step-output", tabindex: "0" });
-    const whole = el("pre", { class: "step-whole", tabindex: "0" });
+    const whole = el("div", { class: "step-whole markdown quiet" });
     const children = el("div", { class: "step-children" });
     const summary = el("summary", {}, icon, title, detail, time, state, svg("m7 8 3 3 3-3", "chevron"));
     const node = el("details", { class: "step" }, summary, el("div", { class: "step-body" }, whole, output), children);
@@ -164,8 +164,9 @@ const DRAW = {
       shown = block.tool;
       node.dataset.state = block.state;
       title.textContent = block.title;
-      detail.textContent = block.detail.split("\n")[0];
-      whole.textContent = block.detail;
+      // A line of plain words for the row; what it is in Markdown stands below.
+      detail.textContent = block.detail.split("\n").find((line) => line.trim() && !/^\s*(```|~~~)/.test(line))?.replace(/`/g, "") ?? "";
+      drawMarkdown(whole, block.detail);
       whole.hidden = !block.detail.includes("\n") && block.detail.length < 60;
       output.textContent = block.output;
       output.hidden = !block.output;
