@@ -269,3 +269,22 @@ async fn commands_are_answered_by_the_host() {
     assert!(!recalled.read().contains("the sea"), "{}", recalled.read());
     yard.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conversations_work_side_by_side_in_folders_of_their_own() {
+    let team = Team::start(|setup| setup).await;
+    team.write("U1", "slow 300 one").await;
+    let (_, heard) = team
+        .sender
+        .mention("C1", "U2", "slow 300 two", None)
+        .await
+        .expect("an answer in time");
+    assert_eq!(heard.status, 200);
+    team.final_with("D1", "one").await;
+    team.final_with("C1", "two").await;
+    let folders = std::fs::read_dir(team.host.folder().join("work"))
+        .expect("a workspace")
+        .count();
+    assert_eq!(folders, 2);
+    team.stop().await;
+}

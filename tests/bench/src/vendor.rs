@@ -58,15 +58,14 @@ async fn answer(State(seen): State<Arc<Seen>>, uri: Uri, body: Bytes) -> impl In
             .nth(1)
             .and_then(|rest| rest.split_once(" over"))
             .map(|(mark, _)| mark.to_owned())
+            && !text.contains("\"Stop\"")
         {
-            if !text.contains("\"Stop\"") {
-                seen.answers
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .entry(mark)
-                    .or_insert(at);
-                seen.changed.notify_waiters();
-            }
+            seen.answers
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .entry(mark)
+                .or_insert(at);
+            seen.changed.notify_waiters();
         }
     }
     let body = json!({"ok": true, "ts": format!("1700000000.{call:06}"), "channel": "D1", "user_id": "UBOT", "bot_id": "BBOT",
