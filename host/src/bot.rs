@@ -8,7 +8,7 @@ mod presenter;
 mod start;
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -62,6 +62,8 @@ struct Inner {
     per_user: PerUserPace,
     refusals: RefusalPace,
     abilities: Vec<Ability>,
+    /// Who the bot is on the platform is known: it may listen.
+    introduced: AtomicBool,
     connection: Mutex<Connection>,
     last_event: AtomicI64,
     events: AtomicU64,
@@ -162,7 +164,8 @@ impl Bot {
 
     async fn take_here(&self, event: Event, within: Duration) -> Taken {
         let inner = &self.inner;
-        if inner.stop.is_cancelled() {
+        // A bot that does not know itself would answer itself: vendors are asked to come again.
+        if inner.stop.is_cancelled() || !inner.introduced.load(Ordering::Acquire) {
             return Taken::Unavailable;
         }
         let begun = Instant::now();

@@ -423,7 +423,7 @@ impl Host {
             }
             if round.is_multiple_of(FORGET_EVERY) {
                 let retention = i64::try_from(inner.config.host.retention.as_millis()).unwrap_or(i64::MAX);
-                if let Err(error) = inner.journal.write(move |s| s.forget_before(now() - retention)).await {
+                if let Err(error) = inner.journal.forget_before(now() - retention).await {
                     warn!(%error, "what is old could not be forgotten");
                 }
             }

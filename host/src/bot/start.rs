@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::dispatch::Lanes;
 use super::presenter::AdapterPresenter;
 use super::{Bot, Connection, Inner};
 use crate::access::{PerUserPace, RefusalPace};
-use crate::chat::{CallError, Person};
+use crate::chat::CallError;
 use crate::config::{AgentProfile, BotConfig};
 use crate::egress::Outlet;
 use crate::inbox::Inbox;
@@ -31,8 +31,6 @@ const SHOWN_IN_PARALLEL: usize = 64;
 const LINK_BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 /// A link that is told to stop may take this long.
 const LINK_GRACE: Duration = Duration::from_secs(3);
-/// The key under which the bot's own person is kept, in a space that adapters cannot name.
-const ME: &str = "\u{0}me";
 
 /// Why a bot could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -115,6 +113,7 @@ impl Bot {
                 in_flight: Mutex::new(HashSet::new()),
                 behind: Notify::new(),
                 set_aside: Notify::new(),
+                introduced: AtomicBool::new(false),
                 connection: Mutex::new(Connection::Connecting),
                 last_event: AtomicI64::new(0),
                 events: AtomicU64::new(0),
@@ -140,13 +139,9 @@ impl Bot {
     async fn take_up(&self) -> Result<(), BotError> {
         let inner = &self.inner;
         let name = inner.config.name.clone();
-        let (me, turns) = inner
-            .journal
-            .read(move |s| Ok((s.kv_get(&name, ME, crate::chat::now())?, s.turns_open(&name)?)))
-            .await?;
-        if let Some(me) = me.and_then(|bytes| serde_json::from_slice::<Person>(&bytes).ok()) {
-            inner.adapter.set_me(me);
-        }
+        let known = inner.adapter.recall_me().await?.is_some() || !inner.adapter.offers().account;
+        inner.introduced.store(known, Ordering::Release);
+        let turns = inner.journal.read(move |s| s.turns_open(&name)).await?;
         let views = inner.outbox.recover().await?;
         if views + turns.len() > 0 {
             info!(bot = %inner.config.name, views, turns = turns.len(), "taking up what the last run left");
@@ -175,10 +170,8 @@ impl Bot {
             loop {
                 match inner.adapter.me().await {
                     Ok(me) => {
-                        let bytes = serde_json::to_vec(&me).unwrap_or_default();
-                        let name = inner.config.name.clone();
                         inner.adapter.set_me(me);
-                        inner.journal.write_later(move |s| s.kv_put(&name, ME, &bytes, None));
+                        inner.introduced.store(true, Ordering::Release);
                         break;
                     }
                     Err(CallError::Unauthorized(why)) => self.set_connection(Connection::Refused(why)),
