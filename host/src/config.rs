@@ -25,7 +25,7 @@ use std::time::Duration;
 use crate::chat::BotName;
 
 pub use adapter::check_against;
-pub use environment::{Environment, environment};
+pub use environment::{Environment, environment, variable};
 pub use problem::{Problem, locate, render};
 
 /// Adapters that are part of the binary; any other is a path to a component.

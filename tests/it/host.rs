@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use botyard::config::{Config, environment};
+use botyard::http::Bots as _;
 use botyard::supervisor::{Host, Ready};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -127,6 +128,12 @@ impl TestHost {
             .await
             .expect("in time")
             .expect("the host is up");
+        // Before a bot knows itself, vendors are told to come again.
+        let begun = std::time::Instant::now();
+        while host.readiness().live < host.readiness().bots {
+            assert!(begun.elapsed() < PATIENCE, "the bots are not live");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         Self {
             base: format!("http://{}", ready.listen),
             host,

@@ -172,6 +172,8 @@ fn nothing_is_left_to_do_in_silence() {
     let left: Vec<String> = all_sources()
         .into_iter()
         .flat_map(|(path, text)| {
+            // A test that another test runs as its child says so.
+            let text = text.replace(concat!("#[ig", "nore = \"run by `"), "");
             marks
                 .iter()
                 .filter(move |mark| text.contains(**mark))

@@ -56,3 +56,8 @@ pub fn environment() -> Environment {
         variables,
     }
 }
+
+/// One variable of this process, for the roles that have no configuration: the guard's and the agents' starts.
+pub fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}

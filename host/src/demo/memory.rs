@@ -20,7 +20,7 @@ impl Memory {
         if uuid::Uuid::parse_str(session).is_err() {
             return Err("Error: Invalid session ID. Must be a valid UUID.".to_owned());
         }
-        let config = std::env::var_os("CLAUDE_CONFIG_DIR").map(PathBuf::from);
+        let config = crate::config::variable("CLAUDE_CONFIG_DIR").map(PathBuf::from);
         let folder = config
             .unwrap_or_else(|| workspace.join(".botyard-demo"))
             .join("demo-agent");

@@ -45,8 +45,8 @@ Some **bold**, some *italic*, some `code`, and a [link](https://www.rust-lang.or
 | Rust | 2015 |
 
 ```rust
-fn main() {
-    println!(\"Hello from the yard\");
+fn greeting(name: &str) -> String {
+    format!(\"Hello {name}, from the yard\")
 }
 ```
 ";

@@ -49,7 +49,7 @@ fn guard_program() -> io::Result<PathBuf> {
 pub fn inherited_env() -> Vec<(OsString, OsString)> {
     ["PATH", "HOME", "LANG", "TERM"]
         .into_iter()
-        .filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)))
+        .filter_map(|name| Some((OsString::from(name), crate::config::variable(name)?)))
         .collect()
 }
 
