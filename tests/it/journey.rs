@@ -288,3 +288,33 @@ async fn conversations_work_side_by_side_in_folders_of_their_own() {
     assert_eq!(folders, 2);
     team.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn locked_store_makes_the_vendor_come_again() {
+    let team = Team::start(|setup| setup).await;
+    let other = rusqlite::Connection::open(team.host.folder().join("data/botyard.db")).expect("the store's file");
+    other.execute_batch("BEGIN IMMEDIATE").expect("the lock");
+    let said = team.team.say("D1", "U1", "while locked", None);
+    let said = team
+        .team
+        .messages("D1")
+        .into_iter()
+        .find(|message| message.ts == said)
+        .expect("it stands there");
+    let body = Sender::callback(&team.sender.message_event(&said), "EvLocked");
+    // As impatient as Slack, which sends it again after no answer as after a 503.
+    match team.sender.json(&body, &[]).await {
+        Ok(heard) => assert_eq!(heard.status, 503, "{}", heard.body),
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::TimedOut, "{error}"),
+    }
+    other.execute_batch("ROLLBACK").expect("the lock is given back");
+    let heard = team
+        .sender
+        .json(&body, &Sender::retry(1))
+        .await
+        .expect("an answer in time");
+    assert_eq!(heard.status, 200);
+    team.final_with("D1", "echo: while locked").await;
+    assert_eq!(team.team.replies("D1").len(), 1);
+    team.stop().await;
+}

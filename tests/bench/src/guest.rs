@@ -18,7 +18,7 @@ pub(crate) async fn calls(report: &mut Report) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let runtime = Runtime::new(&folder.path().join("cache"))?;
     let component = botyard::supervisor::load(&runtime, "slack").await?;
-    let secrets: BTreeMap<_, _> = [("bot_token", "xoxb-1"), ("signing_secret", "x")]
+    let secrets: BTreeMap<_, _> = [("bot_token", "xoxb-1"), ("signing_secret", "a-signing-secret")]
         .map(|(name, value)| (name.to_owned(), SecretText::new(value)))
         .into();
     let journal = Journal::open(&folder.path().join("db"))?;

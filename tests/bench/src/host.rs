@@ -63,7 +63,7 @@ env = {{ BENCH_LOG = {log:?} }}
 name = "team"
 adapter = "slack"
 agent = "scripted"
-scope = "channel"
+scope = "user"
 workspace = "work"
 allow = ["*"]
 api_base = {api:?}
