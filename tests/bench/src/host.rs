@@ -61,10 +61,20 @@ env = {{ BENCH_LOG = {log:?} }}
 
 [[bot]]
 name = "team"
-adapter = "slack"
+adapter = "plain.wasm"
 agent = "scripted"
 scope = "user"
 workspace = "work"
+allow = ["*"]
+api_base = {api:?}
+secrets = {{ bot_token = "file:token", signing_secret = "file:signing" }}
+
+[[bot]]
+name = "slack"
+adapter = "slack"
+agent = "scripted"
+scope = "user"
+workspace = "work-slack"
 allow = ["*"]
 api_base = {api:?}
 secrets = {{ bot_token = "file:token", signing_secret = "file:signing" }}
@@ -80,6 +90,7 @@ allow = ["*"]
             log = folder.path().join("cli.log"),
         );
         std::fs::write(folder.path().join("bots.toml"), config)?;
+        std::fs::write(folder.path().join("plain.wasm"), include_bytes!(env!("GUEST_PLAIN")))?;
         std::fs::write(folder.path().join("token"), "xoxb-bench")?;
         std::fs::write(folder.path().join("signing"), SIGNING)?;
         if known > 0 {

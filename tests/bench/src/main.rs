@@ -57,7 +57,7 @@ fn main() -> Result<()> {
 
 async fn measure(args: Args) -> Result<()> {
     let binary = match args.binary {
-        Some(binary) => binary,
+        Some(binary) => binary.canonicalize().context("the binary is not there")?,
         None => build()?,
     };
     std::fs::create_dir_all(&args.out)?;
