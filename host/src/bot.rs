@@ -2,34 +2,37 @@
 //! stored, judges presses and commands, lets people in or not, and hands messages to sessions; shows views through
 //! the adapter.
 
+mod command;
+mod connection;
 mod dispatch;
+mod intake;
 mod judge;
 mod presenter;
 mod start;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, info, warn};
+use tracing::warn;
 
 use crate::access::{PerUserPace, RefusalPace};
-use crate::chat::{Answer, CallError, Event, InboxId, Item, Origin, Verdict, What, now};
+use crate::chat::{Answer, CallError, Event, Health, InboxId, Item, Origin, Translated, Verdict, What, now};
 use crate::config::{AgentProfile, BotConfig};
 use crate::inbox::{Accepted, Inbox};
 use crate::manifest::Ability;
 use crate::outbox::{BoxFuture, Outbox};
-use crate::plugin::{Adapter, Health, LinkHost};
+use crate::plugin::{Adapter, LinkHost};
 use crate::session::Registry;
 use crate::store::{Decision, InboxState, Journal};
-use crate::transport::{Accepted as Taken, Inlet};
+use crate::transport::{Accepted as Taken, Connected, Inlet};
 
+pub use connection::Connection;
 pub use start::{BotError, Parts};
 
 /// Of the time in which a vendor wants its answer, this part is the translation's at most; the rest is for storing
@@ -64,7 +67,8 @@ struct Inner {
     abilities: Vec<Ability>,
     /// Who the bot is on the platform is known: it may listen.
     introduced: AtomicBool,
-    connection: Mutex<Connection>,
+    connection: connection::Line,
+    intake: mpsc::Sender<intake::Waiting>,
     last_event: AtomicI64,
     events: AtomicU64,
     malformed: AtomicU64,
@@ -78,17 +82,6 @@ impl std::fmt::Debug for Inner {
             .field("name", &self.config.name)
             .finish_non_exhaustive()
     }
-}
-
-/// How a bot's connection is, in words for an operator.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", content = "detail", rename_all = "snake_case")]
-pub enum Connection {
-    Connecting,
-    Live,
-    Degraded(String),
-    /// It will not get better by itself.
-    Refused(String),
 }
 
 /// What `status` says of a bot.
@@ -117,7 +110,7 @@ impl Bot {
             name: inner.config.name.to_string(),
             adapter: inner.adapter.about().platform.clone(),
             agent: inner.agent.name.clone(),
-            connection: inner.connection.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            connection: inner.connection.now(),
             sessions_live: inner.registry.live().len(),
             last_event: (last > 0).then_some(last),
             events: inner.events.load(Ordering::Relaxed),
@@ -136,21 +129,6 @@ impl Bot {
         &self.inner.outbox
     }
 
-    fn set_connection(&self, connection: Connection) {
-        let name = &self.inner.config.name;
-        let mut current = self.inner.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        if *current == connection {
-            return;
-        }
-        match &connection {
-            Connection::Live => info!(bot = %name, "connected"),
-            Connection::Connecting => debug!(bot = %name, "connecting"),
-            Connection::Degraded(why) => warn!(bot = %name, %why, "the connection is degraded"),
-            Connection::Refused(why) => warn!(bot = %name, %why, "the platform refuses the bot"),
-        }
-        *current = connection;
-    }
-
     /// Translates and stores one event, then gives the immediate word. The whole of it runs to its end even when
     /// the vendor hangs up: what was stored is always dispatched.
     async fn take(&self, event: Event, within: Duration) -> Taken {
@@ -163,46 +141,66 @@ impl Bot {
     }
 
     async fn take_here(&self, event: Event, within: Duration) -> Taken {
+        let begun = Instant::now();
+        let translated = self.translated(&event, begun, within).await;
+        match self.stored(&event, translated).await {
+            Ok((accepted, answer)) => self.answered(accepted, answer, begun + within).await,
+            Err(taken) => taken,
+        }
+    }
+
+    /// The adapter's word on the event, in its share of the time.
+    async fn translated(&self, event: &Event, begun: Instant, within: Duration) -> Result<Translated, Untranslated> {
         let inner = &self.inner;
         // A bot that does not know itself would answer itself: vendors are asked to come again.
         if inner.stop.is_cancelled() || !inner.introduced.load(Ordering::Acquire) {
-            return Taken::Unavailable;
+            return Err(Untranslated::NotNow);
         }
-        let begun = Instant::now();
-        let deadline = begun + within;
         inner.events.fetch_add(1, Ordering::Relaxed);
         inner.last_event.store(event.received, Ordering::Relaxed);
-        let translation = timeout_at(
-            begun + within.mul_f64(TRANSLATION_SHARE),
-            inner.adapter.translate(&event),
-        )
-        .await;
-        let translated = match translation {
-            Ok(Ok(translated)) => translated,
-            Ok(Err(CallError::Unauthorized(_))) => return Taken::Forged,
+        let share = begun + within.mul_f64(TRANSLATION_SHARE);
+        match timeout_at(share, inner.adapter.translate(event)).await {
+            Ok(Ok(translated)) => Ok(translated),
+            Ok(Err(CallError::Unauthorized(_))) => Err(Untranslated::Forged),
             Ok(Err(error @ (CallError::Trapped(_) | CallError::Unavailable(_) | CallError::RateLimited(_)))) => {
-                return self.put_aside(&event, &error.to_string(), true).await;
+                Err(Untranslated::Later(error.to_string()))
             }
-            Ok(Err(error)) => return self.put_aside(&event, &error.to_string(), false).await,
-            Err(_) => return self.put_aside(&event, "the adapter was late", true).await,
-        };
-        self.store_and_answer(translated, deadline).await
+            Ok(Err(error)) => Err(Untranslated::Never(error.to_string())),
+            Err(_) => Err(Untranslated::Later("the adapter was late".to_owned())),
+        }
     }
 
-    async fn store_and_answer(&self, translated: crate::chat::Translated, deadline: Instant) -> Taken {
+    /// Stores what an event came to, or sets the event aside. What was new, and the adapter's answer; or the whole
+    /// outcome where nothing is to be dispatched.
+    async fn stored(
+        &self,
+        event: &Event,
+        translated: Result<Translated, Untranslated>,
+    ) -> Result<(Vec<Accepted>, Option<Answer>), Taken> {
         let inner = &self.inner;
-        if translated.items.is_empty() {
-            return Taken::Stored(translated.answer);
-        }
-        let accepted = match inner.inbox.accept(&inner.config.name, translated.items).await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                warn!(bot = %inner.config.name, %error, "an event could not be stored; the vendor is asked to send it again");
-                return Taken::Unavailable;
-            }
+        let translated = match translated {
+            Ok(translated) => translated,
+            Err(Untranslated::NotNow) => return Err(Taken::Unavailable),
+            Err(Untranslated::Forged) => return Err(Taken::Forged),
+            Err(Untranslated::Later(reason)) => return Err(self.put_aside(event, &reason, true).await),
+            Err(Untranslated::Never(reason)) => return Err(self.put_aside(event, &reason, false).await),
         };
-        let mut answer = translated.answer;
-        for one in accepted.into_iter().filter(|one| one.fresh) {
+        self.keep(translated).await.map_err(|error| {
+            warn!(bot = %inner.config.name, %error, "an event could not be stored; the vendor is asked to send it again");
+            Taken::Unavailable
+        })
+    }
+
+    async fn keep(&self, translated: Translated) -> crate::store::Result<(Vec<Accepted>, Option<Answer>)> {
+        let inner = &self.inner;
+        let mut accepted = inner.inbox.accept(&inner.config.name, translated.items).await?;
+        accepted.retain(|one| one.fresh);
+        Ok((accepted, translated.answer))
+    }
+
+    /// Gives the immediate words and hands the items to their lanes.
+    async fn answered(&self, accepted: Vec<Accepted>, mut answer: Option<Answer>, deadline: Instant) -> Taken {
+        for one in accepted {
             if let Some(said) = self.immediate_word(&one, deadline).await {
                 answer = Some(said);
             }
@@ -224,6 +222,11 @@ impl Bot {
             _ => return None,
         };
         self.word(&one.item.origin, &verdict, deadline).await
+    }
+
+    /// Whoever did this waits for an immediate word.
+    const fn wants_word(what: &What) -> bool {
+        matches!(what, What::Press(_) | What::Command(_))
     }
 
     async fn word(&self, to: &Origin, verdict: &Verdict, deadline: Instant) -> Option<Answer> {
@@ -290,7 +293,8 @@ impl Bot {
                     match inner.adapter.translate(&row.event).await {
                         Ok(translated) => {
                             let within = Instant::now() + Duration::from_secs(10);
-                            if self.store_and_answer(translated, within).await != Taken::Unavailable {
+                            if let Ok((accepted, answer)) = self.keep(translated).await {
+                                self.answered(accepted, answer, within).await;
                                 let _ = inner.journal.write(move |s| s.aside_remove(row.id)).await;
                             }
                         }
@@ -350,16 +354,40 @@ impl Bot {
     }
 }
 
+/// Why there are no items of an event.
+enum Untranslated {
+    /// The bot takes nothing now.
+    NotNow,
+    Forged,
+    /// Another try may go well.
+    Later(String),
+    Never(String),
+}
+
 impl Inlet for Bot {
     fn accept<'a>(&'a self, event: Event, within: Duration) -> BoxFuture<'a, Taken> {
         Box::pin(self.take(event, within))
     }
 }
 
+impl Connected for Bot {
+    fn enqueue<'a>(&'a self, event: Event, within: Duration) -> BoxFuture<'a, BoxFuture<'static, Taken>> {
+        Box::pin(self.line_up(event, within))
+    }
+
+    fn report(&self, health: Health) {
+        self.set_health(health);
+    }
+
+    fn heard(&self) {
+        self.inner.connection.heard();
+    }
+}
+
 impl LinkHost for Bot {
     fn emit<'a>(&'a self, event: Event, within: Duration) -> BoxFuture<'a, Result<Option<Answer>, CallError>> {
         Box::pin(async move {
-            match self.take(event, within).await {
+            match self.line_up(event, within).await.await {
                 Taken::Stored(answer) => Ok(answer),
                 Taken::Forged => Err(CallError::Unauthorized("the event is forged".into())),
                 Taken::Unavailable => Err(CallError::Unavailable("the event could not be stored".into())),
@@ -368,12 +396,11 @@ impl LinkHost for Bot {
     }
 
     fn report(&self, health: Health) {
-        self.set_connection(match health {
-            Health::Connecting => Connection::Connecting,
-            Health::Live => Connection::Live,
-            Health::Degraded(why) => Connection::Degraded(why),
-            Health::Refused(why) => Connection::Refused(why),
-        });
+        self.set_health(health);
+    }
+
+    fn heard(&self) {
+        self.inner.connection.heard();
     }
 }
 

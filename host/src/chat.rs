@@ -131,6 +131,23 @@ pub type UnixMillis = i64;
 /// HTTP-like headers, in order, names as they came.
 pub type Headers = Vec<(String, String)>;
 
+/// The state of a bot's connection to its platform, as an operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Health {
+    Connecting,
+    Live,
+    /// It does not work now and is tried again; when, where that is known.
+    Degraded {
+        why: String,
+        retry_at: Option<UnixMillis>,
+    },
+    /// It will not get better by itself: one sentence with what to do.
+    Refused {
+        why: String,
+    },
+}
+
 /// Where something was said. All ids are the vendor's own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Conversation {

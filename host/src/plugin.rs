@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use wasmtime::component::{Component as WasmComponent, InstancePre};
 
-use crate::chat::{Answer, BotName, CallError, Event};
+use crate::chat::{Answer, BotName, CallError, Event, Health};
 use crate::config::SecretText;
 use crate::egress::Outlet;
 use crate::manifest::About;
@@ -272,20 +272,13 @@ pub struct BotServices {
     pub limits: CallLimits,
 }
 
-/// The state of a bot's connection, as an operator sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Health {
-    Connecting,
-    Live,
-    Degraded(String),
-    Refused(String),
-}
-
 /// Where a link's events go, and how it says how it is. Implemented by `bot`.
 pub trait LinkHost: Send + Sync + 'static {
-    /// Comes back when the event is stored; the vendor's answer within `within`.
+    /// Events are stored in the order of these calls. Comes back when the event is stored; the vendor's answer within `within`.
     fn emit<'a>(&'a self, event: Event, within: Duration) -> BoxFuture<'a, Result<Option<Answer>, CallError>>;
     fn report(&self, health: Health);
+    /// A socket of the link's brought something, if only a sign of life.
+    fn heard(&self);
 }
 
 /// A component bound to a bot. Every call but `run_link` is a fresh instance. Cheap to clone; calls run side by

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::bot::{Bot, BotError, Connection, Parts};
+use crate::bot::{Bot, BotError, Parts};
 use crate::chat::{BotName, now};
 use crate::config::{BotConfig, Config, Problem, SecretText, check_against};
 use crate::egress::{Egress, EgressSettings, Grant};
@@ -278,7 +278,7 @@ impl Host {
         let services = BotServices {
             bot: bot.name.clone(),
             mode: mode.name.clone(),
-            api_base,
+            api_base: api_base.clone(),
             settings: bot.settings.clone(),
             secrets: secrets.clone(),
             hook_base: host.public_url.as_ref().map(|base| format!("{base}/hook/{}", bot.name)),
@@ -318,6 +318,8 @@ impl Host {
             processes: processes.clone(),
             data_dir: host.data_dir.clone(),
             transports: mode.transports.clone(),
+            secrets: secrets.clone(),
+            api_base,
         };
         let title = about.title.clone();
         let started = Bot::start(parts).await?;
@@ -456,7 +458,7 @@ impl Bots for Host {
             bots: bots.len(),
             live: bots
                 .iter()
-                .filter(|running| running.bot.summary().connection == Connection::Live)
+                .filter(|running| running.bot.summary().connection.is_live())
                 .count(),
         }
     }

@@ -7,12 +7,10 @@ use std::sync::PoisonError;
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
-use super::{Bot, Connection, ago};
+use super::Bot;
 use crate::access::{Admission, admit};
-use crate::chat::{
-    Command, Conversation, InboxId, Item, Message, Notice, Origin, Part, Press, Target, Tone, View, What,
-};
-use crate::command::{self, Action, Row};
+use crate::chat::{Conversation, InboxId, Item, Message, Notice, Origin, Part, Press, Target, Tone, View, What};
+use crate::command;
 use crate::config::Scope;
 use crate::manifest::Ability;
 use crate::session::{Prompt, SubmitError};
@@ -195,7 +193,7 @@ impl Bot {
         self.done(id).await;
     }
 
-    async fn hear(&self, id: InboxId, origin: Origin, message: Message) {
+    pub(super) async fn hear(&self, id: InboxId, origin: Origin, message: Message) {
         let inner = &self.inner;
         if !self.concerns_us(&origin, &message).await || !self.admitted(&origin).await {
             return self.done(id).await;
@@ -254,92 +252,6 @@ impl Bot {
         }
     }
 
-    async fn obey(&self, id: InboxId, origin: Origin, command: &Command) {
-        if self.admitted(&origin).await {
-            match command::named(&command.name) {
-                Some(row) => self.answer_command(&origin, row, true).await,
-                None => {
-                    // A command that the platform has under another name (`/botyard fix the build`): its first word
-                    // may be one of ours, else all of it is for the agent.
-                    let first = command.arguments.split_whitespace().next().unwrap_or("help");
-                    match command::named(first).filter(|_| command.arguments.split_whitespace().count() <= 1) {
-                        Some(row) => self.answer_command(&origin, row, true).await,
-                        None => {
-                            let message = Message {
-                                id: origin.key.clone(),
-                                text: command.arguments.clone(),
-                                mentions: Vec::new(),
-                                addressed: true,
-                                quotes: None,
-                                new_thread: None,
-                                attachments: command.attachments.clone(),
-                                group: None,
-                            };
-                            return Box::pin(self.hear(id, origin, message)).await;
-                        }
-                    }
-                }
-            }
-        }
-        self.done(id).await;
-    }
-
-    async fn answer_command(&self, origin: &Origin, row: &'static Row, native: bool) {
-        let registry = &self.inner.registry;
-        let key = registry.key(&origin.conversation, &origin.sender.id);
-        let part = match row.action {
-            Action::Help => Part::Text(command::help()),
-            Action::New => {
-                registry.reset(&key).await;
-                info("A new conversation begins with your next message.")
-            }
-            Action::Stop => {
-                if registry.stop(&key).await {
-                    info("Stopping.")
-                } else {
-                    info("Nothing is running.")
-                }
-            }
-            Action::Status => Part::Text(self.status_text(&key).await),
-        };
-        self.say(origin, part, row.private && native).await;
-    }
-
-    async fn status_text(&self, key: &crate::chat::SessionKey) -> String {
-        let status = self.inner.registry.status(key).await;
-        let mut lines = match status {
-            None => vec!["No conversation yet.".to_owned()],
-            Some(status) => {
-                let doing = if status.asking {
-                    "It waits for a decision"
-                } else if status.running.is_some() {
-                    "It is working"
-                } else {
-                    "It is idle"
-                };
-                let mut lines = vec![format!("{doing}; {} waiting.", status.waiting)];
-                let model = status
-                    .model
-                    .map(|model| format!(", model `{model}`"))
-                    .unwrap_or_default();
-                lines.push(format!(
-                    "Agent `{}`{model}{}.",
-                    status.agent,
-                    if status.live { "" } else { ", asleep" }
-                ));
-                lines
-            }
-        };
-        let summary = self.summary();
-        if let Some(last) = summary.last_event {
-            lines.push(format!("Last event {} ago.", ago(last)));
-        }
-        if let Connection::Degraded(why) | Connection::Refused(why) = summary.connection {
-            lines.push(format!("The connection is in trouble: {why}."));
-        }
-        lines.join("\n\n")
-    }
-
     /// It is for us: direct, addressed, in a thread that we are in, or we listen to all.
     async fn concerns_us(&self, origin: &Origin, message: &Message) -> bool {
         if origin.conversation.direct || message.addressed || self.inner.config.listen_to_all {
@@ -357,7 +269,7 @@ impl Bot {
     }
 
     /// They may talk; if not, they are told so at most once an hour, or not at all, as configured.
-    async fn admitted(&self, origin: &Origin) -> bool {
+    pub(super) async fn admitted(&self, origin: &Origin) -> bool {
         match admit(&self.inner.config, &origin.sender, &origin.conversation) {
             Admission::Allowed => true,
             Admission::Refused { say } => {
@@ -411,7 +323,7 @@ impl Bot {
     }
 
     /// A view of the bot's own, in the place where somebody spoke.
-    async fn say(&self, origin: &Origin, part: Part, private: bool) {
+    pub(super) async fn say(&self, origin: &Origin, part: Part, private: bool) {
         let whisper = private && !origin.conversation.direct && self.can(Ability::Whispers);
         let target = Target {
             conversation: origin.conversation.clone(),
@@ -424,7 +336,7 @@ impl Bot {
     }
 }
 
-fn info(text: &str) -> Part {
+pub(super) fn info(text: &str) -> Part {
     Part::Notice(Notice {
         tone: Tone::Info,
         text: text.into(),

@@ -1,6 +1,6 @@
 //! Brings a bot up: adapter bound, who it is asked, what a former run left taken up; only then are its events taken.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,12 +11,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use super::connection::Line;
 use super::dispatch::Lanes;
 use super::presenter::AdapterPresenter;
-use super::{Bot, Connection, Inner};
+use super::{Bot, Inner, intake};
 use crate::access::{PerUserPace, RefusalPace};
-use crate::chat::CallError;
-use crate::config::{AgentProfile, BotConfig};
+use crate::chat::{CallError, Health, now};
+use crate::config::{AgentProfile, BotConfig, SecretText};
 use crate::egress::Outlet;
 use crate::inbox::Inbox;
 use crate::manifest::{Ability, Transport};
@@ -24,6 +25,7 @@ use crate::outbox::{Outbox, Pace};
 use crate::plugin::Adapter;
 use crate::session::{Processes, Registry, SessionRules};
 use crate::store::{Journal, StoreError};
+use crate::transport::{self, Managed};
 
 /// Conversations of one bot that are shown at the same time.
 const SHOWN_IN_PARALLEL: usize = 64;
@@ -53,6 +55,10 @@ pub struct Parts {
     pub data_dir: PathBuf,
     /// The transports of the mode that the operator picked.
     pub transports: Vec<Transport>,
+    /// For the managed ones.
+    pub secrets: BTreeMap<String, SecretText>,
+    /// The vendor's API, ending in `/`.
+    pub api_base: String,
 }
 
 impl Bot {
@@ -68,6 +74,8 @@ impl Bot {
             processes,
             data_dir,
             transports,
+            secrets,
+            api_base,
         } = parts;
         let about = Arc::clone(adapter.about());
         let abilities = about.abilities.clone();
@@ -97,6 +105,7 @@ impl Bot {
         };
         let registry = Registry::new(rules, journal.clone(), outbox.clone(), processes);
         let (lanes, ends) = Lanes::new();
+        let (intake, line) = intake::line();
         let bot = Self {
             inner: Arc::new(Inner {
                 inbox: Inbox::new(journal.clone()),
@@ -114,7 +123,8 @@ impl Bot {
                 behind: Notify::new(),
                 set_aside: Notify::new(),
                 introduced: AtomicBool::new(false),
-                connection: Mutex::new(Connection::Connecting),
+                connection: Line::new(),
+                intake,
                 last_event: AtomicI64::new(0),
                 events: AtomicU64::new(0),
                 malformed: AtomicU64::new(0),
@@ -126,12 +136,15 @@ impl Bot {
         for end in ends {
             bot.inner.tasks.spawn(bot.clone().run_lane(end));
         }
+        bot.inner.tasks.spawn(bot.clone().run_intake(line));
         bot.inner.tasks.spawn(bot.clone().sweep());
         bot.inner.tasks.spawn(bot.clone().retry_aside());
         // What is new in the inbox and what was set aside goes its way now.
         bot.inner.behind.notify_one();
         bot.inner.set_aside.notify_one();
-        bot.inner.tasks.spawn(bot.clone().connect(transports));
+        bot.inner
+            .tasks
+            .spawn(bot.clone().connect(transports, secrets, api_base));
         Ok(bot)
     }
 
@@ -152,15 +165,54 @@ impl Bot {
         Ok(())
     }
 
-    /// Asks who the bot is until it is known, tells the platform what it must know, then runs the link.
-    async fn connect(self, transports: Vec<Transport>) {
+    /// Asks who the bot is until it is known, tells the platform what it must know, then holds its connection.
+    async fn connect(self, transports: Vec<Transport>, secrets: BTreeMap<String, SecretText>, api_base: String) {
         tokio::select! {
             () = self.inner.stop.cancelled() => return,
             () = self.introduce() => {}
         }
-        if transports.iter().any(|transport| matches!(transport, Transport::Link)) {
-            self.run_link().await;
+        // A bot that vendors call is as good as the port; one that holds a connection is as good as that.
+        let holds = |transport: &Transport| match transport {
+            Transport::Webhook(_) => false,
+            Transport::Managed { name, .. } => name != "web",
+            Transport::Link => true,
+        };
+        if !transports.iter().any(holds) {
+            self.set_health(Health::Live);
         }
+        let connections = transports.into_iter().filter(holds).map(|transport| {
+            let (bot, secrets, api_base) = (self.clone(), secrets.clone(), api_base.clone());
+            async move {
+                match transport {
+                    Transport::Managed { name, options } => bot.run_managed(&name, options, secrets, api_base).await,
+                    Transport::Link => bot.run_link().await,
+                    Transport::Webhook(_) => {}
+                }
+            }
+        });
+        futures_util::future::join_all(connections).await;
+    }
+
+    async fn run_managed(
+        &self,
+        name: &str,
+        options: Vec<(String, String)>,
+        secrets: BTreeMap<String, SecretText>,
+        api_base: String,
+    ) {
+        let inner = &self.inner;
+        let me = inner.adapter.recall_me().await.ok().flatten();
+        let managed = Managed {
+            bot: inner.config.name.clone(),
+            me,
+            options: options.into_iter().collect(),
+            secrets,
+            api_base,
+            journal: inner.journal.clone(),
+            inlet: Arc::new(self.clone()),
+            stop: inner.stop.clone(),
+        };
+        transport::run(name, managed).await;
     }
 
     async fn introduce(&self) {
@@ -174,15 +226,14 @@ impl Bot {
                         inner.introduced.store(true, Ordering::Release);
                         break;
                     }
-                    Err(CallError::Unauthorized(why)) => self.set_connection(Connection::Refused(why)),
-                    Err(error) => self.set_connection(Connection::Degraded(error.to_string())),
+                    Err(CallError::Unauthorized(why)) => self.set_health(Health::Refused { why }),
+                    Err(error) => self.set_health(retrying(error.to_string(), pause)),
                 }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LINK_BACKOFF.1);
             }
         }
         inner.outbox.authorized();
-        self.set_connection(Connection::Live);
         if inner.adapter.offers().account {
             if let Err(error) = inner.adapter.announce(&crate::command::specs()).await {
                 warn!(bot = %inner.config.name, %error, "the commands could not be announced");
@@ -215,16 +266,16 @@ impl Bot {
                 pause = LINK_BACKOFF.0;
             }
             match ended {
-                Ok(()) => self.set_connection(Connection::Connecting),
+                Ok(()) => self.set_health(Health::Connecting),
                 Err(CallError::Unauthorized(why)) => {
-                    self.set_connection(Connection::Refused(why));
+                    self.set_health(Health::Refused { why });
                     pause = LINK_BACKOFF.1;
                 }
-                Err(CallError::RateLimited(Some(wait))) => {
-                    self.set_connection(Connection::Degraded("rate limited".into()));
-                    pause = pause.max(wait);
+                Err(CallError::RateLimited(wait)) => {
+                    pause = pause.max(wait.unwrap_or_default());
+                    self.set_health(retrying("rate limited".to_owned(), pause));
                 }
-                Err(error) => self.set_connection(Connection::Degraded(error.to_string())),
+                Err(error) => self.set_health(retrying(error.to_string(), pause)),
             }
             tokio::select! {
                 () = inner.stop.cancelled() => return,
@@ -232,5 +283,14 @@ impl Bot {
             }
             pause = (pause * 2).min(LINK_BACKOFF.1);
         }
+    }
+}
+
+/// It does not work now and is tried again after `pause`.
+fn retrying(why: String, pause: Duration) -> Health {
+    let pause = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
+    Health::Degraded {
+        why,
+        retry_at: Some(now().saturating_add(pause)),
     }
 }

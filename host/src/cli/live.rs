@@ -1,7 +1,6 @@
 //! What the running host answers to an operator's commands.
 
-use crate::bot::Connection;
-use crate::chat::{BotName, TurnId};
+use crate::chat::{BotName, Health, TurnId};
 use crate::control::{BotStatus, ControlHandler, Letter, LetterText, StatusReport, letter};
 use crate::outbox::BoxFuture;
 use crate::store::{OutboxRow, StoreError, TurnState};
@@ -26,11 +25,11 @@ impl Live {
             let asked = name.clone();
             let turns = self.host.journal().read(move |store| store.turns_open(&asked)).await?;
             let waiting = turns.iter().filter(|turn| turn.state == TurnState::Queued).count();
-            let (connection, detail) = match summary.connection {
-                Connection::Connecting => ("connecting", None),
-                Connection::Live => ("live", None),
-                Connection::Degraded(why) => ("degraded", Some(why)),
-                Connection::Refused(why) => ("refused", Some(why)),
+            let (connection, detail) = match summary.connection.health {
+                Health::Connecting => ("connecting", None),
+                Health::Live => ("live", None),
+                Health::Degraded { why, .. } => ("degraded", Some(why)),
+                Health::Refused { why } => ("refused", Some(why)),
             };
             bots.push(BotStatus {
                 name,

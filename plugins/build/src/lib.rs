@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "a build script speaks to cargo on stdout")]
 
 use std::env;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -19,8 +20,8 @@ pub fn components(packages: &[&str]) -> Vec<PathBuf> {
     for watched in ["Cargo.lock", "Cargo.toml", "wit", "plugins/sdk", "plugins/build/src"] {
         println!("cargo::rerun-if-changed={}", root.join(watched).display());
     }
-    require_target(&root);
     let target_dir = outer_target_dir(&root).join("guests");
+    require_target(&root, &target_dir);
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .current_dir(&root)
@@ -100,8 +101,9 @@ fn outer_target_dir(root: &Path) -> PathBuf {
         .map_or_else(|| root.join("target"), Path::to_path_buf)
 }
 
-/// The target's standard library: installed if it is missing and rustup is there, else one sentence says how.
-fn require_target(root: &Path) {
+/// The target's standard library: installed if it is missing and rustup is there, else one sentence says how. Build
+/// scripts run side by side and rustup does not bear that, so they wait for each other here.
+fn require_target(root: &Path, target_dir: &Path) {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let installed = || {
         Command::new(&rustc)
@@ -112,6 +114,12 @@ fn require_target(root: &Path) {
             .filter(|output| output.status.success())
             .is_some_and(|output| Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir())
     };
+    if installed() {
+        return;
+    }
+    std::fs::create_dir_all(target_dir).expect("the guests' target folder can be made");
+    let lock = File::create(target_dir.join("rustup.lock")).expect("a lock can be made in the guests' target folder");
+    lock.lock().expect("a file can be locked");
     if installed() {
         return;
     }

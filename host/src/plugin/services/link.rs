@@ -5,9 +5,8 @@ use std::time::Duration;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
-use crate::chat::{self, CallError};
+use crate::chat::{self, CallError, Health};
 use crate::egress::{Frame, OpenError};
-use crate::plugin::Health;
 use crate::plugin::link::{Happening, Question, SOCKETS_MAX};
 use crate::plugin::sandbox::{Service, State};
 use crate::plugin::v1::events::{self, Health as WitHealth};
@@ -96,6 +95,9 @@ impl events::Host for State {
             self.output_left = self.limits.output_bytes;
         }
         self.budget.resume();
+        if matches!(happening, Happening::Frame(..)) {
+            link.host.heard();
+        }
         Ok(match happening {
             Happening::Frame(socket, Frame::Text(text)) => events::Happening::Frame((socket, wit::Frame::Text(text))),
             Happening::Frame(socket, Frame::Binary(bytes)) => {
@@ -133,7 +135,7 @@ impl events::Host for State {
         Ok(())
     }
 
-    async fn report(&mut self, health: WitHealth, detail: String) -> wasmtime::Result<()> {
+    async fn report(&mut self, health: WitHealth, detail: String, retry_ms: Option<u32>) -> wasmtime::Result<()> {
         let Ok(bound) = self.granted(Service::Events) else {
             return Ok(());
         };
@@ -142,8 +144,11 @@ impl events::Host for State {
         link.host.report(match health {
             WitHealth::Connecting => Health::Connecting,
             WitHealth::Live => Health::Live,
-            WitHealth::Degraded => Health::Degraded(detail),
-            WitHealth::Refused => Health::Refused(detail),
+            WitHealth::Degraded => Health::Degraded {
+                why: detail,
+                retry_at: retry_ms.map(|ms| chat::now().saturating_add(ms.into())),
+            },
+            WitHealth::Refused => Health::Refused { why: detail },
         });
         Ok(())
     }

@@ -11,9 +11,10 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
 use super::{Bench, Plan, trapped};
+use crate::chat::Health;
 use crate::chat::{Answer, CallError, Event, What};
 use crate::outbox::BoxFuture;
-use crate::plugin::{Health, LinkHost};
+use crate::plugin::LinkHost;
 
 /// Nothing here takes so long.
 const SOON: Duration = Duration::from_secs(20);
@@ -37,6 +38,8 @@ impl LinkHost for Ears {
     fn report(&self, health: Health) {
         self.0.try_send(Told::Health(health)).expect("the test listens");
     }
+
+    fn heard(&self) {}
 }
 
 struct Link {

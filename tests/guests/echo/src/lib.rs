@@ -121,7 +121,7 @@ impl Adapter for Echo {
 
 impl Link for Echo {
     fn run() -> Result<(), Error> {
-        events::report(events::Health::Connecting, "");
+        events::report(events::Health::Connecting, "", None);
         let url = host::setting("url").unwrap_or_default();
         let opened = socket::open(&socket::Opening {
             url,
@@ -133,12 +133,12 @@ impl Link for Echo {
         let id = match opened {
             Ok(id) => id,
             Err(socket::OpenError::Refused(handshake)) => {
-                events::report(events::Health::Refused, &format!("status {}", handshake.status));
+                events::report(events::Health::Refused, &format!("status {}", handshake.status), None);
                 return Err(Error::Unavailable(format!("status {}", handshake.status)));
             }
             Err(socket::OpenError::Failed(error)) => return Err(error),
         };
-        events::report(events::Health::Live, "");
+        events::report(events::Health::Live, "", None);
         loop {
             match events::next(30_000) {
                 events::Happening::Frame((_, socket::Frame::Text(text))) => {
