@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use botyard::driver::{AgentEvent, Command, FailureKind, Outcome};
+use botyard::driver::{AgentEvent, Answer, Command, FailureKind, Outcome};
 use botyard_fakes::cli;
 
 use crate::yard::{LIMIT, Yard, outcome, text};
@@ -79,7 +79,9 @@ async fn a_broken_stream_is_withdrawn() {
 #[tokio::test]
 async fn permission_is_asked_and_the_answer_is_kept_to() {
     let mut agent = fake().start(false);
-    for (allow, message, said) in [(true, "", "allowed: rm x"), (false, "not today", "denied: not today")] {
+    let deny = Answer::Deny("not today".to_owned());
+    for (answer, said) in [(Answer::Allow, "allowed: rm x"), (deny, "denied: not today")] {
+        let allow = answer == Answer::Allow;
         agent.prompt("permission rm x").await;
         let events = agent.until(|event| matches!(event, AgentEvent::Permission(_))).await;
         let Some(AgentEvent::Permission(asked)) = events.last() else {
@@ -91,8 +93,7 @@ async fn permission_is_asked_and_the_answer_is_kept_to() {
         );
         let decide = Command::Decide {
             request: asked.request.clone(),
-            allow,
-            message: message.to_owned(),
+            answer,
         };
         agent.send(decide).await;
         let events = agent.until(|event| matches!(event, AgentEvent::Idle { .. })).await;

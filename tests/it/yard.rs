@@ -60,6 +60,10 @@ impl Yard {
             temp_dir: folder.join("tmp"),
             cli_session: self.session.clone(),
             resume,
+            fork: None,
+            model: None,
+            mode: None,
+            allowed: Vec::new(),
         };
         Running {
             agent: driver::start(&self.profile, launch),

@@ -1,9 +1,11 @@
 //! Carries out what people say to the host itself: the rows of [`crate::command`].
 
 use super::dispatch::info;
+use super::judge::Said;
 use super::{Bot, ago};
 use crate::chat::{Command, Health, InboxId, Message, Origin, Part};
 use crate::command::{self, Action, Row};
+use crate::session::question;
 
 impl Bot {
     pub(super) async fn obey(&self, id: InboxId, origin: Origin, command: &Command) {
@@ -55,6 +57,28 @@ impl Bot {
             Action::Status => Part::Text(self.status_text(&key).await),
         };
         self.say(origin, part, row.private && native).await;
+    }
+
+    /// Where nothing can be pressed, the next message of somebody who may decide answers the question that is open.
+    /// False: it is a message like any other.
+    pub(super) async fn said_to_a_question(&self, id: InboxId, origin: &Origin, message: &Message) -> bool {
+        let key = self.inner.registry.key(&origin.conversation, &origin.sender.id);
+        let text = message.text.clone();
+        let said = self
+            .judge_words(id, &key, origin, move |ask| question::said(ask, &text))
+            .await;
+        match said {
+            Ok(Said::Taken(ask, decision)) => {
+                self.inner.registry.decide(&ask, decision).await;
+                true
+            }
+            // Somebody else's words, while a question waits for its own people, are a message.
+            Ok(Said::Nothing | Said::NotTheirs) => false,
+            Err(error) => {
+                tracing::warn!(bot = %self.inner.config.name, %error, "an answer could not be stored");
+                false
+            }
+        }
     }
 
     async fn status_text(&self, key: &crate::chat::SessionKey) -> String {

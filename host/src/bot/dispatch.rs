@@ -206,6 +206,9 @@ impl Bot {
             self.say(&origin, Part::Text(command::help()), false).await;
             return self.done(id).await;
         }
+        if !self.can(Ability::Buttons) && self.said_to_a_question(id, &origin, &message).await {
+            return;
+        }
         if !inner.per_user.allow(&origin.sender.id) {
             let text = "You have sent many messages within a minute. Please wait a little and send it again.";
             self.say(&origin, warning(text), true).await;

@@ -4,6 +4,7 @@
 //! ([`translate`]), and watches the clock.
 
 mod failure;
+mod lasting;
 mod launch;
 mod stream;
 mod text;

@@ -24,7 +24,7 @@ use super::{Prompt, SessionStatus, SubmitError};
 use crate::chat::{SessionKey, Target, TurnId, now};
 use crate::config::Scope;
 use crate::driver::Failure;
-use crate::store::{AskRow, Decision, SessionRow, TurnRow, TurnState};
+use crate::store::{AskRow, Decision, SessionRow, TurnKind, TurnRow, TurnState};
 
 /// What the registry says to an actor. A message whose `reply` is dropped was not read.
 pub(super) enum SessionMsg {
@@ -87,22 +87,14 @@ impl SessionActor {
         inbox: mpsc::Receiver<SessionMsg>,
         published: Published,
     ) -> Self {
-        let row = SessionRow {
-            key: key.clone(),
-            bot: shared.rules.bot.clone(),
-            agent: shared.rules.agent.name.clone(),
-            conversation: crate::chat::Conversation {
-                tenant: None,
-                channel: String::new(),
-                thread: None,
-                direct: false,
-            },
-            owner: None,
-            cli_session: None,
-            resumable: false,
-            epoch: 0,
-            updated: 0,
+        let nowhere = crate::chat::Conversation {
+            tenant: None,
+            channel: String::new(),
+            thread: None,
+            direct: false,
         };
+        let rules = &shared.rules;
+        let row = SessionRow::begin(key.clone(), rules.bot.clone(), rules.agent.name.clone(), nowhere);
         Self {
             shared,
             id,
@@ -225,6 +217,8 @@ impl SessionActor {
             id: TurnId::random(),
             bot: self.row.bot.clone(),
             session: self.key.clone(),
+            session_id: self.row.id.clone(),
+            kind: TurnKind::Message,
             inbox: prompt.inbox,
             state: TurnState::Queued,
             attempt: 0,
@@ -357,6 +351,7 @@ impl SessionActor {
     fn forget_conversation(&mut self) {
         self.row.cli_session = None;
         self.row.resumable = false;
+        self.row.fork = None;
         self.unclaimed = false;
         self.handed = false;
     }
@@ -427,6 +422,8 @@ impl SessionActor {
             id: TurnId::random(),
             bot: self.row.bot.clone(),
             session: self.key.clone(),
+            session_id: self.row.id.clone(),
+            kind: TurnKind::Message,
             inbox: None,
             state: TurnState::Running,
             attempt: 1,

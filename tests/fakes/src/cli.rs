@@ -10,7 +10,11 @@
 //! | `crash` | ends itself with SIGKILL, in the middle of an answer |
 //! | `garbage` | lines that are no JSON, unknown types and unknown fields, then an answer |
 //! | `big N` | a line of N bytes, then an answer |
-//! | `permission TEXT` | asks for `Bash` with the text as command; says what was decided |
+//! | `permission TEXT` | asks for `Bash` with the text as command, unless a rule allows it; says what was decided |
+//! | `question` | `AskUserQuestion`: Blue or Red; says what was answered |
+//! | `propose` | `ExitPlanMode`; says what was decided |
+//! | `/compact TEXT` | sums up, unless the message is only words (`client_composed`) |
+//! | `model`, `mode` | says which it has |
 //! | `tool TEXT` | a tool call and its result, then an answer |
 //! | `plan` | `TodoWrite`, then an answer |
 //! | `think TEXT` | thinks, then answers |
@@ -21,6 +25,9 @@
 //! | `spawn` | leaves a process in a session of its own; says its id |
 //! | `recall` | the messages that this conversation had, also before a `--resume` |
 //! | anything else | `echo: TEXT` |
+//!
+//! Rules come with `--settings` and with `updatedPermissions`; `set_model`, `set_permission_mode` and `--fork-session`
+//! do what they do in the real one.
 //!
 //! Environment, for what happens before a message: `FAKE_CLI_START=silent` never answers `initialize`; `exit` writes to
 //! stderr and exits with code 4; `mute` never says its version.
@@ -99,6 +106,9 @@ struct Cli {
     /// The message's block was begun.
     block_open: bool,
     failed: bool,
+    model: String,
+    mode: String,
+    rules: Vec<String>,
 }
 
 /// Why a turn stops early.
@@ -123,7 +133,14 @@ pub fn main(args: Vec<String>) -> ExitCode {
 }
 
 fn run(args: Vec<String>) -> Result<ExitCode, String> {
-    let (session, resume) = session(args)?;
+    let Started {
+        session,
+        resume,
+        fork,
+        model,
+        mode,
+        rules,
+    } = session(args)?;
     let start = std::env::var_os("FAKE_CLI_START").unwrap_or_default();
     if start == "exit" {
         let _ = writeln!(io::stderr(), "fake-cli: told to exit at the start");
@@ -147,7 +164,14 @@ fn run(args: Vec<String>) -> Result<ExitCode, String> {
         failed: false,
         transcript,
         session,
+        model,
+        mode,
+        rules,
     };
+    if let Some(from) = fork {
+        let copied = fs::copy(folder.join(&from), &cli.transcript);
+        copied.map_err(|_| format!("No conversation found with session ID: {from}"))?;
+    }
     if resume {
         let Ok(text) = fs::read_to_string(&cli.transcript) else {
             let words = format!("No conversation found with session ID: {}", cli.session);
@@ -186,9 +210,27 @@ fn run(args: Vec<String>) -> Result<ExitCode, String> {
     })
 }
 
-/// The id of the session and whether it goes on; every flag must be known.
-fn session(args: Vec<String>) -> Result<(String, bool), String> {
-    let mut session = None;
+/// How it was started.
+struct Started {
+    session: String,
+    resume: bool,
+    /// Of which the session is a copy.
+    fork: Option<String>,
+    model: String,
+    mode: String,
+    /// Commands of `Bash` that need no permission.
+    rules: Vec<String>,
+}
+
+/// What `Bash(COMMAND)` allows.
+fn rule(text: &str) -> Option<String> {
+    Some(text.strip_prefix("Bash(")?.strip_suffix(')')?.to_owned())
+}
+
+/// Every flag must be known.
+fn session(args: Vec<String>) -> Result<Started, String> {
+    let (mut begun, mut resumed, mut fork) = (None, None, false);
+    let (mut model, mut mode, mut rules) = ("fake".to_owned(), "default".to_owned(), Vec::new());
     let mut args = args.into_iter();
     while let Some(arg) = args.next() {
         let (name, value) = match arg.split_once('=') {
@@ -202,13 +244,28 @@ fn session(args: Vec<String>) -> Result<(String, bool), String> {
                     .or_else(|| args.next())
                     .ok_or_else(|| format!("{name} lacks its value"))?;
                 uuid::Uuid::parse_str(&id).map_err(|_| format!("Error: Invalid session ID `{id}`"))?;
-                session = Some((id, name == "--resume"));
+                if name == "--resume" {
+                    resumed = Some(id);
+                } else {
+                    begun = Some(id);
+                }
+            }
+            "--fork-session" => fork = true,
+            "--model" => model = value.or_else(|| args.next()).ok_or("--model lacks its value")?,
+            "--permission-mode" => {
+                mode = value
+                    .or_else(|| args.next())
+                    .ok_or("--permission-mode lacks its value")?;
+            }
+            "--settings" => {
+                let text = value.or_else(|| args.next()).ok_or("--settings lacks its value")?;
+                let settings = parse(&text)?;
+                let allow = settings["permissions"]["allow"].as_array().cloned().unwrap_or_default();
+                rules.extend(allow.iter().filter_map(|text| rule(text.as_str()?)));
             }
             "--input-format"
             | "--output-format"
             | "--permission-prompt-tool"
-            | "--permission-mode"
-            | "--model"
             | "--append-system-prompt"
             | "--allowedTools"
             | "--disallowedTools" => {
@@ -219,7 +276,21 @@ fn session(args: Vec<String>) -> Result<(String, bool), String> {
             _ => return Err(format!("error: unknown option '{name}'")),
         }
     }
-    Ok(session.unwrap_or_else(|| (uuid::Uuid::new_v4().to_string(), false)))
+    let new = || uuid::Uuid::new_v4().to_string();
+    let (session, resume, fork) = match (begun, resumed, fork) {
+        (Some(_), Some(_), false) => return Err("error: --session-id needs --fork-session with --resume".to_owned()),
+        (begun, Some(from), true) => (begun.unwrap_or_else(new), false, Some(from)),
+        (None, Some(id), false) => (id, true, None),
+        (begun, None, _) => (begun.unwrap_or_else(new), false, None),
+    };
+    Ok(Started {
+        session,
+        resume,
+        fork,
+        model,
+        mode,
+        rules,
+    })
 }
 
 impl Cli {
@@ -261,7 +332,16 @@ impl Cli {
         let subtype = line["request"]["subtype"].as_str().unwrap_or_default();
         let answer = match subtype {
             "initialize" => {
-                json!({"commands": [], "agents": [], "output_style": "default", "models": [], "account": {}})
+                json!({"commands": [], "agents": [], "output_style": "default", "models": [{"value": "fake"}, {"value": "other"}],
+                    "account": {}})
+            }
+            "set_model" => {
+                self.model = line["request"]["model"].as_str().unwrap_or("fake").to_owned();
+                json!({"model": self.model})
+            }
+            "set_permission_mode" => {
+                self.mode = line["request"]["mode"].as_str().unwrap_or("default").to_owned();
+                json!({"mode": self.mode})
             }
             "get_binary_version" => json!({"version": VERSION}),
             "interrupt" => json!({"still_queued": []}),
@@ -349,7 +429,15 @@ impl Cli {
         let mut replay = message.clone();
         replay["isReplay"] = json!(true);
         self.say(&replay);
-        let stop = self.act(&text)?;
+        let stop = if text.starts_with("/compact") && message["client_composed"] != true {
+            self.say(&json!({"type": "system", "subtype": "status", "status": "compacting"}));
+            self.history = vec![format!("summary of {}", self.history.len() - 1)];
+            self.say(&json!({"type": "system", "subtype": "compact_boundary"}));
+            self.done("");
+            None
+        } else {
+            self.act(&text)?
+        };
         if let Some(Stop::Interrupted) = stop {
             self.failed = true;
             self.result(json!({"subtype": "error_during_execution", "is_error": true,
@@ -365,11 +453,11 @@ impl Cli {
     }
 
     fn begin(&mut self) {
-        let session = self.session.clone();
+        let (session, model, mode) = (self.session.clone(), self.model.clone(), self.mode.clone());
         self.say(&json!({"type": "system", "subtype": "session_state_changed", "state": "running"}));
         self.say(
-            &json!({"type": "system", "subtype": "init", "session_id": session, "model": "fake",
-            "tools": ["Bash", "Read"], "mcp_servers": [], "permissionMode": "default", "claude_code_version": VERSION}),
+            &json!({"type": "system", "subtype": "init", "session_id": session, "model": model,
+            "tools": ["Bash", "Read"], "mcp_servers": [], "permissionMode": mode, "claude_code_version": VERSION}),
         );
     }
 
@@ -428,6 +516,31 @@ impl Cli {
                 self.answer("after the big line");
             }
             "permission" => return self.permission(rest),
+            "question" => {
+                let options =
+                    json!([{"label": "Blue", "description": "calm"}, {"label": "Red", "description": "loud"}]);
+                let questions = json!([{"question": "Which color?", "header": "Color", "multiSelect": false,
+                    "options": options}]);
+                let asked = self.ask("AskUserQuestion", &json!({"questions": questions}), &json!([]))?;
+                let Ok(answer) = asked else { return Ok(asked.err()) };
+                let said = match answer["updatedInput"]["answers"]["Which color?"].as_str() {
+                    Some(color) => format!("answered: {color}"),
+                    None => format!("not answered: {}", answer["message"].as_str().unwrap_or_default()),
+                };
+                self.answer(&said);
+            }
+            "propose" => {
+                let asked = self.ask("ExitPlanMode", &json!({"plan": "1. build\n2. test"}), &json!([]))?;
+                let Ok(answer) = asked else { return Ok(asked.err()) };
+                let said = if answer["behavior"] == "allow" {
+                    "approved".to_owned()
+                } else {
+                    format!("again: {}", answer["message"].as_str().unwrap_or_default())
+                };
+                self.answer(&said);
+            }
+            "model" => self.answer(&format!("model: {}", self.model)),
+            "mode" => self.answer(&format!("mode: {}", self.mode)),
             "tool" => {
                 let (message, call) = (self.start_message(), self.number());
                 let input = json!({"file_path": rest});
@@ -518,41 +631,69 @@ impl Cli {
     }
 
     fn permission(&mut self, command: &str) -> Result<Option<Stop>, String> {
-        let (message, call, request) = (self.start_message(), self.number(), self.number());
+        if self.rules.iter().any(|rule| rule == command) {
+            self.answer(&format!("allowed: {command}"));
+            return Ok(None);
+        }
         let input = json!({"command": command});
+        let rules = json!([{"toolName": "Bash", "ruleContent": command}]);
+        let suggestions = json!([{"type": "addRules", "rules": rules, "behavior": "allow",
+            "destination": "localSettings"}]);
+        let decision = match self.ask("Bash", &input, &suggestions)? {
+            Ok(decision) => decision,
+            Err(stop) => return Ok(Some(stop)),
+        };
+        let said = if decision["behavior"] == "allow" {
+            let command = decision["updatedInput"]["command"]
+                .as_str()
+                .ok_or_else(|| format!("allowed without the input: {decision}"))?
+                .to_owned();
+            for update in decision["updatedPermissions"].as_array().cloned().unwrap_or_default() {
+                if update["destination"] != "session" {
+                    return Err(format!("a rule for longer than the session: {update}"));
+                }
+                let rules = update["rules"].as_array().cloned().unwrap_or_default();
+                let content = |rule: &Value| rule["ruleContent"].as_str().map(str::to_owned);
+                self.rules.extend(rules.iter().filter_map(content));
+            }
+            format!("allowed: {command}")
+        } else {
+            format!("denied: {}", decision["message"].as_str().unwrap_or_default())
+        };
+        self.answer(&said);
+        Ok(None)
+    }
+
+    /// A tool call that needs a person: the answer, with the call's own result told.
+    fn ask(&mut self, tool: &str, input: &Value, suggestions: &Value) -> Result<Result<Value, Stop>, String> {
+        let (message, call, request) = (self.start_message(), self.number(), self.number());
         self.assistant(
             &message,
-            &json!({"type": "tool_use", "id": call, "name": "Bash", "input": input}),
+            &json!({"type": "tool_use", "id": call, "name": tool, "input": input}),
         );
         self.say(&json!({"type": "system", "subtype": "session_state_changed", "state": "requires_action"}));
         self.say(
             &json!({"type": "control_request", "request_id": request, "request": {"subtype": "can_use_tool",
-            "tool_name": "Bash", "input": input, "tool_use_id": call, "permission_suggestions": []}}),
+            "tool_name": tool, "input": input, "tool_use_id": call, "permission_suggestions": suggestions}}),
         );
         loop {
             match self.wait(None)? {
                 Err(stop) => {
                     self.say(&json!({"type": "control_cancel_request", "request_id": request}));
-                    return Ok(Some(stop));
+                    return Ok(Err(stop));
                 }
                 Ok(Some(answer)) if answer["request_id"] == request => {
-                    let decision = &answer["response"];
-                    let said = if decision["behavior"] == "allow" {
-                        if decision["updatedInput"] != input {
+                    let decision = answer["response"].clone();
+                    if decision["behavior"] == "allow" {
+                        if !decision["updatedInput"].is_object() {
                             return Err(format!("allowed without the input: {answer}"));
                         }
-                        self.tool_result(&call, &format!("ran {command}"), false);
-                        format!("allowed: {command}")
+                        self.tool_result(&call, &format!("ran {tool}"), false);
                     } else {
-                        let why = decision["message"]
-                            .as_str()
-                            .ok_or("denied without a message")?
-                            .to_owned();
-                        self.tool_result(&call, &why, true);
-                        format!("denied: {why}")
-                    };
-                    self.answer(&said);
-                    return Ok(None);
+                        let why = decision["message"].as_str().ok_or("denied without a message")?;
+                        self.tool_result(&call, &why.to_owned(), true);
+                    }
+                    return Ok(Ok(decision));
                 }
                 Ok(_) => {}
             }
