@@ -2,7 +2,11 @@
 //! vocabulary for all CLIs; an agent is always a process, started through [`process`].
 
 pub mod claude;
+mod failure;
+mod plain;
 pub mod process;
+mod stdio;
+mod words;
 
 use std::path::PathBuf;
 use std::time::Duration;
