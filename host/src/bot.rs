@@ -386,17 +386,7 @@ impl Connected for Bot {
 
 impl LinkHost for Bot {
     fn emit<'a>(&'a self, event: Event, within: Duration) -> BoxFuture<'a, BoxFuture<'static, Emitted>> {
-        Box::pin(async move {
-            let outcome = self.line_up(event, within).await;
-            let emitted: BoxFuture<'static, Emitted> = Box::pin(async move {
-                match outcome.await {
-                    Taken::Stored(answer) => Ok(answer),
-                    Taken::Forged => Err(CallError::Unauthorized("the event is forged".into())),
-                    Taken::Unavailable => Err(CallError::Unavailable("the event could not be stored".into())),
-                }
-            });
-            emitted
-        })
+        Box::pin(self.line_up_link(event, within))
     }
 
     fn report(&self, health: Health) {

@@ -33,20 +33,24 @@ struct Ears {
     slow: Arc<Semaphore>,
 }
 
-impl LinkHost for Ears {
-    fn emit<'a>(&'a self, event: Event, _within: Duration) -> BoxFuture<'a, BoxFuture<'static, Emitted>> {
+impl Ears {
+    async fn hear(&self, event: Event) -> BoxFuture<'static, Emitted> {
+        let held = (event.payload == b"slow").then(|| Arc::clone(&self.slow));
+        self.told.send(Told::Event(event)).await.expect("the test listens");
         Box::pin(async move {
-            let held = (event.payload == b"slow").then(|| Arc::clone(&self.slow));
-            self.told.send(Told::Event(event)).await.expect("the test listens");
-            let outcome: BoxFuture<'static, Emitted> = Box::pin(async move {
-                if let Some(held) = held {
-                    held.acquire().await.expect("the test lets go").forget();
-                }
-                Ok(None)
-            });
-            outcome
+            if let Some(held) = held {
+                held.acquire().await.expect("the test lets go").forget();
+            }
+            Ok(None)
         })
     }
+}
+
+impl LinkHost for Ears {
+    fn emit<'a>(&'a self, event: Event, _within: Duration) -> BoxFuture<'a, BoxFuture<'static, Emitted>> {
+        Box::pin(self.hear(event))
+    }
+
     fn report(&self, health: Health) {
         self.told.try_send(Told::Health(health)).expect("the test listens");
     }
