@@ -89,7 +89,7 @@ impl Bot {
         };
         let presenter = Arc::new(AdapterPresenter {
             adapter: adapter.clone(),
-            outlet,
+            outlet: outlet.clone(),
         });
         let outbox = Outbox::new(config.name.clone(), journal.clone(), presenter, pace);
         let rules = SessionRules {
@@ -144,7 +144,7 @@ impl Bot {
         bot.inner.set_aside.notify_one();
         bot.inner
             .tasks
-            .spawn(bot.clone().connect(transports, secrets, api_base));
+            .spawn(bot.clone().connect(transports, secrets, api_base, outlet));
         Ok(bot)
     }
 
@@ -166,7 +166,13 @@ impl Bot {
     }
 
     /// Asks who the bot is until it is known, tells the platform what it must know, then holds its connection.
-    async fn connect(self, transports: Vec<Transport>, secrets: BTreeMap<String, SecretText>, api_base: String) {
+    async fn connect(
+        self,
+        transports: Vec<Transport>,
+        secrets: BTreeMap<String, SecretText>,
+        api_base: String,
+        outlet: Outlet,
+    ) {
         tokio::select! {
             () = self.inner.stop.cancelled() => return,
             () = self.introduce() => {}
@@ -181,10 +187,12 @@ impl Bot {
             self.set_health(Health::Live);
         }
         let connections = transports.into_iter().filter(holds).map(|transport| {
-            let (bot, secrets, api_base) = (self.clone(), secrets.clone(), api_base.clone());
+            let (bot, secrets, api_base, outlet) = (self.clone(), secrets.clone(), api_base.clone(), outlet.clone());
             async move {
                 match transport {
-                    Transport::Managed { name, options } => bot.run_managed(&name, options, secrets, api_base).await,
+                    Transport::Managed { name, options } => {
+                        bot.run_managed(&name, options, secrets, api_base, outlet).await;
+                    }
                     Transport::Link => bot.run_link().await,
                     Transport::Webhook(_) => {}
                 }
@@ -199,6 +207,7 @@ impl Bot {
         options: Vec<(String, String)>,
         secrets: BTreeMap<String, SecretText>,
         api_base: String,
+        outlet: Outlet,
     ) {
         let inner = &self.inner;
         let me = inner.adapter.recall_me().await.ok().flatten();
@@ -209,6 +218,7 @@ impl Bot {
             secrets,
             api_base,
             journal: inner.journal.clone(),
+            outlet,
             inlet: Arc::new(self.clone()),
             stop: inner.stop.clone(),
         };
