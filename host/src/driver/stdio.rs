@@ -2,9 +2,10 @@
 //! and watches the clock. One task per process.
 
 use std::collections::VecDeque;
-use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::PathBuf;
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
@@ -16,15 +17,15 @@ use super::process::{Ended, Process, Program, SpawnError};
 use super::{Agent, AgentEvent, Command, Failure, Launch, failure};
 
 /// Commands that wait for the task; it takes them at once.
-const COMMANDS: usize = 16;
+pub(super) const COMMANDS: usize = 16;
 /// Events that wait for the session.
-const EVENTS: usize = 64;
+pub(super) const EVENTS: usize = 64;
 /// What may wait to be written before commands wait too.
 const OUT_LIMIT: usize = 8 * 1024 * 1024;
 /// From closed stdin, or the end of the turn that ran then, to the exit. Measured: 30 to 130 ms.
 const CLOSE_TIME: Duration = Duration::from_secs(10);
 /// From the end of stdout to the exit, and from the exit to the end of stdout.
-const LAST_TIME: Duration = Duration::from_secs(2);
+pub(super) const LAST_TIME: Duration = Duration::from_secs(2);
 
 /// What waits to be told to the session and to be written to the CLI, in order.
 #[derive(Debug, Default)]
@@ -78,17 +79,27 @@ pub(super) trait Protocol: Send + 'static {
     fn gone(&mut self, failure: Option<Failure>);
 }
 
+/// A file that must be there before a program starts; one that is there already is left as it is.
+pub(super) type File = (PathBuf, &'static str);
+
 /// Starts the program and speaks this protocol with it.
-pub(super) fn start(program: Program, launch: Launch, start_timeout: Duration, protocol: impl Protocol) -> Agent {
+pub(super) fn start(
+    program: Program,
+    launch: Launch,
+    files: Vec<File>,
+    start_timeout: Duration,
+    protocol: impl Protocol,
+) -> Agent {
     let (commands, inbox) = mpsc::channel(COMMANDS);
     let (outbox, events) = mpsc::channel(EVENTS);
-    tokio::spawn(run(program, launch, start_timeout, protocol, inbox, outbox));
+    tokio::spawn(run(program, launch, files, start_timeout, protocol, inbox, outbox));
     Agent { commands, events }
 }
 
 async fn run(
     program: Program,
     launch: Launch,
+    files: Vec<File>,
     start_timeout: Duration,
     mut protocol: impl Protocol,
     commands: mpsc::Receiver<Command>,
@@ -96,11 +107,11 @@ async fn run(
 ) {
     let deadline = Instant::now() + start_timeout;
     let started = async {
-        make_folders(&launch)
+        make_folders(&launch, files)
             .await
-            .map_err(|(folder, error)| SpawnError::Failed {
-                program: folder,
-                text: format!("its folder could not be made: {error}"),
+            .map_err(|(place, error)| SpawnError::Failed {
+                program: place,
+                text: format!("it could not be made: {error}"),
             })?;
         Process::start(program).await
     };
@@ -129,16 +140,27 @@ async fn run(
     let _ = events.send(AgentEvent::Exited { failure: Some(failure) }).await;
 }
 
-async fn make_folders(launch: &Launch) -> Result<(), (PathBuf, io::Error)> {
+/// Makes what is not there. The error names the folder or the file.
+pub(super) async fn make_folders(launch: &Launch, files: Vec<File>) -> Result<(), (PathBuf, io::Error)> {
     let launch = launch.clone();
     let made = tokio::task::spawn_blocking(move || {
-        let make = |folder: PathBuf, mode: u32| {
-            let made = std::fs::DirBuilder::new().recursive(true).mode(mode).create(&folder);
-            made.map_err(|error| (folder, error))
+        let make = |folder: &Path, mode: u32| {
+            let made = DirBuilder::new().recursive(true).mode(mode).create(folder);
+            made.map_err(|error| (folder.to_owned(), error))
         };
-        make(launch.workspace, 0o755)?;
-        make(launch.temp_dir, 0o700)?;
-        launch.config_dir.map_or(Ok(()), |folder| make(folder, 0o700))
+        make(&launch.workspace, 0o755)?;
+        for private in launch.config_dir.iter().chain([&launch.temp_dir]) {
+            make(private, 0o700)?;
+        }
+        for (path, content) in files {
+            make(path.parent().unwrap_or(Path::new("/")), 0o700)?;
+            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+            match file.and_then(|mut file| file.write_all(content.as_bytes())) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err((path, error)),
+                _ => {}
+            }
+        }
+        Ok(())
     });
     made.await
         .unwrap_or_else(|error| Err((PathBuf::new(), io::Error::other(error))))
