@@ -388,7 +388,7 @@ impl Client {
 
     fn answered(&mut self, id: u64, result: Result<Value, Refusal>) {
         match (self.sent.remove(&id), result) {
-            (Some(Sent::Prompt), result) => self.turn_over(result),
+            (Some(Sent::Prompt), result) => self.turn_over(&result),
             (Some(_), _) if self.refused.is_some() => {}
             (Some(Sent::Initialize), Ok(answer)) => {
                 let info = answer.get("agentInfo").cloned().unwrap_or_default();
@@ -463,16 +463,16 @@ impl Client {
 
     // ---- the end of a turn ------------------------------------------------------------------------------------
 
-    fn turn_over(&mut self, result: Result<Value, Refusal>) {
+    fn turn_over(&mut self, result: &Result<Value, Refusal>) {
         self.taken_up();
         let Some(running) = self.running.take() else { return };
-        if let Err(refusal) = &result
+        if let Err(refusal) = result
             && self.reply.repeats(&refusal.message)
         {
             self.reply.withdraw(&mut self.queues.events);
         }
         self.reply.close(&mut self.queues.events);
-        let outcome = match &result {
+        let outcome = match result {
             Ok(_) if running.broken.is_some() && !running.interrupted => {
                 Outcome::Failed(failure::of_words(running.broken.as_deref().unwrap_or_default()))
             }
