@@ -184,7 +184,7 @@ impl Bot {
             Transport::Link => true,
         };
         if !transports.iter().any(holds) {
-            self.set_health(Health::Live);
+            self.set_health(&Health::Live);
         }
         let connections = transports.into_iter().filter(holds).map(|transport| {
             let (bot, secrets, api_base, outlet) = (self.clone(), secrets.clone(), api_base.clone(), outlet.clone());
@@ -236,8 +236,8 @@ impl Bot {
                         inner.introduced.store(true, Ordering::Release);
                         break;
                     }
-                    Err(CallError::Unauthorized(why)) => self.set_health(Health::Refused { why }),
-                    Err(error) => self.set_health(retrying(error.to_string(), pause)),
+                    Err(CallError::Unauthorized(why)) => self.set_health(&Health::Refused { why }),
+                    Err(error) => self.set_health(&retrying(error.to_string(), pause)),
                 }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LINK_BACKOFF.1);
@@ -276,16 +276,16 @@ impl Bot {
                 pause = LINK_BACKOFF.0;
             }
             match ended {
-                Ok(()) => self.set_health(Health::Connecting),
+                Ok(()) => self.set_health(&Health::Connecting),
                 Err(CallError::Unauthorized(why)) => {
-                    self.set_health(Health::Refused { why });
+                    self.set_health(&Health::Refused { why });
                     pause = LINK_BACKOFF.1;
                 }
                 Err(CallError::RateLimited(wait)) => {
                     pause = pause.max(wait.unwrap_or_default());
-                    self.set_health(retrying("rate limited".to_owned(), pause));
+                    self.set_health(&retrying("rate limited".to_owned(), pause));
                 }
-                Err(error) => self.set_health(retrying(error.to_string(), pause)),
+                Err(error) => self.set_health(&retrying(error.to_string(), pause)),
             }
             tokio::select! {
                 () = inner.stop.cancelled() => return,
