@@ -41,6 +41,7 @@ pub(super) fn start(profile: &AgentProfile, launch: Launch) -> Agent {
         commands: Some(inbox),
         events: outbox,
         waiting: VecDeque::new(),
+        stopped: false,
         blocks: 0,
         over: false,
     };
@@ -77,11 +78,21 @@ struct Task {
     /// None: the session has let go of it.
     commands: Option<mpsc::Receiver<Command>>,
     events: mpsc::Sender<AgentEvent>,
-    /// Prompts that wait for the turn that runs: id and text.
-    waiting: VecDeque<(String, String)>,
+    /// Prompts that wait for the turn that runs.
+    waiting: VecDeque<Waiting>,
+    /// The turn that runs was stopped, or the last one was.
+    stopped: bool,
     blocks: u64,
     /// Nothing more is begun.
     over: bool,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    id: String,
+    text: String,
+    /// It is taken back: it was not begun when the stop came.
+    stopped: bool,
 }
 
 /// How a turn's process ended.
@@ -103,7 +114,7 @@ impl Task {
             return;
         }
         while !self.over {
-            let Some((id, text)) = self.waiting.pop_front() else {
+            let Some(Waiting { id, text, stopped }) = self.waiting.pop_front() else {
                 let command = match &mut self.commands {
                     Some(commands) => commands.recv().await,
                     None => None,
@@ -111,6 +122,7 @@ impl Task {
                 self.command(command);
                 continue;
             };
+            self.stopped = stopped;
             if !self.tell(AgentEvent::Started { id }).await {
                 return;
             }
@@ -162,16 +174,24 @@ impl Task {
         }
     }
 
-    /// A command while no process runs, or one that changes nothing for the one that runs.
+    /// What a command means; the process that runs is ended elsewhere.
     fn command(&mut self, command: Option<Command>) {
         match command {
-            Some(Command::Prompt { id, text }) => self.waiting.push_back((id, text)),
+            Some(Command::Prompt { id, text }) => self.waiting.push_back(Waiting {
+                id,
+                text,
+                stopped: false,
+            }),
+            Some(Command::Interrupt) => {
+                self.stopped = true;
+                self.waiting.iter_mut().for_each(|prompt| prompt.stopped = true);
+            }
             Some(Command::Close | Command::Kill) => self.over = true,
             None => {
                 self.commands = None;
                 self.over = true;
             }
-            Some(_) => {}
+            Some(Command::Decide { .. }) => {}
         }
     }
 
@@ -231,6 +251,12 @@ impl Task {
                 outcome: Outcome::Failed(failure),
             })
         };
+        if self.stopped {
+            return Some(Answered {
+                text: String::new(),
+                outcome: Outcome::Stopped,
+            });
+        }
         let (program, stdin) = match self.program(prompt) {
             Ok(program) => program,
             Err(failure) => return failed(failure),
@@ -243,7 +269,7 @@ impl Task {
         self.blocks += 1;
         let block = self.blocks;
         let (mut out, mut answer, mut pending) = (&stdin[..], Text::default(), None);
-        let (mut ended, mut eof, mut stopped, mut last) = (None, false, false, None);
+        let (mut ended, mut eof, mut last) = (None, false, None);
         while !(ended.is_some() && eof && pending.is_none()) {
             if out.is_empty() {
                 process.stdin = None;
@@ -251,19 +277,13 @@ impl Task {
             let writable = process.stdin.is_some();
             tokio::select! {
                 biased;
-                command = next(&mut self.commands) => match command {
-                    Some(Command::Interrupt) => {
-                        stopped = true;
-                        self.take_back().await;
+                command = next(&mut self.commands) => {
+                    if matches!(command, Some(Command::Interrupt | Command::Kill)) {
+                        self.stopped = true;
                         process.control.kill();
                     }
-                    Some(Command::Kill) => {
-                        stopped = true;
-                        self.over = true;
-                        process.control.kill();
-                    }
-                    other => self.command(other),
-                },
+                    self.command(command);
+                }
                 () = events.closed() => return None,
                 now = process.control.ended(), if ended.is_none() => {
                     ended = Some(now);
@@ -302,7 +322,7 @@ impl Task {
             return None;
         }
         let outcome = match ended.unwrap_or(Ended::GuardLost) {
-            _ if stopped => Outcome::Stopped,
+            _ if self.stopped => Outcome::Stopped,
             Ended::Exited(0) => Outcome::Ok,
             other => Outcome::Failed(failure::failure(
                 FailureKind::Other,
@@ -311,18 +331,6 @@ impl Task {
             )),
         };
         Some(Answered { text, outcome })
-    }
-
-    /// What waits was not begun.
-    async fn take_back(&mut self) {
-        for (id, _) in std::mem::take(&mut self.waiting) {
-            let outcome = Outcome::Stopped;
-            for event in [AgentEvent::Started { id }, AgentEvent::Result { outcome }] {
-                if !self.tell(event).await {
-                    return;
-                }
-            }
-        }
     }
 }
 
