@@ -18,24 +18,27 @@ use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::environment::environment;
 use super::process::{Ended, Process, Program, inherited_env};
 use super::stdio::{COMMANDS, EVENTS, LAST_TIME, make_folders};
 use super::{Agent, AgentEvent, Command, Failure, FailureKind, Launch, Outcome, failure};
-use crate::config::AgentProfile;
+use crate::config::{AgentProfile, PROMPT_PLACE};
 use history::History;
 use text::Text;
 
-/// The word of the command that the prompt takes the place of.
-pub(crate) const PLACE: &str = "{prompt}";
 /// Linux takes no longer argument: `MAX_ARG_STRLEN`, 32 pages, less its end.
 const ARGUMENT_LIMIT: usize = 128 * 1024 - 1;
 
 pub(super) fn start(profile: &AgentProfile, launch: Launch) -> Agent {
     let (commands, inbox) = mpsc::channel(COMMANDS);
     let (outbox, events) = mpsc::channel(EVENTS);
+    let needs = vec![
+        ("NO_COLOR", "1".into()),
+        ("BOTYARD_SESSION", launch.cli_session.clone().into()),
+    ];
     let task = Task {
         command: profile.command.clone(),
-        env: environment(profile, &launch, inherited_env()),
+        env: environment(inherited_env(), &launch, needs, profile),
         keeps: profile.history,
         launch,
         commands: Some(inbox),
@@ -47,26 +50,6 @@ pub(super) fn start(profile: &AgentProfile, launch: Launch) -> Agent {
     };
     tokio::spawn(task.run());
     Agent { commands, events }
-}
-
-/// Later ones win: what is inherited, what we need, and last the operator's own words.
-fn environment(
-    profile: &AgentProfile,
-    launch: &Launch,
-    inherited: Vec<(OsString, OsString)>,
-) -> Vec<(OsString, OsString)> {
-    let mut env = inherited;
-    let mut set = |name: &str, value: OsString| {
-        env.retain(|(known, _)| known != name);
-        env.push((name.into(), value));
-    };
-    set("TMPDIR", launch.temp_dir.clone().into());
-    set("NO_COLOR", "1".into());
-    set("BOTYARD_SESSION", launch.cli_session.clone().into());
-    for (name, value) in &profile.env {
-        set(name, value.into());
-    }
-    env
 }
 
 struct Task {
@@ -219,14 +202,14 @@ impl Task {
     }
 
     fn program(&self, prompt: &str) -> Result<(Program, Vec<u8>), Failure> {
-        let as_argument = self.command.iter().any(|word| word == PLACE);
+        let as_argument = self.command.iter().any(|word| word == PROMPT_PLACE);
         if as_argument && prompt.len() > ARGUMENT_LIMIT {
             let sentence = "The message is too long for this agent.";
             let cause = format!("{} bytes, and an argument has {ARGUMENT_LIMIT} at most", prompt.len());
             return Err(failure::failure(FailureKind::Limit, sentence, cause));
         }
         let mut words = self.command.iter().map(|word| match word.as_str() {
-            PLACE => argument(prompt),
+            PROMPT_PLACE => argument(prompt),
             _ => word.into(),
         });
         let program = Program {
