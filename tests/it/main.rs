@@ -9,4 +9,5 @@ mod killed;
 mod process;
 mod team;
 mod tidy;
+mod web;
 mod yard;
