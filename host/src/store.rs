@@ -252,6 +252,8 @@ pub struct AskRow {
     pub subject: Subject,
     pub editable: Editable,
     pub lasting: Option<Lasting>,
+    /// The agent is told why something is denied.
+    pub hears: bool,
     /// Who may decide; empty means the asker and whoever the bot names.
     pub approvers: Vec<String>,
     pub expires: UnixMillis,

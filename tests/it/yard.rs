@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use botyard::config::{AgentProfile, DriverKind, Login};
 use botyard::driver::process::set_guard_program;
-use botyard::driver::{self, Agent, AgentEvent, Command, Launch, Outcome};
+use botyard::driver::{self, Agent, AgentEvent, Answer, Command, Launch, Outcome};
 use tempfile::TempDir;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -42,9 +42,17 @@ impl Yard {
                 login: Login::None,
                 start_timeout: LIMIT,
                 idle_timeout: LIMIT,
+                history: false,
                 demo: false,
             },
         }
+    }
+
+    pub(crate) fn driver(mut self, driver: DriverKind) -> Self {
+        self.profile.driver = driver;
+        self.profile.allowed_tools.clear();
+        self.profile.instructions = None;
+        self
     }
 
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
@@ -67,7 +75,7 @@ impl Yard {
         };
         Running {
             agent: driver::start(&self.profile, launch),
-            _folder: Arc::clone(&self.folder),
+            folder: Arc::clone(&self.folder),
         }
     }
 }
@@ -75,7 +83,7 @@ impl Yard {
 pub(crate) struct Running {
     pub(crate) agent: Agent,
     /// Not removed before the process has let go of it.
-    _folder: Arc<TempDir>,
+    folder: Arc<TempDir>,
 }
 
 impl Running {
@@ -91,6 +99,21 @@ impl Running {
         let text = text.to_owned();
         self.send(Command::Prompt { id: id.clone(), text }).await;
         id
+    }
+
+    pub(crate) async fn decide(&self, request: &str, allow: bool) {
+        let answer = if allow {
+            Answer::Allow
+        } else {
+            Answer::Deny(String::new())
+        };
+        let request = request.to_owned();
+        self.send(Command::Decide { request, answer }).await;
+    }
+
+    /// A file in the workspace.
+    pub(crate) fn touch(&self, name: &str) {
+        std::fs::write(self.folder.path().join("work").join(name), "").unwrap();
     }
 
     pub(crate) async fn event(&mut self) -> AgentEvent {

@@ -107,8 +107,10 @@ impl Poser<'_> {
             self.choice(ask, "Edit…", "", Style::Plain, Decision::Form(FormKind::Input));
         }
         self.choice(ask, "Deny", "", Style::Danger, Decision::Deny);
-        let label = "Deny with a reason…";
-        self.choice(ask, label, "", Style::Plain, Decision::Form(FormKind::Reason));
+        if self.row.hears {
+            let label = "Deny with a reason…";
+            self.choice(ask, label, "", Style::Plain, Decision::Form(FormKind::Reason));
+        }
     }
 
     fn plan(&mut self, ask: &mut Ask) {

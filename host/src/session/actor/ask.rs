@@ -45,6 +45,7 @@ impl SessionActor {
             subject: permission.subject,
             editable: permission.editable,
             lasting: permission.lasting,
+            hears: permission.hears,
             approvers: Vec::new(),
             expires: now().saturating_add(UnixMillis::try_from(timeout.as_millis()).unwrap_or(UnixMillis::MAX)),
             state: AskState::Open,

@@ -22,6 +22,7 @@ fn row(subject: Subject, editable: Editable, input: &Value) -> AskRow {
         subject,
         editable,
         lasting: None,
+        hears: true,
         approvers: Vec::new(),
         expires: UnixMillis::MAX,
         state: AskState::Open,

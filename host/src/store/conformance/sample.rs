@@ -141,6 +141,7 @@ pub(crate) fn ask_row(id: &str, state: AskState, expires: i64) -> AskRow {
             updates: "[]".into(),
             words: "all".into(),
         }),
+        hears: true,
         approvers: vec!["U2".into()],
         expires,
         state,
