@@ -53,7 +53,7 @@ id!(
 );
 
 id!(
-    /// One conversation with an agent, as people name it: 8 characters of a-z 2-7, made by the host.
+    /// One conversation with an agent, as people name it: made by the host, of letters and digits.
     SessionId
 );
 
@@ -65,9 +65,9 @@ impl TurnId {
 }
 
 impl SessionId {
-    /// A new one: 40 random bits. It is no secret: whose a session is, its key says.
+    /// A new one: 50 random bits. It is no secret: whose a session is, its key says.
     pub fn random() -> Self {
-        Self(letters::<8>())
+        Self(letters::<10>())
     }
 }
 

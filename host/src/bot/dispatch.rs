@@ -198,8 +198,8 @@ impl Bot {
         if !self.concerns_us(&origin, &message).await || !self.admitted(&origin).await {
             return self.done(id).await;
         }
-        if let Some(row) = command::typed(&message.text) {
-            self.answer_command(&origin, row, false).await;
+        if let Some((row, argument)) = command::typed(&message.text) {
+            self.answer_command(id, &origin, row, argument, false).await;
             return self.done(id).await;
         }
         if message.text.trim().is_empty() && message.attachments.is_empty() {
@@ -346,7 +346,7 @@ pub(super) fn info(text: &str) -> Part {
     })
 }
 
-fn warning(text: &str) -> Part {
+pub(super) fn warning(text: &str) -> Part {
     Part::Notice(Notice {
         tone: Tone::Warning,
         text: text.into(),

@@ -27,6 +27,8 @@ pub(super) enum Said {
     /// Nothing is open here, or the words say nothing to it.
     Nothing,
     NotTheirs,
+    /// Not like this.
+    Wrong(String),
     Taken(Box<AskRow>, Decision),
 }
 
@@ -74,13 +76,13 @@ impl Bot {
     }
 
     /// Takes words for the decision of the one question that is open in this session. `read` makes a decision of
-    /// them; none: they say nothing to that question.
+    /// them, or says what is wrong; none: they say nothing to that question.
     pub(super) async fn judge_words(
         &self,
         id: InboxId,
         key: &SessionKey,
         origin: &Origin,
-        read: impl FnOnce(&AskRow) -> Option<Decision> + Send + 'static,
+        read: impl FnOnce(&AskRow) -> Option<Result<Decision, String>> + Send + 'static,
     ) -> StoreResult<Said> {
         let Some(turn) = self.inner.registry.status(key).await.and_then(|status| status.running) else {
             return Ok(Said::Nothing);
@@ -94,7 +96,7 @@ impl Bot {
                 let Some(mut ask) = open else {
                     return Ok(Said::Nothing);
                 };
-                let Some(decision) = read(&ask) else {
+                let Some(read) = read(&ask) else {
                     return Ok(Said::Nothing);
                 };
                 let asker = store.turn_get(&turn)?.map(|turn| turn.asker).unwrap_or_default();
@@ -103,6 +105,10 @@ impl Bot {
                     store.audit(&audit(&config, &sender, what))?;
                     return Ok(Said::NotTheirs);
                 }
+                let decision = match read {
+                    Ok(decision) => decision,
+                    Err(why) => return Ok(Said::Wrong(why)),
+                };
                 ask.state = AskState::Decided;
                 ask.decided = Some((decision.clone(), sender.id.clone()));
                 store.ask_put(&ask)?;

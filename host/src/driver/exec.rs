@@ -174,9 +174,7 @@ impl Task {
                 self.commands = None;
                 self.over = true;
             }
-            Some(
-                Command::Decide { .. } | Command::Compact { .. } | Command::SetModel(_) | Command::SetMode(_),
-            ) => {}
+            Some(Command::Decide { .. } | Command::Compact { .. } | Command::SetModel(_) | Command::SetMode(_)) => {}
         }
     }
 

@@ -56,7 +56,7 @@ pub fn pose(row: &AskRow, title: String, detail: String, shows: Shows) -> (Ask, 
         if !ask.text.is_empty() {
             ask.text.push_str("\n\n");
         }
-        ask.text.push_str(how);
+        ask.text.push_str(&how);
     }
     (ask, poser.tokens)
 }
@@ -149,16 +149,39 @@ impl Poser<'_> {
 }
 
 /// How it is answered where something of it cannot be pressed.
-fn how_in_words(row: &AskRow, shows: Shows) -> Option<&'static str> {
-    let question = matches!(row.subject, Subject::Questions(_));
-    match (question, shows.buttons, shows.forms) {
-        (_, true, true) => None,
-        (true, false, _) => Some("Answer with your next message: an option, its number, or your own words."),
-        (true, true, false) => Some("Or say `/answer` and your own words."),
-        (false, false, _) => {
-            Some("Answer with your next message: `allow`, `deny`, or `deny` and why; `allow all` for this session.")
-        }
-        (false, true, false) => Some("Or say `/deny` and why."),
+fn how_in_words(row: &AskRow, shows: Shows) -> Option<String> {
+    if shows.buttons && shows.forms {
+        return None;
+    }
+    if matches!(row.subject, Subject::Questions(_)) {
+        let how = if shows.buttons {
+            "Or say `/answer` and your own words."
+        } else {
+            "Answer with your next message: an option, its number, or your own words."
+        };
+        return Some(how.to_owned());
+    }
+    let (mut words, slash) = if shows.buttons {
+        (Vec::new(), "/")
+    } else {
+        (vec!["`allow`".to_owned(), "`deny`".to_owned()], "")
+    };
+    if !shows.buttons && row.lasting.is_some() {
+        words.push("`allow all` for this session".to_owned());
+    }
+    if row.hears {
+        words.push(format!("`{slash}deny` and why"));
+    }
+    match &row.editable {
+        Editable::No => {}
+        Editable::Field(name) => words.push(format!("`{slash}edit` and another {name}")),
+        Editable::Json => words.push(format!("`{slash}edit` and another input as JSON")),
+    }
+    let all = words.join(", ");
+    match (words.is_empty(), shows.buttons) {
+        (true, _) => None,
+        (false, true) => Some(format!("Or say {all}.")),
+        (false, false) => Some(format!("Answer with your next message: {all}.")),
     }
 }
 
@@ -344,22 +367,37 @@ fn changed_input(row: &AskRow, text: &str) -> Result<Decision, Corrections> {
     Ok(Decision::AllowWith(input.to_string()))
 }
 
-/// What a plain message says to an open question. None: it says nothing to it.
-pub fn said(row: &AskRow, text: &str) -> Option<Decision> {
+/// What a plain message says to an open question: a decision, or what is wrong with it. None: it says nothing to it.
+pub fn said(row: &AskRow, text: &str) -> Option<Result<Decision, String>> {
     let text = text.trim();
     if let Subject::Questions(questions) = &row.subject {
-        return answered(questions, text);
+        return answered(questions, text).map(Ok);
     }
     let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     let word = word.trim_end_matches([',', ':', '.', '!']).to_lowercase();
     let rest = rest.trim();
     match (word.as_str(), rest) {
-        ("allow" | "yes" | "ok" | "y", "") => Some(Decision::Allow),
-        ("allow" | "yes", "all") if row.lasting.is_some() => Some(Decision::AllowSession),
-        ("deny" | "no" | "n", "") => Some(Decision::Deny),
-        ("deny" | "no", why) => Some(Decision::DenyBecause(clip(why))),
+        ("allow" | "yes" | "ok" | "y", "") => Some(Ok(Decision::Allow)),
+        ("allow" | "yes", "all") if row.lasting.is_some() => Some(Ok(Decision::AllowSession)),
+        ("deny" | "no" | "n", "") => Some(Ok(Decision::Deny)),
+        ("deny" | "no", why) => Some(Ok(Decision::DenyBecause(clip(why)))),
+        ("edit", input) if row.editable != Editable::No => Some(edited(row, input)),
         _ => None,
     }
+}
+
+/// What a command says to an open question, under its name. None: it has no place there.
+pub fn commanded(row: &AskRow, name: &str, argument: &str) -> Option<Result<Decision, String>> {
+    match (&row.subject, name) {
+        (Subject::Questions(questions), "answer") => answered(questions, argument).map(Ok),
+        (Subject::Questions(_), "deny") => Some(Ok(Decision::Deny)),
+        (Subject::Questions(_), _) | (_, "answer") => None,
+        (_, name) => said(row, &format!("{name} {argument}")),
+    }
+}
+
+fn edited(row: &AskRow, input: &str) -> Result<Decision, String> {
+    changed_input(row, input).map_err(|wrong| wrong.into_iter().map(|(_, say)| say).collect())
 }
 
 /// Every question is answered with these words; a number is the option with it, from 1.

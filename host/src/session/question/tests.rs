@@ -108,7 +108,12 @@ fn a_tool_can_be_allowed_in_every_way_that_the_platform_can_show() {
     };
     let (ask, _) = posed(&bash(), no_forms);
     assert_eq!(labels(&ask), ["Allow", "Allow for this session", "Deny"]);
-    assert!(ask.text.contains("`/deny`"), "{}", ask.text);
+    assert!(
+        ask.text
+            .ends_with("Or say `/deny` and why, `/edit` and another command."),
+        "{}",
+        ask.text
+    );
     let nothing = Shows {
         buttons: false,
         choices: false,
@@ -229,7 +234,7 @@ fn a_changed_input_is_whole_or_is_corrected() {
 
 #[test]
 fn words_answer_where_nothing_can_be_pressed() {
-    let said = |text: &str| said(&bash(), text);
+    let said = |text: &str| said(&bash(), text).map(|said| said.unwrap_or_else(|wrong| panic!("{wrong}")));
     assert_eq!(said(" Allow "), Some(Decision::Allow));
     assert_eq!(said("yes!"), Some(Decision::Allow));
     assert_eq!(said("allow all"), Some(Decision::AllowSession));
@@ -238,6 +243,9 @@ fn words_answer_where_nothing_can_be_pressed() {
         said("Deny, it is Friday"),
         Some(Decision::DenyBecause("it is Friday".to_owned()))
     );
+    let ls = r#"{"command":"ls -l","timeout":5}"#.to_owned();
+    assert_eq!(said("edit ls -l"), Some(Decision::AllowWith(ls)));
+    assert!(matches!(super::said(&bash(), "edit"), Some(Err(wrong)) if wrong.contains("nothing")));
     // What could mean something else is a message.
     for text in [
         "allow it and then delete everything",
@@ -249,7 +257,7 @@ fn words_answer_where_nothing_can_be_pressed() {
     }
     let one = questions(vec![question(&["Blue", "Red"], false)]);
     let answer = |text: &str| match super::said(&one, text) {
-        Some(Decision::Answer(answers)) => answers[0].1.clone(),
+        Some(Ok(Decision::Answer(answers))) => answers[0].1.clone(),
         other => panic!("{other:?}"),
     };
     assert_eq!(answer("2"), "Red");

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::chat::{Editable, Subject};
 
 fn failure(kind: FailureKind) -> Failure {
     Failure {
@@ -25,6 +26,10 @@ fn permission(request: &str) -> Permission {
         input: "{}".to_owned(),
         title: "Bash".to_owned(),
         detail: String::new(),
+        subject: Subject::Tool,
+        editable: Editable::No,
+        lasting: None,
+        hears: true,
     }
 }
 

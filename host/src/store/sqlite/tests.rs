@@ -260,13 +260,12 @@ fn statements(source: &str) -> Vec<(Vec<(&'static str, &'static str)>, String)> 
         if sql.starts_with("SELECT count(*)") || sql.contains("{table}") {
             continue;
         }
-        let table = ["inbox", "aside", "turns", "sessions", "outbox", "timers", "web"]
+        let table = ["inbox", "aside", "turns", "outbox", "timers", "web"]
             .into_iter()
             .zip([
                 rows::INBOX,
                 rows::ASIDE,
                 rows::TURN,
-                rows::SESSION,
                 rows::OUTBOX,
                 rows::TIMER,
                 rows::WEB,

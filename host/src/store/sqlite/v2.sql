@@ -17,7 +17,7 @@ CREATE INDEX sessions_under ON sessions (key, updated);
 CREATE INDEX sessions_of ON sessions (bot, updated);
 CREATE INDEX sessions_updated ON sessions (updated);
 INSERT INTO sessions (id, key, current, bot, epoch, updated, session)
-  SELECT substr('s' || lower(hex(randomblob(4))), 1, 8), key, 1, bot, epoch, updated, '' FROM sessions_v1;
+  SELECT lower(hex(randomblob(6))), key, 1, bot, epoch, updated, '' FROM sessions_v1;
 UPDATE sessions SET session = json_object(
     'id', sessions.id, 'key', old.key, 'bot', old.bot, 'agent', old.agent, 'conversation', json(old.conversation),
     'owner', old.owner, 'cli_session', old.cli_session,
