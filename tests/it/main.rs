@@ -2,11 +2,13 @@
 
 mod binary;
 mod demo;
+mod doings;
 mod driver;
 mod host;
 mod journey;
 mod killed;
 mod process;
+mod room;
 mod team;
 mod tidy;
 mod web;

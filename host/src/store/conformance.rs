@@ -1,5 +1,6 @@
 //! What every store must do, whatever database is behind it. `suite!` makes one test of each promise.
 
+mod moved;
 pub(super) mod sample;
 
 use self::sample::{ask_row, bot, conversation, event, item, outbox_row, session_row, token_row, turn_row, view};
@@ -29,9 +30,13 @@ macro_rules! suite {
             an_outcome_is_of_one_revision, the_adapters_memory_is_not_taken_away, credentials_reopen_what_waited,
             a_message_tells_its_turn, threads_are_known_once_joined, timers_come_when_due,
             what_was_set_aside_is_counted_and_listed, counts_tell_what_is_to_be_done,
+            a_turn_that_moved_stays_there, what_was_private_leads_nowhere_else, what_was_said_is_found_and_amended,
         );
     };
 }
+pub(super) use moved::{
+    a_turn_that_moved_stays_there, what_was_private_leads_nowhere_else, what_was_said_is_found_and_amended,
+};
 pub(super) use suite;
 
 /// One committed transaction.
@@ -460,15 +465,16 @@ pub(super) fn an_outcome_is_of_one_revision(open: Open<'_>) {
 pub(super) fn the_adapters_memory_is_not_taken_away(open: Open<'_>) {
     let mut store = open();
     let row = outbox_row("t1", None);
+    let memory = |s: &mut dyn Store| s.outbox_recall(&row.turn).unwrap().map(|recall| recall.memory);
     commit(store.as_mut(), |s| {
-        assert_eq!(s.outbox_recall(&row.turn).unwrap(), None);
+        assert_eq!(memory(s), None);
         assert!(s.outbox_memory(&row.turn, b"m").is_err(), "the row must be there");
         s.outbox_put(&row).unwrap();
-        assert_eq!(s.outbox_recall(&row.turn).unwrap(), Some(None));
+        assert_eq!(memory(s), Some(None));
         s.outbox_memory(&row.turn, b"stands").unwrap();
         s.outbox_put(&outbox_row("t1", Some(view("t1", 1, ViewState::Done))))
             .unwrap();
-        assert_eq!(s.outbox_recall(&row.turn).unwrap(), Some(Some(b"stands".to_vec())));
+        assert_eq!(memory(s), Some(Some(b"stands".to_vec())));
     });
 }
 
