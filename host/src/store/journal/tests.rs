@@ -8,8 +8,8 @@ use super::super::conformance::sample::{bot, item};
 use super::*;
 use crate::chat::{BotName, Conversation, Event, InboxId, Item, SessionKey, Token, TurnId};
 use crate::store::{
-    AsideRow, AskRow, AuditRow, Counts, InboxRow, InboxState, OutboxRow, Outcome, SessionRow, TimerRow, TokenRow,
-    TurnRow, WebRow,
+    AsideRow, AskRow, AuditRow, Counts, InboxRow, InboxState, OutboxRow, Outcome, Recall, SessionRow, TimerRow,
+    TokenRow, TurnRow, WebRow,
 };
 
 fn memory() -> Journal {
