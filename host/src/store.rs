@@ -298,8 +298,9 @@ pub trait Store: Send {
     fn inbox_get(&mut self, id: InboxId) -> Result<Option<InboxRow>>;
     /// The row that has this key.
     fn inbox_find(&mut self, bot: &BotName, key: &str) -> Result<Option<InboxId>>;
-    /// The newest message with this id of the vendor's in this channel: some vendors' ids are unique only there.
-    fn inbox_said(&mut self, bot: &BotName, channel: &str, message: &str) -> Result<Option<InboxRow>>;
+    /// The newest message with this id of the vendor's in this channel, because some vendors' ids are unique only
+    /// there; None: wherever it is.
+    fn inbox_said(&mut self, bot: &BotName, channel: Option<&str>, message: &str) -> Result<Option<InboxRow>>;
     /// What was said stands differently now. Its key stays.
     fn inbox_amend(&mut self, id: InboxId, item: &Item) -> Result<()>;
     /// State `New`, oldest first; at most `limit`, ids above `after`.
@@ -347,7 +348,8 @@ pub trait Store: Send {
     fn outbox_reopen(&mut self, bot: &BotName) -> Result<Vec<OutboxRow>>;
     /// A message of the vendor's shows this turn; the row must be there.
     fn outbox_posted(&mut self, turn: &TurnId, message: &str) -> Result<()>;
-    fn turn_of_message(&mut self, bot: &BotName, message: &str) -> Result<Option<TurnId>>;
+    /// What a message of the vendor's in this channel shows; no channel: wherever it is, if only one has the id.
+    fn turn_of_message(&mut self, bot: &BotName, channel: Option<&str>, message: &str) -> Result<Option<TurnId>>;
     /// Pending with a view, by `next_try`.
     fn outbox_pending(&mut self, bot: &BotName) -> Result<Vec<OutboxRow>>;
     /// Everything that is neither pending nor sent, newest first.

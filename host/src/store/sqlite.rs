@@ -211,13 +211,13 @@ impl Store for SqliteStore {
         self.one(sql, params![bot.as_str(), key], |row| row.get(0).map(InboxId))
     }
 
-    fn inbox_said(&mut self, bot: &BotName, channel: &str, message: &str) -> Result<Option<InboxRow>> {
+    fn inbox_said(&mut self, bot: &BotName, channel: Option<&str>, message: &str) -> Result<Option<InboxRow>> {
         let columns = rows::INBOX;
         let sql = format!("SELECT {columns} FROM inbox WHERE bot = ? AND message = ? ORDER BY id DESC");
         let found = self.all(&sql, params![bot.as_str(), message], rows::inbox)?;
         Ok(found
             .into_iter()
-            .find(|row| row.item.origin.conversation.channel == channel))
+            .find(|row| channel.is_none_or(|channel| row.item.origin.conversation.channel == channel)))
     }
 
     fn inbox_amend(&mut self, id: InboxId, item: &Item) -> Result<()> {
@@ -442,14 +442,18 @@ impl Store for SqliteStore {
     }
 
     fn outbox_posted(&mut self, turn: &TurnId, message: &str) -> Result<()> {
-        let sql = "INSERT INTO posted (bot, message, turn) SELECT bot, ?, turn FROM outbox WHERE turn = ? \
-                   ON CONFLICT (bot, message) DO UPDATE SET turn = excluded.turn";
+        let sql = "INSERT INTO posted (bot, message, channel, turn) \
+                   SELECT bot, ?, json_extract(target, '$.conversation.channel'), turn FROM outbox WHERE turn = ? \
+                   ON CONFLICT (bot, message, channel) DO UPDATE SET turn = excluded.turn";
         self.must("outbox row", turn, sql, params![message, turn.as_str()])
     }
 
-    fn turn_of_message(&mut self, bot: &BotName, message: &str) -> Result<Option<TurnId>> {
-        let sql = "SELECT turn FROM posted WHERE bot = ? AND message = ?";
-        self.one(sql, [bot.as_str(), message], |row| row.get(0).map(TurnId))
+    fn turn_of_message(&mut self, bot: &BotName, channel: Option<&str>, message: &str) -> Result<Option<TurnId>> {
+        let sql = "SELECT turn FROM posted WHERE bot = ?1 AND message = ?2 AND (?3 IS NULL OR channel = ?3) LIMIT 2";
+        let found = self.all(sql, params![bot.as_str(), message, channel], |row| {
+            row.get(0).map(TurnId)
+        })?;
+        Ok(<[TurnId; 1]>::try_from(found).ok().map(|[turn]| turn))
     }
 
     fn outbox_pending(&mut self, bot: &BotName) -> Result<Vec<OutboxRow>> {

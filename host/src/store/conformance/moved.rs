@@ -101,7 +101,7 @@ pub(in crate::store) fn what_was_said_is_found_and_amended(open: Open<'_>) {
             .map(|(key, channel, id)| s.inbox_put(&bot(), &said(key, channel, id), 1).unwrap().unwrap())
     });
     let found = |store: &mut dyn Store, channel: &str, id: &str| {
-        let row = store.inbox_said(&bot(), channel, id).unwrap();
+        let row = store.inbox_said(&bot(), Some(channel), id).unwrap();
         row.map(|row| (row.id, row.item))
     };
     assert_eq!(
@@ -128,6 +128,8 @@ pub(in crate::store) fn what_was_said_is_found_and_amended(open: Open<'_>) {
         }
     });
     assert_eq!(found(store.as_mut(), "C1", "m1"), Some((ids[0], amended)));
+    let anywhere = store.inbox_said(&bot(), None, "m1").unwrap().map(|row| row.id);
+    assert_eq!(anywhere, Some(ids[1]));
     let turn = store.turn_of_inbox(ids[0]).unwrap().map(|turn| turn.id);
     assert_eq!(turn, Some(TurnId::from("new")));
     assert_eq!(store.turn_of_inbox(InboxId(999)).unwrap(), None);

@@ -114,7 +114,7 @@ impl Store for Counting {
         inbox_state(id: InboxId, state: InboxState) -> Result<()>;
         inbox_get(id: InboxId) -> Result<Option<InboxRow>>;
         inbox_find(bot: &BotName, key: &str) -> Result<Option<InboxId>>;
-        inbox_said(bot: &BotName, channel: &str, message: &str) -> Result<Option<InboxRow>>;
+        inbox_said(bot: &BotName, channel: Option<&str>, message: &str) -> Result<Option<InboxRow>>;
         inbox_amend(id: InboxId, item: &Item) -> Result<()>;
         inbox_new(bot: &BotName, after: InboxId, limit: u32) -> Result<Vec<InboxRow>>;
         aside_put(bot: &BotName, event: &Event, reason: &str, again: bool) -> Result<i64>;
@@ -138,7 +138,7 @@ impl Store for Counting {
         outbox_outcome(turn: &TurnId, outcome: &Outcome) -> Result<bool>;
         outbox_reopen(bot: &BotName) -> Result<Vec<OutboxRow>>;
         outbox_posted(turn: &TurnId, message: &str) -> Result<()>;
-        turn_of_message(bot: &BotName, message: &str) -> Result<Option<TurnId>>;
+        turn_of_message(bot: &BotName, channel: Option<&str>, message: &str) -> Result<Option<TurnId>>;
         outbox_pending(bot: &BotName) -> Result<Vec<OutboxRow>>;
         outbox_dead(bot: Option<&BotName>, limit: u32) -> Result<Vec<OutboxRow>>;
         thread_joined(bot: &BotName, conversation: &Conversation) -> Result<()>;
