@@ -14,9 +14,7 @@ async fn thread_that_an_adapter_made_is_the_sessions() {
         .until("the question", |view| view["state"] == "asking")
         .await;
     // What is shown after the move says where it lives, and its button is at home there.
-    let allowed = json!({ "kind": "press", "key": "p1", "channel": "C1", "thread": "T9", "from": { "id": "ann" },
-        "token": asking["asks"][0]["choices"][0]["token"] });
-    assert_eq!(room.tell(allowed).await, "taken: Allowed");
+    assert_eq!(room.press(&asking, "Allow", Some("T9")).await, "taken: Allowed");
     let done = room.vendor.done_with("allowed: remember the dog").await;
     assert_eq!(done["thread"], "T9");
     // Nobody needs to name the bot there, and it is the same agent's memory, also after a restart.

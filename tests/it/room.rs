@@ -208,8 +208,8 @@ impl Room {
         self.tell(said(id, text)).await;
     }
 
-    /// Ann presses a button of a view.
-    pub(crate) async fn press(&self, view: &Value, label: &str) -> String {
+    /// Ann presses a button of a view, in this thread.
+    pub(crate) async fn press(&self, view: &Value, label: &str, thread: Option<&str>) -> String {
         let token = view["asks"]
             .as_array()
             .into_iter()
@@ -219,8 +219,11 @@ impl Room {
             .unwrap_or_else(|| panic!("no button {label} in {view}"))["token"]
             .clone();
         let key = format!("press-{}-{label}", view["turn"]);
-        self.tell(json!({ "kind": "press", "key": key, "channel": "C1", "from": { "id": "ann" }, "token": token }))
-            .await
+        let from = json!({ "id": "ann" });
+        self.tell(
+            json!({ "kind": "press", "key": key, "channel": "C1", "thread": thread, "from": from, "token": token }),
+        )
+        .await
     }
 }
 

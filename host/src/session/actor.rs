@@ -29,7 +29,7 @@ use crate::store::{AskRow, Decision, SessionRow, TurnRow, TurnState};
 /// What the registry says to an actor. A message whose `reply` is dropped was not read.
 pub(super) enum SessionMsg {
     Submit {
-        prompt: Prompt,
+        prompt: Box<Prompt>,
         reply: oneshot::Sender<Result<TurnId, SubmitError>>,
     },
     Restore {
@@ -183,7 +183,7 @@ impl SessionActor {
 
     async fn read(&mut self, message: SessionMsg) {
         match message {
-            SessionMsg::Submit { prompt, reply } => self.submit(prompt, reply).await,
+            SessionMsg::Submit { prompt, reply } => self.submit(*prompt, reply).await,
             SessionMsg::Restore { turn, reply } => {
                 self.restore(*turn).await;
                 let _ = reply.send(());
