@@ -3,12 +3,14 @@
 mod acp;
 mod binary;
 mod demo;
+mod doings;
 mod driver;
 mod exec;
 mod host;
 mod journey;
 mod killed;
 mod process;
+mod room;
 mod team;
 mod tidy;
 mod web;

@@ -61,7 +61,15 @@ impl Bot {
         native: bool,
     ) {
         let registry = &self.inner.registry;
-        let key = registry.key(&origin.conversation, &origin.sender.id);
+        let Some(key) = self.session_of(&origin.conversation, &origin.sender.id).await else {
+            return self
+                .say(
+                    origin,
+                    info("That could not be looked up just now. Please try again."),
+                    true,
+                )
+                .await;
+        };
         if argument.is_empty() && row.operand.is_some_and(|operand| operand.required) {
             let usage = warning(&format!("Say it like this: `/{}`.", row.usage()));
             return self.say(origin, usage, native).await;
@@ -99,7 +107,9 @@ impl Bot {
     /// Where nothing can be pressed, the next message of somebody who may decide answers the question that is open.
     /// False: it is a message like any other.
     pub(super) async fn said_to_a_question(&self, id: InboxId, origin: &Origin, message: &Message) -> bool {
-        let key = self.inner.registry.key(&origin.conversation, &origin.sender.id);
+        let Some(key) = self.session_of(&origin.conversation, &origin.sender.id).await else {
+            return false;
+        };
         let text = message.text.clone();
         let read = move |ask: &AskRow| question::said(ask, &text);
         match self.say_to_question(id, &key, origin, read).await {

@@ -5,7 +5,7 @@ use crate::chat::{
     SessionKey, Subject, Target, Token, TurnId, View, ViewState, What,
 };
 use crate::store::{
-    AskRow, AskState, Decision, OutboxRow, OutboxState, SessionRow, TokenRow, TurnKind, TurnRow, TurnState,
+    AskRow, AskState, Decision, InFile, OutboxRow, OutboxState, SessionRow, TokenRow, TurnKind, TurnRow, TurnState,
 };
 
 pub(crate) fn bot() -> BotName {
@@ -103,6 +103,12 @@ pub(crate) fn turn_row(id: &str, state: TurnState, opened: i64) -> TurnRow {
         prompt: "hello".into(),
         opened,
         view: Some(view(id, 3, ViewState::Running)),
+        files: vec![InFile {
+            id: "f1".into(),
+            name: "plan.png".into(),
+            media_type: "image/png".into(),
+            size_bytes: 5,
+        }],
     }
 }
 

@@ -55,7 +55,7 @@ pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, at: usize) -> rusqlite::R
     parse(at, row.get_ref(at)?.as_str()?)
 }
 
-fn json_or_none<T: DeserializeOwned>(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<T>> {
+pub(super) fn json_or_none<T: DeserializeOwned>(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<T>> {
     row.get_ref(at)?
         .as_str_or_null()?
         .map(|text| parse(at, text))
@@ -101,7 +101,7 @@ pub(super) fn aside(row: &Row<'_>) -> rusqlite::Result<AsideRow> {
 }
 
 pub(super) const TURN: &str =
-    "id, bot, session, inbox, state, attempt, target, asker, prompt, opened, view, session_id, kind";
+    "id, bot, session, inbox, state, attempt, target, asker, prompt, opened, view, files, session_id, kind";
 pub(super) fn turn(row: &Row<'_>) -> rusqlite::Result<TurnRow> {
     Ok(TurnRow {
         id: TurnId(row.get(0)?),
@@ -115,8 +115,9 @@ pub(super) fn turn(row: &Row<'_>) -> rusqlite::Result<TurnRow> {
         prompt: row.get(8)?,
         opened: row.get(9)?,
         view: json_or_none(row, 10)?,
-        session_id: SessionId(row.get(11)?),
-        kind: state(row, 12, TurnKind::of)?,
+        files: json(row, 11)?,
+        session_id: SessionId(row.get(12)?),
+        kind: state(row, 13, TurnKind::of)?,
     })
 }
 

@@ -72,8 +72,8 @@ fn an_older_file_is_copied_before_it_is_changed() {
     // The older program refuses the newer file, says why, and leaves it as it is.
     match SqliteStore::open(&path) {
         Err(StoreError::Unusable(why)) => {
-            let version = format!("version {}", next.len());
-            assert!(why.contains(&version) && why.contains("hint:"), "{why}");
+            let newer = format!("version {}", next.len());
+            assert!(why.contains(&newer) && why.contains("hint:"), "{why}");
         }
         other => panic!("{other:?}"),
     }
@@ -108,6 +108,35 @@ fn sessions_of_the_first_version_are_each_the_current_one() {
     let other = new.session_get(&SessionKey::from("j")).unwrap().unwrap();
     assert_ne!(other.id, session.id);
     assert_eq!(new.session_counts(&session.key).unwrap(), (1, 3));
+}
+
+#[test]
+fn a_file_of_version_1_tells_still_which_turn_a_message_shows() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("botyard.db");
+    let mut old = SqliteStore::open_as(&path, &schema::MIGRATIONS[..1]).unwrap();
+    let row = sample::outbox_row("t1", None);
+    old.begin().unwrap();
+    old.outbox_put(&row).unwrap();
+    old.run(
+        "INSERT INTO posted VALUES ('team', '1.5', 't1'), ('team', '1.6', 'none')",
+        [],
+    )
+    .unwrap();
+    old.commit().unwrap();
+    drop(old);
+    let mut new = SqliteStore::open(&path).unwrap();
+    let channel = row.target.conversation.channel.as_str();
+    for place in [Some(channel), None] {
+        assert_eq!(
+            new.turn_of_message(&bot(), place, "1.5").unwrap(),
+            Some(row.turn.clone())
+        );
+    }
+    // Whose turn is gone is forgotten with it, then and now.
+    assert_eq!(new.turn_of_message(&bot(), None, "1.6").unwrap(), None);
+    new.run("DELETE FROM outbox", []).unwrap();
+    assert_eq!(new.turn_of_message(&bot(), None, "1.5").unwrap(), None);
 }
 
 #[test]

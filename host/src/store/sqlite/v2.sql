@@ -1,36 +1,33 @@
--- Several sessions under one key, of which one is current.
-
-DROP INDEX sessions_of;
-DROP INDEX sessions_updated;
-ALTER TABLE sessions RENAME TO sessions_v1;
-CREATE TABLE sessions (
-  id TEXT NOT NULL UNIQUE,
-  key TEXT NOT NULL,
-  current INTEGER NOT NULL,
+-- Whose session a place is of, where its key was made before the place had a name.
+CREATE TABLE homes (
   bot TEXT NOT NULL,
-  epoch INTEGER NOT NULL,
-  updated INTEGER NOT NULL,
-  session TEXT NOT NULL
-) STRICT;
-CREATE UNIQUE INDEX sessions_current ON sessions (key) WHERE current = 1;
-CREATE INDEX sessions_under ON sessions (key, updated);
-CREATE INDEX sessions_of ON sessions (bot, updated);
-CREATE INDEX sessions_updated ON sessions (updated);
-INSERT INTO sessions (id, key, current, bot, epoch, updated, session)
-  SELECT lower(hex(randomblob(6))), key, 1, bot, epoch, updated, '' FROM sessions_v1;
-UPDATE sessions SET session = json_object(
-    'id', sessions.id, 'key', old.key, 'bot', old.bot, 'agent', old.agent, 'conversation', json(old.conversation),
-    'owner', old.owner, 'cli_session', old.cli_session,
-    'resumable', json(iif(old.resumable, 'true', 'false')), 'fork', NULL, 'epoch', old.epoch,
-    'name', NULL, 'first', '', 'last', '', 'turns', 0, 'model', NULL, 'mode', NULL, 'allowed', json('[]'),
-    'input_tokens', 0, 'output_tokens', 0, 'cost_micros', 0, 'created', old.updated, 'updated', old.updated)
-  FROM sessions_v1 AS old WHERE old.key = sessions.key;
-DROP TABLE sessions_v1;
+  place TEXT NOT NULL,
+  session TEXT NOT NULL,
+  PRIMARY KEY (bot, place)
+) STRICT, WITHOUT ROWID;
 
-ALTER TABLE turns ADD COLUMN session_id TEXT NOT NULL DEFAULT '';
-ALTER TABLE turns ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;
-CREATE INDEX turns_of ON turns (session_id, opened);
-UPDATE turns SET session_id = coalesce((SELECT id FROM sessions WHERE key = turns.session), '');
+-- The vendor's id of what somebody said: edits and deletions find it.
+ALTER TABLE inbox ADD COLUMN message TEXT;
+CREATE INDEX inbox_said ON inbox (bot, message) WHERE message IS NOT NULL;
+CREATE INDEX turns_from ON turns (inbox) WHERE inbox IS NOT NULL;
 
--- What was asked before could only be allowed or denied.
-UPDATE asks SET ask = json_set(ask, '$.subject', 'Tool', '$.editable', 'No', '$.lasting', NULL);
+-- JSON of the files that the agent is handed with the prompt.
+ALTER TABLE turns ADD COLUMN files TEXT NOT NULL DEFAULT '[]';
+
+-- Some vendors' message ids are unique in their channel only.
+DROP TRIGGER outbox_forgets_posted;
+ALTER TABLE posted RENAME TO posted_before;
+CREATE TABLE posted (
+  bot TEXT NOT NULL,
+  message TEXT NOT NULL,
+  channel TEXT NOT NULL,
+  turn TEXT NOT NULL,
+  PRIMARY KEY (bot, message, channel)
+) STRICT, WITHOUT ROWID;
+INSERT INTO posted SELECT posted_before.bot, message, json_extract(target, '$.conversation.channel'), turn
+  FROM posted_before JOIN outbox USING (turn);
+DROP TABLE posted_before;
+CREATE INDEX posted_by ON posted (turn);
+CREATE TRIGGER outbox_forgets_posted AFTER DELETE ON outbox BEGIN
+  DELETE FROM posted WHERE turn = old.turn;
+END;
