@@ -82,6 +82,9 @@ impl SessionActor {
 
     fn session_now(&mut self) -> (SessionRow, bool) {
         self.row.updated = now();
+        if self.row.created == 0 {
+            self.row.created = self.row.updated;
+        }
         (self.row.clone(), self.unclaimed)
     }
 
