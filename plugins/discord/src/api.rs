@@ -150,7 +150,11 @@ impl<W: Wire> Api<W> {
             &[format!("channel:{channel}")],
             true,
         )?;
-        let content = answer.get("content").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let content = answer
+            .get("content")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
         Ok((id_of(&answer)?, content))
     }
 
@@ -473,7 +477,11 @@ fn meaning(code: u64, answer: &Value, response: &Response) -> Error {
         (404, 0) => Error::Gone("discord says that this is not there".into()),
         (status, code) => {
             let field = first_problem(answer.get("errors")).unwrap_or_default();
-            Error::Rejected(format!("discord says {code} (status {status}) {field}").trim_end().to_owned())
+            Error::Rejected(
+                format!("discord says {code} (status {status}) {field}")
+                    .trim_end()
+                    .to_owned(),
+            )
         }
     }
 }

@@ -29,7 +29,11 @@ pub(crate) fn ask(ask: &Ask) -> Asked {
     let mut asked = Asked::default();
     let title = format!("**{}**", plain(&clip(&ask.title, 300)));
     let text = speak(ask.text.trim());
-    let mut words = if text.is_empty() { title } else { format!("{title}\n{text}") };
+    let mut words = if text.is_empty() {
+        title
+    } else {
+        format!("{title}\n{text}")
+    };
     if let Some(settled) = &ask.settled {
         let line = format!("-# ✔ {}", naming(&clip(settled, 600)));
         words = format!("{words}\n{line}");
@@ -98,8 +102,10 @@ fn rows(ask: &Ask) -> Vec<Value> {
                     option
                 })
                 .collect();
-            rows.push(row(&[json!({ "type": 3, "custom_id": format!("{PICK}:{at}:{}", choices[0].token),
-                "options": options })]));
+            rows.push(row(&[
+                json!({ "type": 3, "custom_id": format!("{PICK}:{at}:{}", choices[0].token),
+                "options": options }),
+            ]));
         }
     }
     if let Some(form) = &ask.form {

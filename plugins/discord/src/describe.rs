@@ -2,8 +2,8 @@
 
 use botyard_sdk::account::{CommandSpec, Finding};
 use botyard_sdk::manifest::{
-    Abilities, About, Ed25519, Limits, Managed, Mode, Piece, Rate, Route, Secret, Setting, SettingKind, Slot, Transport,
-    Verification,
+    Abilities, About, Ed25519, Limits, Managed, Mode, Piece, Rate, Route, Secret, Setting, SettingKind, Slot,
+    Transport, Verification,
 };
 use botyard_sdk::serde_json::{Value, json};
 use botyard_sdk::split::clip;
@@ -160,7 +160,11 @@ const PERMISSIONS: [(u64, &str, &str); 7] = [
     (1 << 35, "Create Public Threads", "answers stand in the channel itself"),
     (1 << 14, "Embed Links", "the bot cannot show its steps"),
     (1 << 15, "Attach Files", "the bot cannot send files"),
-    (1 << 16, "Read Message History", "the bot cannot reply, nor read what was said before"),
+    (
+        1 << 16,
+        "Read Message History",
+        "the bot cannot reply, nor read what was said before",
+    ),
 ];
 const ADMINISTRATOR: u64 = 1 << 3;
 
@@ -239,7 +243,9 @@ fn servers<W: Wire>(api: &Api<W>, application: &Value, findings: &mut Vec<Findin
         format!("the bot is in no server: invite it with {invite}"),
     ));
     for guild in guilds {
-        let has: u64 = str_at(guild, "/permissions").and_then(|bits| bits.parse().ok()).unwrap_or(0);
+        let has: u64 = str_at(guild, "/permissions")
+            .and_then(|bits| bits.parse().ok())
+            .unwrap_or(0);
         let name = str_at(guild, "/name").unwrap_or("?");
         for (bit, permission, lack) in PERMISSIONS {
             if has & (bit | ADMINISTRATOR) == 0 {
@@ -327,7 +333,10 @@ fn essence(command: &Value) -> String {
     let options: Vec<Value> = array_at(command, "/options")
         .iter()
         .map(|option| {
-            let choices: Vec<&Value> = array_at(option, "/choices").iter().filter_map(|c| c.get("value")).collect();
+            let choices: Vec<&Value> = array_at(option, "/choices")
+                .iter()
+                .filter_map(|c| c.get("value"))
+                .collect();
             json!([
                 option.get("name"),
                 option.get("type"),

@@ -9,8 +9,8 @@ use botyard_sdk::serde_json::{self, Value};
 use botyard_sdk::types::{Attachment, Conversation, Error, Event, Origin, Person};
 use serde::{Deserialize, Serialize};
 
-use crate::text::{self, hear, person};
 use crate::interactive;
+use crate::text::{self, hear, person};
 
 /// What reading an event needs to know of the bot.
 #[derive(Debug, Clone)]
@@ -172,7 +172,9 @@ impl Reader {
             text = format!("{text}\n\n{}", quoted.join("\n")).trim().to_owned();
         }
         for sticker in array_at(data, "/sticker_items") {
-            text = format!("{text} (sticker: {})", str_at(sticker, "/name").unwrap_or("?")).trim().to_owned();
+            text = format!("{text} (sticker: {})", str_at(sticker, "/name").unwrap_or("?"))
+                .trim()
+                .to_owned();
         }
         let mut attachments: Vec<Attachment> = array_at(data, "/attachments").iter().filter_map(attachment).collect();
         for snapshot in array_at(data, "/message_snapshots") {
@@ -220,7 +222,9 @@ impl Reader {
         let id = str_at(data, "/message_id")?;
         // Emoji of a server have an id too; their name is what people know.
         let emoji = str_at(data, "/emoji/name")?;
-        let mut sender = data.get("member").and_then(|member| user(member.get("user")?, Some(member)));
+        let mut sender = data
+            .get("member")
+            .and_then(|member| user(member.get("user")?, Some(member)));
         if sender.is_none() {
             sender = Some(person(user_id));
         }
@@ -334,7 +338,11 @@ pub(crate) fn attachment(file: &Value) -> Option<Attachment> {
 
 /// A thread's name: the first line of the question, 100 characters at most.
 pub(crate) fn title(text: &str) -> String {
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    let line = text
+        .lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty())
+        .unwrap_or_default();
     let line = line.trim_matches(|c: char| matches!(c, '#' | '*' | '>' | '`' | ' '));
     if line.is_empty() {
         return "Conversation".to_owned();

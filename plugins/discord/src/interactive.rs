@@ -69,7 +69,11 @@ pub fn translate(data: &Value, received: u32) -> Translated {
             answer: Some(callback(&json!({ "type": CHOICES, "data": { "choices": [] } }))),
         },
         Some(5) => {
-            let fallback = if data.get("message").is_some() { DEFERRED_UPDATE } else { DEFERRED };
+            let fallback = if data.get("message").is_some() {
+                DEFERRED_UPDATE
+            } else {
+                DEFERRED
+            };
             one(submission(data, received), fallback)
         }
         _ => nothing(),
@@ -163,7 +167,10 @@ fn options(data: &Value) -> (String, Vec<Attachment>) {
         // Type 11 is an attachment; its value is an id among the resolved ones.
         match (option.get("type").and_then(Value::as_u64), option.get("value")) {
             (Some(11), Some(Value::String(id))) => {
-                files.extend(data.pointer(&format!("/data/resolved/attachments/{id}")).and_then(attachment));
+                files.extend(
+                    data.pointer(&format!("/data/resolved/attachments/{id}"))
+                        .and_then(attachment),
+                );
             }
             (_, Some(Value::String(text))) => words.push(text.clone()),
             (_, Some(value)) if !value.is_null() => words.push(value.to_string()),
@@ -185,7 +192,10 @@ fn about(data: &Value) -> Option<Asked> {
     let id = str_at(data, "/data/target_id")?;
     let message = data.pointer(&format!("/data/resolved/messages/{id}"))?;
     let said = hear(str_at(message, "/content").unwrap_or_default(), None, None).text;
-    let files = array_at(message, "/attachments").iter().filter_map(attachment).collect();
+    let files = array_at(message, "/attachments")
+        .iter()
+        .filter_map(attachment)
+        .collect();
     let text = if said.is_empty() {
         "Have a look at what is attached to this message.".to_owned()
     } else {
@@ -197,7 +207,10 @@ fn about(data: &Value) -> Option<Asked> {
 /// A button, or a list from which something was chosen: Discord has no button to send a list with.
 fn press(data: &Value, received: u32) -> Option<Item> {
     let id = str_at(data, "/data/custom_id")?;
-    let chosen: Vec<&str> = array_at(data, "/data/values").iter().filter_map(Value::as_str).collect();
+    let chosen: Vec<&str> = array_at(data, "/data/values")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
     let (token, values) = match data.pointer("/data/component_type").and_then(Value::as_u64) {
         Some(3) if id.starts_with(PICK) => ((*chosen.first()?).to_owned(), None),
         Some(3) => {
@@ -219,7 +232,11 @@ fn press(data: &Value, received: u32) -> Option<Item> {
 fn submission(data: &Value, received: u32) -> Option<Item> {
     let token = str_at(data, "/data/custom_id")?.to_owned();
     let values = form::values(array_at(data, "/data/components"));
-    let kind = if data.get("message").is_some() { Kind::Form } else { Kind::Command };
+    let kind = if data.get("message").is_some() {
+        Kind::Form
+    } else {
+        Kind::Command
+    };
     Some(Item {
         origin: origin(data, received, kind, None)?,
         what: What::Press(Press {

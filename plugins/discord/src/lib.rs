@@ -117,8 +117,8 @@ impl Adapter for Discord {
 /// As the vendor's error says.
 pub fn me<W: Wire>(api: &Api<W>) -> Result<Person, Error> {
     let answer = api.get("/users/@me")?;
-    let mut me = event::user(&answer, None)
-        .ok_or_else(|| Error::Unavailable("discord did not say who the bot is".into()))?;
+    let mut me =
+        event::user(&answer, None).ok_or_else(|| Error::Unavailable("discord did not say who the bot is".into()))?;
     me.bot = true;
     Ok(me)
 }
@@ -160,7 +160,11 @@ pub fn before<W: Wire>(
 ) -> Result<Vec<history::Said>, Error> {
     let channel = conversation.thread.as_ref().unwrap_or(&conversation.channel);
     // The question that a thread is to be made from stands in the channel, and the thread is not there yet.
-    let channel = if message == Some(channel.as_str()) { &conversation.channel } else { channel };
+    let channel = if message == Some(channel.as_str()) {
+        &conversation.channel
+    } else {
+        channel
+    };
     let limit = at_most.clamp(1, 100);
     let until = message
         .filter(|id| id.bytes().all(|byte| byte.is_ascii_digit()))
@@ -176,7 +180,10 @@ pub fn before<W: Wire>(
 
 fn said_of(message: &Value) -> Option<history::Said> {
     // A thread begins with a message that only points to the one it was made from.
-    let message = match (message.get("type").and_then(Value::as_u64), message.get("referenced_message")) {
+    let message = match (
+        message.get("type").and_then(Value::as_u64),
+        message.get("referenced_message"),
+    ) {
         (Some(21), Some(first)) if first.is_object() => first,
         (None | Some(0 | 19 | 20 | 23), _) => message,
         _ => return None,

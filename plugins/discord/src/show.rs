@@ -10,8 +10,8 @@ use botyard_sdk::types::{Conversation, Error, FileRef};
 use serde::{Deserialize, Serialize};
 
 use crate::api::{
-    Api, EDITS_USED_UP, EXPIRED, Failure, MISSING_ACCESS, MISSING_PERMISSIONS, Shown, THREAD_ARCHIVED, Ticket,
-    TOO_LARGE, UNKNOWN_MESSAGE, Wire,
+    Api, EDITS_USED_UP, EXPIRED, Failure, MISSING_ACCESS, MISSING_PERMISSIONS, Shown, THREAD_ARCHIVED, TOO_LARGE,
+    Ticket, UNKNOWN_MESSAGE, Wire,
 };
 use crate::event::{Interaction, Kind, ReplyTo, array_at, str_at};
 use crate::view::{WHOLE, render};
@@ -148,7 +148,11 @@ impl<W: Wire> Stage<'_, W> {
                 }
             }
             if let Some(text) = rendered.file.filter(|_| !self.memory.whole) {
-                let file = self.api.wire.keep(WHOLE, "text/markdown", text.as_bytes()).map_err(host)?;
+                let file = self
+                    .api
+                    .wire
+                    .keep(WHOLE, "text/markdown", text.as_bytes())
+                    .map_err(host)?;
                 self.file(&channel, &file)?;
                 self.memory.whole = true;
                 self.save()?;
@@ -166,7 +170,11 @@ impl<W: Wire> Stage<'_, W> {
         let Some(thread) = &conversation.thread else {
             return Ok(conversation.channel.clone());
         };
-        let own = self.reply.title.as_ref().filter(|_| self.reply.message.as_ref() == Some(thread));
+        let own = self
+            .reply
+            .title
+            .as_ref()
+            .filter(|_| self.reply.message.as_ref() == Some(thread));
         let Some(title) = own else {
             return Ok(thread.clone());
         };
@@ -217,7 +225,10 @@ impl<W: Wire> Stage<'_, W> {
         }
         let me = self.api.wire.me();
         let after = snowflake(pending.at.saturating_sub(60));
-        match self.api.get(&format!("/channels/{channel}/messages?after={after}&limit=100")) {
+        match self
+            .api
+            .get(&format!("/channels/{channel}/messages?after={after}&limit=100"))
+        {
             Ok(page) => {
                 let found = array_at(&page, "").iter().find(|message| {
                     str_at(message, "/author/id") == me.as_deref()
@@ -344,7 +355,8 @@ impl<W: Wire> Stage<'_, W> {
                 Err(failure) => return Err(failure),
             }
         }
-        if self.memory.pending.is_none() {
+        let again = self.memory.pending.is_some();
+        if !again {
             self.memory.pending = Some(Pending {
                 index,
                 at: self.api.wire.now(),
@@ -360,9 +372,17 @@ impl<W: Wire> Stage<'_, W> {
         let answers = self.reply.message.as_deref().filter(|_| index == 0 && in_channel);
         match self.api.post(channel, shown, &nonce, answers) {
             Ok((id, content)) => {
-                // An earlier try may have been taken, with the words of then.
-                let same = digest_text(&content) == digest_text(&shown.content);
-                self.stands(index, &id, if same { digest } else { String::new() }, false)
+                // An earlier try may have been taken, which shows what was to be shown then.
+                if !again && digest_text(&content) == digest_text(&shown.content) {
+                    return self.stands(index, &id, digest, false);
+                }
+                self.stands(index, &id, String::new(), false)?;
+                let there = self.memory.posted[index].clone();
+                if self.change(channel, &there, shown)? {
+                    self.memory.posted[index].digest = digest;
+                    self.save()?;
+                }
+                Ok(())
             }
             Err(failure) if failure.unclear => {
                 // The intent stays, and so does the nonce: it may be sent again at once.
@@ -425,7 +445,10 @@ impl<W: Wire> Stage<'_, W> {
                 }
             }
             Err(failure) if failure.unclear && ticket.is_some() => {
-                return Err(host(Error::Ambiguous(format!("the file `{}` may be in the chat", file.name))));
+                return Err(host(Error::Ambiguous(format!(
+                    "the file `{}` may be in the chat",
+                    file.name
+                ))));
             }
             Err(failure) if failure.unclear => {
                 let error = Error::Unavailable("discord did not say whether a file was posted".into());
@@ -456,12 +479,9 @@ fn digest(shown: &Shown) -> String {
 
 /// FNV-1a. Discord cuts white space off both ends of a message.
 fn digest_text(text: &str) -> String {
-    let hash = text
-        .trim()
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+    let hash = text.trim().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
     format!("{hash:016x}")
 }
 

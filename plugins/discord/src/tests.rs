@@ -70,9 +70,17 @@ impl Fake {
                 content_type = Some("multipart/form-data; boundary=XX".into());
                 let mut body = Vec::new();
                 for part in parts {
-                    let name = part.filename.as_ref().map(|name| format!("; filename=\"{name}\"")).unwrap_or_default();
+                    let name = part
+                        .filename
+                        .as_ref()
+                        .map(|name| format!("; filename=\"{name}\""))
+                        .unwrap_or_default();
                     body.extend(
-                        format!("--XX\r\nContent-Disposition: form-data; name=\"{}\"{name}\r\n\r\n", part.name).bytes(),
+                        format!(
+                            "--XX\r\nContent-Disposition: form-data; name=\"{}\"{name}\r\n\r\n",
+                            part.name
+                        )
+                        .bytes(),
                     );
                     body.extend(self.bytes(&part.content));
                     body.extend(b"\r\n");
@@ -175,7 +183,10 @@ pub(crate) fn direct() -> Conversation {
 fn the_bot_knows_itself_and_others() {
     let api = fake();
     let bot = me(&api).expect("/users/@me");
-    assert_eq!((bot.id.as_str(), bot.name.as_deref(), bot.bot), (BOT, Some("botyard"), true));
+    assert_eq!(
+        (bot.id.as_str(), bot.name.as_deref(), bot.bot),
+        (BOT, Some("botyard"), true)
+    );
     let ann = who(&api, ANN, &channel(None)).expect("a member");
     assert_eq!(
         (ann.name.as_deref(), ann.handle.as_deref(), ann.tenant.as_deref()),
@@ -204,11 +215,22 @@ fn what_the_account_lacks_is_one_sentence_each() {
     let api = fake();
     assert_eq!(lacking(&api, "gateway"), []);
     api.wire.world.application(false, Some("https://old.example/hook"));
-    api.wire.world.permissions((1 << 10) | (1 << 11) | (1 << 38) | (1 << 35) | (1 << 14) | (1 << 16));
-    let subjects = |mode| lacking(&api, mode).into_iter().map(|(subject, _)| subject).collect::<Vec<_>>();
+    api.wire
+        .world
+        .permissions((1 << 10) | (1 << 11) | (1 << 38) | (1 << 35) | (1 << 14) | (1 << 16));
+    let subjects = |mode| {
+        lacking(&api, mode)
+            .into_iter()
+            .map(|(subject, _)| subject)
+            .collect::<Vec<_>>()
+    };
     assert_eq!(
         subjects("gateway"),
-        ["intent Message Content", "Interactions Endpoint URL", "permission Attach Files in Fake"]
+        [
+            "intent Message Content",
+            "Interactions Endpoint URL",
+            "permission Attach Files in Fake"
+        ]
     );
     assert_eq!(
         subjects("mentions"),
@@ -241,9 +263,22 @@ fn specs() -> Vec<CommandSpec> {
 fn commands_are_told_once_and_again_when_they_change() {
     let api = fake();
     describe::announce(&api, &specs()).expect("announced");
-    let names: Vec<String> = api.wire.world.commands().iter().map(|c| c["name"].to_string()).collect();
+    let names: Vec<String> = api
+        .wire
+        .world
+        .commands()
+        .iter()
+        .map(|c| c["name"].to_string())
+        .collect();
     assert_eq!(names, ["\"ask\"", "\"Ask about this\"", "\"model\""]);
-    let puts = || api.wire.world.called().iter().filter(|name| name.starts_with("PUT")).count();
+    let puts = || {
+        api.wire
+            .world
+            .called()
+            .iter()
+            .filter(|name| name.starts_with("PUT"))
+            .count()
+    };
     describe::announce(&api, &specs()).expect("announced");
     assert_eq!(puts(), 1, "nothing changed, nothing is told");
     describe::announce(&api, &[]).expect("announced");
@@ -263,7 +298,10 @@ fn a_file_is_fetched_without_the_token() {
         source: format!("http://discord.invalid/attachments/{id}/0/a b.csv?ex=1"),
     };
     let file = api.download(&attachment.source, &attachment.name).expect("a file");
-    assert_eq!((file.media_type.as_str(), file.size_bytes), ("text/csv; charset=utf-8", 3));
+    assert_eq!(
+        (file.media_type.as_str(), file.size_bytes),
+        ("text/csv; charset=utf-8", 3)
+    );
     let gone = api.download("http://discord.invalid/attachments/1/0/x", "x");
     assert_eq!(gone, Err(Error::Gone("status 404".into())));
 }
@@ -281,15 +319,24 @@ fn history_is_told_oldest_first_and_a_thread_begins_with_its_question() {
     };
     assert_eq!(
         told(&channel(None), Some(&third), 10),
-        [(first.clone(), "one".to_owned()), (second.clone(), "two <@400000000000000001>".to_owned())]
+        [
+            (first.clone(), "one".to_owned()),
+            (second.clone(), "two <@400000000000000001>".to_owned())
+        ]
     );
     assert_eq!(told(&channel(None), None, 1), [(third.clone(), "three".to_owned())]);
     // The thread that the question is to open is not there yet.
-    assert_eq!(told(&channel(Some(&second)), Some(&second), 5), [(first, "one".to_owned())]);
+    assert_eq!(
+        told(&channel(Some(&second)), Some(&second), 5),
+        [(first, "one".to_owned())]
+    );
     api.make_thread(GENERAL, &second, "two").expect("a thread");
     let reply = world.say(&second, ANN, "four");
     assert_eq!(
         told(&channel(Some(&second)), None, 5),
-        [(second, "two <@400000000000000001>".to_owned()), (reply, "four".to_owned())]
+        [
+            (second, "two <@400000000000000001>".to_owned()),
+            (reply, "four".to_owned())
+        ]
     );
 }

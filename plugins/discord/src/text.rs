@@ -137,9 +137,7 @@ fn table(lines: &[&str]) -> Option<usize> {
     let is_row = |line: &str| line.contains('|') && !line.trim().is_empty();
     let head = lines.first()?;
     let rule = lines.get(1)?.trim();
-    let is_rule = rule.contains('-')
-        && rule.contains('|')
-        && rule.chars().all(|c| matches!(c, '|' | '-' | ':' | ' '));
+    let is_rule = rule.contains('-') && rule.contains('|') && rule.chars().all(|c| matches!(c, '|' | '-' | ':' | ' '));
     if !is_row(head) || !is_rule || cells(head).len() != cells(rule).len() {
         return None;
     }
@@ -149,7 +147,10 @@ fn table(lines: &[&str]) -> Option<usize> {
 fn cells(row: &str) -> Vec<String> {
     let row = row.trim();
     let row = row.strip_prefix('|').unwrap_or(row);
-    let row = row.strip_suffix('|').filter(|rest| !rest.ends_with('\\')).unwrap_or(row);
+    let row = row
+        .strip_suffix('|')
+        .filter(|rest| !rest.ends_with('\\'))
+        .unwrap_or(row);
     let mut cells = vec![String::new()];
     let mut chars = row.chars().peekable();
     while let Some(c) = chars.next() {
@@ -270,10 +271,19 @@ fn link(text: &str) -> Option<(&str, &str, usize)> {
 fn shown(label: &str, url: &str) -> String {
     let bare = |address: &str| {
         let address = address.trim().trim_matches(['*', '_', '`']);
-        let address = address.strip_prefix("https://").or(address.strip_prefix("http://")).unwrap_or(address);
+        let address = address
+            .strip_prefix("https://")
+            .or(address.strip_prefix("http://"))
+            .unwrap_or(address);
         address.trim_end_matches('/').to_ascii_lowercase()
     };
-    let host = |address: &str| bare(address).split(['/', '?', '#']).next().unwrap_or_default().to_owned();
+    let host = |address: &str| {
+        bare(address)
+            .split(['/', '?', '#'])
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    };
     if label.trim().is_empty() || bare(label) == bare(url) {
         return url.to_owned();
     }

@@ -287,7 +287,10 @@ fn activity(steps: &[(&Step, bool)]) -> Value {
     if hidden > 0 {
         text = format!("-# … {hidden} earlier steps\n{text}");
     }
-    let color = if steps.iter().any(|(step, _)| matches!(step.state, StepState::Waiting | StepState::Running)) {
+    let color = if steps
+        .iter()
+        .any(|(step, _)| matches!(step.state, StepState::Waiting | StepState::Running))
+    {
         BLURPLE
     } else if steps.last().is_some_and(|(step, _)| step.state == StepState::Failed) {
         RED
@@ -311,7 +314,12 @@ fn step_line(step: &Step, nested: bool) -> String {
         plain(&clip(&one_line(&step.title), 160))
     );
     // The first line says what it is about; it may be Markdown code itself, and a backtick would end ours early.
-    let detail = step.detail.trim().lines().find(|line| !line.starts_with("```")).unwrap_or_default();
+    let detail = step
+        .detail
+        .trim()
+        .lines()
+        .find(|line| !line.starts_with("```"))
+        .unwrap_or_default();
     let detail = one_line(&detail.trim_matches('`').replace('`', "'"));
     if !detail.is_empty() {
         line.push_str(&format!(" `{}`", clip(&detail, 120)));

@@ -18,8 +18,13 @@ fn event(name: &str, data: &Value, facts: &[(&str, &str)]) -> Event {
         name: name.into(),
         method: String::new(),
         query: String::new(),
-        headers: facts.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-        payload: json!({ "op": 0, "s": 5, "t": name, "d": data }).to_string().into_bytes(),
+        headers: facts
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+        payload: json!({ "op": 0, "s": 5, "t": name, "d": data })
+            .to_string()
+            .into_bytes(),
         received: 1_800_000_000,
     }
 }
@@ -54,7 +59,10 @@ fn message(item: &Item) -> &Message {
 
 #[test]
 fn a_mention_in_a_channel_is_a_question_that_opens_a_thread() {
-    let data = said(&format!("<@{BOT}> fix **it**"), &json!({ "mentions": [{ "id": BOT, "username": "botyard" }] }));
+    let data = said(
+        &format!("<@{BOT}> fix **it**"),
+        &json!({ "mentions": [{ "id": BOT, "username": "botyard" }] }),
+    );
     let item = only(items("MESSAGE_CREATE", &data, &[("botyard-channel-type", "0")]));
     let reply_to = ReplyTo {
         message: Some("1444000000000000000".into()),
@@ -102,23 +110,42 @@ fn a_mention_in_a_channel_is_a_question_that_opens_a_thread() {
 
 #[test]
 fn threads_voice_and_direct_channels_open_none() {
-    let item = only(items("MESSAGE_CREATE", &said("on", &json!({})), &[("botyard-thread-parent", "77")]));
+    let item = only(items(
+        "MESSAGE_CREATE",
+        &said("on", &json!({})),
+        &[("botyard-thread-parent", "77")],
+    ));
     assert_eq!(
-        (item.origin.conversation.channel.as_str(), item.origin.conversation.thread.as_deref()),
+        (
+            item.origin.conversation.channel.as_str(),
+            item.origin.conversation.thread.as_deref()
+        ),
         ("77", Some(GENERAL))
     );
-    assert_eq!((message(&item).new_thread.as_deref(), message(&item).addressed), (None, false));
-    let voice = only(items("MESSAGE_CREATE", &said("on", &json!({})), &[("botyard-channel-type", "2")]));
+    assert_eq!(
+        (message(&item).new_thread.as_deref(), message(&item).addressed),
+        (None, false)
+    );
+    let voice = only(items(
+        "MESSAGE_CREATE",
+        &said("on", &json!({})),
+        &[("botyard-channel-type", "2")],
+    ));
     assert_eq!(message(&voice).new_thread, None);
     let data = said("hi", &json!({ "guild_id": null, "channel_id": DIRECT }));
     let direct = only(items("MESSAGE_CREATE", &data, &[]));
-    assert_eq!((direct.origin.conversation.direct, message(&direct).addressed), (true, true));
+    assert_eq!(
+        (direct.origin.conversation.direct, message(&direct).addressed),
+        (true, true)
+    );
     assert_eq!(message(&direct).new_thread, None);
     let flat = Reader {
         threads: false,
         ..reader()
     };
-    let read = flat.translate(&event("MESSAGE_CREATE", &said("on", &json!({})), &[])).expect("read");
+    let read = flat
+        .translate(&event("MESSAGE_CREATE", &said("on", &json!({})), &[]))
+        .expect("read");
     assert_eq!(message(&read.items[0]).new_thread, None);
 }
 
@@ -129,7 +156,11 @@ fn replies_roles_forwards_and_files_are_understood() {
     let item = only(items("MESSAGE_CREATE", &data, &[]));
     assert_eq!(message(&item).quotes, Some(("8".into(), "the <@9> answer".into())));
     assert!(message(&item).addressed, "an answer to the bot speaks to it");
-    let role = only(items("MESSAGE_CREATE", &said(&format!("<@&{ROLE}> go"), &json!({})), &[("botyard-own-role", ROLE)]));
+    let role = only(items(
+        "MESSAGE_CREATE",
+        &said(&format!("<@&{ROLE}> go"), &json!({})),
+        &[("botyard-own-role", ROLE)],
+    ));
     assert!(message(&role).addressed);
     let data = said(
         "see",
@@ -165,12 +196,23 @@ fn itself_joins_and_previews_are_passed_over_and_bots_are_marked() {
     let own = json!({ "author": { "id": BOT, "bot": true } });
     assert_eq!(items("MESSAGE_CREATE", &said("x", &own), &[]), []);
     assert_eq!(items("MESSAGE_CREATE", &said("x", &json!({ "type": 7 })), &[]), []);
-    assert_eq!(items("MESSAGE_UPDATE", &said("x", &json!({ "edited_timestamp": null })), &[]), []);
-    let other = only(items("MESSAGE_CREATE", &said("x", &json!({ "author": { "id": "5", "bot": true } })), &[]));
+    assert_eq!(
+        items("MESSAGE_UPDATE", &said("x", &json!({ "edited_timestamp": null })), &[]),
+        []
+    );
+    let other = only(items(
+        "MESSAGE_CREATE",
+        &said("x", &json!({ "author": { "id": "5", "bot": true } })),
+        &[],
+    ));
     assert!(other.origin.sender.bot);
     let hook = only(items("MESSAGE_CREATE", &said("x", &json!({ "webhook_id": "3" })), &[]));
     assert!(hook.origin.sender.bot);
-    assert_eq!(items("MESSAGE_CREATE", &said("", &json!({})), &[]), [], "without the intent nothing is to be read");
+    assert_eq!(
+        items("MESSAGE_CREATE", &said("", &json!({})), &[]),
+        [],
+        "without the intent nothing is to be read"
+    );
 }
 
 #[test]
@@ -179,18 +221,35 @@ fn edits_deletions_and_reactions() {
     let item = only(items("MESSAGE_UPDATE", &data, &[]));
     assert_eq!(item.origin.key, "edit:1444000000000000000:2026-11-29T01:02:03.4+00:00");
     assert!(matches!(item.what, What::Edited(_)));
-    let gone = items("MESSAGE_DELETE", &json!({ "id": "5", "channel_id": GENERAL, "guild_id": GUILD }), &[]);
+    let gone = items(
+        "MESSAGE_DELETE",
+        &json!({ "id": "5", "channel_id": GENERAL, "guild_id": GUILD }),
+        &[],
+    );
     assert_eq!(only(gone).what, What::Deleted("5".into()));
     let bulk = json!({ "ids": ["5", "6"], "channel_id": GENERAL, "guild_id": GUILD });
-    let keys: Vec<String> = items("MESSAGE_DELETE_BULK", &bulk, &[]).into_iter().map(|item| item.origin.key).collect();
+    let keys: Vec<String> = items("MESSAGE_DELETE_BULK", &bulk, &[])
+        .into_iter()
+        .map(|item| item.origin.key)
+        .collect();
     assert_eq!(keys, ["delete:5", "delete:6"]);
     let data = json!({
         "user_id": BEN, "channel_id": "88", "message_id": "5", "guild_id": GUILD, "emoji": { "id": null, "name": "👎" },
         "member": { "user": { "id": BEN, "username": "ben" }, "roles": [] },
     });
-    let item = only(items("MESSAGE_REACTION_ADD", &data, &[("botyard-thread-parent", "77"), ("botyard-sequence", "s:4")]));
+    let item = only(items(
+        "MESSAGE_REACTION_ADD",
+        &data,
+        &[("botyard-thread-parent", "77"), ("botyard-sequence", "s:4")],
+    ));
     assert_eq!(item.origin.key, format!("reaction:5:{BEN}:👎:true:s:4"));
-    assert_eq!((item.origin.conversation.channel.as_str(), item.origin.sender.name.as_deref()), ("77", Some("ben")));
+    assert_eq!(
+        (
+            item.origin.conversation.channel.as_str(),
+            item.origin.sender.name.as_deref()
+        ),
+        ("77", Some("ben"))
+    );
     let expected = Reaction {
         id: "5".into(),
         emoji: "👎".into(),
@@ -203,8 +262,18 @@ fn edits_deletions_and_reactions() {
 
 #[test]
 fn what_cannot_be_read_is_skipped_or_malformed_and_never_a_trap() {
-    for name in ["MESSAGE_CREATE", "MESSAGE_UPDATE", "MESSAGE_DELETE", "MESSAGE_REACTION_ADD", "NEW_IN_2030"] {
-        for data in [json!({}), json!({ "id": 5 }), json!({ "id": "x", "author": 7, "channel_id": [] })] {
+    for name in [
+        "MESSAGE_CREATE",
+        "MESSAGE_UPDATE",
+        "MESSAGE_DELETE",
+        "MESSAGE_REACTION_ADD",
+        "NEW_IN_2030",
+    ] {
+        for data in [
+            json!({}),
+            json!({ "id": 5 }),
+            json!({ "id": "x", "author": 7, "channel_id": [] }),
+        ] {
             assert_eq!(items(name, &data, &[]), [], "{name} {data}");
         }
     }

@@ -65,7 +65,10 @@ fn form() -> Form {
 fn a_ping_is_answered_and_nothing_else_comes_of_it() {
     let read = translate(&json!({ "type": 1, "id": "1", "token": "t" }), NOW);
     assert_eq!((read.items.len(), body(read.answer)), (0, json!({ "type": 1 })));
-    assert_eq!(body(translate(&json!({ "type": 4 }), NOW).answer), json!({ "type": 8, "data": { "choices": [] } }));
+    assert_eq!(
+        body(translate(&json!({ "type": 4 }), NOW).answer),
+        json!({ "type": 8, "data": { "choices": [] } })
+    );
     assert_eq!(translate(&json!({ "type": 99 }), NOW), nothing());
 }
 
@@ -82,12 +85,20 @@ fn a_question_by_command_is_a_message_deferred_for_all() {
         direct: false,
     };
     assert_eq!(item.origin.conversation, conversation);
-    assert_eq!((item.origin.sender.id.as_str(), item.origin.sender.locale.as_deref()), (ANN, Some("en-GB")));
-    let What::Message(message) = &item.what else { panic!("{item:?}") };
+    assert_eq!(
+        (item.origin.sender.id.as_str(), item.origin.sender.locale.as_deref()),
+        (ANN, Some("en-GB"))
+    );
+    let What::Message(message) = &item.what else {
+        panic!("{item:?}")
+    };
     assert_eq!((message.text.as_str(), message.addressed), ("what is <@5> up to", true));
     let reply: ReplyTo = serde_json::from_slice(&item.origin.reply_to).expect("ours");
     let ticket = reply.interaction.expect("a ticket");
-    assert_eq!((ticket.kind, ticket.at, ticket.token.as_str()), (Kind::Ask, NOW, told["token"].as_str().expect("one")));
+    assert_eq!(
+        (ticket.kind, ticket.at, ticket.token.as_str()),
+        (Kind::Ask, NOW, told["token"].as_str().expect("one"))
+    );
 }
 
 #[test]
@@ -97,7 +108,9 @@ fn the_menu_of_a_message_asks_about_it() {
     let read = translate(&world.menu(&id, ANN, ASK_ABOUT), NOW);
     let item = only(&read);
     assert!(item.origin.conversation.direct);
-    let What::Message(message) = &item.what else { panic!("{item:?}") };
+    let What::Message(message) = &item.what else {
+        panic!("{item:?}")
+    };
     assert_eq!(message.quotes, Some((id, "the build is red".into())));
 }
 
@@ -110,12 +123,27 @@ fn a_command_in_a_thread_is_at_home_in_its_channel() {
     let read = translate(&told, NOW);
     let item = only(&read);
     assert_eq!(
-        (item.origin.conversation.channel.as_str(), item.origin.conversation.thread.as_deref()),
+        (
+            item.origin.conversation.channel.as_str(),
+            item.origin.conversation.thread.as_deref()
+        ),
         ("5", Some(GENERAL))
     );
-    let What::Command(command) = &item.what else { panic!("{item:?}") };
-    assert_eq!((command.name.as_str(), command.arguments.as_str(), command.attachments.len()), ("stop", "3", 1));
-    assert_eq!(body(respond(&item.origin, Verdict::Later(true))), json!({ "type": 5, "data": { "flags": 64 } }));
+    let What::Command(command) = &item.what else {
+        panic!("{item:?}")
+    };
+    assert_eq!(
+        (
+            command.name.as_str(),
+            command.arguments.as_str(),
+            command.attachments.len()
+        ),
+        ("stop", "3", 1)
+    );
+    assert_eq!(
+        body(respond(&item.origin, Verdict::Later(true))),
+        json!({ "type": 5, "data": { "flags": 64 } })
+    );
     assert_eq!(body(respond(&item.origin, Verdict::Later(false))), json!({ "type": 5 }));
     let refused = json!({ "type": 4, "data": { "content": "No.", "flags": 64, "allowed_mentions": { "parse": [] } } });
     assert_eq!(body(respond(&item.origin, Verdict::Refused("No.".into()))), refused);
@@ -142,13 +170,25 @@ fn buttons_lists_and_their_words() {
     assert_eq!(press_of(&read), ("tok-1_A".into(), None));
     assert_eq!(body(read.answer.clone()), json!({ "type": 6 }));
     let origin = &only(&read).origin;
-    assert_eq!(body(respond(origin, Verdict::Taken("Allowed".into()))), json!({ "type": 6 }));
+    assert_eq!(
+        body(respond(origin, Verdict::Taken("Allowed".into()))),
+        json!({ "type": 6 })
+    );
     let late = body(respond(origin, Verdict::Refused("Too late.".into())));
-    assert_eq!((late["type"].as_u64(), late["data"]["flags"].as_u64()), (Some(4), Some(64)));
-    let wrong = body(respond(origin, Verdict::Correct(vec![("a".into(), "No A.".into()), ("b".into(), "No B.".into())])));
+    assert_eq!(
+        (late["type"].as_u64(), late["data"]["flags"].as_u64()),
+        (Some(4), Some(64))
+    );
+    let wrong = body(respond(
+        origin,
+        Verdict::Correct(vec![("a".into(), "No A.".into()), ("b".into(), "No B.".into())]),
+    ));
     assert_eq!(wrong["data"]["content"], "No A.\nNo B.");
     let read = pressed(&json!({ "custom_id": "select:tok:0", "component_type": 3, "values": ["x", "y"] }));
-    let both = vec![("selection".to_owned(), "x".to_owned()), ("selection".to_owned(), "y".to_owned())];
+    let both = vec![
+        ("selection".to_owned(), "x".to_owned()),
+        ("selection".to_owned(), "y".to_owned()),
+    ];
     assert_eq!(press_of(&read), ("tok".into(), Some(both)));
     let read = pressed(&json!({ "custom_id": "pick:0:t0", "component_type": 3, "values": ["t7"] }));
     assert_eq!(press_of(&read), ("t7".into(), None));
@@ -186,11 +226,21 @@ fn a_form_is_a_modal_that_comes_back_with_its_values() {
         ..Default::default()
     });
     assert_eq!(reply.status, 204, "{}", String::from_utf8_lossy(&reply.body));
-    let read = translate(&world.submit(ANN, &[("why", &["so"]), ("sizes", &["small", "large"])]), NOW);
+    let read = translate(
+        &world.submit(ANN, &[("why", &["so"]), ("sizes", &["small", "large"])]),
+        NOW,
+    );
     let value = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     assert_eq!(
         press_of(&read),
-        ("formtoken".into(), Some(vec![value("why", "so"), value("sizes", "small"), value("sizes", "large")]))
+        (
+            "formtoken".into(),
+            Some(vec![
+                value("why", "so"),
+                value("sizes", "small"),
+                value("sizes", "large")
+            ])
+        )
     );
     // Rows of old are read too.
     let rows = [json!({ "type": 1, "components": [{ "type": 4, "custom_id": "a", "value": "b" }] })];
@@ -214,5 +264,9 @@ fn a_form_that_does_not_fit_is_told() {
     let mut reply: ReplyTo = serde_json::from_slice(&origin.reply_to).expect("ours");
     reply.interaction.as_mut().expect("a ticket").kind = Kind::Form;
     origin.reply_to = reply.bytes();
-    assert_eq!(body(respond(&origin, Verdict::Open(form())))["type"], 4, "no modal answers a modal");
+    assert_eq!(
+        body(respond(&origin, Verdict::Open(form())))["type"],
+        4,
+        "no modal answers a modal"
+    );
 }

@@ -68,18 +68,30 @@ pub(crate) fn message(body: &Value, has_more: bool) -> Result<(), Wrong> {
         at_most(&embed["description"], &format!("embeds.{at}.description"), 4096)?;
         let sum = length(&embed["title"]) + length(&embed["description"]);
         if sum == 0 {
-            return Err(invalid(&format!("embeds.{at}.description"), "BASE_TYPE_REQUIRED", "This field is required"));
+            return Err(invalid(
+                &format!("embeds.{at}.description"),
+                "BASE_TYPE_REQUIRED",
+                "This field is required",
+            ));
         }
         total += sum;
     }
     if total > 6000 {
-        return Err(invalid("embeds", "MAX_EMBED_SIZE_EXCEEDED", "Embed size exceeds maximum size of 6000"));
+        return Err(invalid(
+            "embeds",
+            "MAX_EMBED_SIZE_EXCEEDED",
+            "Embed size exceeds maximum size of 6000",
+        ));
     }
     let rows = list(body, "components", 5)?;
     components(rows)?;
     let nonce = &body["nonce"];
     if length(nonce) > 25 {
-        return Err(invalid("nonce", "NONCE_TYPE_TOO_LONG", "Nonce must be 25 or fewer in length."));
+        return Err(invalid(
+            "nonce",
+            "NONCE_TYPE_TOO_LONG",
+            "Nonce must be 25 or fewer in length.",
+        ));
     }
     let seen = body["content"].as_str().is_some_and(|text| !text.trim().is_empty());
     if !seen && embeds.is_empty() && rows.is_empty() && !has_more {
@@ -106,7 +118,11 @@ fn components(rows: &[Value]) -> Result<(), Wrong> {
     for (at, row) in rows.iter().enumerate() {
         let path = format!("components.{at}");
         if row["type"] != 1 {
-            return Err(invalid(&format!("{path}.type"), "BASE_TYPE_CHOICES", "Value must be one of (1,)."));
+            return Err(invalid(
+                &format!("{path}.type"),
+                "BASE_TYPE_CHOICES",
+                "Value must be one of (1,).",
+            ));
         }
         let parts = row["components"].as_array().map_or(&[][..], Vec::as_slice);
         let lists = parts.iter().filter(|part| part["type"] == 3).count();
@@ -125,11 +141,21 @@ fn components(rows: &[Value]) -> Result<(), Wrong> {
                 Some(2) => {
                     between(&part["label"], &format!("{path}.label"), 1, 80)?;
                     if !(1..=4).contains(&part["style"].as_u64().unwrap_or(0)) {
-                        return Err(invalid(&format!("{path}.style"), "BASE_TYPE_CHOICES", "Value must be one of 1-4."));
+                        return Err(invalid(
+                            &format!("{path}.style"),
+                            "BASE_TYPE_CHOICES",
+                            "Value must be one of 1-4.",
+                        ));
                     }
                 }
                 Some(3) => select(part, &path)?,
-                _ => return Err(invalid(&format!("{path}.type"), "UNION_TYPE_CHOICES", "Unknown component")),
+                _ => {
+                    return Err(invalid(
+                        &format!("{path}.type"),
+                        "UNION_TYPE_CHOICES",
+                        "Unknown component",
+                    ));
+                }
             }
         }
     }
@@ -153,10 +179,17 @@ fn select(part: &Value, path: &str) -> Result<(), Wrong> {
         return Err(invalid(&format!("{path}.options"), "BASE_TYPE_BAD_LENGTH", message));
     }
     at_most(&part["placeholder"], &format!("{path}.placeholder"), 150)?;
-    let (least, most) = (part["min_values"].as_u64().unwrap_or(1), part["max_values"].as_u64().unwrap_or(1));
+    let (least, most) = (
+        part["min_values"].as_u64().unwrap_or(1),
+        part["max_values"].as_u64().unwrap_or(1),
+    );
     if most > options.len() as u64 || least > most || most == 0 {
         let message = "The number of values does not fit the options.";
-        return Err(invalid(&format!("{path}.max_values"), "SELECT_COMPONENT_MAX_VALUES", message));
+        return Err(invalid(
+            &format!("{path}.max_values"),
+            "SELECT_COMPONENT_MAX_VALUES",
+            message,
+        ));
     }
     for (at, option) in options.iter().enumerate() {
         between(&option["label"], &format!("{path}.options.{at}.label"), 1, 100)?;
@@ -178,7 +211,11 @@ pub(crate) fn modal(data: &Value) -> Result<(), Wrong> {
     for (at, part) in parts.iter().enumerate() {
         let path = format!("data.components.{at}");
         if part["type"] != 18 {
-            return Err(invalid(&format!("{path}.type"), "UNION_TYPE_CHOICES", "Only labels are taken here"));
+            return Err(invalid(
+                &format!("{path}.type"),
+                "UNION_TYPE_CHOICES",
+                "Only labels are taken here",
+            ));
         }
         between(&part["label"], &format!("{path}.label"), 1, 45)?;
         at_most(&part["description"], &format!("{path}.description"), 100)?;
@@ -190,11 +227,21 @@ pub(crate) fn modal(data: &Value) -> Result<(), Wrong> {
                 at_most(&inside["placeholder"], &format!("{path}.component.placeholder"), 100)?;
                 if !(1..=2).contains(&inside["style"].as_u64().unwrap_or(0)) {
                     let message = "Value must be one of 1-2.";
-                    return Err(invalid(&format!("{path}.component.style"), "BASE_TYPE_CHOICES", message));
+                    return Err(invalid(
+                        &format!("{path}.component.style"),
+                        "BASE_TYPE_CHOICES",
+                        message,
+                    ));
                 }
             }
             Some(3) => select(inside, &format!("{path}.component"))?,
-            _ => return Err(invalid(&format!("{path}.component.type"), "UNION_TYPE_CHOICES", "Unknown component")),
+            _ => {
+                return Err(invalid(
+                    &format!("{path}.component.type"),
+                    "UNION_TYPE_CHOICES",
+                    "Unknown component",
+                ));
+            }
         }
     }
     Ok(())
@@ -214,22 +261,39 @@ pub(crate) fn command(command: &Value, at: usize) -> Result<(), Wrong> {
         between(&command["description"], &path("description"), 1, 100)?;
     } else if length(&command["description"]) > 0 {
         let message = "Context menu commands cannot have description";
-        return Err(invalid(&path("description"), "APPLICATION_COMMAND_INVALID_DESCRIPTION", message));
+        return Err(invalid(
+            &path("description"),
+            "APPLICATION_COMMAND_INVALID_DESCRIPTION",
+            message,
+        ));
     }
     let options = command["options"].as_array().map_or(&[][..], Vec::as_slice);
     let mut optional = false;
     for (n, option) in options.iter().enumerate() {
         between(&option["name"], &path(&format!("options.{n}.name")), 1, 32)?;
-        between(&option["description"], &path(&format!("options.{n}.description")), 1, 100)?;
+        between(
+            &option["description"],
+            &path(&format!("options.{n}.description")),
+            1,
+            100,
+        )?;
         let required = option["required"].as_bool().unwrap_or(false);
         if required && optional {
             let message = "Required options must be placed before non-required options";
-            return Err(invalid(&path("options"), "APPLICATION_COMMAND_OPTIONS_REQUIRED_INVALID", message));
+            return Err(invalid(
+                &path("options"),
+                "APPLICATION_COMMAND_OPTIONS_REQUIRED_INVALID",
+                message,
+            ));
         }
         optional |= !required;
         if option["choices"].as_array().is_some_and(|all| all.len() > 25) {
             let message = "Must be 25 or fewer in length.";
-            return Err(invalid(&path(&format!("options.{n}.choices")), "BASE_TYPE_MAX_LENGTH", message));
+            return Err(invalid(
+                &path(&format!("options.{n}.choices")),
+                "BASE_TYPE_MAX_LENGTH",
+                message,
+            ));
         }
     }
     Ok(())

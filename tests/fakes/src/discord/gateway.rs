@@ -117,17 +117,20 @@ impl World {
 
     /// Discord asks all clients to connect again and to resume.
     pub fn ask_to_reconnect(&self) {
-        self.lock().each(|_| Out::Text(json!({ "op": 7, "d": null }).to_string()), false);
+        self.lock()
+            .each(|_| Out::Text(json!({ "op": 7, "d": null }).to_string()), false);
     }
 
     /// Discord asks all clients for a heartbeat now.
     pub fn ask_for_heartbeat(&self) {
-        self.lock().each(|_| Out::Text(json!({ "op": 1, "d": null }).to_string()), false);
+        self.lock()
+            .each(|_| Out::Text(json!({ "op": 1, "d": null }).to_string()), false);
     }
 
     /// The newest dispatch of each session comes once more, as it may after a resume.
     pub fn tell_again(&self) {
-        let again = |session: &Session| Out::Text(session.log.last().map_or_else(String::new, |(_, text)| text.clone()));
+        let again =
+            |session: &Session| Out::Text(session.log.last().map_or_else(String::new, |(_, text)| text.clone()));
         self.lock().each(again, false);
     }
 
@@ -146,7 +149,12 @@ impl World {
     /// Connections that have a session now.
     pub fn connected(&self) -> usize {
         let state = self.lock();
-        state.gateway.sessions.values().filter(|session| session.to.is_some()).count()
+        state
+            .gateway
+            .sessions
+            .values()
+            .filter(|session| session.to.is_some())
+            .count()
     }
 }
 
@@ -169,7 +177,9 @@ impl State {
 
     /// Tells all sessions that may hear of it.
     pub(crate) fn dispatch(&mut self, name: &str, data: &Value) {
-        let guild = data["guild_id"].as_str().or(data["id"].as_str().filter(|_| name.starts_with("GUILD_")));
+        let guild = data["guild_id"]
+            .as_str()
+            .or(data["id"].as_str().filter(|_| name.starts_with("GUILD_")));
         let number = guild.and_then(|id| id.parse::<u64>().ok());
         for session in self.gateway.sessions.values_mut() {
             let shard = number.map_or(0, |id| (id >> 22) % session.shard.1);
@@ -197,7 +207,9 @@ fn wants(intents: u64, name: &str, in_guild: bool) -> bool {
 fn readable(intents: u64, name: &str, data: &Value) -> Value {
     let mut data = data.clone();
     let ours = data["author"]["id"] == super::BOT;
-    let named = data["mentions"].as_array().is_some_and(|all| all.iter().any(|who| who["id"] == super::BOT));
+    let named = data["mentions"]
+        .as_array()
+        .is_some_and(|all| all.iter().any(|who| who["id"] == super::BOT));
     let hidden = intents & MESSAGE_CONTENT == 0 && data.get("guild_id").is_some() && !ours && !named;
     if hidden && matches!(name, "MESSAGE_CREATE" | "MESSAGE_UPDATE") {
         data["content"] = "".into();
@@ -371,8 +383,14 @@ impl Connection {
 type Begun = (Option<String>, Option<Value>);
 
 fn identify(state: &mut State, data: &Value, path: &str, to: &mpsc::Sender<Out>) -> Result<Begun, u16> {
-    let shard = (data["shard"][0].as_u64().unwrap_or(0), data["shard"][1].as_u64().unwrap_or(1));
-    state.gateway.log.push(format!("identify {}/{} {path}", shard.0, shard.1));
+    let shard = (
+        data["shard"][0].as_u64().unwrap_or(0),
+        data["shard"][1].as_u64().unwrap_or(1),
+    );
+    state
+        .gateway
+        .log
+        .push(format!("identify {}/{} {path}", shard.0, shard.1));
     if data["token"] != state.token.as_str() {
         return Err(4004);
     }
@@ -395,7 +413,10 @@ fn identify(state: &mut State, data: &Value, path: &str, to: &mpsc::Sender<Out>)
     }
     state.gateway.last_identify = Some(Instant::now());
     state.gateway.identifies_left = state.gateway.identifies_left.saturating_sub(1);
-    let id = format!("{:032x}", 0x00c0_ffee_u64 + state.gateway.sessions.len() as u64 * 7 + state.last);
+    let id = format!(
+        "{:032x}",
+        0x00c0_ffee_u64 + state.gateway.sessions.len() as u64 * 7 + state.last
+    );
     let mut session = Session {
         seq: 0,
         log: Vec::new(),

@@ -39,7 +39,10 @@ impl Hook {
     pub async fn send(&self, interaction: &Value) -> std::io::Result<Heard> {
         let heard = self.post(&interaction.to_string(), true).await?;
         let mut state = self.world.lock();
-        let at = state.interactions.iter().position(|one| interaction["id"] == one.id.as_str());
+        let at = state
+            .interactions
+            .iter()
+            .position(|one| interaction["id"] == one.id.as_str());
         if let (Some(at), 200) = (at, heard.status) {
             interaction::answered(&mut state, at, &heard.body)
                 .map_err(|wrong| Error::other(format!("discord does not take this: {wrong:?} {}", heard.body)))?;
@@ -54,14 +57,18 @@ impl Hook {
     /// # Errors
     /// No answer in time.
     pub async fn probe(&self) -> std::io::Result<(Heard, Heard)> {
-        let ping = json!({ "id": "1", "application_id": super::BOT, "type": 1, "token": "t", "version": 1 }).to_string();
+        let ping =
+            json!({ "id": "1", "application_id": super::BOT, "type": 1, "token": "t", "version": 1 }).to_string();
         Ok((self.post(&ping, true).await?, self.post(&ping, false).await?))
     }
 
     async fn post(&self, body: &str, honest: bool) -> std::io::Result<Heard> {
         let url = url::Url::parse(&self.url).map_err(Error::other)?;
         let (host, port) = (url.host_str().unwrap_or_default(), url.port().unwrap_or(80));
-        let stamp = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()).to_string();
+        let stamp = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs())
+            .to_string();
         let key = self.world.lock().key.clone();
         let mut signature = key.sign(format!("{stamp}{body}").as_bytes()).as_ref().to_vec();
         if !honest {
@@ -86,7 +93,9 @@ impl Hook {
             .await
             .map_err(|_| Error::from(ErrorKind::TimedOut))??;
         let text = String::from_utf8_lossy(&answer).into_owned();
-        let (head, body) = text.split_once("\r\n\r\n").ok_or_else(|| Error::other("no HTTP answer"))?;
+        let (head, body) = text
+            .split_once("\r\n\r\n")
+            .ok_or_else(|| Error::other("no HTTP answer"))?;
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
         Ok(Heard {
             status: status.ok_or_else(|| Error::other("no HTTP answer"))?,

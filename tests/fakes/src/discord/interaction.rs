@@ -91,15 +91,21 @@ fn followup(state: &mut State, app: &str, token: &str, asked: &Asked<'_>) -> Res
     let hidden = asked.body["flags"].as_u64().unwrap_or(0) & EPHEMERAL != 0;
     let message = Message {
         ephemeral_to: hidden.then_some(one.user),
-        files: asked.files.iter().map(|file| (file.name.clone(), file.bytes.clone())).collect(),
+        files: asked
+            .files
+            .iter()
+            .map(|file| (file.name.clone(), file.bytes.clone()))
+            .collect(),
         ..message
     };
     let told = state.put(message);
-    Ok(if asked.query("wait") == Some("true") || asked.path.first() == Some(&"webhooks") {
-        told
-    } else {
-        Value::Null
-    })
+    Ok(
+        if asked.query("wait") == Some("true") || asked.path.first() == Some(&"webhooks") {
+            told
+        } else {
+            Value::Null
+        },
+    )
 }
 
 fn callback(state: &mut State, id: &str, token: &str, body: &Value) -> Result<Value, Wrong> {
@@ -133,7 +139,11 @@ pub(crate) fn answered(state: &mut State, at: usize, body: &Value) -> Result<(),
         _ => false,
     };
     if !fits {
-        return Err(check::invalid("type", "BASE_TYPE_CHOICES", "This type does not answer this interaction."));
+        return Err(check::invalid(
+            "type",
+            "BASE_TYPE_CHOICES",
+            "This type does not answer this interaction.",
+        ));
     }
     let hidden = data["flags"].as_u64().unwrap_or(0) & EPHEMERAL != 0;
     match kind {

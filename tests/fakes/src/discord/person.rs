@@ -37,7 +37,10 @@ impl World {
             content: text.to_owned(),
             embeds: Vec::new(),
             components: Vec::new(),
-            files: files.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())).collect(),
+            files: files
+                .iter()
+                .map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec()))
+                .collect(),
             answers: answers.map(str::to_owned),
             ephemeral_to: None,
             nonce: None,
@@ -56,11 +59,15 @@ impl World {
     /// Somebody changes what they wrote.
     pub fn change(&self, id: &str, text: &str) {
         let mut state = self.lock();
-        let found = state.messages.iter_mut().find(|message| message.id == id).map(|message| {
-            text.clone_into(&mut message.content);
-            message.edits += 1;
-            message.clone()
-        });
+        let found = state
+            .messages
+            .iter_mut()
+            .find(|message| message.id == id)
+            .map(|message| {
+                text.clone_into(&mut message.content);
+                message.edits += 1;
+                message.clone()
+            });
         if let Some(message) = found {
             state.tell_message("MESSAGE_UPDATE", &message);
         }
@@ -91,7 +98,9 @@ impl World {
     /// Somebody puts an emoji on a message, or takes it off.
     pub fn react(&self, id: &str, user: &str, emoji: &str, added: bool) {
         let mut state = self.lock();
-        let Some(at) = state.messages.iter().position(|message| message.id == id) else { return };
+        let Some(at) = state.messages.iter().position(|message| message.id == id) else {
+            return;
+        };
         let key = (emoji.to_owned(), user.to_owned());
         let changed = if added {
             state.messages[at].reactions.insert(key)
@@ -106,13 +115,21 @@ impl World {
             "user_id": user, "channel_id": message.channel, "message_id": id, "burst": false, "type": 0,
             "emoji": { "id": null, "name": emoji }, "message_author_id": message.author,
         });
-        if let Some(guild) = state.channels.get(&message.channel).and_then(|place| place.guild.clone()) {
+        if let Some(guild) = state
+            .channels
+            .get(&message.channel)
+            .and_then(|place| place.guild.clone())
+        {
             told["guild_id"] = guild.into();
             if added {
                 told["member"] = state.member_json(user);
             }
         }
-        let name = if added { "MESSAGE_REACTION_ADD" } else { "MESSAGE_REACTION_REMOVE" };
+        let name = if added {
+            "MESSAGE_REACTION_ADD"
+        } else {
+            "MESSAGE_REACTION_REMOVE"
+        };
         state.dispatch(name, &told);
         drop(state);
         self.touched();
@@ -136,7 +153,11 @@ impl World {
     pub fn choose(&self, message: &Message, user: &str, list: usize, values: &[&str]) -> Value {
         let lists = message.lists();
         let id = lists[list]["custom_id"].clone();
-        self.component(message, user, &json!({ "custom_id": id, "component_type": 3, "values": values }))
+        self.component(
+            message,
+            user,
+            &json!({ "custom_id": id, "component_type": 3, "values": values }),
+        )
     }
 
     fn component(&self, message: &Message, user: &str, data: &Value) -> Value {
@@ -150,13 +171,26 @@ impl World {
     pub fn submit(&self, user: &str, values: &[(&str, &[&str])]) -> Value {
         let state = self.lock();
         let (opened_by, modal) = state.modals.last().cloned().expect("a form was opened");
-        let opener = state.interactions.iter().find(|one| one.id == opened_by).cloned().expect("it is known");
-        let message = state.messages.iter().find(|m| Some(&m.id) == opener.message.as_ref()).cloned();
+        let opener = state
+            .interactions
+            .iter()
+            .find(|one| one.id == opened_by)
+            .cloned()
+            .expect("it is known");
+        let message = state
+            .messages
+            .iter()
+            .find(|m| Some(&m.id) == opener.message.as_ref())
+            .cloned();
         drop(state);
         let mut components = Vec::new();
         for part in modal["components"].as_array().into_iter().flatten() {
-            let mut inside = json!({ "id": 2, "type": part["component"]["type"], "custom_id": part["component"]["custom_id"] });
-            let given = values.iter().find(|(name, _)| inside["custom_id"] == *name).map_or(&[][..], |(_, v)| v);
+            let mut inside =
+                json!({ "id": 2, "type": part["component"]["type"], "custom_id": part["component"]["custom_id"] });
+            let given = values
+                .iter()
+                .find(|(name, _)| inside["custom_id"] == *name)
+                .map_or(&[][..], |(_, v)| v);
             if inside["type"] == 3 {
                 inside["values"] = given.iter().copied().collect();
             } else {
@@ -173,10 +207,15 @@ impl World {
     /// # Panics
     /// When no such command is registered.
     pub fn slash(&self, channel: &str, user: &str, name: &str, options: &[(&str, &str)]) -> Value {
-        let known = self.commands().into_iter().find(|command| command["name"] == name && command["type"] == 1);
+        let known = self
+            .commands()
+            .into_iter()
+            .find(|command| command["name"] == name && command["type"] == 1);
         let command = known.unwrap_or_else(|| panic!("no command {name} is registered"));
-        let options: Vec<Value> =
-            options.iter().map(|(name, value)| json!({ "name": name, "type": 3, "value": value })).collect();
+        let options: Vec<Value> = options
+            .iter()
+            .map(|(name, value)| json!({ "name": name, "type": 3, "value": value }))
+            .collect();
         let data = json!({ "id": command["id"], "name": name, "type": 1, "options": options });
         self.interact(2, channel, user, &data, None)
     }
@@ -186,10 +225,18 @@ impl World {
     /// # Panics
     /// When no such entry is registered, or there is no such message.
     pub fn menu(&self, message: &str, user: &str, name: &str) -> Value {
-        let known = self.commands().into_iter().find(|command| command["name"] == name && command["type"] == 3);
+        let known = self
+            .commands()
+            .into_iter()
+            .find(|command| command["name"] == name && command["type"] == 3);
         let command = known.unwrap_or_else(|| panic!("no entry {name} is registered"));
         let state = self.lock();
-        let found = state.messages.iter().find(|m| m.id == message).cloned().expect("the message is there");
+        let found = state
+            .messages
+            .iter()
+            .find(|m| m.id == message)
+            .cloned()
+            .expect("the message is there");
         let told = state.message_json(&found);
         drop(state);
         let data = json!({
@@ -213,6 +260,11 @@ impl World {
     /// The callback that came for an interaction.
     pub fn answer_to(&self, interaction: &Value) -> Option<Value> {
         let state = self.lock();
-        state.interactions.iter().find(|one| interaction["id"] == one.id.as_str())?.answered.clone()
+        state
+            .interactions
+            .iter()
+            .find(|one| interaction["id"] == one.id.as_str())?
+            .answered
+            .clone()
     }
 }

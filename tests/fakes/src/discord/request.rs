@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::check::{Wrong, wrong};
-use super::world::{Call, State, Trouble, World};
 use super::route;
+use super::world::{Call, State, Trouble, World};
 
 /// As it came over the wire.
 #[derive(Debug, Clone, Default)]
@@ -73,7 +73,10 @@ pub(crate) struct Asked<'a> {
 
 impl Asked<'_> {
     pub(crate) fn query(&self, name: &str) -> Option<&str> {
-        self.query.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+        self.query
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -100,7 +103,11 @@ impl World {
                 vec![("content-type".into(), super::world::media_type(path).into())],
                 bytes.clone(),
             ),
-            None => Reply::new(404, vec![("content-type".into(), "text/plain".into())], b"no longer available".to_vec()),
+            None => Reply::new(
+                404,
+                vec![("content-type".into(), "text/plain".into())],
+                b"no longer available".to_vec(),
+            ),
         }
     }
 
@@ -150,7 +157,10 @@ fn answer(
         Some(Trouble::RateLimited { millis }) => return limited(Duration::from_millis(u64::from(*millis)), "user"),
         Some(Trouble::Status(status)) => {
             let headers = vec![("content-type".into(), "text/html".into())];
-            return (Reply::new(*status, headers, b"<html>trouble</html>".to_vec()), Value::Null);
+            return (
+                Reply::new(*status, headers, b"<html>trouble</html>".to_vec()),
+                Value::Null,
+            );
         }
         Some(Trouble::Code(status, code)) => return refused(&wrong(*status, *code, "trouble")),
         Some(Trouble::CutBefore) => {
@@ -208,10 +218,14 @@ fn limited(pause: Duration, scope: &str) -> (Reply, Value) {
     let seconds = pause.as_secs_f64();
     let body = json!({ "message": "You are being rate limited.", "retry_after": seconds, "global": false });
     let mut reply = Reply::json(429, &body);
-    reply.headers.push(("retry-after".into(), (seconds.ceil() as u64).to_string()));
+    reply
+        .headers
+        .push(("retry-after".into(), (seconds.ceil() as u64).to_string()));
     reply.headers.push(("x-ratelimit-scope".into(), scope.into()));
     reply.headers.push(("x-ratelimit-remaining".into(), "0".into()));
-    reply.headers.push(("x-ratelimit-reset-after".into(), format!("{seconds:.3}")));
+    reply
+        .headers
+        .push(("x-ratelimit-reset-after".into(), format!("{seconds:.3}")));
     (reply, body)
 }
 
@@ -252,7 +266,10 @@ fn read(request: &Request) -> (Option<Value>, Vec<Upload>) {
     if request.body.is_empty() {
         return (Some(Value::Null), Vec::new());
     }
-    let Some(boundary) = kind.strip_prefix("multipart/form-data").and_then(|rest| rest.split_once("boundary=")) else {
+    let Some(boundary) = kind
+        .strip_prefix("multipart/form-data")
+        .and_then(|rest| rest.split_once("boundary="))
+    else {
         return (serde_json::from_slice(&request.body).ok(), Vec::new());
     };
     let mut body = Some(json!({}));
@@ -268,7 +285,10 @@ fn read(request: &Request) -> (Option<Value>, Vec<Upload>) {
 }
 
 fn find(body: &[u8], mark: &[u8], from: usize) -> Option<usize> {
-    body.get(from..)?.windows(mark.len()).position(|w| w == mark).map(|at| at + from)
+    body.get(from..)?
+        .windows(mark.len())
+        .position(|w| w == mark)
+        .map(|at| at + from)
 }
 
 fn parts(body: &[u8], boundary: &str) -> Vec<Upload> {
@@ -277,9 +297,13 @@ fn parts(body: &[u8], boundary: &str) -> Vec<Upload> {
     let mut at = find(body, mark.as_bytes(), 0);
     while let Some(start) = at {
         let from = start + mark.len();
-        let Some(end) = find(body, mark.as_bytes(), from) else { break };
+        let Some(end) = find(body, mark.as_bytes(), from) else {
+            break;
+        };
         at = Some(end);
-        let Some(head_end) = find(body, b"\r\n\r\n", from).filter(|head| *head < end) else { continue };
+        let Some(head_end) = find(body, b"\r\n\r\n", from).filter(|head| *head < end) else {
+            continue;
+        };
         let head = String::from_utf8_lossy(&body[from..head_end]).into_owned();
         let named = |name: &str| {
             head.split_once(&format!("{name}=\""))

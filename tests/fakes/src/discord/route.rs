@@ -32,9 +32,15 @@ pub(crate) fn route(state: &mut State, asked: &Asked<'_>) -> Result<Value, Wrong
                 return Ok(json!([]));
             }
             let permissions = state.permissions.to_string();
-            Ok(json!([{ "id": super::GUILD, "name": "Fake", "owner": false, "permissions": permissions, "features": [] }]))
+            Ok(
+                json!([{ "id": super::GUILD, "name": "Fake", "owner": false, "permissions": permissions, "features": [] }]),
+            )
         }
-        ("GET", ["users", id]) => state.users.get(*id).cloned().ok_or_else(|| wrong(404, 10013, "Unknown User")),
+        ("GET", ["users", id]) => state
+            .users
+            .get(*id)
+            .cloned()
+            .ok_or_else(|| wrong(404, 10013, "Unknown User")),
         ("POST", ["users", "@me", "channels"]) => direct(state, &asked.body),
         ("GET", ["applications", "@me"]) => {
             let mut flags = 0u64;
@@ -88,7 +94,11 @@ pub(crate) fn route(state: &mut State, asked: &Asked<'_>) -> Result<Value, Wrong
 }
 
 fn seen(state: &State, id: &str) -> Result<Channel, Wrong> {
-    let channel = state.channels.get(id).cloned().ok_or_else(|| wrong(404, 10003, "Unknown Channel"))?;
+    let channel = state
+        .channels
+        .get(id)
+        .cloned()
+        .ok_or_else(|| wrong(404, 10003, "Unknown Channel"))?;
     if channel.hidden {
         return Err(wrong(403, 50001, "Missing Access"));
     }
@@ -125,7 +135,9 @@ fn direct(state: &mut State, body: &Value) -> Result<Value, Wrong> {
 }
 
 fn commands(state: &mut State, body: &Value) -> Result<Value, Wrong> {
-    let all = body.as_array().ok_or_else(|| invalid("commands", "LIST_TYPE_CONVERT", "Only iterables may be used"))?;
+    let all = body
+        .as_array()
+        .ok_or_else(|| invalid("commands", "LIST_TYPE_CONVERT", "Only iterables may be used"))?;
     let mut names = BTreeSet::new();
     for (at, command) in all.iter().enumerate() {
         check::command(command, at)?;
@@ -137,7 +149,11 @@ fn commands(state: &mut State, body: &Value) -> Result<Value, Wrong> {
     }
     // /interactions/application-commands#registering-a-command: 100 global ones by slash, 15 in a message's menu.
     if all.len() > 115 {
-        return Err(wrong(400, 30032, "Maximum number of application commands reached (100)"));
+        return Err(wrong(
+            400,
+            30032,
+            "Maximum number of application commands reached (100)",
+        ));
     }
     let mut kept = all.clone();
     for command in &mut kept {
@@ -156,9 +172,16 @@ fn commands(state: &mut State, body: &Value) -> Result<Value, Wrong> {
 
 fn history(state: &State, id: &str, asked: &Asked<'_>) -> Result<Value, Wrong> {
     seen(state, id)?;
-    let limit = asked.query("limit").and_then(|text| text.parse().ok()).unwrap_or(50usize);
+    let limit = asked
+        .query("limit")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(50usize);
     if !(1..=100).contains(&limit) {
-        return Err(invalid("limit", "NUMBER_TYPE_MAX", "int value should be between 1 and 100."));
+        return Err(invalid(
+            "limit",
+            "NUMBER_TYPE_MAX",
+            "int value should be between 1 and 100.",
+        ));
     }
     let number = |name: &str| asked.query(name).and_then(|text| text.parse::<u64>().ok());
     let (before, after) = (number("before"), number("after"));
@@ -200,17 +223,28 @@ fn post(state: &mut State, id: &str, asked: &Asked<'_>) -> Result<Value, Wrong> 
     let nonce = asked.body["nonce"].as_str().map(str::to_owned);
     if asked.body["enforce_nonce"] == true && nonce.is_some() {
         let there = state.messages.iter().find(|message| {
-            message.channel == id && message.author == super::BOT && message.nonce == nonce && message.posted.elapsed() < NONCE
+            message.channel == id
+                && message.author == super::BOT
+                && message.nonce == nonce
+                && message.posted.elapsed() < NONCE
         });
         if let Some(there) = there {
             return Ok(state.message_json(there));
         }
     }
-    let answers = asked.body["message_reference"]["message_id"].as_str().map(str::to_owned);
+    let answers = asked.body["message_reference"]["message_id"]
+        .as_str()
+        .map(str::to_owned);
     let answers = match answers {
         Some(found) if state.messages.iter().any(|message| message.id == found) => Some(found),
         Some(_) if asked.body["message_reference"]["fail_if_not_exists"] == false => None,
-        Some(_) => return Err(invalid("message_reference", "REPLIES_UNKNOWN_MESSAGE", "Unknown message")),
+        Some(_) => {
+            return Err(invalid(
+                "message_reference",
+                "REPLIES_UNKNOWN_MESSAGE",
+                "Unknown message",
+            ));
+        }
         None => None,
     };
     if channel.archived
@@ -223,7 +257,11 @@ fn post(state: &mut State, id: &str, asked: &Asked<'_>) -> Result<Value, Wrong> 
     let message = Message {
         nonce,
         answers,
-        files: asked.files.iter().map(|file| (file.name.clone(), file.bytes.clone())).collect(),
+        files: asked
+            .files
+            .iter()
+            .map(|file| (file.name.clone(), file.bytes.clone()))
+            .collect(),
         ..message
     };
     Ok(state.put(message))
@@ -270,7 +308,11 @@ impl State {
     /// A dispatch about a message, with what only dispatches have.
     pub(crate) fn tell_message(&mut self, name: &str, message: &Message) {
         let mut told = self.message_json(message);
-        if let Some(guild) = self.channels.get(&message.channel).and_then(|channel| channel.guild.clone()) {
+        if let Some(guild) = self
+            .channels
+            .get(&message.channel)
+            .and_then(|channel| channel.guild.clone())
+        {
             told["guild_id"] = guild.into();
             let mut member = self.member_json(&message.author);
             if let Some(fields) = member.as_object_mut() {
@@ -285,12 +327,23 @@ impl State {
 /// Whom a text pings: /resources/message#allowed-mentions-object. Without the field, everybody it names.
 fn pinged(content: &str, allowed: &Value) -> Vec<String> {
     let mut all = named(content);
-    all.extend(["@everyone", "@here"].into_iter().filter(|word| content.contains(word)).map(str::to_owned));
+    all.extend(
+        ["@everyone", "@here"]
+            .into_iter()
+            .filter(|word| content.contains(word))
+            .map(str::to_owned),
+    );
     match allowed["parse"].as_array() {
         None => all,
         Some(kinds) => {
             let has = |kind: &str| kinds.iter().any(|k| k == kind);
-            all.retain(|who| if who.starts_with('@') { has("everyone") } else { has("users") });
+            all.retain(|who| {
+                if who.starts_with('@') {
+                    has("everyone")
+                } else {
+                    has("users")
+                }
+            });
             all
         }
     }
@@ -344,7 +397,9 @@ pub(crate) fn changed(state: &mut State, at: usize, body: &Value) -> Result<Valu
 fn delete(state: &mut State, channel: &str, id: &str) -> Result<Value, Wrong> {
     seen(state, channel)?;
     let before = state.messages.len();
-    state.messages.retain(|message| message.channel != channel || message.id != id);
+    state
+        .messages
+        .retain(|message| message.channel != channel || message.id != id);
     if state.messages.len() == before {
         return Err(wrong(404, 10008, "Unknown Message"));
     }
@@ -369,11 +424,19 @@ fn thread(state: &mut State, channel: &str, message: &str, body: &Value) -> Resu
         return Err(wrong(404, 10008, "Unknown Message"));
     }
     if state.channels.contains_key(message) {
-        return Err(wrong(400, 160_004, "A thread has already been created for this message"));
+        return Err(wrong(
+            400,
+            160_004,
+            "A thread has already been created for this message",
+        ));
     }
     let name = body["name"].as_str().unwrap_or_default();
     if !(1..=100).contains(&name.chars().count()) {
-        return Err(invalid("name", "BASE_TYPE_BAD_LENGTH", "Must be between 1 and 100 in length."));
+        return Err(invalid(
+            "name",
+            "BASE_TYPE_BAD_LENGTH",
+            "Must be between 1 and 100 in length.",
+        ));
     }
     if ![60, 1440, 4320, 10080].contains(&body["auto_archive_duration"].as_u64().unwrap_or(1440)) {
         let message = "Value must be one of {60, 1440, 4320, 10080}.";

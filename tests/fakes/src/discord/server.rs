@@ -148,7 +148,10 @@ async fn handle(world: World, cut: CancellationToken, mut http: hyper::Request<I
     }
     let request = Request {
         method: http.method().to_string(),
-        target: http.uri().path_and_query().map_or_else(String::new, ToString::to_string),
+        target: http
+            .uri()
+            .path_and_query()
+            .map_or_else(String::new, ToString::to_string),
         authorization: text(header::AUTHORIZATION),
         content_type: text(header::CONTENT_TYPE),
         body: Vec::new(),
@@ -171,5 +174,7 @@ async fn handle(world: World, cut: CancellationToken, mut http: hyper::Request<I
     for (name, value) in &reply.headers {
         response = response.header(name, value);
     }
-    response.body(Full::from(reply.body)).expect("headers of ours are valid")
+    response
+        .body(Full::from(reply.body))
+        .expect("headers of ours are valid")
 }

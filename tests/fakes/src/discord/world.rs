@@ -46,7 +46,11 @@ impl Message {
                 lines.extend(embed[part].as_str().map(str::to_owned));
             }
         }
-        let buttons: Vec<String> = self.buttons().into_iter().map(|(label, _)| format!("[{label}]")).collect();
+        let buttons: Vec<String> = self
+            .buttons()
+            .into_iter()
+            .map(|(label, _)| format!("[{label}]"))
+            .collect();
         if !buttons.is_empty() {
             lines.push(buttons.join(" "));
         }
@@ -54,7 +58,10 @@ impl Message {
     }
 
     fn parts(&self) -> impl Iterator<Item = &Value> {
-        self.components.iter().filter_map(|row| row["components"].as_array()).flatten()
+        self.components
+            .iter()
+            .filter_map(|row| row["components"].as_array())
+            .flatten()
     }
 
     /// Labels and ids of the buttons.
@@ -306,7 +313,12 @@ impl World {
     /// All messages of a channel, oldest first.
     pub fn messages(&self, channel: &str) -> Vec<Message> {
         let state = self.lock();
-        state.messages.iter().filter(|message| message.channel == channel).cloned().collect()
+        state
+            .messages
+            .iter()
+            .filter(|message| message.channel == channel)
+            .cloned()
+            .collect()
     }
 
     /// What the bot said in a channel, oldest first, without what it is still thinking of.
@@ -370,8 +382,13 @@ impl World {
                     .iter()
                     .map(|m| format!("{} {}: {}", m.channel, m.author, m.read()))
                     .collect();
-                let calls: Vec<String> =
-                    state.calls.iter().rev().take(20).map(|c| format!("{} {}", c.name, c.status)).collect();
+                let calls: Vec<String> = state
+                    .calls
+                    .iter()
+                    .rev()
+                    .take(20)
+                    .map(|c| format!("{} {}", c.name, c.status))
+                    .collect();
                 panic!("no {what} within {limit:?}; the chat is {shown:#?}, the last calls {calls:#?}");
             }
         }
@@ -380,7 +397,9 @@ impl World {
 
 fn capital(name: &str) -> String {
     let mut letters = name.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    letters
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// Discord's epoch, in milliseconds.
@@ -408,7 +427,10 @@ impl State {
                 "proxy_url": format!("{}/attachments/{}/{at}/{name}", self.url, message.id),
             }));
         }
-        let mentions: Vec<Value> = named(&message.content).iter().filter_map(|id| self.users.get(id).cloned()).collect();
+        let mentions: Vec<Value> = named(&message.content)
+            .iter()
+            .filter_map(|id| self.users.get(id).cloned())
+            .collect();
         let mut value = json!({
             "id": message.id, "channel_id": message.channel, "author": user, "content": message.content,
             "timestamp": stamp(&message.id), "edited_timestamp": null, "tts": false, "mention_everyone": false,
@@ -499,8 +521,15 @@ fn stamp(id: &str) -> String {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_index = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_index + 2) / 5 + 1;
-    let month = if month_index < 10 { month_index + 3 } else { month_index - 9 };
+    let month = if month_index < 10 {
+        month_index + 3
+    } else {
+        month_index - 9
+    };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     let (hours, minutes, seconds) = (rest / 3_600_000, rest / 60_000 % 60, rest / 1000 % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{:03}000+00:00", rest % 1000)
+    format!(
+        "{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{:03}000+00:00",
+        rest % 1000
+    )
 }
