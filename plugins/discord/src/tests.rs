@@ -324,7 +324,7 @@ fn history_is_told_oldest_first_and_a_thread_begins_with_its_question() {
             (second.clone(), "two <@400000000000000001>".to_owned())
         ]
     );
-    assert_eq!(told(&channel(None), None, 1), [(third.clone(), "three".to_owned())]);
+    assert_eq!(told(&channel(None), None, 1), [(third, "three".to_owned())]);
     // The thread that the question is to open is not there yet.
     assert_eq!(
         told(&channel(Some(&second)), Some(&second), 5),

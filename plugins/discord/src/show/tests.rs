@@ -78,7 +78,11 @@ fn an_answer_opens_a_thread_streams_and_ends() {
     let api = fake();
     let (target, question) = asked(&api);
     bring(&api, &view(State::Running, Vec::new()), &target).expect("shown");
-    assert_eq!(api.wire.world.typing(), [question.clone()], "at first it types");
+    assert_eq!(
+        api.wire.world.typing(),
+        std::slice::from_ref(&question),
+        "at first it types"
+    );
     assert_eq!(api.wire.world.threads(GENERAL)[0].1.name, "fix it");
     bring(&api, &text(State::Running, "I"), &target).expect("shown");
     bring(&api, &text(State::Running, "I see"), &target).expect("shown");

@@ -98,7 +98,7 @@ fn followup(state: &mut State, app: &str, token: &str, asked: &Asked<'_>) -> Res
             .collect(),
         ..message
     };
-    let told = state.put(message);
+    let told = state.put(&message);
     Ok(
         if asked.query("wait") == Some("true") || asked.path.first() == Some(&"webhooks") {
             told
@@ -158,7 +158,7 @@ pub(crate) fn answered(state: &mut State, at: usize, body: &Value) -> Result<(),
                 ..message
             };
             state.interactions[at].original = Some(message.id.clone());
-            state.put(message);
+            state.put(&message);
         }
         7 => {
             check::message(data, true)?;

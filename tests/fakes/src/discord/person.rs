@@ -50,7 +50,7 @@ impl World {
             reactions: BTreeSet::new(),
             posted: Instant::now(),
         };
-        state.put(message);
+        state.put(&message);
         drop(state);
         self.touched();
         id

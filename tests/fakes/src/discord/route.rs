@@ -264,7 +264,7 @@ fn post(state: &mut State, id: &str, asked: &Asked<'_>) -> Result<Value, Wrong> 
             .collect(),
         ..message
     };
-    Ok(state.put(message))
+    Ok(state.put(&message))
 }
 
 impl State {
@@ -292,15 +292,15 @@ impl State {
     }
 
     /// Puts a message into its channel and tells everybody; what the API answers.
-    pub(crate) fn put(&mut self, message: Message) -> Value {
+    pub(crate) fn put(&mut self, message: &Message) -> Value {
         for (at, (name, bytes)) in message.files.iter().enumerate() {
             self.cdn.insert(format!("{}/{at}/{name}", message.id), bytes.clone());
         }
-        let told = self.message_json(&message);
+        let told = self.message_json(message);
         let hidden = message.ephemeral_to.is_some();
         self.messages.push(message.clone());
         if !hidden {
-            self.tell_message("MESSAGE_CREATE", &message);
+            self.tell_message("MESSAGE_CREATE", message);
         }
         told
     }
