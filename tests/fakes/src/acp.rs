@@ -84,7 +84,6 @@ pub fn main() -> ExitCode {
 }
 
 fn run() -> Result<u8, String> {
-    let variable = |name: &str| std::env::var(name).unwrap_or_default();
     let ways = variable("FAKE_ACP")
         .split_whitespace()
         .map(str::to_owned)
@@ -124,6 +123,12 @@ fn run() -> Result<u8, String> {
         }
         agent.line(&line)?;
     }
+}
+
+/// Empty if it is not set.
+fn variable(name: &str) -> String {
+    let value = std::env::var_os(name).unwrap_or_default();
+    value.to_string_lossy().into_owned()
 }
 
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {
@@ -196,7 +201,8 @@ impl Agent {
             () if self.is("load") || self.is("forgetful") => json!({}),
             () => json!({"resume": {}, "fork": {}}),
         };
-        let name = std::env::var("FAKE_ACP_NAME").unwrap_or_else(|_| "fake-acp".to_owned());
+        let name = Some(variable("FAKE_ACP_NAME")).filter(|name| !name.is_empty());
+        let name = name.unwrap_or_else(|| "fake-acp".to_owned());
         Ok(Ok(json!({
             "protocolVersion": if self.is("new") { 2 } else { 1 },
             "agentInfo": {"name": name, "version": VERSION},
