@@ -17,8 +17,11 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// What bots.toml says in most tests.
 #[derive(Debug, Clone)]
 pub(crate) struct Setup {
+    pub(crate) adapter: &'static str,
     pub(crate) api_base: String,
-    /// What follows the Slack bot's table.
+    /// Names and values.
+    pub(crate) secrets: Vec<(&'static str, String)>,
+    /// What follows the bot's table.
     pub(crate) more: String,
     /// TOML of `allow`.
     pub(crate) allow: String,
@@ -33,8 +36,22 @@ pub(crate) struct Setup {
 impl Setup {
     /// A Slack bot on `api_base` whose agent is the scripted CLI.
     pub(crate) fn slack(api_base: &str) -> Self {
+        let secrets = [
+            ("bot_token", botyard_fakes::slack::BOT_TOKEN),
+            ("signing_secret", botyard_fakes::slack::SIGNING_SECRET),
+        ];
+        Self::of("slack", api_base, &secrets)
+    }
+
+    /// A bot of this adapter on `api_base`, with these secrets, whose agent is the scripted CLI.
+    pub(crate) fn of(adapter: &'static str, api_base: &str, secrets: &[(&'static str, &str)]) -> Self {
         Self {
+            adapter,
             api_base: api_base.to_owned(),
+            secrets: secrets
+                .iter()
+                .map(|(name, value)| (*name, (*value).to_owned()))
+                .collect(),
             more: String::new(),
             allow: r#"["*"]"#.to_owned(),
             login: r#""none""#.to_owned(),
@@ -53,13 +70,21 @@ impl Setup {
     /// bots.toml and its secrets.
     pub(crate) fn write(&self, folder: &Path) {
         let Self {
+            adapter,
             api_base,
+            secrets,
             more,
             allow,
             login,
             agent,
             command,
         } = self;
+        let mut named = Vec::new();
+        for (name, value) in secrets {
+            std::fs::write(folder.join(name), value).expect("the secret is written");
+            named.push(format!("{name} = \"file:{name}\""));
+        }
+        let named = named.join(", ");
         let text = format!(
             r#"
 [host]
@@ -74,20 +99,18 @@ login = {login}
 
 [[bot]]
 name = "team"
-adapter = "slack"
+adapter = {adapter:?}
 agent = "scripted"
 scope = "thread"
 workspace = "work"
 allow = {allow}
 api_base = {api_base:?}
-secrets = {{ bot_token = "file:token", signing_secret = "file:signing" }}
+secrets = {{ {named} }}
 {more}
 "#
         );
         std::fs::write(folder.join("bots.toml"), text).expect("bots.toml is written");
-        std::fs::write(folder.join("token"), botyard_fakes::slack::BOT_TOKEN).expect("the token is written");
         std::fs::write(folder.join("key"), "sk-ant-test-key").expect("the key is written");
-        std::fs::write(folder.join("signing"), botyard_fakes::slack::SIGNING_SECRET).expect("the secret is written");
     }
 }
 

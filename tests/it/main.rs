@@ -3,8 +3,10 @@
 mod acp;
 mod binary;
 mod demo;
+mod discord;
 mod driver;
 mod exec;
+mod guild;
 mod host;
 mod journey;
 mod killed;
