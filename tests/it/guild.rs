@@ -1,6 +1,6 @@
 //! A Discord server with a host that serves it, as scenarios speak of it.
 
-use botyard_fakes::discord::{Discord, Heard, Hook, Message, TOKEN, World};
+use botyard_fakes::discord::{Discord, Heard, Hook, Message, World};
 use serde_json::Value;
 
 use crate::host::{PATIENCE, Setup, TestHost};
@@ -18,9 +18,8 @@ impl Guild {
         let world = World::new();
         // Where it calls is known when the host runs; nothing is told by the gateway from now on.
         world.application(true, Some("https://bots.example.com/hook/team"));
-        let secrets = [("token", TOKEN), ("public_key", &world.public_key())];
         Self::with(&world.clone(), |base| {
-            adjust(Setup::of("discord", base, &secrets).with("mode = \"interactions\""))
+            adjust(Setup::discord(base, world.public_key()).with("mode = \"interactions\""))
         })
         .await
     }

@@ -17,10 +17,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// What bots.toml says in most tests.
 #[derive(Debug, Clone)]
 pub(crate) struct Setup {
-    pub(crate) adapter: &'static str,
     pub(crate) api_base: String,
-    /// Names and values.
-    pub(crate) secrets: Vec<(&'static str, String)>,
     /// What follows the bot's table.
     pub(crate) more: String,
     /// TOML of `allow`.
@@ -31,32 +28,39 @@ pub(crate) struct Setup {
     pub(crate) agent: String,
     /// The agent's command and what comes with it.
     pub(crate) command: PathBuf,
+    pub(crate) adapter: String,
+    /// TOML of `secrets`.
+    pub(crate) secrets: String,
+    /// Files in its folder, by name, and what is in each.
+    pub(crate) files: Vec<(&'static str, String)>,
 }
 
 impl Setup {
     /// A Slack bot on `api_base` whose agent is the scripted CLI.
     pub(crate) fn slack(api_base: &str) -> Self {
-        let secrets = [
-            ("bot_token", botyard_fakes::slack::BOT_TOKEN),
-            ("signing_secret", botyard_fakes::slack::SIGNING_SECRET),
-        ];
-        Self::of("slack", api_base, &secrets)
-    }
-
-    /// A bot of this adapter on `api_base`, with these secrets, whose agent is the scripted CLI.
-    pub(crate) fn of(adapter: &'static str, api_base: &str, secrets: &[(&'static str, &str)]) -> Self {
         Self {
-            adapter,
             api_base: api_base.to_owned(),
-            secrets: secrets
-                .iter()
-                .map(|(name, value)| (*name, (*value).to_owned()))
-                .collect(),
             more: String::new(),
             allow: r#"["*"]"#.to_owned(),
             login: r#""none""#.to_owned(),
             agent: String::new(),
             command: botyard_fakes::cli::program(),
+            adapter: "slack".to_owned(),
+            secrets: r#"{ bot_token = "file:token", signing_secret = "file:signing" }"#.to_owned(),
+            files: vec![
+                ("token", botyard_fakes::slack::BOT_TOKEN.to_owned()),
+                ("signing", botyard_fakes::slack::SIGNING_SECRET.to_owned()),
+            ],
+        }
+    }
+
+    /// A Discord bot on `api_base`, whose agent is the scripted CLI; `key`: its application's public key.
+    pub(crate) fn discord(api_base: &str, key: String) -> Self {
+        Self {
+            adapter: "discord".to_owned(),
+            secrets: r#"{ token = "file:token", public_key = "file:public" }"#.to_owned(),
+            files: vec![("token", botyard_fakes::discord::TOKEN.to_owned()), ("public", key)],
+            ..Self::slack(api_base)
         }
     }
 
@@ -70,21 +74,16 @@ impl Setup {
     /// bots.toml and its secrets.
     pub(crate) fn write(&self, folder: &Path) {
         let Self {
-            adapter,
             api_base,
-            secrets,
             more,
             allow,
             login,
             agent,
             command,
+            adapter,
+            secrets,
+            files,
         } = self;
-        let mut named = Vec::new();
-        for (name, value) in secrets {
-            std::fs::write(folder.join(name), value).expect("the secret is written");
-            named.push(format!("{name} = \"file:{name}\""));
-        }
-        let named = named.join(", ");
         let text = format!(
             r#"
 [host]
@@ -105,11 +104,15 @@ scope = "thread"
 workspace = "work"
 allow = {allow}
 api_base = {api_base:?}
-secrets = {{ {named} }}
+secrets = {secrets}
 {more}
 "#
         );
         std::fs::write(folder.join("bots.toml"), text).expect("bots.toml is written");
+        std::fs::write(folder.join("room.wasm"), botyard_test_guests::ROOM).expect("the component is written");
+        for (name, content) in files {
+            std::fs::write(folder.join(name), content).expect("the file is written");
+        }
         std::fs::write(folder.join("key"), "sk-ant-test-key").expect("the key is written");
     }
 }
