@@ -3,9 +3,11 @@
 mod acp;
 mod binary;
 mod demo;
+mod discord;
 mod doings;
 mod driver;
 mod exec;
+mod guild;
 mod host;
 mod journey;
 mod killed;
