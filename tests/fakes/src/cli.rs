@@ -758,7 +758,12 @@ fn spoken(text: &str) -> &str {
 /// The command of a tool call that was granted while no process was there to be told.
 fn granted(text: &str) -> Option<String> {
     let (_, rest) = text.split_once("to use the tool Bash with the input ")?;
-    let (input, _) = rest.split_once(". It was granted")?;
+    let (input, rest) = rest.split_once(". It was granted")?;
+    let other = rest.strip_prefix(" with another input").and_then(|rest| {
+        let (_, input) = rest.split_once("with exactly the input ")?;
+        Some(input.split_once(" now;")?.0)
+    });
+    let input = other.unwrap_or(input);
     let input: Value = serde_json::from_str(input).ok()?;
     input["command"].as_str().map(str::to_owned)
 }
