@@ -4,7 +4,9 @@
 use botyard_sdk::manifest::*;
 use botyard_sdk::raw_http::{Body, Downloaded, Request};
 use botyard_sdk::serde_json::{Value, from_slice, json};
-use botyard_sdk::types::{Answer, Attachment, Conversation, Error, Event, FileRef, Origin, Person};
+use botyard_sdk::types::{
+    Answer, Attachment, Conversation, Error, Event, FieldKind, FileRef, Form, OptionItem, Origin, Person,
+};
 use botyard_sdk::{Adapter, account, delivery, history, http, ingress, interaction, memory, raw_http};
 
 /// The adapter.
@@ -112,21 +114,19 @@ fn said(answer: &raw_http::Response) -> Result<Value, Error> {
     from_slice(&answer.body).map_err(|error| Error::Unavailable(error.to_string()))
 }
 
-fn option(option: &delivery::OptionItem) -> Value {
+fn option(option: &OptionItem) -> Value {
     json!({ "label": option.label, "value": option.value })
 }
 
 /// A form, with the value that each of its fields begins with.
-fn form(form: &delivery::Form) -> Value {
+fn form(form: &Form) -> Value {
     let fields: Vec<Value> = form
         .fields
         .iter()
         .map(|field| {
             let options: Vec<Value> = match &field.kind {
-                delivery::FieldKind::OneOf(options) | delivery::FieldKind::SomeOf(options) => {
-                    options.iter().map(option).collect()
-                }
-                delivery::FieldKind::Line | delivery::FieldKind::Paragraph => Vec::new(),
+                FieldKind::OneOf(options) | FieldKind::SomeOf(options) => options.iter().map(option).collect(),
+                FieldKind::Line | FieldKind::Paragraph => Vec::new(),
             };
             json!({ "name": field.name, "label": field.label, "value": field.value, "options": options })
         })
