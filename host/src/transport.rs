@@ -11,9 +11,11 @@ pub mod webhook;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use crate::chat::{Answer, BotName, Event, Health, Person};
@@ -52,6 +54,18 @@ pub trait Connected: Inlet {
     fn heard(&self);
 }
 
+/// A connection whose TLS, where the URL asks for it, is done.
+pub trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+
+/// The bot's way out for connections that a transport holds: the same allow-list, proxy and certificates as of every
+/// call to the vendor.
+pub trait Dial: Send + Sync + 'static {
+    /// Connects to the host of an `http`, `https`, `ws` or `wss` URL. HTTP/1.1 or a websocket may be spoken then.
+    fn dial<'a>(&'a self, url: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Wire>>>;
+}
+
 /// What a managed transport is made of.
 pub struct Managed {
     pub bot: BotName,
@@ -62,6 +76,7 @@ pub struct Managed {
     pub secrets: BTreeMap<String, SecretText>,
     /// The vendor's API, ending in `/`.
     pub api_base: String,
+    pub dial: Arc<dyn Dial>,
     /// For resume points: the bot's keys that begin with `host/`, which no guest can reach.
     pub journal: Journal,
     pub inlet: Arc<dyn Connected>,

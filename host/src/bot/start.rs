@@ -1,6 +1,7 @@
 //! Brings a bot up: adapter bound, who it is asked, what a former run left taken up; only then are its events taken.
 
 use std::collections::{BTreeMap, HashSet};
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -21,11 +22,11 @@ use crate::config::{AgentProfile, BotConfig, SecretText};
 use crate::egress::Outlet;
 use crate::inbox::Inbox;
 use crate::manifest::{Ability, Transport};
-use crate::outbox::{Outbox, Pace};
+use crate::outbox::{BoxFuture, Outbox, Pace};
 use crate::plugin::Adapter;
 use crate::session::{Processes, Registry, SessionRules};
 use crate::store::{Journal, StoreError};
-use crate::transport::{self, Managed};
+use crate::transport::{self, Dial, Managed, Wire};
 
 /// Conversations of one bot that are shown at the same time.
 const SHOWN_IN_PARALLEL: usize = 64;
@@ -89,7 +90,7 @@ impl Bot {
         };
         let presenter = Arc::new(AdapterPresenter {
             adapter: adapter.clone(),
-            outlet,
+            outlet: outlet.clone(),
         });
         let outbox = Outbox::new(config.name.clone(), journal.clone(), presenter, pace);
         let rules = SessionRules {
@@ -144,7 +145,7 @@ impl Bot {
         bot.inner.set_aside.notify_one();
         bot.inner
             .tasks
-            .spawn(bot.clone().connect(transports, secrets, api_base));
+            .spawn(bot.clone().connect(transports, secrets, api_base, Arc::new(outlet)));
         Ok(bot)
     }
 
@@ -166,7 +167,13 @@ impl Bot {
     }
 
     /// Asks who the bot is until it is known, tells the platform what it must know, then holds its connection.
-    async fn connect(self, transports: Vec<Transport>, secrets: BTreeMap<String, SecretText>, api_base: String) {
+    async fn connect(
+        self,
+        transports: Vec<Transport>,
+        secrets: BTreeMap<String, SecretText>,
+        api_base: String,
+        dial: Arc<dyn Dial>,
+    ) {
         tokio::select! {
             () = self.inner.stop.cancelled() => return,
             () = self.introduce() => {}
@@ -181,10 +188,11 @@ impl Bot {
             self.set_health(Health::Live);
         }
         let connections = transports.into_iter().filter(holds).map(|transport| {
-            let (bot, secrets, api_base) = (self.clone(), secrets.clone(), api_base.clone());
+            let (bot, secrets, api_base, dial) =
+                (self.clone(), secrets.clone(), api_base.clone(), Arc::clone(&dial));
             async move {
                 match transport {
-                    Transport::Managed { name, options } => bot.run_managed(&name, options, secrets, api_base).await,
+                    Transport::Managed { name, options } => bot.run_managed(&name, options, secrets, api_base, dial).await,
                     Transport::Link => bot.run_link().await,
                     Transport::Webhook(_) => {}
                 }
@@ -199,6 +207,7 @@ impl Bot {
         options: Vec<(String, String)>,
         secrets: BTreeMap<String, SecretText>,
         api_base: String,
+        dial: Arc<dyn Dial>,
     ) {
         let inner = &self.inner;
         let me = inner.adapter.recall_me().await.ok().flatten();
@@ -208,6 +217,7 @@ impl Bot {
             options: options.into_iter().collect(),
             secrets,
             api_base,
+            dial,
             journal: inner.journal.clone(),
             inlet: Arc::new(self.clone()),
             stop: inner.stop.clone(),
@@ -283,6 +293,15 @@ impl Bot {
             }
             pause = (pause * 2).min(LINK_BACKOFF.1);
         }
+    }
+}
+
+impl Dial for Outlet {
+    fn dial<'a>(&'a self, url: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Wire>>> {
+        Box::pin(async move {
+            let wire: Box<dyn Wire> = Box::new(Self::dial(self, url).await?);
+            Ok(wire)
+        })
     }
 }
 
