@@ -27,7 +27,7 @@ use crate::config::{AgentProfile, BotConfig};
 use crate::inbox::{Accepted, Inbox};
 use crate::manifest::Ability;
 use crate::outbox::{BoxFuture, Outbox};
-use crate::plugin::{Adapter, LinkHost};
+use crate::plugin::{Adapter, Emitted, LinkHost};
 use crate::session::Registry;
 use crate::store::{Decision, InboxState, Journal};
 use crate::transport::{Accepted as Taken, Connected, Inlet};
@@ -376,7 +376,7 @@ impl Connected for Bot {
     }
 
     fn report(&self, health: Health) {
-        self.set_health(health);
+        self.set_health(&health);
     }
 
     fn heard(&self) {
@@ -385,18 +385,12 @@ impl Connected for Bot {
 }
 
 impl LinkHost for Bot {
-    fn emit<'a>(&'a self, event: Event, within: Duration) -> BoxFuture<'a, Result<Option<Answer>, CallError>> {
-        Box::pin(async move {
-            match self.line_up(event, within).await.await {
-                Taken::Stored(answer) => Ok(answer),
-                Taken::Forged => Err(CallError::Unauthorized("the event is forged".into())),
-                Taken::Unavailable => Err(CallError::Unavailable("the event could not be stored".into())),
-            }
-        })
+    fn emit<'a>(&'a self, event: Event, within: Duration) -> BoxFuture<'a, BoxFuture<'static, Emitted>> {
+        Box::pin(self.line_up_link(event, within))
     }
 
     fn report(&self, health: Health) {
-        self.set_health(health);
+        self.set_health(&health);
     }
 
     fn heard(&self) {

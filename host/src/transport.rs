@@ -1,25 +1,23 @@
 //! How a vendor's bytes reach the host: verified here, translated by the adapter. Knows neither sessions nor
 //! adapters, only an [`Inlet`].
 //!
-//! A managed transport holds a connection of a platform's own kind ([`slack`], [`discord`]): it keeps it alive, hands
-//! over raw frames in their order, acknowledges in time, and says truly how the connection is.
+//! A managed transport holds a connection of a platform's own kind ([`slack`]): it keeps it alive, hands over
+//! raw frames in their order, acknowledges in time, and says truly how the connection is.
 
-pub mod discord;
 pub mod slack;
 pub mod web;
 pub mod webhook;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use crate::chat::{Answer, BotName, Event, Health, Person};
 use crate::config::SecretText;
+use crate::egress::Outlet;
 use crate::outbox::BoxFuture;
 use crate::store::Journal;
 
@@ -54,18 +52,6 @@ pub trait Connected: Inlet {
     fn heard(&self);
 }
 
-/// A connection whose TLS, where the URL asks for it, is done.
-pub trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
-
-/// The bot's way out for connections that a transport holds: the same allow-list, proxy and certificates as of every
-/// call to the vendor.
-pub trait Dial: Send + Sync + 'static {
-    /// Connects to the host of an `http`, `https`, `ws` or `wss` URL. HTTP/1.1 or a websocket may be spoken then.
-    fn dial<'a>(&'a self, url: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Wire>>>;
-}
-
 /// What a managed transport is made of.
 pub struct Managed {
     pub bot: BotName,
@@ -76,9 +62,10 @@ pub struct Managed {
     pub secrets: BTreeMap<String, SecretText>,
     /// The vendor's API, ending in `/`.
     pub api_base: String,
-    pub dial: Arc<dyn Dial>,
     /// For resume points: the bot's keys that begin with `host/`, which no guest can reach.
     pub journal: Journal,
+    /// The way out, within the bot's grant: sockets and calls go through the operator's proxy and authorities.
+    pub outlet: Outlet,
     pub inlet: Arc<dyn Connected>,
     pub stop: CancellationToken,
 }
@@ -97,7 +84,6 @@ impl fmt::Debug for Managed {
 pub async fn run(name: &str, managed: Managed) {
     match name {
         "slack" => slack::run(managed).await,
-        "discord" => discord::run(managed).await,
         _ => managed.inlet.report(Health::Refused {
             why: format!("this botyard has no transport `{name}`"),
         }),

@@ -1,7 +1,6 @@
 //! Brings a bot up: adapter bound, who it is asked, what a former run left taken up; only then are its events taken.
 
 use std::collections::{BTreeMap, HashSet};
-use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -22,11 +21,11 @@ use crate::config::{AgentProfile, BotConfig, SecretText};
 use crate::egress::Outlet;
 use crate::inbox::Inbox;
 use crate::manifest::{Ability, Transport};
-use crate::outbox::{BoxFuture, Outbox, Pace};
+use crate::outbox::{Outbox, Pace};
 use crate::plugin::Adapter;
 use crate::session::{Processes, Registry, SessionRules};
 use crate::store::{Journal, StoreError};
-use crate::transport::{self, Dial, Managed, Wire};
+use crate::transport::{self, Managed};
 
 /// Conversations of one bot that are shown at the same time.
 const SHOWN_IN_PARALLEL: usize = 64;
@@ -145,7 +144,7 @@ impl Bot {
         bot.inner.set_aside.notify_one();
         bot.inner
             .tasks
-            .spawn(bot.clone().connect(transports, secrets, api_base, Arc::new(outlet)));
+            .spawn(bot.clone().connect(transports, secrets, api_base, outlet));
         Ok(bot)
     }
 
@@ -172,7 +171,7 @@ impl Bot {
         transports: Vec<Transport>,
         secrets: BTreeMap<String, SecretText>,
         api_base: String,
-        dial: Arc<dyn Dial>,
+        outlet: Outlet,
     ) {
         tokio::select! {
             () = self.inner.stop.cancelled() => return,
@@ -185,14 +184,15 @@ impl Bot {
             Transport::Link => true,
         };
         if !transports.iter().any(holds) {
-            self.set_health(Health::Live);
+            self.set_health(&Health::Live);
         }
         let connections = transports.into_iter().filter(holds).map(|transport| {
-            let (bot, secrets, api_base, dial) =
-                (self.clone(), secrets.clone(), api_base.clone(), Arc::clone(&dial));
+            let (bot, secrets, api_base, outlet) = (self.clone(), secrets.clone(), api_base.clone(), outlet.clone());
             async move {
                 match transport {
-                    Transport::Managed { name, options } => bot.run_managed(&name, options, secrets, api_base, dial).await,
+                    Transport::Managed { name, options } => {
+                        bot.run_managed(&name, options, secrets, api_base, outlet).await;
+                    }
                     Transport::Link => bot.run_link().await,
                     Transport::Webhook(_) => {}
                 }
@@ -207,7 +207,7 @@ impl Bot {
         options: Vec<(String, String)>,
         secrets: BTreeMap<String, SecretText>,
         api_base: String,
-        dial: Arc<dyn Dial>,
+        outlet: Outlet,
     ) {
         let inner = &self.inner;
         let me = inner.adapter.recall_me().await.ok().flatten();
@@ -217,8 +217,8 @@ impl Bot {
             options: options.into_iter().collect(),
             secrets,
             api_base,
-            dial,
             journal: inner.journal.clone(),
+            outlet,
             inlet: Arc::new(self.clone()),
             stop: inner.stop.clone(),
         };
@@ -236,8 +236,8 @@ impl Bot {
                         inner.introduced.store(true, Ordering::Release);
                         break;
                     }
-                    Err(CallError::Unauthorized(why)) => self.set_health(Health::Refused { why }),
-                    Err(error) => self.set_health(retrying(error.to_string(), pause)),
+                    Err(CallError::Unauthorized(why)) => self.set_health(&Health::Refused { why }),
+                    Err(error) => self.set_health(&retrying(error.to_string(), pause)),
                 }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LINK_BACKOFF.1);
@@ -276,16 +276,16 @@ impl Bot {
                 pause = LINK_BACKOFF.0;
             }
             match ended {
-                Ok(()) => self.set_health(Health::Connecting),
+                Ok(()) => self.set_health(&Health::Connecting),
                 Err(CallError::Unauthorized(why)) => {
-                    self.set_health(Health::Refused { why });
+                    self.set_health(&Health::Refused { why });
                     pause = LINK_BACKOFF.1;
                 }
                 Err(CallError::RateLimited(wait)) => {
                     pause = pause.max(wait.unwrap_or_default());
-                    self.set_health(retrying("rate limited".to_owned(), pause));
+                    self.set_health(&retrying("rate limited".to_owned(), pause));
                 }
-                Err(error) => self.set_health(retrying(error.to_string(), pause)),
+                Err(error) => self.set_health(&retrying(error.to_string(), pause)),
             }
             tokio::select! {
                 () = inner.stop.cancelled() => return,
@@ -293,15 +293,6 @@ impl Bot {
             }
             pause = (pause * 2).min(LINK_BACKOFF.1);
         }
-    }
-}
-
-impl Dial for Outlet {
-    fn dial<'a>(&'a self, url: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Wire>>> {
-        Box::pin(async move {
-            let wire: Box<dyn Wire> = Box::new(Self::dial(self, url).await?);
-            Ok(wire)
-        })
     }
 }
 

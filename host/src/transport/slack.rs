@@ -44,7 +44,7 @@ pub async fn run(managed: Managed) {
         options,
         secrets,
         api_base,
-        dial,
+        outlet,
         inlet,
         stop,
         ..
@@ -54,9 +54,14 @@ pub async fn run(managed: Managed) {
         let why = format!("Socket Mode needs the secret `{name}`");
         return inlet.report(Health::Refused { why });
     };
+    let opener = Opener::new(&api_base, token.reveal(), Arc::new(outlet));
+    keep(opener, inlet, stop).await;
+}
+
+async fn keep(opener: Opener, inlet: Arc<dyn Connected>, stop: CancellationToken) {
     let (tell, news) = mpsc::channel(16);
     let keeper = Keeper {
-        opener: Arc::new(Opener::new(&api_base, token.reveal(), dial)),
+        opener: Arc::new(opener),
         inlet,
         stop,
         tell,

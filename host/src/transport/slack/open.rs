@@ -19,13 +19,33 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use tower_service::Service;
 
+use crate::egress::Outlet;
 use crate::outbox::BoxFuture;
-use crate::transport::{Dial, Wire};
 
 /// From the first byte to the answered handshake.
 const OPEN: Duration = Duration::from_secs(20);
 /// Of one frame. Slack's envelopes are below 1 MiB.
 const FRAME_MAX: usize = 8 << 20;
+
+/// A connection whose TLS, where the URL asks for it, is done.
+pub(super) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+
+/// Who connects: the bot's way out, or a test.
+pub(super) trait Dial: Send + Sync + 'static {
+    /// Connects to the host of an `http`, `https`, `ws` or `wss` URL. HTTP/1.1 or a websocket may be spoken then.
+    fn dial<'a>(&'a self, url: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Wire>>>;
+}
+
+impl Dial for Outlet {
+    fn dial<'a>(&'a self, url: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Wire>>> {
+        Box::pin(async move {
+            let wire: Box<dyn Wire> = Box::new(Self::dial(self, url).await?);
+            Ok(wire)
+        })
+    }
+}
 
 pub(super) type Opened = WebSocketStream<Box<dyn Wire>>;
 

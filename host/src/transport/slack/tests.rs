@@ -12,11 +12,10 @@ use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, accept_async};
 
+use super::open::{Dial, Wire};
 use super::*;
 use crate::chat::{Answer, Event};
-use crate::config::SecretText;
-use crate::store::{Journal, SqliteStore};
-use crate::transport::{Accepted, Dial, Inlet, Wire};
+use crate::transport::{Accepted, Inlet};
 
 type Socket = WebSocketStream<DuplexStream>;
 
@@ -38,7 +37,7 @@ impl Dial for Dialler {
                     let _ = sockets.send(accept_async(theirs).await.expect("a handshake"));
                 });
             } else {
-                assert_eq!(url, "https://slack.test/api/apps.connections.open");
+                assert_eq!(url, "https://slack.test/");
                 let answer = self.answers.lock().expect("alone").pop_front();
                 let good = json!({ "ok": true, "url": "wss://wss-primary.slack.test/link/?ticket=1" });
                 tokio::spawn(serve(theirs, answer.unwrap_or((200, "", good))));
@@ -112,30 +111,22 @@ fn start(answers: Vec<(u16, &'static str, Value)>) -> Yard {
     let (reports_in, reports) = mpsc::unbounded_channel();
     let (events_in, events) = mpsc::unbounded_channel();
     let stop = CancellationToken::new();
-    let managed = Managed {
-        bot: "team".parse().expect("a name"),
-        me: None,
-        options: [("token".to_owned(), "app_token".to_owned())].into(),
-        secrets: [("app_token".to_owned(), SecretText::new("xapp-1"))].into(),
-        api_base: "https://slack.test/api/".to_owned(),
-        dial: Arc::new(Dialler {
-            answers: Arc::clone(&answers),
-            sockets: sockets_in,
-        }),
-        journal: Journal::over(Box::new(SqliteStore::in_memory().expect("a store"))),
-        inlet: Arc::new(Bot {
-            reports: reports_in,
-            events: events_in,
-        }),
-        stop: stop.clone(),
+    let dialler = Dialler {
+        answers: Arc::clone(&answers),
+        sockets: sockets_in,
     };
+    let opener = Opener::new("https://slack.test/api/", "xapp-1", Arc::new(dialler));
+    let inlet = Arc::new(Bot {
+        reports: reports_in,
+        events: events_in,
+    });
     Yard {
         answers,
         sockets,
         reports,
         events,
-        stop,
-        running: tokio::spawn(run(managed)),
+        stop: stop.clone(),
+        running: tokio::spawn(keep(opener, inlet, stop)),
     }
 }
 
