@@ -20,6 +20,9 @@ pub(crate) struct Setup {
     pub(crate) api_base: String,
     /// What follows the Slack bot's table.
     pub(crate) more: String,
+    /// The bot's mode and TOML of its `secrets`.
+    pub(crate) mode: &'static str,
+    pub(crate) secrets: &'static str,
     /// TOML of `allow`.
     pub(crate) allow: String,
     /// TOML of `login`.
@@ -36,11 +39,21 @@ impl Setup {
         Self {
             api_base: api_base.to_owned(),
             more: String::new(),
+            mode: "webhook",
+            secrets: r#"{ bot_token = "file:token", signing_secret = "file:signing" }"#,
             allow: r#"["*"]"#.to_owned(),
             login: r#""none""#.to_owned(),
             agent: String::new(),
             command: botyard_fakes::cli::program(),
         }
+    }
+
+    /// The same in Socket Mode.
+    #[must_use]
+    pub(crate) fn over_socket(mut self) -> Self {
+        self.mode = "socket";
+        self.secrets = r#"{ bot_token = "file:token", app_token = "file:app" }"#;
+        self
     }
 
     #[must_use]
@@ -55,6 +68,8 @@ impl Setup {
         let Self {
             api_base,
             more,
+            mode,
+            secrets,
             allow,
             login,
             agent,
@@ -80,12 +95,14 @@ scope = "thread"
 workspace = "work"
 allow = {allow}
 api_base = {api_base:?}
-secrets = {{ bot_token = "file:token", signing_secret = "file:signing" }}
+mode = {mode:?}
+secrets = {secrets}
 {more}
 "#
         );
         std::fs::write(folder.join("bots.toml"), text).expect("bots.toml is written");
         std::fs::write(folder.join("token"), botyard_fakes::slack::BOT_TOKEN).expect("the token is written");
+        std::fs::write(folder.join("app"), botyard_fakes::slack::APP_TOKEN).expect("the app token is written");
         std::fs::write(folder.join("key"), "sk-ant-test-key").expect("the key is written");
         std::fs::write(folder.join("signing"), botyard_fakes::slack::SIGNING_SECRET).expect("the secret is written");
     }
@@ -140,6 +157,15 @@ impl TestHost {
             folder,
             stop,
             running: Some(running),
+        }
+    }
+
+    /// Waits until the host is as it should be.
+    pub(crate) async fn until(&self, what: &str, like: impl Fn(&Host) -> bool) {
+        let begun = std::time::Instant::now();
+        while !like(&self.host) {
+            assert!(begun.elapsed() < PATIENCE, "not in time: {what}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 

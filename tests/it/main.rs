@@ -9,6 +9,7 @@ mod host;
 mod journey;
 mod killed;
 mod process;
+mod slack;
 mod team;
 mod tidy;
 mod web;

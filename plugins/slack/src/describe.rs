@@ -3,8 +3,8 @@
 use botyard_sdk::account::Finding;
 use botyard_sdk::http::header;
 use botyard_sdk::manifest::{
-    Abilities, About, Digest, Encoding, Limits, Managed, Mode, Piece, Rate, Route, Secret, Setting, SettingKind, Signature,
-    Slot, Transport, Verification,
+    Abilities, About, Digest, Encoding, Limits, Managed, Mode, Piece, Rate, Route, Secret, Setting, SettingKind,
+    Signature, Slot, Transport, Verification,
 };
 use botyard_sdk::types::Error;
 

@@ -179,7 +179,12 @@ fn a_missing_scope_is_advised_and_a_refused_token_is_a_finding() {
 #[test]
 fn socket_mode_that_cannot_work_is_a_finding() {
     let api = fake();
-    let finding = |api: &Api<Fake>| describe::check(api, true).expect("findings").pop().expect("the app token");
+    let finding = |api: &Api<Fake>| {
+        describe::check(api, true)
+            .expect("findings")
+            .pop()
+            .expect("the app token")
+    };
     assert_eq!(
         finding(&api),
         Finding {

@@ -129,14 +129,21 @@ fn meaning(error: SlackClientError) -> Failure {
                 after: error.retry_after,
             };
         }
-        SlackClientError::HttpError(error) => return later(format!("slack answered with status {}", error.status_code)),
+        SlackClientError::HttpError(error) => {
+            return later(format!("slack answered with status {}", error.status_code));
+        }
         SlackClientError::ProtocolError(_) => return later("slack's answer cannot be understood"),
         other => return later(format!("slack cannot be reached: {}", root(&other))),
     };
     let mend = "on your app's page, Basic Information, App-Level Tokens";
     match code.as_str() {
-        "internal_error" | "fatal_error" | "service_unavailable" | "request_timeout" | "team_added_to_org"
-        | "accesslimited" | "ratelimited" => later(format!("slack says {code}")),
+        "internal_error"
+        | "fatal_error"
+        | "service_unavailable"
+        | "request_timeout"
+        | "team_added_to_org"
+        | "accesslimited"
+        | "ratelimited" => later(format!("slack says {code}")),
         "missing_scope" => Failure::Refused(format!(
             "the app token lacks the scope connections:write: make one that has it {mend}"
         )),

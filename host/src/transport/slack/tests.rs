@@ -243,7 +243,11 @@ async fn what_could_not_be_stored_is_not_acknowledged() {
 async fn refresh_opens_the_new_socket_before_the_old_one_closes() {
     let mut yard = start(vec![]);
     let mut old = yard.greeted().await;
-    say(&mut old, &json!({ "type": "disconnect", "reason": "refresh_requested" })).await;
+    say(
+        &mut old,
+        &json!({ "type": "disconnect", "reason": "refresh_requested" }),
+    )
+    .await;
     let mut new = yard.socket().await;
     // The old one still serves, also when the new one is live.
     for (id, greeted) in [("before", false), ("after", true)] {
@@ -258,10 +262,17 @@ async fn refresh_opens_the_new_socket_before_the_old_one_closes() {
     }
     // Slack does not close it: it retires by itself, and nothing else happens.
     let begun = Instant::now();
-    while let Some(Ok(message)) = old.next().await {
-        if message.is_close() {
-            break;
+    let retired = async {
+        while let Some(Ok(message)) = old.next().await {
+            if message.is_close() {
+                break;
+            }
         }
+    };
+    // Reading answers the pings of the new one.
+    tokio::select! {
+        () = retired => {}
+        frame = hear(&mut new) => panic!("{frame}"),
     }
     assert!(begun.elapsed() >= Duration::from_secs(29), "{:?}", begun.elapsed());
     say(&mut new, &envelope("new", "events_api", false)).await;
@@ -314,7 +325,11 @@ async fn socket_without_a_hello_is_given_up() {
 
 #[tokio::test(start_paused = true)]
 async fn limit_of_slack_is_waited_for() {
-    let limited = (429, "Retry-After: 42\r\n", json!({ "ok": false, "error": "ratelimited" }));
+    let limited = (
+        429,
+        "Retry-After: 42\r\n",
+        json!({ "ok": false, "error": "ratelimited" }),
+    );
     let mut yard = start(vec![limited]);
     let begun = Instant::now();
     yard.greeted().await;
@@ -325,7 +340,10 @@ async fn limit_of_slack_is_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn refusals_say_what_to_do_and_are_tried_again() {
     let refusals = [
-        ("invalid_auth", "slack refuses the app token (invalid_auth): make a new one"),
+        (
+            "invalid_auth",
+            "slack refuses the app token (invalid_auth): make a new one",
+        ),
         ("not_allowed_token_type", "the app token begins with `xapp-`"),
         ("missing_scope", "lacks the scope connections:write"),
         ("access_denied", "switch it on on your app's page, Socket Mode"),
@@ -340,7 +358,10 @@ async fn refusals_say_what_to_do_and_are_tried_again() {
     let said: Vec<&Health> = before.iter().filter(|health| **health != Health::Connecting).collect();
     assert_eq!(said.len(), refusals.len(), "{said:?}");
     for (health, (_, part)) in said.iter().zip(refusals) {
-        assert!(matches!(health, Health::Refused { why } if why.contains(part)), "{health:?}");
+        assert!(
+            matches!(health, Health::Refused { why } if why.contains(part)),
+            "{health:?}"
+        );
     }
     yard.end().await;
 }
@@ -349,11 +370,17 @@ async fn refusals_say_what_to_do_and_are_tried_again() {
 async fn socket_mode_that_is_switched_off_is_told_and_heals() {
     let mut yard = start(vec![]);
     let mut socket = yard.greeted().await;
-    yard.answers.lock().expect("alone").push_back((200, "", json!({ "ok": false, "error": "access_denied" })));
+    yard.answers
+        .lock()
+        .expect("alone")
+        .push_back((200, "", json!({ "ok": false, "error": "access_denied" })));
     say(&mut socket, &json!({ "type": "disconnect", "reason": "link_disabled" })).await;
     socket.close(None).await.expect("closed");
     let health = yard.reports.recv().await.expect("a report");
-    assert!(matches!(&health, Health::Refused { why } if why.contains("switched off")), "{health:?}");
+    assert!(
+        matches!(&health, Health::Refused { why } if why.contains("switched off")),
+        "{health:?}"
+    );
     // A minute later it is still off, another minute later it is on again.
     yard.greeted().await;
     yard.end().await;

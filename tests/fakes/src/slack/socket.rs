@@ -212,7 +212,9 @@ impl Workspace {
         let mut state = self.lock();
         let sockets = &mut state.sockets;
         let said: Value = serde_json::from_str(frame).unwrap_or_default();
-        let envelope = said["envelope_id"].as_str().and_then(|id| sockets.envelopes.get_mut(id));
+        let envelope = said["envelope_id"]
+            .as_str()
+            .and_then(|id| sockets.envelopes.get_mut(id));
         match envelope {
             None => sockets.protests.push(format!("no acknowledgement of ours: {frame}")),
             Some(envelope) => {
@@ -222,7 +224,9 @@ impl Workspace {
                 if !empty && !envelope.accepts {
                     sockets.protests.push(format!("a payload where none is taken: {frame}"));
                 } else if envelope.acknowledgements > envelope.sent {
-                    sockets.protests.push(format!("acknowledged more often than it was sent: {frame}"));
+                    sockets
+                        .protests
+                        .push(format!("acknowledged more often than it was sent: {frame}"));
                 }
                 if envelope.acknowledged.is_none() {
                     envelope.after = envelope.begun.map(|begun| begun.elapsed());
@@ -265,7 +269,11 @@ impl Workspace {
                 .ok_or(io::ErrorKind::NotConnected)?;
             let said = self.until(PATIENCE, |team| team.answer_of(&id)).await;
             if let Some(said) = said {
-                let body = if said.is_null() { String::new() } else { said.to_string() };
+                let body = if said.is_null() {
+                    String::new()
+                } else {
+                    said.to_string()
+                };
                 return Ok(Heard { status: 200, body });
             }
         }
@@ -305,6 +313,8 @@ impl Workspace {
             let link = &sockets.links[&open[sockets.turn % open.len()]];
             let _ = link.out.send(Out::Frame(frame.to_string()));
         }
+        drop(state);
+        self.touched();
         true
     }
 
