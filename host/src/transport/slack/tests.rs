@@ -24,7 +24,7 @@ type Answers = Arc<Mutex<VecDeque<(u16, &'static str, Value)>>>;
 
 struct Dialler {
     answers: Answers,
-    sockets: mpsc::UnboundedSender<Socket>,
+    sockets: mpsc::Sender<Socket>,
 }
 
 impl Dial for Dialler {
@@ -34,7 +34,7 @@ impl Dial for Dialler {
             if url.starts_with("wss://") {
                 let sockets = self.sockets.clone();
                 tokio::spawn(async move {
-                    let _ = sockets.send(accept_async(theirs).await.expect("a handshake"));
+                    let _ = sockets.send(accept_async(theirs).await.expect("a handshake")).await;
                 });
             } else {
                 assert_eq!(url, "https://slack.test/");
@@ -67,8 +67,16 @@ async fn serve(mut stream: DuplexStream, (status, headers, body): (u16, &'static
 }
 
 struct Bot {
-    reports: mpsc::UnboundedSender<Health>,
-    events: mpsc::UnboundedSender<(Event, oneshot::Sender<Accepted>)>,
+    reports: mpsc::Sender<Health>,
+    events: mpsc::Sender<(Event, oneshot::Sender<Accepted>)>,
+}
+
+impl Bot {
+    async fn line_up(&self, event: Event) -> BoxFuture<'static, Accepted> {
+        let (tell, told) = oneshot::channel();
+        let _ = self.events.send((event, tell)).await;
+        Box::pin(async move { told.await.unwrap_or(Accepted::Unavailable) })
+    }
 }
 
 impl Inlet for Bot {
@@ -80,17 +88,11 @@ impl Inlet for Bot {
 impl Connected for Bot {
     fn enqueue<'a>(&'a self, event: Event, within: Duration) -> BoxFuture<'a, BoxFuture<'static, Accepted>> {
         assert_eq!(within, line::WITHIN);
-        Box::pin(async move {
-            let (tell, told) = oneshot::channel();
-            let _ = self.events.send((event, tell));
-            let outcome: BoxFuture<'static, Accepted> =
-                Box::pin(async move { told.await.unwrap_or(Accepted::Unavailable) });
-            outcome
-        })
+        Box::pin(self.line_up(event))
     }
 
     fn report(&self, health: Health) {
-        let _ = self.reports.send(health);
+        self.reports.try_send(health).expect("there is room");
     }
 
     fn heard(&self) {}
@@ -98,18 +100,18 @@ impl Connected for Bot {
 
 struct Yard {
     answers: Answers,
-    sockets: mpsc::UnboundedReceiver<Socket>,
-    reports: mpsc::UnboundedReceiver<Health>,
-    events: mpsc::UnboundedReceiver<(Event, oneshot::Sender<Accepted>)>,
+    sockets: mpsc::Receiver<Socket>,
+    reports: mpsc::Receiver<Health>,
+    events: mpsc::Receiver<(Event, oneshot::Sender<Accepted>)>,
     stop: CancellationToken,
     running: JoinHandle<()>,
 }
 
 fn start(answers: Vec<(u16, &'static str, Value)>) -> Yard {
     let answers: Answers = Arc::new(Mutex::new(answers.into()));
-    let (sockets_in, sockets) = mpsc::unbounded_channel();
-    let (reports_in, reports) = mpsc::unbounded_channel();
-    let (events_in, events) = mpsc::unbounded_channel();
+    let (sockets_in, sockets) = mpsc::channel(64);
+    let (reports_in, reports) = mpsc::channel(64);
+    let (events_in, events) = mpsc::channel(64);
     let stop = CancellationToken::new();
     let dialler = Dialler {
         answers: Arc::clone(&answers),

@@ -29,6 +29,8 @@ use super::workspace::{State, Workspace};
 
 /// Slack waits three seconds.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// Frames that wait to be written; what has no place is lost, and sent again like what was not acknowledged.
+const QUEUE: usize = 4096;
 /// After the first time.
 const AGAIN: u32 = 3;
 
@@ -61,7 +63,7 @@ enum Out {
 
 #[derive(Debug)]
 struct Link {
-    out: mpsc::UnboundedSender<Out>,
+    out: mpsc::Sender<Out>,
     /// Nothing new is sent on it.
     leaving: bool,
 }
@@ -167,7 +169,7 @@ pub(crate) fn upgrade(workspace: &Workspace, mut http: HttpRequest) -> Response<
 
 impl Workspace {
     async fn serve_socket(self, mut socket: WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>) {
-        let (out, mut says) = mpsc::unbounded_channel();
+        let (out, mut says) = mpsc::channel(QUEUE);
         let (id, connections) = {
             let mut state = self.lock();
             state.sockets.opened += 1;
@@ -311,7 +313,7 @@ impl Workspace {
             envelope.sent += 1;
             sockets.turn += 1;
             let link = &sockets.links[&open[sockets.turn % open.len()]];
-            let _ = link.out.send(Out::Frame(frame.to_string()));
+            let _ = link.out.try_send(Out::Frame(frame.to_string()));
         }
         drop(state);
         self.touched();
@@ -359,19 +361,19 @@ impl Workspace {
         tokio::spawn(async move {
             tokio::time::sleep(close_after).await;
             for out in closing {
-                let _ = out.send(Out::Close);
+                let _ = out.try_send(Out::Close);
             }
         });
     }
 
-    fn tell_sockets(&self, reason: &str) -> Vec<mpsc::UnboundedSender<Out>> {
+    fn tell_sockets(&self, reason: &str) -> Vec<mpsc::Sender<Out>> {
         let frame = json!({ "type": "disconnect", "reason": reason, "debug_info": { "host": "applink-1" } });
         let mut state = self.lock();
         let links = state.sockets.links.values_mut().filter(|link| !link.leaving);
         links
             .map(|link| {
                 link.leaving = true;
-                let _ = link.out.send(Out::Frame(frame.to_string()));
+                let _ = link.out.try_send(Out::Frame(frame.to_string()));
                 link.out.clone()
             })
             .collect()
@@ -380,7 +382,7 @@ impl Workspace {
     /// Cuts all sockets without a word.
     pub fn cut_sockets(&self) {
         for link in self.lock().sockets.links.values() {
-            let _ = link.out.send(Out::Cut);
+            let _ = link.out.try_send(Out::Cut);
         }
     }
 
@@ -388,7 +390,7 @@ impl Workspace {
     pub fn silence_sockets(&self) {
         for link in self.lock().sockets.links.values_mut() {
             link.leaving = true;
-            let _ = link.out.send(Out::Silence);
+            let _ = link.out.try_send(Out::Silence);
         }
     }
 
@@ -397,7 +399,7 @@ impl Workspace {
         self.lock().sockets.enabled = on;
         if !on {
             for out in self.tell_sockets("link_disabled") {
-                let _ = out.send(Out::Close);
+                let _ = out.try_send(Out::Close);
             }
         }
     }
