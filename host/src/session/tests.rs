@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::chat::{
-    CallError, Conversation, Editable, Item, Lasting, Message, Origin, Part, Person, SessionKey, Subject, View,
+    Block, CallError, Conversation, Editable, Item, Lasting, Message, Origin, Part, Person, SessionKey, Subject, View,
     ViewState, What,
 };
 use crate::config::{DriverKind, Login};
@@ -433,6 +433,9 @@ impl Host {
         let ask = self.judged(turn, "Deny", Some(decision)).await;
         let decision = ask.decided.clone().expect("just decided").0;
         soon(self.registry.decide(&ask, decision)).await;
+        // What is asked next must not be taken for this one.
+        let open = |block: &Block| matches!(&block.part, Part::Ask(ask) if ask.settled.is_none());
+        self.chat.until(turn, |view| !view.blocks.iter().any(open)).await;
     }
 
     /// As `press`, but the host ends before the session hears of it.

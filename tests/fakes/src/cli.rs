@@ -666,7 +666,7 @@ impl Cli {
                         self.tool_result(&call, &format!("ran {tool}"), false);
                     } else {
                         let why = decision["message"].as_str().ok_or("denied without a message")?;
-                        self.tool_result(&call, &why.to_owned(), true);
+                        self.tool_result(&call, why, true);
                     }
                     return Ok(Ok(decision));
                 }
