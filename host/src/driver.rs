@@ -197,7 +197,7 @@ pub enum AgentEvent {
         output: String,
     },
     Plan(Vec<PlanItem>),
-    Permission(Permission),
+    Permission(Box<Permission>),
     /// The CLI no longer waits for this answer.
     PermissionWithdrawn {
         request: String,

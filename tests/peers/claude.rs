@@ -31,7 +31,7 @@ async fn permission(agent: &mut Running, words: &str) -> (Vec<AgentEvent>, Permi
     agent.prompt(words).await;
     let mut events = agent.until(|event| matches!(event, AgentEvent::Permission(_))).await;
     match events.pop() {
-        Some(AgentEvent::Permission(asked)) => (events, asked),
+        Some(AgentEvent::Permission(asked)) => (events, *asked),
         _ => panic!("{events:?}"),
     }
 }

@@ -166,7 +166,7 @@ impl Cli {
             detail: String::new(),
         })
         .await;
-        self.say(AgentEvent::Permission(Permission {
+        self.say(AgentEvent::Permission(Box::new(Permission {
             request: request.to_owned(),
             call,
             tool: "Bash".to_owned(),
@@ -180,7 +180,7 @@ impl Cli {
                 words: "`rm`".to_owned(),
             }),
             hears: true,
-        }))
+        })))
         .await;
     }
 

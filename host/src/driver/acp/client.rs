@@ -257,7 +257,7 @@ impl Client {
         let request = id.to_string();
         let events = &mut self.queues.events;
         events.push_back(step(&name, call, &self.workspace));
-        events.push_back(AgentEvent::Permission(Permission {
+        events.push_back(AgentEvent::Permission(Box::new(Permission {
             request: request.clone(),
             call: name.clone(),
             tool: call.tool(),
@@ -268,7 +268,7 @@ impl Client {
             editable: Editable::No,
             lasting: None,
             hears: false,
-        }));
+        })));
         let id = id.clone();
         self.asked.insert(
             request,

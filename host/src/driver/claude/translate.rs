@@ -539,18 +539,20 @@ impl Translator {
         match asked.subtype.as_str() {
             "can_use_tool" => {
                 let (path, reason) = (asked.blocked_path.as_deref(), asked.decision_reason.as_deref());
-                self.queues.events.push_back(AgentEvent::Permission(Permission {
-                    request: request.to_owned(),
-                    call: asked.tool_use_id.clone(),
-                    input: asked.input.to_string(),
-                    title: tool::title(&asked.tool_name, &asked.input, &self.workspace),
-                    detail: tool::question(&asked.tool_name, &asked.input, path, reason),
-                    subject: tool::subject(&asked.tool_name, &asked.input),
-                    editable: tool::editable(&asked.tool_name, &asked.input),
-                    lasting: lasting::of(&asked.permission_suggestions),
-                    hears: true,
-                    tool: asked.tool_name,
-                }));
+                self.queues
+                    .events
+                    .push_back(AgentEvent::Permission(Box::new(Permission {
+                        request: request.to_owned(),
+                        call: asked.tool_use_id.clone(),
+                        input: asked.input.to_string(),
+                        title: tool::title(&asked.tool_name, &asked.input, &self.workspace),
+                        detail: tool::question(&asked.tool_name, &asked.input, path, reason),
+                        subject: tool::subject(&asked.tool_name, &asked.input),
+                        editable: tool::editable(&asked.tool_name, &asked.input),
+                        lasting: lasting::of(&asked.permission_suggestions),
+                        hears: true,
+                        tool: asked.tool_name,
+                    })));
                 let waiting = Waiting {
                     input: asked.input,
                     call: asked.tool_use_id,

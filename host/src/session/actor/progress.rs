@@ -106,7 +106,7 @@ impl SessionActor {
                 self.tell(Command::Interrupt);
             }
             Action::Kill => self.kill_process(),
-            Action::Ask(permission) => self.ask(permission).await,
+            Action::Ask(permission) => self.ask(*permission).await,
             Action::Withdraw(request) => self.withdrawn(&request).await,
             Action::Finish(ending) => self.finish(ending).await,
         }

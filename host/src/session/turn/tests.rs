@@ -18,8 +18,8 @@ fn text() -> AgentEvent {
     }
 }
 
-fn permission(request: &str) -> Permission {
-    Permission {
+fn permission(request: &str) -> Box<Permission> {
+    Box::new(Permission {
         request: request.to_owned(),
         call: "call".to_owned(),
         tool: "Bash".to_owned(),
@@ -30,7 +30,7 @@ fn permission(request: &str) -> Permission {
         editable: Editable::No,
         lasting: None,
         hears: true,
-    }
+    })
 }
 
 fn result(outcome: Outcome) -> AgentEvent {

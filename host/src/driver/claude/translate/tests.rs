@@ -468,7 +468,7 @@ fn every_answer_of_a_person_has_its_form() {
     let asked: Vec<Permission> = told(&mut translator)
         .into_iter()
         .map(|event| match event {
-            AgentEvent::Permission(asked) => asked,
+            AgentEvent::Permission(asked) => *asked,
             other => panic!("{other:?}"),
         })
         .collect();
