@@ -11,6 +11,20 @@ pub enum Action {
     Status,
     /// Answers the question that is open here.
     Decide,
+    List,
+    Switch,
+    Rename,
+    Fork,
+    History,
+    Export,
+    Queue,
+    Model,
+    Mode,
+    Compact,
+    Cost,
+    Tools,
+    Workspace,
+    Whoami,
     Help,
 }
 
@@ -65,7 +79,7 @@ const fn required(name: &'static str, description: &'static str) -> Option<Opera
 pub const TABLE: &[Row] = &[
     Row {
         name: "new",
-        description: "Forget this conversation and begin a new one",
+        description: "Begin a new conversation; this one stays in the list",
         operand: None,
         private: false,
         action: Action::New,
@@ -111,6 +125,118 @@ pub const TABLE: &[Row] = &[
         operand: required("answer", "An option, its number, or your own words"),
         private: false,
         action: Action::Decide,
+    },
+    Row {
+        name: "list",
+        description: "Show the conversations here, to go on with one",
+        operand: optional("page", "Which page"),
+        private: true,
+        action: Action::List,
+    },
+    Row {
+        name: "switch",
+        description: "Go on with another conversation",
+        operand: required("session", "Its id or its name"),
+        private: false,
+        action: Action::Switch,
+    },
+    Row {
+        name: "resume",
+        description: "Go on with the conversation before this one, or the one that is named",
+        operand: optional("session", "Its id or its name"),
+        private: false,
+        action: Action::Switch,
+    },
+    Row {
+        name: "rename",
+        description: "Give this conversation a name",
+        operand: required("name", "What to call it"),
+        private: false,
+        action: Action::Rename,
+    },
+    Row {
+        name: "fork",
+        description: "Go on in a copy of this conversation",
+        operand: None,
+        private: false,
+        action: Action::Fork,
+    },
+    Row {
+        name: "clear",
+        description: "The same as `new`",
+        operand: None,
+        private: false,
+        action: Action::New,
+    },
+    Row {
+        name: "history",
+        description: "Show what was said last",
+        operand: None,
+        private: true,
+        action: Action::History,
+    },
+    Row {
+        name: "export",
+        description: "Show the whole conversation; `jsonl`: for programs",
+        operand: optional("form", "`md` or `jsonl`"),
+        private: true,
+        action: Action::Export,
+    },
+    Row {
+        name: "queue",
+        description: "Show what waits; `drop 1` takes the first out",
+        operand: optional("drop", "`drop` and a place"),
+        private: true,
+        action: Action::Queue,
+    },
+    Row {
+        name: "model",
+        description: "Show or choose the model",
+        operand: optional("model", "Its name; `own`: the agent's own"),
+        private: false,
+        action: Action::Model,
+    },
+    Row {
+        name: "mode",
+        description: "Show or choose how much the agent asks",
+        operand: optional("mode", "Its name; `own`: the agent's own"),
+        private: false,
+        action: Action::Mode,
+    },
+    Row {
+        name: "compact",
+        description: "Sum the conversation up to make room",
+        operand: optional("focus", "What matters most"),
+        private: false,
+        action: Action::Compact,
+    },
+    Row {
+        name: "cost",
+        description: "Show what this conversation has used",
+        operand: None,
+        private: true,
+        action: Action::Cost,
+    },
+    Row {
+        name: "tools",
+        description: "Show what the agent can use",
+        operand: None,
+        private: true,
+        action: Action::Tools,
+    },
+    Row {
+        name: "workspace",
+        description: "Show where the agent works",
+        operand: None,
+        private: true,
+        action: Action::Workspace,
+    },
+    Row {
+        name: "whoami",
+        description: "Show who you are here",
+        operand: None,
+        private: true,
+        action: Action::Whoami,
     },
     Row {
         name: "help",
@@ -177,7 +303,8 @@ mod tests {
         assert_eq!(action("/stop it please"), None);
         assert_eq!(action("/etc/passwd"), None);
         assert_eq!(action("stop"), None);
-        assert_eq!(action("/compact"), None);
+        assert_eq!(action("/review"), None);
+        assert_eq!(action("/compact the tests"), Some(Action::Compact));
         assert_eq!(action("/"), None);
         assert_eq!(action("é/stop"), None);
         assert_eq!(action("//stop"), None);

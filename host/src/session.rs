@@ -6,6 +6,7 @@ mod folder;
 pub mod process;
 pub mod question;
 mod registry;
+pub mod transcript;
 pub mod turn;
 pub mod view;
 
@@ -16,9 +17,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::chat::{BotName, InboxId, Target, TurnId};
+use crate::chat::{BotName, InboxId, SessionId, Target, TurnId};
 use crate::config::{AgentProfile, Scope};
-use crate::store::InFile;
+use crate::driver::Offers;
+use crate::store::{InFile, SessionRow, TurnKind};
 
 pub use process::Processes;
 pub use registry::{Registry, Start};
@@ -45,6 +47,7 @@ pub struct SessionRules {
 /// A message for the agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prompt {
+    pub kind: TurnKind,
     pub inbox: Option<InboxId>,
     /// The vendor's id of who asks.
     pub asker: String,
@@ -72,7 +75,63 @@ pub struct SessionStatus {
     pub running: Option<TurnId>,
     pub waiting: usize,
     pub asking: bool,
+    /// The one that the agent said it uses.
     pub model: Option<String>,
     pub agent: String,
     pub cli_session: Option<String>,
+    pub row: SessionRow,
+    /// What the agent said of itself since its process began.
+    pub offers: Offers,
+    /// What waits, in its order.
+    pub queue: Vec<Waiting>,
+}
+
+/// A message that waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    pub asker: String,
+    pub prompt: String,
+}
+
+/// A session's name has at most so many characters.
+pub const NAME_MAX: usize = 80;
+
+/// What people change about a session between turns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// This one, of the same key, is current from now on.
+    Switch(SessionId),
+    Rename(String),
+    /// A copy of the current one is current from now on.
+    Fork,
+    /// None: the agent's own.
+    Model(Option<String>),
+    /// None: the agent's own.
+    Mode(Option<String>),
+    /// Takes what waits at this place, from 1, out of the queue. `of`: only if this person said it.
+    Drop {
+        place: usize,
+        of: Option<String>,
+    },
+}
+
+/// Why a change was not made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    #[error("there is no such session or place")]
+    Unknown,
+    #[error("a turn runs or waits")]
+    Busy,
+    #[error("nothing was said yet")]
+    Nothing,
+    #[error("the agent cannot do that")]
+    Unable,
+    #[error("this is no name")]
+    NotTaken,
+    #[error("the agent does not offer it")]
+    NotOffered(Vec<String>),
+    #[error("somebody else said it")]
+    NotTheirs,
+    #[error("it could not be done now: {0}")]
+    Unavailable(String),
 }

@@ -1,12 +1,15 @@
 //! Carries out what people say to the host itself: the rows of [`crate::command`].
 
+mod session;
+
 use super::dispatch::{info, warning};
 use super::judge::Said;
 use super::{Bot, ago};
-use crate::chat::{Command, Health, InboxId, Message, Origin, Part, SessionKey};
+use crate::chat::{Command, Health, InboxId, Message, Origin, Part, SessionKey, Target};
 use crate::command::{self, Action, Row};
-use crate::session::question;
-use crate::store::{AskRow, Decision};
+use crate::config::DriverKind;
+use crate::session::{Prompt, question};
+use crate::store::{AskRow, Decision, TurnKind};
 
 /// What became of words that may answer a question.
 enum Spoken {
@@ -78,7 +81,7 @@ impl Bot {
             Action::Help => Part::Text(command::help()),
             Action::New => {
                 registry.reset(&key).await;
-                info("A new conversation begins with your next message.")
+                info("A new conversation begins with your next message. The last one is in `/list`.")
             }
             Action::Stop => {
                 if registry.stop(&key).await {
@@ -88,6 +91,7 @@ impl Bot {
                 }
             }
             Action::Status => Part::Text(self.status_text(&key).await),
+            Action::Compact => return self.compact(id, &key, origin, argument).await,
             Action::Decide => {
                 let (name, argument) = (row.name, argument.to_owned());
                 let read = move |ask: &AskRow| question::commanded(ask, name, &argument);
@@ -100,8 +104,42 @@ impl Bot {
                     Spoken::Unknown => warning("That could not be stored just now. Please say it again."),
                 }
             }
+            action => match self.about_sessions(action, &key, origin, argument).await {
+                Some(part) => part,
+                None => return,
+            },
         };
         self.say(origin, part, row.private && native).await;
+    }
+
+    /// A turn of its own: it waits and is seen like any other.
+    async fn compact(&self, id: InboxId, key: &SessionKey, origin: &Origin, focus: &str) {
+        let registry = &self.inner.registry;
+        let able = registry.agent().driver == DriverKind::Claude;
+        let begun = registry.status(key).await.is_some_and(|status| status.row.turns > 0);
+        let why = match (able, begun) {
+            (false, _) => "This agent cannot do that.",
+            (true, false) => "Nothing was said here yet.",
+            (true, true) => {
+                let prompt = Prompt {
+                    kind: TurnKind::Compact,
+                    inbox: Some(id),
+                    asker: origin.sender.id.clone(),
+                    text: focus.to_owned(),
+                    target: Target {
+                        conversation: origin.conversation.clone(),
+                        reply_to: origin.reply_to.clone(),
+                        private_to: None,
+                    },
+                    files: Vec::new(),
+                };
+                match registry.submit(key, prompt).await {
+                    Ok(_) => return,
+                    Err(_) => "That could not be begun now. Please say it again later.",
+                }
+            }
+        };
+        self.say(origin, warning(why), false).await;
     }
 
     /// Where nothing can be pressed, the next message of somebody who may decide answers the question that is open.

@@ -16,7 +16,7 @@ use crate::command;
 use crate::config::Scope;
 use crate::manifest::Ability;
 use crate::session::{Prompt, SubmitError};
-use crate::store::{Decision, InboxState};
+use crate::store::{Decision, InboxState, TokenRow, TurnKind};
 
 /// Conversations are spread over so many lanes; those of one lane wait for each other's look-ups, not for turns.
 const LANES: usize = 32;
@@ -176,6 +176,20 @@ impl Bot {
                     self.inner.registry.stop(&token.session).await;
                 }
             }
+            Ok(Some((
+                TokenRow {
+                    decision: Decision::Say(text),
+                    ..
+                },
+                None,
+            ))) => {
+                if matches!(self.judge(id, origin, press).await, crate::chat::Verdict::Taken(_))
+                    && self.admitted(origin).await
+                    && let Some((row, argument)) = command::typed(&format!("/{text}"))
+                {
+                    self.answer_command(id, origin, row, argument, false).await;
+                }
+            }
             Ok(Some((token, Some(ask)))) => {
                 // Judged again after a restart, when the press was stored and the decision was not.
                 let decided = match ask.decided.clone() {
@@ -233,6 +247,7 @@ impl Bot {
             private_to: None,
         };
         let prompt = Prompt {
+            kind: TurnKind::Message,
             inbox: Some(id),
             asker: origin.sender.id.clone(),
             text,

@@ -43,6 +43,8 @@ impl Bot {
             .write(move |store| {
                 let judged = judge_in(store, &press, &origin, &config)?;
                 let what = match &judged {
+                    // What it does is told where it is carried out.
+                    Judged::Taken(Decision::Say(_)) => String::new(),
                     Judged::Taken(decision) => format!("{} by press", audited(decision)),
                     Judged::NotTheirs => "press refused: not theirs to decide".into(),
                     Judged::Elsewhere => "press refused: another conversation's token".into(),

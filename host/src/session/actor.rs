@@ -4,6 +4,7 @@
 //! It lives as long as the session has a turn or a process, and is made again from the store by the next message.
 
 mod ask;
+mod change;
 mod job;
 mod progress;
 mod record;
@@ -20,10 +21,10 @@ use self::job::Job;
 use self::seat::{Seat, Step};
 use super::registry::{Published, Shared};
 use super::turn::{Ending, Input, State, Turn};
-use super::{Prompt, SessionStatus, SubmitError};
+use super::{Change, ChangeError, Prompt, SessionStatus, SubmitError};
 use crate::chat::{SessionKey, Target, TurnId, now};
 use crate::config::Scope;
-use crate::driver::Failure;
+use crate::driver::{Failure, Offers};
 use crate::store::{AskRow, Decision, SessionRow, TurnKind, TurnRow, TurnState};
 
 /// What the registry says to an actor. A message whose `reply` is dropped was not read.
@@ -46,6 +47,10 @@ pub(super) enum SessionMsg {
     },
     Reset {
         reply: oneshot::Sender<()>,
+    },
+    Change {
+        change: Change,
+        reply: oneshot::Sender<Result<(), ChangeError>>,
     },
     Status {
         reply: oneshot::Sender<SessionStatus>,
@@ -72,6 +77,8 @@ pub(super) struct SessionActor {
     /// Where the agent speaks when it speaks first, and to whom.
     last: Option<(TurnId, Target, String)>,
     model: Option<String>,
+    /// What the agent said of itself since its process began.
+    offers: Offers,
     /// The store failed when a turn was to begin; not again before this.
     retry_at: Option<Instant>,
     /// No message was read yet.
@@ -110,6 +117,7 @@ impl SessionActor {
             jammed: None,
             last: None,
             model: None,
+            offers: Offers::default(),
             retry_at: None,
             new: true,
             draining: false,
@@ -193,6 +201,9 @@ impl SessionActor {
                 self.reset().await;
                 let _ = reply.send(());
             }
+            SessionMsg::Change { change, reply } => {
+                let _ = reply.send(self.change(change).await);
+            }
             SessionMsg::Status { reply } => {
                 let _ = reply.send(self.status());
             }
@@ -218,7 +229,7 @@ impl SessionActor {
             bot: self.row.bot.clone(),
             session: self.key.clone(),
             session_id: self.row.id.clone(),
-            kind: TurnKind::Message,
+            kind: prompt.kind,
             inbox: prompt.inbox,
             state: TurnState::Queued,
             attempt: 0,
@@ -414,6 +425,9 @@ impl SessionActor {
             model: self.model.clone(),
             agent: self.row.agent.clone(),
             cli_session: self.row.cli_session.clone(),
+            row: self.row.clone(),
+            offers: self.offers.clone(),
+            queue: self.waiting(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::actor::{SessionActor, SessionMsg};
-use super::{Processes, Prompt, SessionRules, SessionStatus, SubmitError, folder};
+use super::{Change, ChangeError, Processes, Prompt, SessionRules, SessionStatus, SubmitError, folder};
 use crate::chat::{Conversation, SessionKey, TurnId};
 use crate::config::AgentProfile;
-use crate::driver::{self, Agent, Launch};
+use crate::driver::{self, Agent, Launch, Offers};
 use crate::outbox::Outbox;
 use crate::store::{AskRow, Decision, Journal, SessionRow, TurnRow};
 
@@ -169,6 +170,29 @@ impl Registry {
         }
     }
 
+    /// Changes something about the session between turns.
+    ///
+    /// # Errors
+    /// It was not done; nothing was changed.
+    pub async fn change(&self, key: &SessionKey, change: Change) -> Result<(), ChangeError> {
+        let make = |reply| SessionMsg::Change {
+            change: change.clone(),
+            reply,
+        };
+        let busy = || ChangeError::Unavailable("the session is closing".to_owned());
+        self.call(key, true, make).await.unwrap_or_else(|_| Err(busy()))
+    }
+
+    /// Where a session of this epoch works.
+    pub fn workspace(&self, key: &SessionKey, epoch: u32) -> PathBuf {
+        folder::Folders::of(&self.shared.rules, key, epoch).workspace
+    }
+
+    /// The agent that all sessions here are of.
+    pub fn agent(&self) -> &AgentProfile {
+        &self.shared.rules.agent
+    }
+
     /// None: there is no such session.
     pub async fn status(&self, key: &SessionKey) -> Option<SessionStatus> {
         if let Ok(status) = self.call(key, false, |reply| SessionMsg::Status { reply }).await {
@@ -187,8 +211,11 @@ impl Registry {
             waiting: 0,
             asking: false,
             model: None,
-            agent: row.agent,
-            cli_session: row.cli_session,
+            agent: row.agent.clone(),
+            cli_session: row.cli_session.clone(),
+            row,
+            offers: Offers::default(),
+            queue: Vec::new(),
         })
     }
 

@@ -362,6 +362,7 @@ impl Host {
 
     async fn try_send(&self, person: &str, text: &str) -> Result<TurnId, SubmitError> {
         let prompt = Prompt {
+            kind: TurnKind::Message,
             inbox: Some(self.arrive(person, text).await),
             asker: person.to_owned(),
             text: text.to_owned(),

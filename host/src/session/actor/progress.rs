@@ -9,16 +9,20 @@ use super::SessionActor;
 use super::job::{Job, allowance};
 use super::record::STOP_LASTS;
 use super::seat::Seat;
-use crate::chat::{Token, Tone, ViewState, now};
-use crate::driver::{AgentEvent, Command, FailureKind, Outcome};
+use crate::chat::{Part, Token, Tone, View, ViewState, now};
+use crate::driver::{AgentEvent, Command, FailureKind, Offers, Outcome};
 use crate::outbox::ViewSource;
 use crate::session::SubmitError;
+use crate::session::transcript::one_line;
 use crate::session::turn::{Action, Ending, Input, State, shows};
-use crate::session::view::TurnView;
-use crate::store::{Decision, TokenRow, TurnState};
+use crate::session::view::{TurnView, shorten};
+use crate::store::{Decision, TokenRow, TurnKind, TurnState};
 
 /// How long an interrupted agent may take to end its turn.
 const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// What a list shows of what was said first and last, in bytes.
+const WORDS_MAX: usize = 200;
 
 /// Before the store is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -39,6 +43,12 @@ impl SessionActor {
                 self.seat.set_ready();
             }
             AgentEvent::Session { id, model } => self.adopt(id, model.as_deref()).await,
+            AgentEvent::Offers(offers) => self.learn(offers),
+            AgentEvent::Usage {
+                input_tokens,
+                output_tokens,
+                cost_usd,
+            } => self.count(*input_tokens, *output_tokens, *cost_usd),
             AgentEvent::Result { outcome } => {
                 let unknown =
                     matches!(outcome, Outcome::Failed(failure) if failure.kind == FailureKind::NoConversation);
@@ -69,6 +79,49 @@ impl SessionActor {
             self.shared.outbox.touch(&job.row.id);
         }
         self.input(&Input::Agent(&event)).await;
+    }
+
+    /// What the agent has to choose from; what it says nothing of stays.
+    fn learn(&mut self, offers: &Offers) {
+        let Offers {
+            tools,
+            models,
+            modes,
+            mode,
+        } = offers.clone();
+        let known = &mut self.offers;
+        known.tools = tools.or(known.tools.take());
+        known.models = models.or(known.models.take());
+        known.modes = modes.or(known.modes.take());
+        known.mode = mode.or(known.mode.take());
+    }
+
+    /// What the session has used so far.
+    fn count(&mut self, input: u64, output: u64, cost_usd: Option<f64>) {
+        let row = &mut self.row;
+        row.input_tokens = row.input_tokens.saturating_add(input);
+        row.output_tokens = row.output_tokens.saturating_add(output);
+        let micros = cost_usd.map(|cost| format!("{:.0}", cost * 1e6));
+        let micros = micros.and_then(|micros| micros.parse::<u64>().ok());
+        row.cost_micros = row.cost_micros.saturating_add(micros.unwrap_or_default());
+    }
+
+    /// What lists show of the session.
+    fn sum_up(&mut self, job: &Job, view: &View) {
+        if job.row.kind != TurnKind::Message || job.row.attempt == 0 {
+            return;
+        }
+        self.row.turns = self.row.turns.saturating_add(1);
+        if self.row.first.is_empty() {
+            self.row.first = shorten(&one_line(&job.row.prompt), WORDS_MAX);
+        }
+        let last = view.blocks.iter().rev().find_map(|block| match &block.part {
+            Part::Text(text) => Some(text),
+            _ => None,
+        });
+        if let Some(last) = last {
+            self.row.last = shorten(&one_line(last), WORDS_MAX);
+        }
     }
 
     /// The CLI's newest id for the conversation.
@@ -140,6 +193,7 @@ impl SessionActor {
         let now = now();
         job.row.attempt = job.row.attempt.saturating_add(1);
         job.row.state = TurnState::Running;
+        job.row.session_id.clone_from(&self.row.id);
         job.row.view = None;
         let stop = TokenRow {
             token: Token::random(),
@@ -168,9 +222,15 @@ impl SessionActor {
         let remembers = self.seat.resumed() || self.row.resumable;
         let (prompt, alone) = (uuid::Uuid::new_v4().to_string(), self.seat.background() == 0);
         self.handed = true;
-        self.tell(Command::Prompt {
-            id: prompt.clone(),
-            text: job.prompt(remembers),
+        self.tell(match job.row.kind {
+            TurnKind::Message => Command::Prompt {
+                id: prompt.clone(),
+                text: job.prompt(remembers),
+            },
+            TurnKind::Compact => Command::Compact {
+                id: prompt.clone(),
+                focus: job.row.prompt.clone(),
+            },
         });
         job.turn.handle(&Input::Handed { id: &prompt, alone });
         job.allowances = job.decided.iter().filter_map(allowance).collect();
@@ -244,7 +304,12 @@ impl SessionActor {
         let Some(mut job) = self.current.take() else { return };
         self.follow_home(&mut job);
         let state = match ending {
-            Ending::Done => ViewState::Done,
+            Ending::Done => {
+                if job.row.kind == TurnKind::Compact {
+                    self.show(&job, |view| view.notice(Tone::Info, "The conversation is summed up."));
+                }
+                ViewState::Done
+            }
             Ending::Stopped => ViewState::Stopped,
             Ending::Failed(failure) => {
                 tracing::warn!(
@@ -259,6 +324,7 @@ impl SessionActor {
             view.snapshot()
         });
         job.row.state = TurnState::Done;
+        self.sum_up(&job, &view);
         job.row.view = Some(view.clone());
         if self.store_end(&job, &view).await {
             if let Some(reply) = job.reply.take() {
