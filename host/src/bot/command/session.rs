@@ -1,0 +1,398 @@
+//! The commands about sessions: which there are, which one is current, what it is called, costs and said.
+
+use std::fmt::Write as _;
+
+use super::super::dispatch::{info, warning};
+use super::super::{Bot, ago};
+use crate::access;
+use crate::chat::{Ask, Choice, Origin, Part, SessionId, SessionKey, Style, Target, Token, TurnId, View, now};
+use crate::command::Action;
+use crate::manifest::Ability;
+use crate::session::transcript::{self, one_line};
+use crate::session::{Change, ChangeError, NAME_MAX, SessionStatus};
+use crate::store::{Decision, SessionRow, TokenRow, TurnRow};
+
+/// Sessions on one page of the list.
+const PAGE: u32 = 5;
+/// Sessions that are looked through for a name.
+const NAMES_MAX: u32 = 1000;
+/// Turns that `history` shows.
+const HISTORY: u32 = 5;
+/// Turns that are exported.
+const EXPORT_TURNS: u32 = 1000;
+/// What is exported into a chat, in bytes.
+const EXPORT_MAX: usize = 100 * 1024;
+/// What is shown of a message, in characters.
+const FIRST_WORDS: usize = 60;
+/// How long a list can be clicked: milliseconds of a day.
+const LIST_LASTS: i64 = 24 * 3600 * 1000;
+
+impl Bot {
+    /// What a command about sessions answers. None: it was answered already.
+    pub(super) async fn about_sessions(
+        &self,
+        action: Action,
+        key: &SessionKey,
+        origin: &Origin,
+        argument: &str,
+    ) -> Option<Part> {
+        let registry = &self.inner.registry;
+        let part = match action {
+            Action::List => return self.list(key, origin, argument).await,
+            Action::Switch => match self.find_session(key, argument).await {
+                Some(row) => {
+                    let done = format!("This is {} now.", called(&row));
+                    changed(registry.change(key, Change::Switch(row.id)).await, &done)
+                }
+                None => refusal(&ChangeError::Unknown),
+            },
+            Action::Rename => {
+                let renamed = registry.change(key, Change::Rename(argument.to_owned())).await;
+                changed(renamed, "Renamed.")
+            }
+            Action::Fork => changed(
+                registry.change(key, Change::Fork).await,
+                "This is a copy now; the original is in `/list`.",
+            ),
+            Action::Model | Action::Mode => self.choose(action, key, origin, argument).await,
+            Action::History => self.history(key).await,
+            Action::Export => self.export(key, argument).await,
+            Action::Queue => self.queue(key, origin, argument).await,
+            Action::Whoami => self.whoami(key, origin).await,
+            Action::Tools | Action::Workspace | Action::Cost => match registry.status(key).await {
+                Some(status) => self.about(action, key, &status),
+                None => info("No conversation yet."),
+            },
+            _ => return None,
+        };
+        Some(part)
+    }
+
+    fn about(&self, action: Action, key: &SessionKey, status: &SessionStatus) -> Part {
+        let row = &status.row;
+        match action {
+            Action::Tools => match &status.offers.tools {
+                Some(tools) => Part::Text(format!("It can use: {}.", listed(tools))),
+                None => info("The agent has not said yet what it can use; it does with its first answer."),
+            },
+            Action::Workspace => {
+                let folder = self.inner.registry.workspace(key, row.epoch);
+                Part::Text(format!("It works in `{}`.", folder.display()))
+            }
+            _ => {
+                let cost = match row.cost_micros {
+                    0 => String::new(),
+                    micros => format!(
+                        ", {}.{:02} US dollars by the agent's own count",
+                        micros / 1_000_000,
+                        micros % 1_000_000 / 10_000
+                    ),
+                };
+                let text = format!(
+                    "{} turns, {} tokens in and {} out{cost}.",
+                    row.turns, row.input_tokens, row.output_tokens
+                );
+                Part::Text(text)
+            }
+        }
+    }
+
+    /// The sessions under this key, a page of them, each with a button.
+    async fn list(&self, key: &SessionKey, origin: &Origin, argument: &str) -> Option<Part> {
+        let page = argument.parse::<u32>().unwrap_or(1).clamp(1, 100_000);
+        let wanted = key.clone();
+        let found = self
+            .inner
+            .journal
+            .read(move |store| {
+                let rows = store.sessions_of(&wanted, (page - 1).saturating_mul(PAGE), PAGE)?;
+                let current = store.session_get(&wanted)?.map(|row| row.id);
+                Ok((rows, current, store.session_counts(&wanted)?.0))
+            })
+            .await;
+        let Ok((rows, current, count)) = found else {
+            return Some(unread());
+        };
+        if rows.is_empty() {
+            return Some(info(if count == 0 {
+                "No conversation yet."
+            } else {
+                "There are no more."
+            }));
+        }
+        let mut text = String::new();
+        let mut choices: Vec<(String, String)> = Vec::new();
+        for row in &rows {
+            let here = current.as_ref() == Some(&row.id);
+            let mark = if here { " (current)" } else { "" };
+            let last = if row.last.is_empty() { "" } else { " … " };
+            let _ = writeln!(
+                text,
+                "- `{}` {}{mark}: {} turns, {} ago. {}{last}{}",
+                row.id,
+                row.name
+                    .as_deref()
+                    .map(|name| format!("**{}** ", plain(name)))
+                    .unwrap_or_default(),
+                row.turns,
+                ago(row.updated),
+                plain(&clip(&row.first)),
+                plain(&clip(&row.last)),
+            );
+            if !here {
+                choices.push((called(row), format!("switch {}", row.id)));
+            }
+        }
+        if count > page.saturating_mul(PAGE) {
+            choices.push(("More".to_owned(), format!("list {}", page + 1)));
+        }
+        let title = format!("Sessions ({count})");
+        if !self.can(Ability::Buttons) {
+            return Some(Part::Text(format!(
+                "**{title}**\n\n{text}\n`/switch ID` goes on with one."
+            )));
+        }
+        self.offer(key, origin, title, text, choices).await;
+        None
+    }
+
+    /// Shows buttons that stand for commands.
+    async fn offer(
+        &self,
+        key: &SessionKey,
+        origin: &Origin,
+        title: String,
+        text: String,
+        commands: Vec<(String, String)>,
+    ) {
+        let turn = TurnId::random();
+        let token = |command: &String| TokenRow {
+            token: Token::random(),
+            bot: self.inner.config.name.clone(),
+            conversation: origin.conversation.clone(),
+            session: key.clone(),
+            turn: turn.clone(),
+            ask: None,
+            decision: Decision::Say(command.clone()),
+            expires: now().saturating_add(LIST_LASTS),
+        };
+        let tokens: Vec<TokenRow> = commands.iter().map(|(_, command)| token(command)).collect();
+        let choice = |((label, _), token): (&(String, String), &TokenRow)| Choice {
+            label: label.clone(),
+            description: String::new(),
+            token: token.token.clone(),
+            style: Style::Plain,
+        };
+        let ask = Ask {
+            title,
+            text,
+            choices: commands.iter().zip(&tokens).map(choice).collect(),
+            selection: None,
+            form: None,
+            settled: None,
+        };
+        let mut view = View::single(Part::Ask(ask));
+        view.turn = turn;
+        let target = Target {
+            conversation: origin.conversation.clone(),
+            reply_to: origin.reply_to.clone(),
+            private_to: None,
+        };
+        let kept = self
+            .inner
+            .journal
+            .write(move |store| tokens.iter().try_for_each(|token| store.token_put(token)))
+            .await;
+        let shown = match kept {
+            Ok(()) => self.inner.outbox.post(target, view).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = shown {
+            tracing::warn!(bot = %self.inner.config.name, %error, "a list could not be stored");
+        }
+    }
+
+    /// By its id or its name; without either, the one before the current one.
+    async fn find_session(&self, key: &SessionKey, wanted: &str) -> Option<SessionRow> {
+        let (key, wanted) = (key.clone(), wanted.trim().trim_matches('`').to_owned());
+        let found = self
+            .inner
+            .journal
+            .read(move |store| {
+                if wanted.is_empty() {
+                    let current = store.session_get(&key)?.map(|row| row.id);
+                    let mut rows = store.sessions_of(&key, 0, 2)?.into_iter();
+                    return Ok(rows.find(|row| Some(&row.id) != current.as_ref()));
+                }
+                if let Some(row) = store.session_by_id(&SessionId(wanted.clone()))? {
+                    return Ok(Some(row).filter(|row| row.key == key));
+                }
+                let named = |row: &SessionRow| {
+                    row.name
+                        .as_ref()
+                        .is_some_and(|name| name.to_lowercase() == wanted.to_lowercase())
+                };
+                Ok(store.sessions_of(&key, 0, NAMES_MAX)?.into_iter().find(named))
+            })
+            .await;
+        found.ok().flatten()
+    }
+
+    /// Shows what there is to choose from, or chooses.
+    async fn choose(&self, action: Action, key: &SessionKey, origin: &Origin, argument: &str) -> Part {
+        let model = action == Action::Model;
+        if argument.is_empty() {
+            let Some(status) = self.inner.registry.status(key).await else {
+                return info("No conversation yet.");
+            };
+            let (now, all) = if model {
+                (status.model.or(status.row.model), status.offers.models)
+            } else {
+                (status.row.mode.or(status.offers.mode), status.offers.modes)
+            };
+            let now = now.map_or_else(|| "the agent's own".to_owned(), |now| format!("`{}`", plain(&now)));
+            let all = all
+                .map(|all| format!(" There are: {}.", listed(&all)))
+                .unwrap_or_default();
+            return Part::Text(format!("It is {now}.{all} `own` goes back to the agent's own."));
+        }
+        // Who may not decide what an agent does may not choose either how much it asks.
+        if !model && !access::may_decide(&self.inner.config, &origin.sender.id, &origin.sender) {
+            return warning("This is not yours to decide.");
+        }
+        let value = Some(argument.to_owned()).filter(|value| value != "own");
+        let change = if model {
+            Change::Model(value)
+        } else {
+            Change::Mode(value)
+        };
+        changed(self.inner.registry.change(key, change).await, "From now on, then.")
+    }
+
+    /// The current session with its turns, oldest first.
+    async fn log(&self, key: &SessionKey, turns: u32) -> Result<Option<(SessionRow, Vec<TurnRow>)>, Part> {
+        let key = key.clone();
+        let read = self.inner.journal.read(move |store| {
+            let Some(row) = store.session_get(&key)? else {
+                return Ok(None);
+            };
+            let mut turns = store.turns_of(&row.id, turns)?;
+            turns.reverse();
+            Ok(Some((row, turns)))
+        });
+        read.await.map_err(|_| unread())
+    }
+
+    async fn history(&self, key: &SessionKey) -> Part {
+        match self.log(key, HISTORY).await {
+            Ok(Some((session, turns))) if !turns.is_empty() => Part::Text(transcript::markdown(&session, &turns)),
+            Ok(_) => info("Nothing was said yet."),
+            Err(part) => part,
+        }
+    }
+
+    async fn export(&self, key: &SessionKey, form: &str) -> Part {
+        let (session, turns) = match self.log(key, EXPORT_TURNS).await {
+            Ok(Some(log)) => log,
+            Ok(None) => return info("Nothing was said yet."),
+            Err(part) => return part,
+        };
+        let text = match form {
+            "jsonl" | "json" => format!(
+                "```\n{}```",
+                transcript::json_lines(&session, &turns).replace("```", "'''")
+            ),
+            _ => transcript::markdown(&session, &turns),
+        };
+        if text.len() > EXPORT_MAX {
+            return warning("This is too long for a chat; the operator can export it.");
+        }
+        Part::Text(text)
+    }
+
+    async fn queue(&self, key: &SessionKey, origin: &Origin, argument: &str) -> Part {
+        if let Some(place) = argument.strip_prefix("drop") {
+            let Ok(place) = place.trim().parse::<usize>() else {
+                return warning("Say it like this: `/queue drop 1`.");
+            };
+            let theirs = access::may_decide(&self.inner.config, "", &origin.sender);
+            let of = (!theirs).then(|| origin.sender.id.clone());
+            let dropped = self.inner.registry.change(key, Change::Drop { place, of }).await;
+            return changed(dropped, "It waits no longer.");
+        }
+        let waiting = self.inner.registry.status(key).await.map(|status| status.queue);
+        let waiting = waiting.unwrap_or_default();
+        if waiting.is_empty() {
+            return info("Nothing waits.");
+        }
+        let line = |(at, one): (usize, &crate::session::Waiting)| {
+            format!("{}. <@{}>: {}", at + 1, one.asker, plain(&clip(&one.prompt)))
+        };
+        Part::Text(waiting.iter().enumerate().map(line).collect::<Vec<_>>().join("\n"))
+    }
+
+    async fn whoami(&self, key: &SessionKey, origin: &Origin) -> Part {
+        let person = &origin.sender;
+        let name = person.name.as_deref().map(|name| format!(" ({})", plain(name)));
+        let may = if access::may_decide(&self.inner.config, &person.id, person) {
+            "You may decide what the agent asks you."
+        } else {
+            "Others decide what the agent asks."
+        };
+        let status = self.inner.registry.status(key).await;
+        let session = status.map(|status| format!(" This is {}.", called(&status.row)));
+        Part::Text(format!(
+            "You are `{}`{}. {may}{}",
+            plain(&person.id),
+            name.unwrap_or_default(),
+            session.unwrap_or_default()
+        ))
+    }
+}
+
+fn changed(result: Result<(), ChangeError>, done: &str) -> Part {
+    match result {
+        Ok(()) => info(done),
+        Err(error) => refusal(&error),
+    }
+}
+
+fn refusal(error: &ChangeError) -> Part {
+    let text = match error {
+        ChangeError::Unknown => "There is nothing like that here.".to_owned(),
+        ChangeError::Busy => "The agent is working. Wait for it, or say `/stop` first.".to_owned(),
+        ChangeError::Nothing => "Nothing was said here yet.".to_owned(),
+        ChangeError::Unable => "This agent cannot do that.".to_owned(),
+        ChangeError::NotTaken => format!("That is no name: one line, {NAME_MAX} characters at most."),
+        ChangeError::NotOffered(all) => format!("There is no such one. There are: {}.", listed(all)),
+        ChangeError::NotTheirs => "This is not yours.".to_owned(),
+        ChangeError::Unavailable(_) => return unread(),
+    };
+    warning(&text)
+}
+
+fn unread() -> Part {
+    warning("That could not be looked up just now. Please try again.")
+}
+
+/// What a session is called: its name, or its id.
+fn called(row: &SessionRow) -> String {
+    row.name.as_deref().map_or_else(|| row.id.to_string(), plain)
+}
+
+fn listed(all: &[String]) -> String {
+    let one = |name: &String| format!("`{}`", plain(name));
+    all.iter().take(100).map(one).collect::<Vec<_>>().join(", ")
+}
+
+fn plain(text: &str) -> String {
+    one_line(text).replace(['`', '*'], "'")
+}
+
+fn clip(text: &str) -> String {
+    let mut clipped: String = text.chars().take(FIRST_WORDS).collect();
+    if text.chars().nth(FIRST_WORDS).is_some() {
+        clipped.push('…');
+    }
+    clipped
+}

@@ -1,0 +1,187 @@
+//! What people change about a session between turns: which one is current, its name, model and mode, what waits.
+
+use super::SessionActor;
+use super::seat::Seat;
+use crate::chat::SessionId;
+use crate::config::DriverKind;
+use crate::driver::{Command, Offers};
+use crate::session::turn::Ending;
+use crate::session::{Change, ChangeError, NAME_MAX, Waiting};
+use crate::store::SessionRow;
+
+/// The modes of Claude Code that may be chosen in a chat: none of them lets through what nobody allowed, but edits.
+pub(crate) const MODES: [&str; 3] = ["default", "acceptEdits", "plan"];
+
+impl SessionActor {
+    pub(super) async fn change(&mut self, change: Change) -> Result<(), ChangeError> {
+        match change {
+            Change::Switch(id) => self.switch(&id).await?,
+            Change::Rename(name) => {
+                let plain = name.trim();
+                let fits = (1..=NAME_MAX).contains(&plain.chars().count());
+                if !fits || plain.chars().any(char::is_control) {
+                    return Err(ChangeError::NotTaken);
+                }
+                self.row.name = Some(plain.to_owned());
+            }
+            Change::Fork => self.fork().await?,
+            Change::Model(model) => self.set_model(model)?,
+            Change::Mode(mode) => self.set_mode(mode)?,
+            Change::Drop { place, of } => return self.drop_waiting(place, of.as_deref()).await,
+        }
+        self.store_session().await;
+        Ok(())
+    }
+
+    /// Nothing runs, also not in the background.
+    fn at_rest(&self) -> Result<(), ChangeError> {
+        if self.current.is_some() || !self.queue.is_empty() || self.seat.background() > 0 {
+            return Err(ChangeError::Busy);
+        }
+        Ok(())
+    }
+
+    async fn switch(&mut self, id: &SessionId) -> Result<(), ChangeError> {
+        if *id == self.row.id {
+            return Ok(());
+        }
+        let wanted = id.clone();
+        let found = self
+            .shared
+            .journal
+            .read(move |store| store.session_by_id(&wanted))
+            .await
+            .map_err(|error| ChangeError::Unavailable(error.to_string()))?
+            // Another key's session is as if it did not exist.
+            .filter(|row| row.key == self.key)
+            .ok_or(ChangeError::Unknown)?;
+        self.at_rest()?;
+        self.take_up(found).await;
+        Ok(())
+    }
+
+    /// The current conversation goes on in a copy; what was said so far is in both.
+    async fn fork(&mut self) -> Result<(), ChangeError> {
+        if self.shared.rules.agent.driver != DriverKind::Claude {
+            return Err(ChangeError::Unable);
+        }
+        self.at_rest()?;
+        let from = self.row.cli_session.clone().filter(|_| self.row.resumable);
+        let from = from.ok_or(ChangeError::Nothing)?;
+        let old = self.row.clone();
+        let copy = SessionRow {
+            owner: old.owner,
+            fork: Some(from),
+            // The CLI finds the original only in the folder that it worked in.
+            epoch: old.epoch,
+            first: old.first,
+            last: old.last,
+            model: old.model,
+            mode: old.mode,
+            ..SessionRow::begin(old.key, old.bot, old.agent, old.conversation)
+        };
+        self.take_up(copy).await;
+        Ok(())
+    }
+
+    /// Another session is the current one from now on.
+    async fn take_up(&mut self, row: SessionRow) {
+        self.store_session().await;
+        self.close_process();
+        self.row = row;
+        self.unclaimed = false;
+        self.handed = false;
+        self.model = None;
+        self.offers = Offers::default();
+        self.last = None;
+        if self.row.agent != self.shared.rules.agent.name {
+            self.row.agent.clone_from(&self.shared.rules.agent.name);
+            self.forget_conversation();
+        }
+    }
+
+    fn set_model(&mut self, model: Option<String>) -> Result<(), ChangeError> {
+        let agent = self.shared.rules.agent.clone();
+        if agent.driver == DriverKind::Exec {
+            return Err(ChangeError::Unable);
+        }
+        if let Some(model) = &model {
+            if !is_word(model) {
+                return Err(ChangeError::NotTaken);
+            }
+            if let Some(models) = &self.offers.models
+                && !models.contains(model)
+            {
+                return Err(ChangeError::NotOffered(models.clone()));
+            }
+        }
+        self.row.model.clone_from(&model);
+        if agent.driver == DriverKind::Claude {
+            let model = model.or_else(|| agent.model.clone());
+            self.tell_live(Command::SetModel(model.unwrap_or_else(|| "default".to_owned())));
+        } else if self.current.is_none() {
+            // It goes on with that in its next process.
+            self.close_process();
+        }
+        Ok(())
+    }
+
+    fn set_mode(&mut self, mode: Option<String>) -> Result<(), ChangeError> {
+        let agent = self.shared.rules.agent.clone();
+        if agent.driver != DriverKind::Claude {
+            return Err(ChangeError::Unable);
+        }
+        if let Some(mode) = &mode
+            && !MODES.contains(&mode.as_str())
+        {
+            return Err(ChangeError::NotOffered(MODES.map(str::to_owned).to_vec()));
+        }
+        self.row.mode.clone_from(&mode);
+        let mode = mode.unwrap_or_else(|| agent.permission_mode.clone());
+        if !mode.is_empty() {
+            self.tell_live(Command::SetMode(mode));
+        }
+        Ok(())
+    }
+
+    /// A process that is there hears it now; a later one is started with it.
+    fn tell_live(&mut self, command: Command) {
+        if matches!(self.seat, Seat::Live(_)) && !self.seat.is_leaving() {
+            self.tell(command);
+        }
+    }
+
+    /// Ends a turn that waits. `of`: only this person's.
+    async fn drop_waiting(&mut self, place: usize, of: Option<&str>) -> Result<(), ChangeError> {
+        let at = place.checked_sub(1).filter(|at| *at < self.queue.len());
+        let at = at.ok_or(ChangeError::Unknown)?;
+        if self.queue[at].reply.is_some() {
+            return Err(ChangeError::Unknown);
+        }
+        if of.is_some_and(|of| self.queue[at].row.asker != of) {
+            return Err(ChangeError::NotTheirs);
+        }
+        let Some(job) = self.queue.remove(at) else {
+            return Err(ChangeError::Unknown);
+        };
+        let (current, last) = (self.current.replace(job), self.last.clone());
+        self.finish(Ending::Stopped).await;
+        (self.current, self.last) = (current, last);
+        Ok(())
+    }
+
+    /// What waits, in its order.
+    pub(super) fn waiting(&self) -> Vec<Waiting> {
+        let of = |job: &super::job::Job| Waiting {
+            asker: job.row.asker.clone(),
+            prompt: job.row.prompt.clone(),
+        };
+        self.queue.iter().map(of).collect()
+    }
+}
+
+/// A name that a command line and a protocol take as it is.
+fn is_word(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._:/@[]-+".contains(c);
+    text.len() <= 100 && text.chars().all(plain) && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+}

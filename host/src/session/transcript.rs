@@ -1,0 +1,156 @@
+//! What was said in a session, from the host's own log: as Markdown for people, as JSON lines for programs. Pure.
+
+use serde_json::json;
+
+use crate::chat::{Part, StepState, View, ViewState};
+use crate::store::{SessionRow, TurnRow};
+
+/// What an answer says, with its steps as one line each; without what passes.
+pub fn answer(view: &View) -> String {
+    let part = |part: &Part| match part {
+        Part::Text(text) => Some(text.clone()),
+        Part::Step(step) => {
+            let state = match step.state {
+                StepState::Failed => " (failed)",
+                StepState::Denied => " (denied)",
+                StepState::Waiting | StepState::Running | StepState::Done => "",
+            };
+            Some(format!("> {}{state}", one_line(&step.title)))
+        }
+        Part::Ask(ask) => {
+            let settled = ask.settled.as_deref().unwrap_or("open");
+            Some(format!("> {}: {}", one_line(&ask.title), one_line(settled)))
+        }
+        _ => None,
+    };
+    let mut parts: Vec<String> = view.blocks.iter().filter_map(|block| part(&block.part)).collect();
+    match &view.state {
+        ViewState::Stopped => parts.push("> stopped".to_owned()),
+        ViewState::Failed(why) => parts.push(format!("> failed: {}", one_line(why))),
+        _ => {}
+    }
+    parts.join("\n\n")
+}
+
+/// `turns`: oldest first.
+pub fn markdown(session: &SessionRow, turns: &[TurnRow]) -> String {
+    let name = session.name.as_deref().map(one_line);
+    let mut text = format!("# {}\n", name.unwrap_or_else(|| format!("Session {}", session.id)));
+    for turn in turns {
+        if !turn.prompt.is_empty() {
+            text.push_str(&format!("\n**{}:** {}\n", one_line(&turn.asker), turn.prompt));
+        }
+        if let Some(view) = &turn.view {
+            text.push_str(&format!("\n{}\n", answer(view)));
+        }
+    }
+    text
+}
+
+/// A line for each turn, after one for the session. `turns`: oldest first.
+pub fn json_lines(session: &SessionRow, turns: &[TurnRow]) -> String {
+    let head = json!({"session": session.id.as_str(), "name": session.name, "agent": session.agent,
+        "created_ms": session.created, "turns": session.turns});
+    let line = |turn: &TurnRow| {
+        json!({"turn": turn.id.as_str(), "opened_ms": turn.opened, "asker": turn.asker, "prompt": turn.prompt,
+            "answer": turn.view.as_ref().map(answer), "view": turn.view})
+    };
+    let lines = std::iter::once(head).chain(turns.iter().map(line));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+/// Without line breaks and other control characters.
+pub fn one_line(text: &str) -> String {
+    let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    plain.collect::<String>().trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::{Block, BotName, Conversation, SessionKey, Step, Target, TurnId};
+    use crate::store::{TurnKind, TurnState};
+
+    fn turn(parts: Vec<Part>) -> TurnRow {
+        let mut view = View::single(Part::Text(String::new()));
+        let block = |(id, part): (u32, Part)| Block {
+            id,
+            parent: None,
+            revision: 1,
+            part,
+            complete: true,
+        };
+        view.blocks = (1..).zip(parts).map(block).collect();
+        view.state = ViewState::Stopped;
+        let session = session();
+        TurnRow {
+            id: TurnId::from("t1"),
+            bot: session.bot,
+            session: session.key,
+            session_id: session.id,
+            kind: TurnKind::Message,
+            inbox: None,
+            state: TurnState::Done,
+            attempt: 1,
+            target: Target {
+                conversation: session.conversation,
+                reply_to: Vec::new(),
+                private_to: None,
+            },
+            asker: "U1".to_owned(),
+            prompt: "hello".to_owned(),
+            opened: 5,
+            view: Some(view),
+            files: Vec::new(),
+        }
+    }
+
+    fn session() -> SessionRow {
+        let conversation = Conversation {
+            tenant: None,
+            channel: "C".to_owned(),
+            thread: None,
+            direct: true,
+        };
+        let mut row = SessionRow::begin(
+            SessionKey::from("k"),
+            BotName::from("team"),
+            "claude".to_owned(),
+            conversation,
+        );
+        row.name = Some("my\nwork".to_owned());
+        row
+    }
+
+    #[test]
+    fn what_was_said_is_told_in_its_order_for_people_and_for_programs() {
+        let step = Step {
+            kind: "execute".into(),
+            title: "Bash: ls\nx".into(),
+            detail: String::new(),
+            output: String::new(),
+            state: StepState::Failed,
+            elapsed: None,
+        };
+        let turn = turn(vec![
+            Part::Text("hi".into()),
+            Part::Step(step),
+            Part::Thinking("no".into()),
+        ]);
+        let text = markdown(&session(), std::slice::from_ref(&turn));
+        assert_eq!(
+            text,
+            "# my work\n\n**U1:** hello\n\nhi\n\n> Bash: ls x (failed)\n\n> stopped\n"
+        );
+        let lines: Vec<serde_json::Value> = json_lines(&session(), &[turn])
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("every line is JSON"))
+            .collect();
+        assert_eq!(lines[0]["name"], "my\nwork");
+        assert_eq!(
+            (&lines[1]["prompt"], &lines[1]["asker"]),
+            (&json!("hello"), &json!("U1"))
+        );
+        assert_eq!(lines[1]["answer"], "hi\n\n> Bash: ls x (failed)\n\n> stopped");
+    }
+}

@@ -1,0 +1,245 @@
+//! What people do with the conversations that they have: list, switch, name, copy, choose, sum up, on a platform that
+//! does as a test says.
+
+use serde_json::{Value, json};
+
+use crate::room::{Room, but, button, said};
+
+/// The answer to a command: a view that has this in it.
+async fn told(room: &Room, text: &str) -> Value {
+    room.vendor
+        .until(&format!("`{text}`"), |view| view.to_string().contains(text))
+        .await
+}
+
+/// The newest view that has a button or a notice of a list.
+async fn list(room: &Room, id: &str) -> Value {
+    room.say(id, "/list").await;
+    let count = room.vendor.standing().len();
+    room.vendor
+        .until("the list", |_| room.vendor.standing().len() > count.saturating_sub(1))
+        .await;
+    room.vendor
+        .until("a list with what is there", |view| {
+            view["asks"][0]["title"]
+                .as_str()
+                .is_some_and(|title| title.starts_with("Sessions"))
+        })
+        .await
+}
+
+async fn press(room: &Room, view: &Value, label: &str, key: &str) -> String {
+    let from = json!({ "id": "ann" });
+    let token = button(view, label);
+    room.tell(json!({ "kind": "press", "key": key, "channel": "C1", "from": from, "token": token }))
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conversation_is_put_by_listed_by_its_name_and_gone_on_with() {
+    let room = Room::open("").await;
+    room.say("m1", "remember red").await;
+    room.vendor.done_with("echo: Ann: remember red").await;
+    room.say("m2", "/rename my colors").await;
+    told(&room, "Renamed.").await;
+    room.say("m3", "/new").await;
+    told(&room, "new conversation begins").await;
+    room.say("m4", "only blue here").await;
+    room.vendor.done_with("echo: Ann: only blue here").await;
+
+    let room = room.restart().await;
+    let view = list(&room, "m5").await;
+    let ask = &view["asks"][0];
+    assert_eq!(ask["title"], "Sessions (2)");
+    let text = ask["text"].as_str().unwrap_or_default();
+    assert!(
+        text.contains("**my colors**") && text.contains("remember red") && text.contains("(current)"),
+        "{text}"
+    );
+    // Only what is not current can be pressed.
+    assert_eq!(ask["choices"].as_array().map(Vec::len), Some(1));
+    press(&room, &view, "my colors", "p1").await;
+    told(&room, "This is my colors now.").await;
+    room.say("m6", "recall").await;
+    let recalled = room.vendor.done_with("recall").await;
+    let text = recalled["text"].as_str().unwrap_or_default();
+    assert!(text.contains("remember red") && !text.contains("blue"), "{text}");
+    // And back, without a name: the one before.
+    room.say("m7", "/resume").await;
+    told(&room, " now.").await;
+    room.say("m8", "recall blue").await;
+    let back = |view: &Value| {
+        view["text"]
+            .as_str()
+            .is_some_and(|text| text.contains("only blue here | Ann: recall blue"))
+    };
+    room.vendor.until("the other memory", back).await;
+    room.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn session_of_another_place_and_hostile_words_find_nothing() {
+    let room = Room::open("").await;
+    room.say("m1", "a secret").await;
+    room.vendor.done_with("echo: Ann: a secret").await;
+    room.say("m2", "/whoami").await;
+    let who = told(&room, "This is ").await;
+    let text = who["text"].as_str().unwrap_or_default();
+    let id = text
+        .rsplit(' ')
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches('.')
+        .to_owned();
+    assert!(text.starts_with("You are `ann` (Ann). You may decide"), "{text}");
+    // The same id, said elsewhere, is as if it did not exist.
+    let elsewhere = json!({ "channel": "C2" });
+    let hostile = [
+        format!("/switch {id}"),
+        "/switch ../../etc/passwd".to_owned(),
+        format!("/switch {}", "x".repeat(10_000)),
+        "/switch a\u{0}b".to_owned(),
+        "/switch ' OR 1=1 --".to_owned(),
+        format!("/rename {}", "y".repeat(10_000)),
+        "/rename a\u{0}b".to_owned(),
+        "/model --dangerously-skip-permissions".to_owned(),
+        "/mode bypassPermissions".to_owned(),
+        "/queue drop 99999999999999999999999".to_owned(),
+        "/list -1".to_owned(),
+    ];
+    for (number, text) in hostile.iter().enumerate() {
+        room.tell(but(said(&format!("h{number}"), text), elsewhere.clone()))
+            .await;
+    }
+    let answers = |room: &Room| {
+        let standing = room.vendor.standing();
+        let mine = standing
+            .into_iter()
+            .filter(|view| view["channel"] == "C2" && view["state"] == "done");
+        mine.map(|view| view["notices"][0].as_str().unwrap_or_default().to_owned())
+            .collect::<Vec<_>>()
+    };
+    room.vendor
+        .until("every answer", |_| answers(&room).len() == hostile.len())
+        .await;
+    let mut answers = answers(&room);
+    answers.sort();
+    let of = |text: &str| answers.iter().filter(|answer| answer.starts_with(text)).count();
+    assert_eq!(of("There is nothing like that here."), 5, "{answers:?}");
+    assert_eq!(of("That is no name"), 3, "{answers:?}");
+    assert_eq!(of("There is no such one. There are: `default`"), 1, "{answers:?}");
+    assert_eq!(of("Say it like this"), 1, "{answers:?}");
+    assert_eq!(of("No conversation yet."), 1, "{answers:?}");
+    // The next turn is right.
+    room.tell(but(said("m3", "and now"), elsewhere)).await;
+    room.vendor.done_with("echo: Ann: and now").await;
+    room.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fork_goes_on_in_a_copy_and_the_original_stays_as_it_was() {
+    let room = Room::open("").await;
+    room.say("m1", "/fork").await;
+    told(&room, "Nothing was said here yet.").await;
+    room.say("m2", "one").await;
+    room.vendor.done_with("echo: Ann: one").await;
+    room.say("m3", "/rename first").await;
+    told(&room, "Renamed.").await;
+    room.say("m4", "/fork").await;
+    told(&room, "This is a copy now").await;
+    room.say("m5", "two").await;
+    room.vendor.done_with("echo: Ann: two").await;
+    room.say("m6", "recall copy").await;
+    let copy = |view: &Value| {
+        view["text"]
+            .as_str()
+            .is_some_and(|text| text.contains("one | Ann: two | Ann: recall copy"))
+    };
+    room.vendor.until("both memories in the copy", copy).await;
+    room.say("m7", "/switch FIRST").await;
+    told(&room, "This is first now.").await;
+    room.say("m8", "recall original").await;
+    let original = |view: &Value| {
+        view["text"]
+            .as_str()
+            .is_some_and(|text| text.contains("one | Ann: recall original"))
+    };
+    room.vendor.until("the original's memory", original).await;
+    room.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn model_and_mode_are_chosen_and_kept_over_a_restart() {
+    let room = Room::open("").await;
+    room.say("m1", "model").await;
+    room.vendor.done_with("model: fake").await;
+    room.say("m2", "/model").await;
+    told(&room, "There are: `fake`, `other`.").await;
+    room.say("m3", "/model nonsense").await;
+    told(&room, "There is no such one. There are: `fake`, `other`.").await;
+    room.say("m4", "/model other").await;
+    told(&room, "From now on").await;
+    room.say("m5", "model").await;
+    room.vendor.done_with("model: other").await;
+    // Who may not decide what it does may not choose how much it asks.
+    let bob = json!({ "from": { "id": "bob" } });
+    room.tell(but(said("m6", "/mode acceptEdits"), bob)).await;
+    told(&room, "This is not yours to decide.").await;
+    room.say("m7", "/mode plan").await;
+    room.vendor
+        .until("the second such word", |_| {
+            room.vendor
+                .standing()
+                .iter()
+                .filter(|view| view.to_string().contains("From now on"))
+                .count()
+                == 2
+        })
+        .await;
+    room.say("m8", "mode").await;
+    room.vendor.done_with("mode: plan").await;
+    let room = room.restart().await;
+    room.vendor.with(|kept| kept.shown.clear());
+    room.say("m9", "mode").await;
+    room.vendor.done_with("mode: plan").await;
+    room.say("m10", "model").await;
+    room.vendor.done_with("model: other").await;
+    room.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conversation_is_summed_up_exported_and_counted() {
+    let room = Room::open("").await;
+    room.say("m0", "/compact").await;
+    told(&room, "Nothing was said here yet.").await;
+    room.say("m1", "one").await;
+    room.vendor.done_with("echo: Ann: one").await;
+    room.say("m2", "two").await;
+    room.vendor.done_with("echo: Ann: two").await;
+    room.say("m3", "/compact the numbers").await;
+    told(&room, "The conversation is summed up.").await;
+    room.say("m4", "recall").await;
+    room.vendor.done_with("summary of").await;
+    room.say("m5", "/cost").await;
+    let cost = told(&room, " turns, ").await;
+    assert!(
+        cost["text"]
+            .as_str()
+            .is_some_and(|text| text.starts_with("3 turns, ") && text.contains("dollars")),
+        "{cost}"
+    );
+    room.say("m6", "/export").await;
+    let exported = told(&room, "# Session ").await;
+    let text = exported["text"].as_str().unwrap_or_default();
+    assert!(
+        text.contains("**ann:** Ann: one\n") && text.contains("**ann:** Ann: two"),
+        "{text}"
+    );
+    room.say("m7", "/export jsonl").await;
+    told(&room, "\\\"prompt\\\":\\\"one\\\"").await;
+    room.say("m8", "/tools").await;
+    told(&room, "It can use: `Bash`, `Read`.").await;
+    room.say("m9", "/workspace").await;
+    told(&room, "It works in `").await;
+    room.stop().await;
+}
