@@ -2,6 +2,7 @@
 //! it, so that a command is added in one place.
 
 use crate::chat::CommandSpec;
+use crate::config::WhileRunning;
 
 /// What a command does; `bot` carries it out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +12,10 @@ pub enum Action {
     Status,
     /// Answers the question that is open here.
     Decide,
+    /// What follows is a message: how it comes to an agent that works.
+    Now,
+    Steer,
+    Later,
     List,
     Switch,
     Rename,
@@ -97,6 +102,27 @@ pub const TABLE: &[Row] = &[
         operand: None,
         private: true,
         action: Action::Status,
+    },
+    Row {
+        name: "now",
+        description: "Stop what the agent is doing and do this instead",
+        operand: required("message", "What you want done"),
+        private: false,
+        action: Action::Now,
+    },
+    Row {
+        name: "steer",
+        description: "Tell the agent this while it works, where it can listen; else it waits",
+        operand: required("message", "What it should know"),
+        private: false,
+        action: Action::Steer,
+    },
+    Row {
+        name: "later",
+        description: "Do this when everything before it is done",
+        operand: required("message", "What you want done"),
+        private: false,
+        action: Action::Later,
     },
     Row {
         name: "allow",
@@ -265,6 +291,16 @@ pub fn typed(text: &str) -> Option<(&'static Row, &str)> {
         return None;
     }
     Some((named(name, argument)?, argument))
+}
+
+/// What follows is a message, and this is how it comes to an agent that works. None: it is a command.
+pub const fn way(row: &Row) -> Option<WhileRunning> {
+    match row.action {
+        Action::Now => Some(WhileRunning::Interrupt),
+        Action::Steer => Some(WhileRunning::Steer),
+        Action::Later => Some(WhileRunning::Queue),
+        _ => None,
+    }
 }
 
 /// What is told to platforms that have menus of their own.

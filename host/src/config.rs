@@ -214,6 +214,17 @@ pub enum Refuse {
     Silently,
 }
 
+/// What becomes of a message that comes while the agent works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhileRunning {
+    /// It waits for its turn.
+    Queue,
+    /// The agent reads it within the turn that runs, where it can; else it waits.
+    Steer,
+    /// The turn that runs is stopped, and this is next.
+    Interrupt,
+}
+
 /// `[[bot]]`.
 #[derive(Debug, Clone)]
 pub struct BotConfig {
@@ -249,6 +260,8 @@ pub struct BotConfig {
     /// `https://host[:port]` patterns that the adapter may reach besides the api-base and what its manifest asks
     /// for, by the operator's word; also makes private addresses of exactly these hosts reachable.
     pub grant_hosts: Vec<String>,
+    /// Default: queue.
+    pub while_running: WhileRunning,
     /// Messages that wait in one session's queue. Default: 20.
     pub queue_limit: usize,
     /// Messages a person may send in a minute; none (the default): no limit.

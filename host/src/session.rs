@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::chat::{BotName, InboxId, SessionId, Target, TurnId};
-use crate::config::{AgentProfile, Scope};
+use crate::config::{AgentProfile, Scope, WhileRunning};
 use crate::driver::Offers;
 use crate::store::{InFile, SessionRow, TurnKind};
 
@@ -47,6 +47,8 @@ pub struct SessionRules {
 /// A message for the agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prompt {
+    /// What becomes of it while a turn runs.
+    pub way: WhileRunning,
     pub kind: TurnKind,
     pub inbox: Option<InboxId>,
     /// The vendor's id of who asks.

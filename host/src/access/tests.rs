@@ -5,7 +5,7 @@ use tokio::time::advance;
 
 use super::*;
 use crate::chat::BotName;
-use crate::config::Scope;
+use crate::config::{Scope, WhileRunning};
 
 fn config(allow: &[&str], approvers: &[&str]) -> BotConfig {
     let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
@@ -27,6 +27,7 @@ fn config(allow: &[&str], approvers: &[&str]) -> BotConfig {
         secrets: BTreeMap::new(),
         settings: BTreeMap::new(),
         grant_hosts: Vec::new(),
+        while_running: WhileRunning::Queue,
         queue_limit: 10,
         per_user_per_minute: None,
         ask_timeout: Duration::from_secs(60),

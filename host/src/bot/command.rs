@@ -7,7 +7,7 @@ use super::judge::Said;
 use super::{Bot, ago};
 use crate::chat::{Command, Health, InboxId, Message, Origin, Part, SessionKey, Target};
 use crate::command::{self, Action, Row};
-use crate::config::DriverKind;
+use crate::config::{DriverKind, WhileRunning};
 use crate::session::{Prompt, question};
 use crate::store::{AskRow, Decision, TurnKind};
 
@@ -36,10 +36,16 @@ impl Bot {
             let found = command::named(&command.name, said)
                 .map(|row| (row, said))
                 .or_else(inner);
-            let Some((row, argument)) = found else {
+            let text = match found {
+                None => Some(format!("{} {said}", command.name).trim().to_owned()),
+                Some((row, argument)) => command::way(row)
+                    .filter(|_| !argument.is_empty())
+                    .map(|_| format!("/{} {argument}", row.name)),
+            };
+            if let Some(text) = text {
                 let message = Message {
                     id: origin.key.clone(),
-                    text: format!("{} {said}", command.name).trim().to_owned(),
+                    text,
                     mentions: Vec::new(),
                     addressed: true,
                     quotes: None,
@@ -48,8 +54,10 @@ impl Bot {
                     group: None,
                 };
                 return Box::pin(self.hear(id, origin, message)).await;
-            };
-            self.answer_command(id, &origin, row, argument, true).await;
+            }
+            if let Some((row, argument)) = found {
+                self.answer_command(id, &origin, row, argument, true).await;
+            }
         }
         self.done(id).await;
     }
@@ -91,6 +99,8 @@ impl Bot {
                 }
             }
             Action::Status => Part::Text(self.status_text(&key).await),
+            // Taken out of the message before it came here.
+            Action::Now | Action::Steer | Action::Later => return,
             Action::Compact => return self.compact(id, &key, origin, argument).await,
             Action::Decide => {
                 let (name, argument) = (row.name, argument.to_owned());
@@ -122,6 +132,7 @@ impl Bot {
             (true, false) => "Nothing was said here yet.",
             (true, true) => {
                 let prompt = Prompt {
+                    way: WhileRunning::Queue,
                     kind: TurnKind::Compact,
                     inbox: Some(id),
                     asker: origin.sender.id.clone(),

@@ -211,14 +211,19 @@ impl Bot {
         self.done(id).await;
     }
 
-    pub(super) async fn hear(&self, id: InboxId, origin: Origin, message: Message) {
+    pub(super) async fn hear(&self, id: InboxId, origin: Origin, mut message: Message) {
         let inner = &self.inner;
         if !self.concerns_us(&origin, &message).await || !self.admitted(&origin).await {
             return self.done(id).await;
         }
+        let mut way = None;
         if let Some((row, argument)) = command::typed(&message.text) {
-            self.answer_command(id, &origin, row, argument, false).await;
-            return self.done(id).await;
+            way = command::way(row).filter(|_| !argument.is_empty());
+            if way.is_none() {
+                self.answer_command(id, &origin, row, argument, false).await;
+                return self.done(id).await;
+            }
+            message.text = argument.to_owned();
         }
         if message.text.trim().is_empty() && message.attachments.is_empty() {
             self.say(&origin, Part::Text(command::help()), false).await;
@@ -247,6 +252,7 @@ impl Bot {
             private_to: None,
         };
         let prompt = Prompt {
+            way: way.unwrap_or(inner.config.while_running),
             kind: TurnKind::Message,
             inbox: Some(id),
             asker: origin.sender.id.clone(),

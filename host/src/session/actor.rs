@@ -10,6 +10,7 @@ mod progress;
 mod record;
 mod recovery;
 mod seat;
+mod steer;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
@@ -23,7 +24,7 @@ use super::registry::{Published, Shared};
 use super::turn::{Ending, Input, State, Turn};
 use super::{Change, ChangeError, Prompt, SessionStatus, SubmitError};
 use crate::chat::{SessionKey, Target, TurnId, now};
-use crate::config::Scope;
+use crate::config::{Scope, WhileRunning};
 use crate::driver::{Failure, Offers};
 use crate::store::{AskRow, Decision, SessionRow, TurnKind, TurnRow, TurnState};
 
@@ -220,6 +221,11 @@ impl SessionActor {
             let _ = reply.send(Err(SubmitError::Full(self.queue.len())));
             return;
         }
+        let way = if alone { WhileRunning::Queue } else { prompt.way };
+        if way == WhileRunning::Steer && self.can_steer(&prompt) {
+            let _ = reply.send(self.steer(prompt).await);
+            return;
+        }
         self.row.conversation.clone_from(&prompt.target.conversation);
         if self.shared.rules.scope == Scope::User {
             self.row.owner = Some(prompt.asker.clone());
@@ -252,7 +258,12 @@ impl SessionActor {
             Ok(()) => {
                 let _ = reply.send(Ok(job.row.id.clone()));
                 self.follow(&job);
-                self.enqueue(job);
+                if way == WhileRunning::Interrupt {
+                    self.queue.push_front(job);
+                    self.input(&Input::Stop).await;
+                } else {
+                    self.enqueue(job);
+                }
             }
             Err(error) => {
                 let _ = reply.send(Err(SubmitError::Unavailable(error.to_string())));

@@ -18,10 +18,10 @@ use crate::chat::{
     Block, CallError, Conversation, Editable, Item, Lasting, Message, Origin, Part, Person, SessionKey, Subject, View,
     ViewState, What,
 };
-use crate::config::{DriverKind, Login};
+use crate::config::{DriverKind, Login, WhileRunning};
 use crate::driver::{Agent, AgentEvent, Answer, Command, Failure, FailureKind, Launch, Outcome, Permission};
 use crate::outbox::{BoxFuture, Outbox, Pace, Presenter};
-use crate::store::{Journal, TurnRow};
+use crate::store::{Journal, TurnKind, TurnRow};
 
 /// Nothing here takes long; what takes longer never comes.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -362,6 +362,7 @@ impl Host {
 
     async fn try_send(&self, person: &str, text: &str) -> Result<TurnId, SubmitError> {
         let prompt = Prompt {
+            way: WhileRunning::Queue,
             kind: TurnKind::Message,
             inbox: Some(self.arrive(person, text).await),
             asker: person.to_owned(),

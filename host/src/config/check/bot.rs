@@ -10,7 +10,8 @@ use crate::config::nearest::nearest;
 use crate::config::raw::{RawBot, RawFile};
 use crate::config::section::At;
 use crate::config::{
-    ALLOW_KINDS, AUTO_AGENT, BUILT_IN_ADAPTERS, BotConfig, HostConfig, Refuse, Scope, SecretText, secret, unit,
+    ALLOW_KINDS, AUTO_AGENT, BUILT_IN_ADAPTERS, BotConfig, HostConfig, Refuse, Scope, SecretText, WhileRunning, secret,
+    unit,
 };
 
 const QUEUE_LIMIT: usize = 20;
@@ -70,6 +71,15 @@ impl Checker<'_> {
             secrets: self.secrets(raw),
             settings: self.settings(raw),
             grant_hosts: self.grant_hosts(raw),
+            while_running: self.word(
+                raw.while_running.as_ref(),
+                &[
+                    ("queue", WhileRunning::Queue),
+                    ("steer", WhileRunning::Steer),
+                    ("interrupt", WhileRunning::Interrupt),
+                ],
+                WhileRunning::Queue,
+            ),
             queue_limit: self
                 .number(raw.queue_limit.as_ref(), 1..=10_000)
                 .and_then(|number| usize::try_from(number).ok())
