@@ -1,14 +1,16 @@
-//! The command line: run, check, status, outbox, adapter. The only module that prints: data to stdout, the rest to
+//! The command line: run, check, status, sessions, outbox, adapter. The only module that prints: data to stdout, the rest to
 //! stderr. Exits with 0 if all is fine, 1 if the user must mend something, 2 if it is our failure.
 
 mod adapter;
 mod check;
+mod desk;
 mod failure;
 mod live;
 mod log;
 mod outbox;
 mod output;
 mod run;
+mod sessions;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -19,7 +21,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
-use crate::chat::TurnId;
+use crate::chat::{SessionId, TurnId};
 use crate::config::{Config, Problem, render};
 
 use failure::Failure;
@@ -53,6 +55,13 @@ enum Task {
         #[arg(long)]
         json: bool,
     },
+    /// The conversations with agents
+    Sessions {
+        #[command(subcommand)]
+        task: Option<SessionsTask>,
+        #[arg(long, global = true)]
+        json: bool,
+    },
     /// Replies that a platform did not take
     Outbox {
         #[command(subcommand)]
@@ -67,6 +76,22 @@ enum Task {
         #[arg(long, global = true)]
         json: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum SessionsTask {
+    /// All of them, newest first
+    List {
+        /// Only of this bot
+        #[arg(long)]
+        bot: Option<String>,
+    },
+    /// What was said in one
+    Show { session: String },
+    /// The same for a file: Markdown, or with --json a line for each turn
+    Export { session: String },
+    /// Stop what its agent is doing
+    Interrupt { session: String },
 }
 
 #[derive(Debug, Subcommand)]
@@ -120,6 +145,12 @@ fn perform(arguments: Arguments) -> Result<(), Failure> {
         Task::Run => run::run(file),
         Task::Check { json } => check::check(file, json),
         Task::Status { json } => status::status(file, json),
+        Task::Sessions { task, json } => match task.unwrap_or(SessionsTask::List { bot: None }) {
+            SessionsTask::List { bot } => sessions::list(file, bot, json),
+            SessionsTask::Show { session } => sessions::show(file, &SessionId(session), json),
+            SessionsTask::Export { session } => sessions::export(file, &SessionId(session), json),
+            SessionsTask::Interrupt { session } => sessions::interrupt(file, &SessionId(session), json),
+        },
         Task::Outbox { task, json } => match task.unwrap_or(OutboxTask::List) {
             OutboxTask::List => outbox::list(file, json),
             OutboxTask::Show { turn } => outbox::show(file, &TurnId(turn), json),

@@ -7,19 +7,21 @@
 pub mod letter;
 mod lock;
 mod socket;
+pub mod talk;
 #[cfg(test)]
 mod tests;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::chat::{BotName, TurnId, UnixMillis};
+use crate::chat::{BotName, SessionId, TurnId, UnixMillis};
 use crate::outbox::BoxFuture;
 use crate::store::Counts;
 
 pub use letter::{Letter, LetterText};
 pub use lock::Lock;
 pub use socket::{Client, Listener};
+pub use talk::{Talk, TalkLog};
 
 /// Why an operator's command did not reach the host, or was refused.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -89,6 +91,11 @@ pub trait ControlHandler: Send + Sync + 'static {
     fn retry(&self, turn: TurnId) -> BoxFuture<'_, Result<Letter, String>>;
     /// Never to be delivered.
     fn discard(&self, turn: TurnId) -> BoxFuture<'_, Result<Letter, String>>;
+    /// The sessions, newest first.
+    fn talks(&self, bot: Option<BotName>) -> BoxFuture<'_, Result<Vec<Talk>, String>>;
+    fn talk(&self, id: SessionId) -> BoxFuture<'_, Result<TalkLog, String>>;
+    /// Ends the turn that runs in it. False: nothing ran.
+    fn interrupt(&self, id: SessionId) -> BoxFuture<'_, Result<bool, String>>;
 }
 
 /// What is asked.
@@ -100,6 +107,9 @@ enum Request {
     Letter { turn: TurnId },
     Retry { turn: TurnId },
     Discard { turn: TurnId },
+    Talks { bot: Option<BotName> },
+    Talk { id: SessionId },
+    Interrupt { id: SessionId },
 }
 
 /// What is answered: a value that the request tells, or a sentence.
@@ -126,6 +136,9 @@ async fn answer(handler: &dyn ControlHandler, line: &[u8]) -> Answer {
         Ok(Request::Letter { turn }) => Answer::of(handler.letter(turn).await),
         Ok(Request::Retry { turn }) => Answer::of(handler.retry(turn).await),
         Ok(Request::Discard { turn }) => Answer::of(handler.discard(turn).await),
+        Ok(Request::Talks { bot }) => Answer::of(handler.talks(bot).await),
+        Ok(Request::Talk { id }) => Answer::of(handler.talk(id).await),
+        Ok(Request::Interrupt { id }) => Answer::of(handler.interrupt(id).await),
         Err(error) => Answer::Refused(format!(
             "the host (version {}) does not understand the request: {error}",
             env!("CARGO_PKG_VERSION")
@@ -152,6 +165,18 @@ impl Client {
 
     pub async fn discard(&self, turn: &TurnId) -> Result<Letter, ControlError> {
         self.ask(&Request::Discard { turn: turn.clone() }).await
+    }
+
+    pub async fn talks(&self, bot: Option<BotName>) -> Result<Vec<Talk>, ControlError> {
+        self.ask(&Request::Talks { bot }).await
+    }
+
+    pub async fn talk(&self, id: &SessionId) -> Result<TalkLog, ControlError> {
+        self.ask(&Request::Talk { id: id.clone() }).await
+    }
+
+    pub async fn interrupt(&self, id: &SessionId) -> Result<bool, ControlError> {
+        self.ask(&Request::Interrupt { id: id.clone() }).await
     }
 
     async fn ask<T: DeserializeOwned>(&self, request: &Request) -> Result<T, ControlError> {

@@ -5,6 +5,7 @@ use std::fmt;
 use crate::config::Problem;
 use crate::control::ControlError;
 use crate::control::letter::LetterError;
+use crate::control::talk::TalkError;
 use crate::plugin::LoadError;
 use crate::store::StoreError;
 use crate::supervisor::RunError;
@@ -75,6 +76,17 @@ impl From<StoreError> for Failure {
         match &error {
             StoreError::Damaged(_) => Self::ours(error.to_string()),
             StoreError::Unavailable(_) | StoreError::Unusable(_) => Self::user(error.to_string()),
+        }
+    }
+}
+
+impl From<TalkError> for Failure {
+    fn from(error: TalkError) -> Self {
+        match error {
+            TalkError::Store(error) => error.into(),
+            unknown @ TalkError::Unknown(_) => {
+                Self::user(unknown.to_string()).hint("`botyard sessions` lists them")
+            }
         }
     }
 }

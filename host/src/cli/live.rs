@@ -1,7 +1,9 @@
 //! What the running host answers to an operator's commands.
 
-use crate::chat::{BotName, Health, TurnId};
-use crate::control::{BotStatus, ControlHandler, Letter, LetterText, StatusReport, letter};
+use std::collections::HashSet;
+
+use crate::chat::{BotName, Health, SessionId, TurnId};
+use crate::control::{BotStatus, ControlHandler, Letter, LetterText, StatusReport, Talk, TalkLog, letter, talk};
 use crate::outbox::BoxFuture;
 use crate::store::{OutboxRow, StoreError, TurnState};
 use crate::supervisor::Host;
@@ -92,5 +94,32 @@ impl ControlHandler for Live {
 
     fn discard(&self, turn: TurnId) -> BoxFuture<'_, Result<Letter, String>> {
         Box::pin(async move { words(letter::discard(self.host.journal(), &turn).await.map(Letter::from)) })
+    }
+
+    fn talks(&self, bot: Option<BotName>) -> BoxFuture<'_, Result<Vec<Talk>, String>> {
+        Box::pin(async move {
+            let mut talks = words(talk::list(self.host.journal(), bot).await)?;
+            let live: HashSet<SessionId> = self.host.bots().flat_map(|bot| bot.live_sessions()).collect();
+            for talk in &mut talks {
+                talk.live = Some(live.contains(&talk.session.id));
+            }
+            Ok(talks)
+        })
+    }
+
+    fn talk(&self, id: SessionId) -> BoxFuture<'_, Result<TalkLog, String>> {
+        Box::pin(async move { words(talk::log(self.host.journal(), &id).await) })
+    }
+
+    fn interrupt(&self, id: SessionId) -> BoxFuture<'_, Result<bool, String>> {
+        Box::pin(async move {
+            let found = words(talk::log(self.host.journal(), &id).await)?;
+            for bot in self.host.bots() {
+                if bot.interrupt(&found.session).await {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
     }
 }

@@ -2,52 +2,11 @@
 
 use std::path::Path;
 
+use super::desk::{Desk, at_desk};
 use super::failure::Failure;
-use super::{block_on, load, output};
+use super::output;
 use crate::chat::TurnId;
-use crate::control::{Client, ControlError, Letter, Lock, letter};
-use crate::store::Journal;
-
-/// What reaches the letters.
-enum Desk {
-    Host(Client),
-    Store { journal: Journal, _lock: Lock },
-}
-
-impl Desk {
-    async fn open(folder: &Path) -> Result<Self, Failure> {
-        let store = folder.join("botyard.db");
-        if !store.exists() {
-            return Err(Failure::user(format!("there is no store in `{}`", folder.display()))
-                .hint("`botyard run` makes it; is `--config` the right file?"));
-        }
-        match Lock::take(folder) {
-            Ok(lock) => Ok(Self::Store {
-                journal: Journal::open(&store)?,
-                _lock: lock,
-            }),
-            Err(ControlError::Running { .. }) => Ok(Self::Host(Client::new(folder))),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    async fn close(self) {
-        if let Self::Store { journal, .. } = self {
-            journal.close().await;
-        }
-    }
-}
-
-/// Opens the desk, does one thing at it, closes it.
-fn at_desk<T>(file: &Path, task: impl AsyncFnOnce(&Desk) -> Result<T, Failure>) -> Result<T, Failure> {
-    let config = load(file)?;
-    block_on(async {
-        let desk = Desk::open(&config.host.data_dir).await?;
-        let done = task(&desk).await;
-        desk.close().await;
-        done
-    })
-}
+use crate::control::{Letter, letter};
 
 pub(super) fn list(file: &Path, json: bool) -> Result<(), Failure> {
     let letters = at_desk(file, async |desk| match desk {

@@ -45,6 +45,16 @@ fn letter_of(turn: &str) -> Letter {
 }
 
 impl ControlHandler for Host {
+    fn talks(&self, bot: Option<BotName>) -> BoxFuture<'_, Result<Vec<Talk>, String>> {
+        Box::pin(async move { Err(format!("no sessions of {bot:?}")) })
+    }
+    fn talk(&self, id: SessionId) -> BoxFuture<'_, Result<TalkLog, String>> {
+        Box::pin(async move { Err(format!("no session {id}")) })
+    }
+    fn interrupt(&self, id: SessionId) -> BoxFuture<'_, Result<bool, String>> {
+        self.changed.lock().unwrap().push(format!("interrupt {id}"));
+        Box::pin(async { Ok(true) })
+    }
     fn status(&self) -> BoxFuture<'_, Result<StatusReport, String>> {
         Box::pin(async { Ok(report()) })
     }
