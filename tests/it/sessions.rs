@@ -243,3 +243,99 @@ async fn conversation_is_summed_up_exported_and_counted() {
     told(&room, "It works in `").await;
     room.stop().await;
 }
+
+/// Begins a turn that takes until it is stopped, and waits until it runs.
+async fn busy(room: &Room, id: &str) {
+    room.say(id, "hang").await;
+    room.vendor
+        .until("a turn that runs", |view| {
+            view["state"] == "running" && !view["stop"].is_null()
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn word_into_a_running_turn_is_answered_in_it() {
+    let room = Room::open("").await;
+    room.say("m1", "slow 2000 first of all").await;
+    room.vendor
+        .until("half of it", |view| {
+            view["text"].as_str().is_some_and(|text| !text.is_empty())
+        })
+        .await;
+    room.say("m2", "/steer look here").await;
+    let done = room.vendor.done_with("echo: Ann: look here").await;
+    let text = done["text"].as_str().unwrap_or_default();
+    assert!(text.contains("first of all"), "one turn has both: {done}");
+    assert!(
+        done.to_string().contains("Told while it works: Ann: look here"),
+        "{done}"
+    );
+    // Nothing runs now: it is a message like any other.
+    room.say("m3", "/steer and then").await;
+    room.vendor.done_with("echo: Ann: and then").await;
+    room.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn message_interrupts_where_the_bot_says_so_and_where_a_word_does() {
+    let room = Room::open("while_running = \"interrupt\"").await;
+    busy(&room, "m1").await;
+    room.say("m2", "this instead").await;
+    room.vendor.done_with("echo: Ann: this instead").await;
+    let stopped = |view: &Value| view["state"] == "stopped";
+    room.vendor.until("the first one's end", stopped).await;
+    room.stop().await;
+
+    let room = Room::open("").await;
+    busy(&room, "m1").await;
+    room.say("m2", "afterwards").await;
+    room.vendor.until("a place", |view| view["state"] == "waiting").await;
+    room.say("m3", "/now this first").await;
+    let (first, second) = (
+        room.vendor.done_with("echo: Ann: this first").await,
+        room.vendor.done_with("echo: Ann: afterwards").await,
+    );
+    assert_ne!(first["turn"], second["turn"]);
+    let shown = room.vendor.with(|kept| kept.shown.clone());
+    let done = |turn: &Value| {
+        shown
+            .iter()
+            .position(|view| view["turn"] == *turn && view["state"] == "done")
+    };
+    assert!(done(&first["turn"]) < done(&second["turn"]), "{shown:#?}");
+    room.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queue_is_shown_what_waits_is_dropped_and_the_rest_survives_a_stop() {
+    let room = Room::open("").await;
+    busy(&room, "m1").await;
+    room.say("m2", "second").await;
+    room.say("m3", "third").await;
+    let places = |room: &Room| {
+        let standing = room.vendor.standing();
+        standing.iter().filter(|view| view["state"] == "waiting").count()
+    };
+    room.vendor.until("two that wait", |_| places(&room) == 2).await;
+    room.say("m4", "/queue").await;
+    let queue = told(&room, "1. <@ann>").await;
+    let text = queue["text"].as_str().unwrap_or_default();
+    assert!(text.contains("1. <@ann>: Ann: second\n2. <@ann>: Ann: third"), "{text}");
+    // Somebody else's words are not for everybody to drop.
+    let bob = json!({ "from": { "id": "bob" } });
+    room.tell(but(said("m5", "/queue drop 1"), bob)).await;
+    told(&room, "This is not yours.").await;
+    room.say("m6", "/queue drop 1").await;
+    told(&room, "It waits no longer.").await;
+    room.say("m7", "/stop").await;
+    room.vendor.done_with("echo: Ann: third").await;
+    let standing = room.vendor.standing();
+    assert!(
+        !standing
+            .iter()
+            .any(|view| view.to_string().contains("echo: Ann: second")),
+        "{standing:#?}"
+    );
+    room.stop().await;
+}

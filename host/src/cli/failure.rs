@@ -84,9 +84,7 @@ impl From<TalkError> for Failure {
     fn from(error: TalkError) -> Self {
         match error {
             TalkError::Store(error) => error.into(),
-            unknown @ TalkError::Unknown(_) => {
-                Self::user(unknown.to_string()).hint("`botyard sessions` lists them")
-            }
+            unknown @ TalkError::Unknown(_) => Self::user(unknown.to_string()).hint("`botyard sessions` lists them"),
         }
     }
 }
