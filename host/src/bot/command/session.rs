@@ -10,7 +10,7 @@ use crate::command::Action;
 use crate::manifest::Ability;
 use crate::session::transcript::{self, one_line};
 use crate::session::{Change, ChangeError, NAME_MAX, SessionStatus};
-use crate::store::{Decision, SessionRow, TokenRow, TurnRow};
+use crate::store::{Decision, Result as StoreResult, SessionRow, TokenRow, TurnRow};
 
 /// Sessions on one page of the list.
 const PAGE: u32 = 5;
@@ -270,7 +270,7 @@ impl Bot {
     }
 
     /// The current session with its turns, oldest first.
-    async fn log(&self, key: &SessionKey, turns: u32) -> Result<Option<(SessionRow, Vec<TurnRow>)>, Part> {
+    async fn log(&self, key: &SessionKey, turns: u32) -> StoreResult<Option<(SessionRow, Vec<TurnRow>)>> {
         let key = key.clone();
         let read = self.inner.journal.read(move |store| {
             let Some(row) = store.session_get(&key)? else {
@@ -280,14 +280,14 @@ impl Bot {
             turns.reverse();
             Ok(Some((row, turns)))
         });
-        read.await.map_err(|_| unread())
+        read.await
     }
 
     async fn history(&self, key: &SessionKey) -> Part {
         match self.log(key, HISTORY).await {
             Ok(Some((session, turns))) if !turns.is_empty() => Part::Text(transcript::markdown(&session, &turns)),
             Ok(_) => info("Nothing was said yet."),
-            Err(part) => part,
+            Err(_) => unread(),
         }
     }
 
@@ -295,7 +295,7 @@ impl Bot {
         let (session, turns) = match self.log(key, EXPORT_TURNS).await {
             Ok(Some(log)) => log,
             Ok(None) => return info("Nothing was said yet."),
-            Err(part) => return part,
+            Err(_) => return unread(),
         };
         let text = match form {
             "jsonl" | "json" => format!(

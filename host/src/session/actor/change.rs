@@ -10,7 +10,7 @@ use crate::session::{Change, ChangeError, NAME_MAX, Waiting};
 use crate::store::SessionRow;
 
 /// The modes of Claude Code that may be chosen in a chat: none of them lets through what nobody allowed, but edits.
-pub(crate) const MODES: [&str; 3] = ["default", "acceptEdits", "plan"];
+const MODES: [&str; 3] = ["default", "acceptEdits", "plan"];
 
 impl SessionActor {
     pub(super) async fn change(&mut self, change: Change) -> Result<(), ChangeError> {
