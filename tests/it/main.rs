@@ -12,6 +12,7 @@ mod guild;
 mod host;
 mod journey;
 mod killed;
+mod operator;
 mod process;
 mod room;
 mod sessions;
