@@ -5,6 +5,7 @@
 mod command;
 mod connection;
 mod dispatch;
+mod gather;
 mod intake;
 mod judge;
 mod presenter;
@@ -56,6 +57,8 @@ struct Inner {
     outbox: Outbox,
     registry: Registry,
     lanes: dispatch::Lanes,
+    /// Messages that something is brought for.
+    gathering: Arc<gather::Queues>,
     /// Items that a lane holds: they are still `New` in the store and must not be taken up twice.
     in_flight: Mutex<HashSet<InboxId>>,
     /// A lane was full; the sweeper fetches what was left in the store.

@@ -45,3 +45,97 @@ async fn thread_that_an_adapter_made_is_the_sessions() {
     assert!(!fresh["text"].as_str().unwrap_or_default().contains("dog"), "{fresh}");
     room.stop().await;
 }
+
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\nno more of it";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_a_message_reach_the_agent_and_what_cannot_come_is_told() {
+    let room = Room::open("files_max = \"1KiB\"").await;
+    room.vendor.with(|kept| {
+        kept.files.insert("f1".into(), PNG.to_vec());
+        kept.files.insert("f2".into(), b"some notes".to_vec());
+        kept.files.insert("f3".into(), vec![0; 5000]);
+    });
+    let files = json!({ "attachments": [
+        { "name": "../plan.png", "source": "f1" },
+        { "name": "notes.txt", "source": "f2" },
+        { "name": "notes.txt", "source": "f2" },
+        { "name": "large.bin", "source": "f3" },
+        { "name": "told.bin", "source": "f3", "size": 5000 },
+        { "name": "gone.txt", "source": "f9" },
+    ]});
+    room.tell(but(said("m1", "look"), files)).await;
+    // What comes behind it stays behind it, though it waits for nothing.
+    room.say("m2", "recall").await;
+    let seen = room.vendor.done_with("saw image/png of 21 bytes").await;
+    let text = seen["text"].as_str().unwrap_or_default().to_owned();
+    for name in [
+        "plan.png has 21 bytes",
+        "notes.txt has 10 bytes",
+        "notes-2.txt has 10 bytes",
+    ] {
+        assert!(text.contains(name), "{text}");
+    }
+    for (name, why) in [
+        ("large.bin", "larger than 1 KiB"),
+        ("told.bin", "larger than 1 KiB"),
+        ("gone.txt", "does not reach"),
+    ] {
+        room.vendor
+            .until(name, |view| {
+                let notice = view["notices"].to_string();
+                notice.contains(name) && notice.contains(why)
+            })
+            .await;
+    }
+    let recalled = room.vendor.done_with("recall").await["text"].to_string();
+    assert!(
+        recalled.contains("`gone.txt` came with this and is not here")
+            && recalled.find("look") < recalled.find("recall"),
+        "{recalled}"
+    );
+    room.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_come_again_with_a_turn_that_a_crash_ended() {
+    let room = Room::open("").await;
+    room.vendor.with(|kept| kept.files.insert("f1".into(), PNG.to_vec()));
+    let file = json!({ "attachments": [{ "name": "plan.png", "source": "f1" }] });
+    room.say("m1", "permission first").await;
+    let asking = room
+        .vendor
+        .until("the question", |view| view["state"] == "asking")
+        .await;
+    room.tell(but(said("m2", "look"), file)).await;
+    room.vendor
+        .until("its place in the queue", |view| view["state"] == "waiting")
+        .await;
+    room.vendor.with(|kept| kept.files.clear());
+    let room = room.restart().await;
+    room.press(&asking, "Allow", None).await;
+    room.vendor.done_with("saw image/png of 21 bytes").await;
+    room.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_agent_leaves_in_its_outbox_comes_into_the_chat_once() {
+    let room = Room::open("files_max = \"1KiB\"").await;
+    room.say("m1", "give report.csv a,b").await;
+    let given = room.vendor.done_with("report.csv").await;
+    assert_eq!(given["files"], json!(["report.csv"]));
+    room.say("m2", "nothing else").await;
+    let next = room.vendor.done_with("nothing else").await;
+    assert_eq!(next["files"], json!([]));
+    let uploads = room.vendor.with(|kept| kept.uploads.clone());
+    assert_eq!(uploads, [("report.csv".to_owned(), b"a,b".to_vec())]);
+    let large = format!("give large.txt {}", "x".repeat(2000));
+    room.say("m3", &large).await;
+    let stays = room.vendor.done_with("gave large.txt").await;
+    assert!(
+        stays["notices"].to_string().contains("`large.txt` stays in the outbox"),
+        "{stays}"
+    );
+    assert_eq!(stays["files"], json!([]));
+    room.stop().await;
+}

@@ -44,6 +44,11 @@ fn rules(login: Login, workspace_shared: bool) -> SessionRules {
         queue_limit: 3,
         ask_timeout: Duration::from_secs(1),
         show_thinking: false,
+        files_dir: PathBuf::from("/data/files/team"),
+        bounds: Bounds {
+            upload_max_bytes: Some(100),
+            files_max_bytes: 1000,
+        },
     }
 }
 

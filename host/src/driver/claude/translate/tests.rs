@@ -53,6 +53,7 @@ fn prompt(translator: &mut Translator, id: &str) {
     translator.command(Command::Prompt {
         id: id.to_owned(),
         text: "/clear @x".to_owned(),
+        images: Vec::new(),
     });
 }
 
