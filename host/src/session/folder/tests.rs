@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{AgentProfile, DriverKind, SecretText};
+use crate::session::Bounds;
 
 fn said(channel: &str, thread: Option<&str>, direct: bool) -> Conversation {
     Conversation {
