@@ -31,7 +31,7 @@ pub use known::KnownAgent;
 pub use problem::{Problem, locate, render};
 
 /// Adapters that are part of the binary; any other is a path to a component.
-pub const BUILT_IN_ADAPTERS: [&str; 2] = ["slack", "web"];
+pub const BUILT_IN_ADAPTERS: [&str; 3] = ["discord", "slack", "web"];
 
 /// Words of `allow` and `approvers` that stand for more than one person begin so; `*` is everybody.
 const ALLOW_KINDS: [&str; 2] = ["group:", "tenant:"];
@@ -50,7 +50,7 @@ impl SecretText {
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
-    /// The value: only `egress`, webhook verification and `crypto` call this.
+    /// The value: only `egress`, `crypto`, webhook verification and managed transports call this.
     pub fn reveal(&self) -> &str {
         &self.0
     }

@@ -25,6 +25,7 @@ use crate::transport::web::{WebChat, WebCommand};
 pub const BUILT_IN: &[(&str, &[u8])] = &[
     ("web", include_bytes!(env!("GUEST_WEB"))),
     ("slack", include_bytes!(env!("GUEST_SLACK"))),
+    ("discord", include_bytes!(env!("GUEST_DISCORD"))),
 ];
 
 /// What one guest call may hand over to the host.
@@ -278,7 +279,7 @@ impl Host {
         let services = BotServices {
             bot: bot.name.clone(),
             mode: mode.name.clone(),
-            api_base,
+            api_base: api_base.clone(),
             settings: bot.settings.clone(),
             secrets: secrets.clone(),
             hook_base: host.public_url.as_ref().map(|base| format!("{base}/hook/{}", bot.name)),
@@ -319,6 +320,8 @@ impl Host {
             processes: processes.clone(),
             data_dir: host.data_dir.clone(),
             transports: mode.transports.clone(),
+            secrets: secrets.clone(),
+            api_base,
         };
         let title = about.title.clone();
         let started = Bot::start(parts).await?;

@@ -18,8 +18,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone)]
 pub(crate) struct Setup {
     pub(crate) api_base: String,
-    /// What follows the Slack bot's table.
+    /// What follows the bot's table.
     pub(crate) more: String,
+    /// None: the adapter's first.
+    pub(crate) mode: Option<&'static str>,
     /// TOML of `allow`.
     pub(crate) allow: String,
     /// TOML of `login`.
@@ -31,6 +33,8 @@ pub(crate) struct Setup {
     pub(crate) adapter: String,
     /// TOML of `secrets`.
     pub(crate) secrets: String,
+    /// Files in its folder, by name, and what is in each.
+    pub(crate) files: Vec<(&'static str, String)>,
 }
 
 impl Setup {
@@ -39,13 +43,37 @@ impl Setup {
         Self {
             api_base: api_base.to_owned(),
             more: String::new(),
+            mode: None,
             allow: r#"["*"]"#.to_owned(),
             login: r#""none""#.to_owned(),
             agent: String::new(),
             command: botyard_fakes::cli::program(),
             adapter: "slack".to_owned(),
             secrets: r#"{ bot_token = "file:token", signing_secret = "file:signing" }"#.to_owned(),
+            files: vec![
+                ("token", botyard_fakes::slack::BOT_TOKEN.to_owned()),
+                ("signing", botyard_fakes::slack::SIGNING_SECRET.to_owned()),
+            ],
         }
+    }
+
+    /// A Discord bot on `api_base`, whose agent is the scripted CLI; `key`: its application's public key.
+    pub(crate) fn discord(api_base: &str, key: String) -> Self {
+        Self {
+            adapter: "discord".to_owned(),
+            secrets: r#"{ token = "file:token", public_key = "file:public" }"#.to_owned(),
+            files: vec![("token", botyard_fakes::discord::TOKEN.to_owned()), ("public", key)],
+            ..Self::slack(api_base)
+        }
+    }
+
+    /// The same in Socket Mode.
+    #[must_use]
+    pub(crate) fn over_socket(mut self) -> Self {
+        self.mode = Some("socket");
+        self.secrets = r#"{ bot_token = "file:token", app_token = "file:app" }"#.to_owned();
+        self.files.push(("app", botyard_fakes::slack::APP_TOKEN.to_owned()));
+        self
     }
 
     #[must_use]
@@ -60,13 +88,16 @@ impl Setup {
         let Self {
             api_base,
             more,
+            mode,
             allow,
             login,
             agent,
             command,
             adapter,
             secrets,
+            files,
         } = self;
+        let mode = mode.map_or_else(String::new, |mode| format!("mode = {mode:?}"));
         let text = format!(
             r#"
 [host]
@@ -87,15 +118,17 @@ scope = "thread"
 workspace = "work"
 allow = {allow}
 api_base = {api_base:?}
+{mode}
 secrets = {secrets}
 {more}
 "#
         );
         std::fs::write(folder.join("bots.toml"), text).expect("bots.toml is written");
         std::fs::write(folder.join("room.wasm"), botyard_test_guests::ROOM).expect("the component is written");
-        std::fs::write(folder.join("token"), botyard_fakes::slack::BOT_TOKEN).expect("the token is written");
+        for (name, content) in files {
+            std::fs::write(folder.join(name), content).expect("the file is written");
+        }
         std::fs::write(folder.join("key"), "sk-ant-test-key").expect("the key is written");
-        std::fs::write(folder.join("signing"), botyard_fakes::slack::SIGNING_SECRET).expect("the secret is written");
     }
 }
 
@@ -148,6 +181,15 @@ impl TestHost {
             folder,
             stop,
             running: Some(running),
+        }
+    }
+
+    /// Waits until the host is as it should be.
+    pub(crate) async fn until(&self, what: &str, like: impl Fn(&Host) -> bool) {
+        let begun = std::time::Instant::now();
+        while !like(&self.host) {
+            assert!(begun.elapsed() < PATIENCE, "not in time: {what}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
