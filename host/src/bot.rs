@@ -2,12 +2,14 @@
 //! stored, judges presses and commands, lets people in or not, and hands messages to sessions; shows views through
 //! the adapter.
 
+mod change;
 mod command;
 mod connection;
 mod dispatch;
 mod gather;
 mod intake;
 mod judge;
+mod offer;
 mod presenter;
 mod start;
 

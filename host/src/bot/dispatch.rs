@@ -154,7 +154,10 @@ impl Bot {
                 }
                 self.done(id).await;
             }
-            What::Edited(_) | What::Deleted(_) | What::Reacted(_) | What::Other(_) => self.done(id).await,
+            What::Edited(message) => self.edited(id, &origin, message).await,
+            What::Deleted(message) => self.deleted(id, &origin, &message).await,
+            What::Reacted(reaction) => self.reacted(id, &origin, &reaction).await,
+            What::Other(_) => self.done(id).await,
         }
         true
     }
@@ -178,6 +181,12 @@ impl Bot {
                 // Only this says that it was judged: a stop leaves no decision behind.
                 if matches!(self.judge(id, origin, press).await, crate::chat::Verdict::Taken(_)) {
                     self.inner.registry.stop(&token.session).await;
+                }
+            }
+            Ok(Some((token, None))) if matches!(token.decision, Decision::Again(_) | Decision::Keep(_)) => {
+                // Judged anew: whoever pressed before may have used it up.
+                if matches!(self.judge(id, origin, press).await, crate::chat::Verdict::Taken(_)) {
+                    return self.carry_out_offer(id, origin, &token).await;
                 }
             }
             Ok(Some((token, Some(ask)))) => {

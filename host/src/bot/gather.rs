@@ -12,11 +12,11 @@ use tracing::{debug, warn};
 use super::Bot;
 use super::dispatch::warning;
 use crate::chat::{
-    Attachment, CallError, Conversation, InboxId, Message, Origin, Part, SessionKey, Target, UnixMillis,
+    Attachment, CallError, Conversation, InboxId, Message, Origin, Part, SessionKey, Target, UnixMillis, What,
 };
 use crate::config::Scope;
 use crate::session::{Prompt, SubmitError};
-use crate::store::InFile;
+use crate::store::{InFile, InboxState};
 
 /// Messages of one bot that are gathered for at the same time; the lanes wait for the others.
 const AT_ONCE: usize = 64;
@@ -139,7 +139,9 @@ impl Bot {
                 () = async {
                     let gathered = bot.gather(&heard).await;
                     place.turn().await;
-                    bot.submit(heard, gathered).await;
+                    if let Some(heard) = bot.still_said(heard).await {
+                        bot.submit(heard, gathered).await;
+                    }
                 } => {}
             }
             drop(place);
@@ -147,6 +149,25 @@ impl Bot {
             bot.finish(id);
         });
         false
+    }
+
+    /// The message as it stands now. None: it was deleted meanwhile, or it cannot be read and comes again.
+    async fn still_said(&self, mut heard: Heard) -> Option<Heard> {
+        let id = heard.id;
+        match self.inner.journal.read(move |s| s.inbox_get(id)).await {
+            Ok(Some(row)) if row.state == InboxState::New => {
+                if let What::Message(message) = row.item.what {
+                    heard.message.text = message.text;
+                }
+                Some(heard)
+            }
+            Ok(_) => None,
+            Err(error) => {
+                warn!(bot = %self.inner.config.name, %error, "the inbox could not be read");
+                self.later();
+                None
+            }
+        }
     }
 
     async fn gather(&self, heard: &Heard) -> Gathered {
@@ -243,7 +264,7 @@ impl Bot {
         let prompt = Prompt {
             inbox: Some(heard.id),
             asker: heard.origin.sender.id.clone(),
-            text: self.compose(&heard, &gathered),
+            text: self.compose(&heard.origin, &heard.message, &gathered.missing),
             target: Target {
                 conversation: heard.conversation.clone(),
                 reply_to: heard.origin.reply_to.clone(),
@@ -278,8 +299,7 @@ impl Bot {
 
     /// What the agent is told: in shared conversations who speaks, then what is quoted, the text, and what could not be
     /// had.
-    fn compose(&self, heard: &Heard, gathered: &Gathered) -> String {
-        let message = &heard.message;
+    pub(super) fn compose(&self, origin: &Origin, message: &Message, missing: &[(String, String)]) -> String {
         let mut text = String::with_capacity(message.text.len() + 64);
         if let Some((_, quoted)) = message.quotes.as_ref().filter(|(_, quoted)| !quoted.is_empty()) {
             for line in quoted.lines() {
@@ -289,12 +309,12 @@ impl Bot {
             }
             text.push('\n');
         }
-        if self.inner.config.scope != Scope::User && !heard.origin.conversation.direct {
-            text.push_str(heard.origin.sender.label());
+        if self.inner.config.scope != Scope::User && !origin.conversation.direct {
+            text.push_str(origin.sender.label());
             text.push_str(": ");
         }
         text.push_str(&message.text);
-        for (name, why) in &gathered.missing {
+        for (name, why) in missing {
             text.push_str(&format!("\n\n(A file `{name}` came with this and is not here: {why}.)"));
         }
         text

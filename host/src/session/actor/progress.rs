@@ -277,7 +277,11 @@ impl SessionActor {
                 ViewState::Failed(failure.sentence)
             }
         };
-        let left = self.collect().await;
+        // A turn that never began leaves nothing: what lies there is another's.
+        let left = match job.row.attempt {
+            0 => tray::Left::default(),
+            _ => self.collect().await,
+        };
         let view = job.view.with(|view| {
             view.finish(state, &left.notices(), left.files());
             view.snapshot()
