@@ -41,6 +41,7 @@ impl Place {
             ("SHORT_PASSWORD", "horse"),
             ("SLACK_BOT_TOKEN", "xoxb-of-the-environment"),
             ("SLACK_SIGNING_SECRET", "signing"),
+            ("SLACK_APP_TOKEN", "xapp-of-the-environment"),
             ("DISCORD_TOKEN", "token"),
             ("DISCORD_PUBLIC_KEY", "key"),
             ("EMPTY", ""),
