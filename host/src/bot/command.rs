@@ -20,7 +20,8 @@ enum Spoken {
 }
 
 impl Bot {
-    pub(super) async fn obey(&self, id: InboxId, origin: Origin, command: &Command) {
+    /// False: see [`Bot::hand_over`].
+    pub(super) async fn obey(&self, id: InboxId, origin: Origin, command: &Command) -> bool {
         if self.admitted(&origin).await {
             let said = command.arguments.trim();
             // A command that the platform has under another name (`/botyard stop`): what follows may be one of ours,
@@ -49,6 +50,7 @@ impl Bot {
             self.answer_command(id, &origin, row, argument, true).await;
         }
         self.done(id).await;
+        true
     }
 
     /// `native`: by the platform's own menu, which can whisper.
