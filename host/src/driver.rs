@@ -39,6 +39,34 @@ pub struct Launch {
     pub mode: Option<String>,
     /// What people allowed for the whole session: [`Lasting::updates`] of earlier processes.
     pub allowed: Vec<String>,
+    /// What the host tells the agent of the chat, behind the profile's instructions.
+    pub note: Option<String>,
+}
+
+/// An image for the model itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Image {
+    /// As Anthropic's API names it.
+    pub media_type: &'static str,
+    pub bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for Image {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}, {} bytes", self.media_type, self.bytes.len())
+    }
+}
+
+impl Launch {
+    /// The profile's instructions and the host's note.
+    fn instructions(&self, profile: &AgentProfile) -> Option<String> {
+        let both: Vec<&str> = [&profile.instructions, &self.note]
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+            .collect();
+        (!both.is_empty()).then(|| both.join("\n\n"))
+    }
 }
 
 /// What a session tells its agent.
@@ -46,8 +74,12 @@ pub struct Launch {
 pub enum Command {
     /// One user message. `id` is a UUID, the message's idempotency key: a CLI swallows one that it has seen, and an
     /// older one (2.1.197) also where it died before it answered. What is to be done again needs a new id. May be
-    /// given before `Ready`.
-    Prompt { id: String, text: String },
+    /// given before `Ready`. A driver whose protocol takes no images leaves them out: the text says where they lie.
+    Prompt {
+        id: String,
+        text: String,
+        images: Vec<Image>,
+    },
     /// A word into the turn that runs: the agent reads it as soon as it can, and answers in the same turn.
     Steer { id: String, text: String },
     /// Sum the conversation up to make room; a turn like that of a prompt. `focus`: what matters, may be empty.

@@ -7,6 +7,7 @@ pub mod process;
 pub mod question;
 mod registry;
 pub mod transcript;
+mod tray;
 pub mod turn;
 pub mod view;
 
@@ -42,6 +43,19 @@ pub struct SessionRules {
     /// What the platform can show of a question.
     pub shows: question::Shows,
     pub show_thinking: bool,
+    /// Where the host keeps the bot's files.
+    pub files_dir: PathBuf,
+    /// What may go from the agent into the chat.
+    pub bounds: Bounds,
+}
+
+/// Files that may go into the chat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// None: the platform takes no files.
+    pub upload_max_bytes: Option<u64>,
+    /// The operator's.
+    pub files_max_bytes: u64,
 }
 
 /// A message for the agent.

@@ -23,7 +23,8 @@ enum Spoken {
 }
 
 impl Bot {
-    pub(super) async fn obey(&self, id: InboxId, origin: Origin, command: &Command) {
+    /// False: see [`Bot::hand_over`].
+    pub(super) async fn obey(&self, id: InboxId, origin: Origin, command: &Command) -> bool {
         if self.admitted(&origin).await {
             let said = command.arguments.trim();
             // A command that the platform has under another name (`/botyard stop`): what follows may be one of ours,
@@ -60,6 +61,7 @@ impl Bot {
             }
         }
         self.done(id).await;
+        true
     }
 
     /// `native`: by the platform's own menu, which can whisper.

@@ -143,6 +143,8 @@ const fn audited(decision: &Decision) -> &'static str {
         Decision::DenyBecause(_) => "DenyBecause",
         Decision::Stop => "Stop",
         Decision::Say(_) => "Command",
+        Decision::Again(_) => "Again",
+        Decision::Keep(_) => "Keep",
         Decision::Withdrawn | Decision::Form(_) | Decision::Choose => "Nothing",
     }
 }
@@ -155,6 +157,8 @@ const fn taken(decision: &Decision) -> &'static str {
         Decision::Answer(_) => "Answered",
         Decision::Deny | Decision::DenyBecause(_) => "Denied",
         Decision::Stop => "Stopping",
+        Decision::Again(_) => "Running it again",
+        Decision::Keep(_) => "Kept",
         Decision::Say(_) | Decision::Withdrawn | Decision::Form(_) | Decision::Choose => "",
     }
 }

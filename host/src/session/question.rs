@@ -439,7 +439,13 @@ pub(super) fn words(row: &AskRow, decision: &Decision, who: &str) -> String {
         Decision::Deny => ("Denied", String::new()),
         Decision::DenyBecause(why) if plan => ("Planning goes on, says", format!(": {why}")),
         Decision::DenyBecause(why) => ("Denied", format!(": {why}")),
-        Decision::Stop | Decision::Withdrawn | Decision::Form(_) | Decision::Choose | Decision::Say(_) => {
+        Decision::Stop
+        | Decision::Withdrawn
+        | Decision::Form(_)
+        | Decision::Choose
+        | Decision::Say(_)
+        | Decision::Again(_)
+        | Decision::Keep(_) => {
             return WITHDRAWN.to_owned();
         }
     };

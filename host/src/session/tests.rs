@@ -128,7 +128,7 @@ impl Cli {
     /// The next prompt, taken up.
     async fn prompt(&mut self) -> String {
         match self.command().await {
-            Command::Prompt { id, text } => {
+            Command::Prompt { id, text, .. } => {
                 self.say(AgentEvent::Started { id }).await;
                 text
             }
@@ -248,6 +248,11 @@ impl Setup {
             ask_timeout: Duration::from_secs(3600),
             shows: question::Shows::ALL,
             show_thinking: false,
+            files_dir: folder.path().join("kept"),
+            bounds: Bounds {
+                upload_max_bytes: Some(100),
+                files_max_bytes: 1000,
+            },
         };
         Self {
             rules,

@@ -495,7 +495,7 @@ impl Protocol for Client {
     fn command(&mut self, command: Command) {
         match command {
             command if !self.ready => self.held.push(command),
-            Command::Prompt { id, text } => self.prompt(id, text),
+            Command::Prompt { id, text, images: _ } => self.prompt(id, text),
             // What is said into a running turn differs from agent to agent: it waits, like every prompt.
             Command::Steer { id, text } => self.prompt(id, text),
             Command::Decide { request, answer } => self.decide(&request, &answer),

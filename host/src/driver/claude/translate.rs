@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base64::Engine as _;
 use serde_json::{Value, json};
 
 use super::failure;
@@ -15,7 +16,7 @@ use super::wire::{Asked, Assistant, ControlResponse, Incoming, Lifecycle, System
 use crate::driver::process::Ended;
 use crate::driver::stdio::{Protocol, Queues};
 use crate::driver::words::{STEP_LIMIT, cut};
-use crate::driver::{AgentEvent, Answer, Command, Failure, Offers, Outcome, Permission};
+use crate::driver::{AgentEvent, Answer, Command, Failure, Image, Offers, Outcome, Permission};
 
 /// The permission modes that may be changed to while it runs. `bypassPermissions` may not.
 const MODES: [&str; 3] = ["default", "acceptEdits", "plan"];
@@ -136,16 +137,23 @@ impl Translator {
 
     // ---- from the session -------------------------------------------------------------------------------------
 
-    fn prompt(&mut self, id: String, text: &str) {
+    fn prompt(&mut self, id: String, text: &str, images: &[Image]) {
         let text = harmless(text, self.version.as_deref());
+        let images = images.iter().map(|image| {
+            let data = base64::engine::general_purpose::STANDARD.encode(&image.bytes);
+            json!({"type": "image", "source": {"type": "base64", "media_type": image.media_type, "data": data}})
+        });
+        let content: Vec<Value> = images.chain([json!({"type": "text", "text": text})]).collect();
         // Never merged into a running turn: one prompt, one turn, one result.
-        self.message(id, &text, json!({"priority": "later", "client_composed": true}));
+        let more = json!({"priority": "later", "client_composed": true});
+        self.message(id, &Value::Array(content), more);
     }
 
     /// With the CLI's own priority: into a running turn with the next tool result, else a turn right behind it.
     fn steer(&mut self, id: String, text: &str) {
         let text = harmless(text, self.version.as_deref());
-        self.message(id, &text, json!({"client_composed": true}));
+        let content = json!([{"type": "text", "text": text}]);
+        self.message(id, &content, json!({"client_composed": true}));
     }
 
     /// The one command that it is to take for a command.
@@ -153,16 +161,17 @@ impl Translator {
         let focus = focus.split_whitespace().collect::<Vec<_>>().join(" ");
         // What an `@` names would be read without asking.
         let text = format!("/compact {}", focus.replace('@', ""));
-        self.message(id, text.trim(), json!({"priority": "later"}));
+        let content = json!([{"type": "text", "text": text.trim()}]);
+        self.message(id, &content, json!({"priority": "later"}));
     }
 
-    fn message(&mut self, id: String, text: &str, more: Value) {
+    fn message(&mut self, id: String, content: &Value, more: Value) {
         let mut line = json!({
             "type": "user",
             "uuid": &id,
             "session_id": "",
             "parent_tool_use_id": null,
-            "message": {"role": "user", "content": [{"type": "text", "text": text}]},
+            "message": {"role": "user", "content": content},
         });
         if let (Value::Object(line), Value::Object(more)) = (&mut line, more) {
             line.extend(more);
@@ -652,7 +661,7 @@ impl Protocol for Translator {
     fn command(&mut self, command: Command) {
         match command {
             command if !self.ready => self.held.push(command),
-            Command::Prompt { id, text } => self.prompt(id, &text),
+            Command::Prompt { id, text, images } => self.prompt(id, &text, &images),
             Command::Steer { id, text } => self.steer(id, &text),
             Command::Compact { id, focus } => self.compact(id, &focus),
             Command::Decide { request, answer } => self.decide(&request, answer),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{AgentProfile, DriverKind, SecretText};
+use crate::session::Bounds;
 use crate::session::question::Shows;
 
 fn said(channel: &str, thread: Option<&str>, direct: bool) -> Conversation {
@@ -46,6 +47,11 @@ fn rules(login: Login, workspace_shared: bool) -> SessionRules {
         ask_timeout: Duration::from_secs(1),
         shows: Shows::ALL,
         show_thinking: false,
+        files_dir: PathBuf::from("/data/files/team"),
+        bounds: Bounds {
+            upload_max_bytes: Some(100),
+            files_max_bytes: 1000,
+        },
     }
 }
 
