@@ -49,6 +49,7 @@ impl Setup {
             secrets: r#"{ bot_token = "file:token", signing_secret = "file:signing" }"#.to_owned(),
             files: vec![
                 ("token", botyard_fakes::slack::BOT_TOKEN.to_owned()),
+                ("app", botyard_fakes::slack::APP_TOKEN.to_owned()),
                 ("signing", botyard_fakes::slack::SIGNING_SECRET.to_owned()),
             ],
         }
@@ -62,6 +63,13 @@ impl Setup {
             files: vec![("token", botyard_fakes::discord::TOKEN.to_owned()), ("public", key)],
             ..Self::slack(api_base)
         }
+    }
+
+    /// The same in Socket Mode.
+    #[must_use]
+    pub(crate) fn over_socket(mut self) -> Self {
+        self.secrets = r#"{ bot_token = "file:token", app_token = "file:app" }"#.to_owned();
+        self.with("mode = \"socket\"")
     }
 
     #[must_use]
@@ -166,6 +174,15 @@ impl TestHost {
             folder,
             stop,
             running: Some(running),
+        }
+    }
+
+    /// Waits until the host is as it should be.
+    pub(crate) async fn until(&self, what: &str, like: impl Fn(&Host) -> bool) {
+        let begun = std::time::Instant::now();
+        while !like(&self.host) {
+            assert!(begun.elapsed() < PATIENCE, "not in time: {what}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 

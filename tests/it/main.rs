@@ -13,6 +13,7 @@ mod journey;
 mod killed;
 mod process;
 mod room;
+mod slack;
 mod team;
 mod tidy;
 mod web;
