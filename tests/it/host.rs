@@ -20,6 +20,8 @@ pub(crate) struct Setup {
     pub(crate) api_base: String,
     /// What follows the bot's table.
     pub(crate) more: String,
+    /// None: the adapter's first.
+    pub(crate) mode: Option<&'static str>,
     /// TOML of `allow`.
     pub(crate) allow: String,
     /// TOML of `login`.
@@ -41,6 +43,7 @@ impl Setup {
         Self {
             api_base: api_base.to_owned(),
             more: String::new(),
+            mode: None,
             allow: r#"["*"]"#.to_owned(),
             login: r#""none""#.to_owned(),
             agent: String::new(),
@@ -49,7 +52,6 @@ impl Setup {
             secrets: r#"{ bot_token = "file:token", signing_secret = "file:signing" }"#.to_owned(),
             files: vec![
                 ("token", botyard_fakes::slack::BOT_TOKEN.to_owned()),
-                ("app", botyard_fakes::slack::APP_TOKEN.to_owned()),
                 ("signing", botyard_fakes::slack::SIGNING_SECRET.to_owned()),
             ],
         }
@@ -68,8 +70,10 @@ impl Setup {
     /// The same in Socket Mode.
     #[must_use]
     pub(crate) fn over_socket(mut self) -> Self {
+        self.mode = Some("socket");
         self.secrets = r#"{ bot_token = "file:token", app_token = "file:app" }"#.to_owned();
-        self.with("mode = \"socket\"")
+        self.files.push(("app", botyard_fakes::slack::APP_TOKEN.to_owned()));
+        self
     }
 
     #[must_use]
@@ -84,6 +88,7 @@ impl Setup {
         let Self {
             api_base,
             more,
+            mode,
             allow,
             login,
             agent,
@@ -92,6 +97,7 @@ impl Setup {
             secrets,
             files,
         } = self;
+        let mode = mode.map_or_else(String::new, |mode| format!("mode = {mode:?}"));
         let text = format!(
             r#"
 [host]
@@ -112,6 +118,7 @@ scope = "thread"
 workspace = "work"
 allow = {allow}
 api_base = {api_base:?}
+{mode}
 secrets = {secrets}
 {more}
 "#

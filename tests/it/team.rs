@@ -19,7 +19,7 @@ impl Team {
         let setup = adjust(Setup::slack(&slack.api_base()));
         let host = TestHost::start(&setup).await;
         let sender = match setup.mode {
-            "socket" => Sender::socket(team.clone()),
+            Some("socket") => Sender::socket(team.clone()),
             _ => Sender::new(team.clone(), host.hook()),
         };
         Self {
