@@ -42,7 +42,9 @@ impl Guild {
         let guild = Self { world, discord, host };
         guild
             .world
-            .wait_for(PATIENCE, "commands", |world| (!world.commands().is_empty()).then_some(()))
+            .wait_for(PATIENCE, "commands", |world| {
+                (!world.commands().is_empty()).then_some(())
+            })
             .await;
         guild
     }

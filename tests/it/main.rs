@@ -7,6 +7,7 @@ mod discord;
 mod doings;
 mod driver;
 mod exec;
+mod gateway;
 mod guild;
 mod host;
 mod journey;
