@@ -234,7 +234,10 @@ async fn discord_in_trouble_gets_the_final_view_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_permission_is_a_dead_letter_and_hurts_nobody_else() {
     let guild = Guild::connected(|setup| setup).await;
-    guild.world.channel(GENERAL, |channel| channel.silent = true);
+    guild.world.channel(GENERAL, |channel| {
+        channel.silent = true;
+        channel.no_threads = true;
+    });
     guild.world.mention(GENERAL, ANN, "what is up");
     let begun = std::time::Instant::now();
     loop {

@@ -97,6 +97,7 @@ const FRAMES: (usize, Duration) = (100, Duration::from_secs(60));
 /// After an invalid session Discord wants a pause of one to five seconds.
 const INVALID: (u64, u64) = (1_000, 5_000);
 const HANDSHAKE: Duration = Duration::from_secs(5);
+const FAREWELL: Duration = Duration::from_millis(100);
 
 /// A frame of Discord's, as far as it is read here.
 #[derive(Deserialize)]
@@ -458,7 +459,7 @@ impl Relay {
                 let spread = u64::from_le_bytes(random::<8>()) % (INVALID.1 - INVALID.0);
                 self.not_before = Instant::now() + Duration::from_millis(INVALID.0 + spread);
                 self.gateway.report(self.shard, Health::Connecting);
-                let _ = say(&mut talk.local, &json!({ "op": 9, "d": true })).await;
+                return Some(self.again(&mut talk.local).await);
             }
             10 => {
                 let interval = heard.d.and_then(|d| serde_json::from_str::<Value>(d.get()).ok());
@@ -473,10 +474,11 @@ impl Relay {
                 talk.due = None;
                 let _ = talk.local.send(Message::text(text)).await;
             }
-            // A heartbeat is wanted, or a new connection: serenity knows what to do.
-            1 | 7 => {
+            // A heartbeat is wanted.
+            1 => {
                 let _ = talk.local.send(Message::text(text)).await;
             }
+            7 => return Some(self.again(&mut talk.local).await),
             _ => {}
         }
         None
@@ -536,15 +538,17 @@ impl Relay {
         self.again(&mut talk.local).await
     }
 
-    /// Tells serenity to connect again and to resume.
+    /// Tells serenity to connect again and to resume. It keeps its old connection until the new one stands, so the old one
+    /// is ended here, whatever the reason.
     async fn again(&mut self, local: &mut Local) -> Ended {
         let frame = CloseFrame {
             code: RESUMABLE.into(),
             reason: "".into(),
         };
         let _ = local.close(Some(frame)).await;
+        // What serenity said before it knew is read, so that the close frame is not lost with it.
         let rest = async { while let Some(Ok(_)) = local.next().await {} };
-        let _ = timeout(Duration::from_secs(1), rest).await;
+        let _ = timeout(FAREWELL, rest).await;
         Ended::Again
     }
 }
