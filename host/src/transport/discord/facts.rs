@@ -14,10 +14,10 @@ use crate::chat::{CallError, Headers};
 const CHANNELS: usize = 100_000;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Place {
+pub(super) struct Place {
     /// None: Discord does not show it to the bot.
-    kind: Option<u64>,
-    parent: Option<String>,
+    pub(super) kind: Option<u64>,
+    pub(super) parent: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -118,12 +118,12 @@ impl Facts {
         }
     }
 
-    fn place(&self, channel: &str) -> Option<Place> {
+    pub(super) fn place(&self, channel: &str) -> Option<Place> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.places.get(channel).cloned()
     }
 
-    fn role(&self, guild: &str) -> Option<Option<String>> {
+    pub(super) fn role(&self, guild: &str) -> Option<Option<String>> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.roles.get(guild).cloned()
     }

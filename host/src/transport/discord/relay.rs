@@ -78,7 +78,7 @@ pub(super) struct Relay {
     identify: Option<Value>,
     /// Counts connections with Discord.
     epoch: u64,
-    /// Of the session: what came last. Earlier ones are told again by a resume, and dropped here.
+    /// Of the session: what came last. Earlier ones are dropped here.
     seen: u64,
     /// Not before this is Discord called again.
     not_before: Instant,
@@ -263,12 +263,6 @@ impl Relay {
         };
         self.failures = 0;
         self.epoch += 1;
-        if let Some(session) = self.session() {
-            // After a failure what was seen is not what was stored.
-            if self.progress.borrow().failed == Some(self.epoch - 1) {
-                self.seen = session.seq;
-            }
-        }
         let talk = Talk {
             local,
             upstream,
@@ -369,6 +363,8 @@ impl Relay {
                         let resume = json!({ "op": 6, "d": {
                             "token": self.gateway.token(), "session_id": session.id, "seq": session.seq } });
                         talk.asked = true;
+                        // What is told again and was on its way is a duplicate, and ends in the inbox.
+                        self.seen = session.seq;
                         self.speak(&talk, &resume).await;
                     }
                 }
@@ -440,7 +436,7 @@ impl Relay {
                         let session = ready_session(heard.d, seq)?;
                         self.seen = seq;
                         self.live(talk);
-                        self.tell(Told::Begun(session)).await;
+                        self.tell(Told::Begun(self.epoch, session)).await;
                     }
                     "RESUMED" => {
                         self.live(talk);

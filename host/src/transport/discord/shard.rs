@@ -46,7 +46,10 @@ pub(super) async fn run(gateway: Arc<Gateway>, shard: u32, directions: &Directio
                 return;
             }
         }
-        let (progress, heard) = watch::channel(Progress { session, failed: None });
+        let (progress, heard) = watch::channel(Progress {
+            session,
+            ..Progress::default()
+        });
         let (tell, told) = mpsc::channel(QUEUE);
         let story = Story {
             gateway: Arc::clone(&gateway),

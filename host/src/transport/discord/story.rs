@@ -29,8 +29,8 @@ const LEAST: Duration = Duration::from_millis(200);
 /// What the relay tells.
 #[derive(Debug)]
 pub(super) enum Told {
-    /// A new session: everything after this belongs to it.
-    Begun(Session),
+    /// A new session, and the connection that it began on: everything after this belongs to it.
+    Begun(u64, Session),
     /// There is none any more.
     Lost,
     Dispatch(Dispatch),
@@ -51,6 +51,8 @@ pub(super) struct Dispatch {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Progress {
     pub(super) session: Option<Session>,
+    /// The connection on which it began; what came before says nothing of it.
+    begun: u64,
     /// Events of this connection could not be stored: it must be resumed.
     pub(super) failed: Option<u64>,
 }
@@ -81,17 +83,20 @@ impl Story {
                 }
                 next = told.recv(), if open.len() < OPEN => match next {
                     None => return,
-                    Some(Told::Begun(session)) => self.begun(Some(session)).await,
-                    Some(Told::Lost) => self.begun(None).await,
+                    Some(Told::Begun(epoch, session)) => self.begun(epoch, Some(session)).await,
+                    Some(Told::Lost) => self.begun(0, None).await,
                     Some(Told::Dispatch(dispatch)) => self.hand_over(dispatch, &mut open).await,
                 },
             }
         }
     }
 
-    async fn begun(&self, session: Option<Session>) {
+    async fn begun(&self, epoch: u64, session: Option<Session>) {
         self.gateway.keep(self.shard, self.shards, session.as_ref()).await;
-        self.progress.send_modify(|progress| progress.session = session);
+        self.progress.send_modify(|progress| {
+            progress.session = session;
+            progress.begun = epoch;
+        });
     }
 
     fn has_failed(&self, epoch: u64) -> bool {
@@ -103,7 +108,9 @@ impl Story {
         let mut reached = None;
         let mut one = Some((epoch, seq, accepted));
         while let Some((epoch, seq, accepted)) = one.take() {
-            if self.has_failed(epoch) {
+            if epoch < self.progress.borrow().begun {
+                // It was another session's.
+            } else if self.has_failed(epoch) {
                 // What came after the event that was not stored comes again.
             } else if accepted == Accepted::Unavailable {
                 self.progress.send_modify(|progress| progress.failed = Some(epoch));

@@ -24,7 +24,7 @@ const CALL: Duration = Duration::from_millis(2_500);
 pub(super) struct Due {
     id: String,
     token: String,
-    default: Value,
+    pub(super) default: Value,
 }
 
 impl Due {
