@@ -52,7 +52,7 @@ pub(super) struct Dispatch {
 pub(super) struct Progress {
     pub(super) session: Option<Session>,
     /// The connection on which it began; what came before says nothing of it.
-    begun: u64,
+    pub(super) begun: u64,
     /// Events of this connection could not be stored: it must be resumed.
     pub(super) failed: Option<u64>,
 }
