@@ -227,38 +227,35 @@ impl Relay {
     /// One connection of serenity's, with one of ours.
     async fn serve(&mut self, mut local: Local) -> Ended {
         let mut wants = false;
+        let mut call = Box::pin(self.call());
         let upstream = loop {
-            let call = self.call();
-            tokio::pin!(call);
-            let called = loop {
-                tokio::select! {
-                    called = &mut call => break Ok(called),
-                    frame = local.next() => break Err(frame),
-                }
-            };
-            match called {
-                Ok(Ok(upstream)) => break upstream,
-                Ok(Err(why)) => {
-                    self.failures += 1;
-                    self.hold_back(&why);
-                }
-                // While nobody is there to answer, the relay does: serenity must not think that it is alone.
-                Err(Some(Ok(Message::Text(text)))) => match op_of(text.as_str()) {
-                    Some((1, _)) => {
-                        if say(&mut local, &json!({ "op": 11 })).await.is_err() {
-                            return Ended::Again;
-                        }
+            let frame = tokio::select! {
+                called = &mut call => match called {
+                    Ok(upstream) => break upstream,
+                    Err(why) => {
+                        self.failures += 1;
+                        self.hold_back(&why);
+                        call.set(self.call());
+                        continue;
                     }
-                    Some((op, whole)) => {
-                        if self.wanted(op, whole, &mut local).await.is_err() {
-                            return Ended::Again;
-                        }
-                        wants = true;
-                    }
-                    None => {}
                 },
-                Err(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => {}
-                Err(_) => return Ended::Again,
+                frame = local.next() => frame,
+            };
+            // While nobody is there to answer, the relay does: serenity must not think that it is alone.
+            let said = match frame {
+                Some(Ok(Message::Text(text))) => match op_of(text.as_str()) {
+                    Some((1, _)) => say(&mut local, &json!({ "op": 11 })).await,
+                    Some((op, whole)) => {
+                        wants = true;
+                        self.wanted(op, whole, &mut local).await
+                    }
+                    None => Ok(()),
+                },
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
+                _ => return Ended::Again,
+            };
+            if said.is_err() {
+                return Ended::Again;
             }
         };
         self.failures = 0;
