@@ -77,7 +77,7 @@ fn origin(key: &str) -> Origin {
         conversation: home(None),
         sender: person("U1", Some("T1")),
         sent: Some(1_700_000_001),
-        reply_to: vec![],
+        reply_to: br#"{"kind":"message","reader":["U1","T1"]}"#.to_vec(),
     }
 }
 
