@@ -78,7 +78,11 @@ async fn running_answer_is_slacks_own_stream_and_slacks_own_control_stops_it() {
     let growing = |message: &Message| message.streaming && message.read().contains("one");
     let grown = team.reply("C1", "a message that grows", growing).await;
     assert_eq!(team.team.session("C1", &thread).as_deref(), Some("processing"));
-    let heard = team.sender.stop_session("C1", &thread, "U1").await.expect("acknowledged");
+    let heard = team
+        .sender
+        .stop_session("C1", &thread, "U1")
+        .await
+        .expect("acknowledged");
     assert_eq!(heard.status, 200);
     let stopped = |message: &Message| message.ts == grown.ts && message.read().contains("Stopped");
     let stopped = team.reply("C1", "the stopped answer", stopped).await;
