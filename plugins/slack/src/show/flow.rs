@@ -193,7 +193,7 @@ impl<W: Wire> Stage<'_, W> {
                 Ok(whole)
             }
             Some((chunks, _)) if chunks.is_empty() => Ok(true),
-            Some((chunks, progress)) => self.append(open, &chunks, progress, over),
+            Some((chunks, progress)) => self.append(open, &chunks, &progress, over),
         }
     }
 
@@ -201,7 +201,7 @@ impl<W: Wire> Stage<'_, W> {
         &mut self,
         open: &Stream,
         chunks: &[Value],
-        progress: stream::Progress,
+        progress: &stream::Progress,
         over: bool,
     ) -> Result<bool, Error> {
         let stream = |progress: &stream::Progress, unsure| {
@@ -218,7 +218,7 @@ impl<W: Wire> Stage<'_, W> {
             .append_stream(&self.target.conversation.channel, &open.ts, chunks)
         {
             Ok(()) => {
-                self.memory.stream = stream(&progress, false);
+                self.memory.stream = stream(progress, false);
                 self.save()?;
                 Ok(true)
             }
