@@ -69,7 +69,7 @@ fn told(problem: &Problem) -> Told<'_> {
 }
 
 /// What an account lacks, as a problem of its bot.
-fn lacks(index: usize, finding: Finding) -> Problem {
+fn lacks(index: usize, finding: &Finding) -> Problem {
     Problem {
         key: format!("bot[{index}]"),
         line: None,
@@ -97,7 +97,7 @@ async fn against_adapters(config: &Config, online: bool) -> Result<Vec<Problem>,
                 let found = check_against(bot, index, component.about());
                 if online && found.iter().all(|problem| problem.warning) {
                     let findings = adapter::findings(config, bot, &runtime, component).await?;
-                    let lacking = findings.into_iter().filter(|finding| !finding.fine);
+                    let lacking = findings.iter().filter(|finding| !finding.fine);
                     problems.extend(lacking.map(|finding| lacks(index, finding)));
                 }
                 problems.extend(found);
