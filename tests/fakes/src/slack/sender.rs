@@ -231,9 +231,9 @@ impl Sender {
     /// # Errors
     /// No answer within three seconds, or no connection.
     pub async fn form(&self, fields: &[(&str, &str)]) -> std::io::Result<Heard> {
-        let mut body = url::form_urlencoded::Serializer::new(String::new());
-        body.extend_pairs(fields);
-        let body = body.finish();
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(fields)
+            .finish();
         let signed = self.sign(body.as_bytes(), now());
         self.send("application/x-www-form-urlencoded", body.as_bytes(), &signed, &[])
             .await

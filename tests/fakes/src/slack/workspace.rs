@@ -105,6 +105,8 @@ pub struct Call {
 /// What goes wrong with one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
+    /// None: the next trouble is for a later call.
+    Nothing,
     /// 429 with `Retry-After`; nothing is done.
     RateLimited { seconds: u32 },
     /// This status; nothing is done.
@@ -254,6 +256,16 @@ impl Workspace {
     /// One trouble for the next call of this method, or for the next call at all.
     pub fn trouble(&self, method: Option<&str>, trouble: Trouble) {
         self.lock().troubles.push_back((method.map(str::to_owned), trouble));
+    }
+
+    /// Troubles that did not come are forgotten.
+    pub fn heal(&self) {
+        self.lock().troubles.clear();
+    }
+
+    /// Rises when something happened.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
     }
 
     /// Posts faster than one in `per` for each channel, after `burst`, get 429. Slack documents one second and "short
