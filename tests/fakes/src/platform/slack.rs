@@ -165,7 +165,9 @@ impl SlackPlatform {
         let at = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .map_or(0, |since| since.as_secs());
-        let heard = sender.send("application/json", torn, &sender.sign(torn, at), &[]).await?;
+        let heard = sender
+            .send("application/json", torn, &sender.sign(torn, at), &[])
+            .await?;
         Ok(acted(heard.status, &heard.body))
     }
 
@@ -225,10 +227,7 @@ impl Platform for SlackPlatform {
                 } => self.say(&place, by, &text, mention, &files).await,
                 Act::Again => {
                     let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                    let heard = self
-                        .sender()
-                        .json(&last.unwrap_or_default(), &Sender::retry(1))
-                        .await?;
+                    let heard = self.sender().json(&last.unwrap_or_default(), &Sender::retry(1)).await?;
                     Ok(acted(heard.status, &heard.body))
                 }
                 Act::Edit { place, message, text } => {
