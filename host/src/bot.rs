@@ -27,10 +27,10 @@ use crate::config::{AgentProfile, BotConfig};
 use crate::inbox::{Accepted, Inbox};
 use crate::manifest::Ability;
 use crate::outbox::{BoxFuture, Outbox};
-use crate::plugin::{Adapter, LinkHost};
+use crate::plugin::{Adapter, Emitted, LinkHost};
 use crate::session::Registry;
 use crate::store::{Decision, InboxState, Journal};
-use crate::transport::{Accepted as Taken, Connected, Inlet};
+use crate::transport::{Accepted as Taken, Inlet};
 
 pub use connection::Connection;
 pub use start::{BotError, Parts};
@@ -370,33 +370,13 @@ impl Inlet for Bot {
     }
 }
 
-impl Connected for Bot {
-    fn enqueue<'a>(&'a self, event: Event, within: Duration) -> BoxFuture<'a, BoxFuture<'static, Taken>> {
+impl LinkHost for Bot {
+    fn emit<'a>(&'a self, event: Event, within: Duration) -> BoxFuture<'a, BoxFuture<'static, Emitted>> {
         Box::pin(self.line_up(event, within))
     }
 
     fn report(&self, health: Health) {
-        self.set_health(health);
-    }
-
-    fn heard(&self) {
-        self.inner.connection.heard();
-    }
-}
-
-impl LinkHost for Bot {
-    fn emit<'a>(&'a self, event: Event, within: Duration) -> BoxFuture<'a, Result<Option<Answer>, CallError>> {
-        Box::pin(async move {
-            match self.line_up(event, within).await.await {
-                Taken::Stored(answer) => Ok(answer),
-                Taken::Forged => Err(CallError::Unauthorized("the event is forged".into())),
-                Taken::Unavailable => Err(CallError::Unavailable("the event could not be stored".into())),
-            }
-        })
-    }
-
-    fn report(&self, health: Health) {
-        self.set_health(health);
+        self.set_health(&health);
     }
 
     fn heard(&self) {

@@ -272,10 +272,14 @@ pub struct BotServices {
     pub limits: CallLimits,
 }
 
+/// What became of a link's event: stored, with what to tell the vendor; or not.
+pub type Emitted = Result<Option<Answer>, CallError>;
+
 /// Where a link's events go, and how it says how it is. Implemented by `bot`.
 pub trait LinkHost: Send + Sync + 'static {
-    /// Events are stored in the order of these calls. Comes back when the event is stored; the vendor's answer within `within`.
-    fn emit<'a>(&'a self, event: Event, within: Duration) -> BoxFuture<'a, Result<Option<Answer>, CallError>>;
+    /// Events are stored in the order of these calls. Waits only for a place in a bounded line; the future that comes
+    /// back is done when the event is stored, with the vendor's answer within `within`.
+    fn emit<'a>(&'a self, event: Event, within: Duration) -> BoxFuture<'a, BoxFuture<'static, Emitted>>;
     fn report(&self, health: Health);
     /// A socket of the link's brought something, if only a sign of life.
     fn heard(&self);

@@ -28,6 +28,9 @@ pub(crate) struct Setup {
     pub(crate) agent: String,
     /// The agent's command and what comes with it.
     pub(crate) command: PathBuf,
+    pub(crate) adapter: String,
+    /// TOML of `secrets`.
+    pub(crate) secrets: String,
 }
 
 impl Setup {
@@ -40,6 +43,8 @@ impl Setup {
             login: r#""none""#.to_owned(),
             agent: String::new(),
             command: botyard_fakes::cli::program(),
+            adapter: "slack".to_owned(),
+            secrets: r#"{ bot_token = "file:token", signing_secret = "file:signing" }"#.to_owned(),
         }
     }
 
@@ -59,6 +64,8 @@ impl Setup {
             login,
             agent,
             command,
+            adapter,
+            secrets,
         } = self;
         let text = format!(
             r#"
@@ -74,17 +81,18 @@ login = {login}
 
 [[bot]]
 name = "team"
-adapter = "slack"
+adapter = {adapter:?}
 agent = "scripted"
 scope = "thread"
 workspace = "work"
 allow = {allow}
 api_base = {api_base:?}
-secrets = {{ bot_token = "file:token", signing_secret = "file:signing" }}
+secrets = {secrets}
 {more}
 "#
         );
         std::fs::write(folder.join("bots.toml"), text).expect("bots.toml is written");
+        std::fs::write(folder.join("room.wasm"), botyard_test_guests::ROOM).expect("the component is written");
         std::fs::write(folder.join("token"), botyard_fakes::slack::BOT_TOKEN).expect("the token is written");
         std::fs::write(folder.join("key"), "sk-ant-test-key").expect("the key is written");
         std::fs::write(folder.join("signing"), botyard_fakes::slack::SIGNING_SECRET).expect("the secret is written");

@@ -1,13 +1,18 @@
 //! One integration binary: the host in one process with its neighbours, and the rules of the house.
 
+mod acp;
 mod binary;
 mod conformance;
 mod demo;
+mod doings;
 mod driver;
+mod exec;
 mod host;
 mod journey;
 mod killed;
 mod process;
+mod room;
 mod team;
 mod tidy;
+mod web;
 mod yard;

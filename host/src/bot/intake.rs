@@ -8,8 +8,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::Bot;
-use crate::chat::Event;
+use crate::chat::{CallError, Event};
 use crate::outbox::BoxFuture;
+use crate::plugin::Emitted;
 use crate::transport::Accepted as Taken;
 
 /// Events that wait in line before whoever brings more has to wait.
@@ -33,7 +34,7 @@ pub(super) fn line() -> (mpsc::Sender<Waiting>, mpsc::Receiver<Waiting>) {
 
 impl Bot {
     /// Takes a place in the line; the outcome comes later.
-    pub(super) async fn line_up(&self, event: Event, within: Duration) -> BoxFuture<'static, Taken> {
+    pub(super) async fn line_up(&self, event: Event, within: Duration) -> BoxFuture<'static, Emitted> {
         let (outcome, told) = oneshot::channel();
         let waiting = Waiting {
             event,
@@ -43,7 +44,13 @@ impl Bot {
         };
         // A closed line drops it, and that is its outcome.
         let _ = self.inner.intake.send(waiting).await;
-        Box::pin(async move { told.await.unwrap_or(Taken::Unavailable) })
+        Box::pin(async move {
+            match told.await.unwrap_or(Taken::Unavailable) {
+                Taken::Stored(answer) => Ok(answer),
+                Taken::Forged => Err(CallError::Unauthorized("the event is forged".into())),
+                Taken::Unavailable => Err(CallError::Unavailable("the event could not be stored".into())),
+            }
+        })
     }
 
     /// Works through the line until the bot stops. What is in it then was not acknowledged, so it comes again.

@@ -1,19 +1,23 @@
-//! What a running link has besides: its mailbox, its sockets, and those who wait for its word.
+//! What a running link has besides: its mailbox, its sockets, its events that are under way, and those who wait for
+//! its word.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::{Future as _, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::LinkHost;
-use crate::chat::CallError;
+use super::{Emitted, LinkHost};
+use crate::chat::{CallError, Event};
 use crate::egress::{Frame, Socket};
 use crate::manifest::Placement;
+use crate::outbox::BoxFuture;
 
 /// Sockets of one link at the same time.
 pub(super) const SOCKETS_MAX: usize = 8;
@@ -21,6 +25,10 @@ pub(super) const SOCKETS_MAX: usize = 8;
 pub(super) const MAILBOX: usize = 64;
 /// Questions that a link took and has not answered.
 const UNANSWERED_MAX: usize = 256;
+/// Events of a link that are under way at the same time.
+pub(super) const UNDER_WAY_MAX: usize = 256;
+/// Outcomes of events that a link has not taken out of its mailbox.
+pub(super) const UNTOLD_MAX: usize = 1024;
 
 /// Another instance of the adapter asks the link.
 #[derive(Debug)]
@@ -35,6 +43,7 @@ pub(super) enum Happening {
     Frame(u32, Frame),
     Closed(u32, u16, String),
     Call(u32, Vec<u8>),
+    Emitted(u32, Emitted),
     Stop,
     Quiet,
 }
@@ -54,6 +63,9 @@ pub(super) struct LinkState {
     mailbox: mpsc::Receiver<Question>,
     unanswered: HashMap<u32, oneshot::Sender<Result<Vec<u8>, CallError>>>,
     last_call: u32,
+    under_way: FuturesUnordered<BoxFuture<'static, (u32, Emitted)>>,
+    untold: VecDeque<(u32, Emitted)>,
+    last_event: u32,
     sockets: BTreeMap<u32, Held>,
     last_socket: u32,
     /// The socket that spoke last: the others are heard first.
@@ -71,6 +83,9 @@ impl LinkState {
             mailbox,
             unanswered: HashMap::new(),
             last_call: 0,
+            under_way: FuturesUnordered::new(),
+            untold: VecDeque::new(),
+            last_event: 0,
             sockets: BTreeMap::new(),
             last_socket: 0,
             heard: 0,
@@ -108,6 +123,25 @@ impl LinkState {
         }
     }
 
+    /// Hands an event over; the number names it until `Emitted`. None: too many outcomes wait to be taken out.
+    /// Waits while too many events are under way, and for a place in the bot's line. Not cancel safe: an event that
+    /// was handed over is forgotten.
+    pub(super) async fn emit(&mut self, event: Event, within: Duration) -> Option<u32> {
+        while self.under_way.len() >= UNDER_WAY_MAX && self.untold.len() < UNTOLD_MAX {
+            if let Some(emitted) = self.under_way.next().await {
+                self.untold.push_back(emitted);
+            }
+        }
+        if self.untold.len() >= UNTOLD_MAX {
+            return None;
+        }
+        let outcome = self.host.emit(event, within).await;
+        self.last_event += 1;
+        let id = self.last_event;
+        self.under_way.push(Box::pin(async move { (id, outcome.await) }));
+        Some(id)
+    }
+
     /// The next happening, or `Quiet` when nothing came in time. Cancel safe: what was not returned is still there.
     pub(super) async fn next(&mut self, within: Duration) -> Happening {
         self.unanswered.retain(|_, reply| !reply.is_closed());
@@ -131,6 +165,13 @@ impl LinkState {
                 self.last_call += 1;
                 self.unanswered.insert(self.last_call, question.reply);
                 return Poll::Ready(Happening::Call(self.last_call, question.payload));
+            }
+            // Then what became of events: vendors wait for it.
+            if let Some((id, emitted)) = self.untold.pop_front() {
+                return Poll::Ready(Happening::Emitted(id, emitted));
+            }
+            if let Poll::Ready(Some((id, emitted))) = self.under_way.poll_next_unpin(context) {
+                return Poll::Ready(Happening::Emitted(id, emitted));
             }
             // Then the sockets, beginning behind the one that spoke last.
             let ids: Vec<u32> = self

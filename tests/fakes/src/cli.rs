@@ -1,5 +1,6 @@
 //! A scripted CLI for speed: it speaks Claude Code's stream-json protocol and answers at once, without a model.
-//! [`program`] builds it and says where it is; what a message makes it do stands in its words:
+//! [`program`] builds it and says where it is; what a message makes it do stands in its words, after the
+//! name of who speaks, if there is one:
 //!
 //! | first word | what happens |
 //! | --- | --- |
@@ -10,7 +11,8 @@
 //! | `crash` | ends itself with SIGKILL, in the middle of an answer |
 //! | `garbage` | lines that are no JSON, unknown types and unknown fields, then an answer |
 //! | `big N` | a line of N bytes, then an answer |
-//! | `permission TEXT` | asks for `Bash` with the text as command; says what was decided |
+//! | `permission TEXT` | asks for `Bash` with the text as command, says what was decided; what it may run, it adds to the file `ran` in its working folder |
+//! | a word of the host's that `Bash` was granted | the same, as a model does that is told so |
 //! | `tool TEXT` | a tool call and its result, then an answer |
 //! | `plan` | `TodoWrite`, then an answer |
 //! | `think TEXT` | thinks, then answers |
@@ -41,49 +43,13 @@ use serde_json::{Value, json};
 /// What it says its version is.
 pub const VERSION: &str = "2.1.329";
 
-/// Where the program is. Built by the first call with the cargo, the profile and the target folder of the running
-/// binary, which takes a moment when it is fresh already.
+/// Where the program is.
 ///
 /// # Panics
 /// If it cannot be built.
 pub fn program() -> PathBuf {
     static BUILT: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
-    BUILT.get_or_init(build).clone()
-}
-
-fn build() -> PathBuf {
-    let exe = std::env::current_exe().expect("the running binary has a path");
-    let mut folder = exe.parent().expect("it is in a folder");
-    if folder.ends_with("deps") {
-        folder = folder.parent().expect("`deps` is in the profile's folder");
-    }
-    let profile = match folder.file_name().and_then(|name| name.to_str()) {
-        Some("debug") | None => "dev",
-        Some(name) => name,
-    };
-    let target = folder.parent().expect("the profile's folder is in the target folder");
-    let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
-    let cargo = option_env!("CARGO").unwrap_or("cargo");
-    let built = Command::new(cargo)
-        .args([
-            "build",
-            "--quiet",
-            "--locked",
-            "--bin",
-            "fake-cli",
-            "--profile",
-            profile,
-        ])
-        .arg("--manifest-path")
-        .arg(&manifest)
-        .arg("--target-dir")
-        .arg(target)
-        .status();
-    assert!(
-        built.as_ref().is_ok_and(std::process::ExitStatus::success),
-        "fake-cli was not built: {built:?}"
-    );
-    folder.join("fake-cli")
+    BUILT.get_or_init(|| crate::build("fake-cli")).clone()
 }
 
 struct Cli {
@@ -374,7 +340,8 @@ impl Cli {
     }
 
     fn act(&mut self, text: &str) -> Result<Option<Stop>, String> {
-        let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
+        let said = spoken(text);
+        let (word, rest) = said.split_once(' ').unwrap_or((said, ""));
         match word {
             "slow" => {
                 let (ms, rest) = rest.split_once(' ').unwrap_or((rest, "done"));
@@ -512,7 +479,12 @@ impl Cli {
                 let all = self.history.join(" | ");
                 self.answer(&all);
             }
-            _ => self.answer(&format!("echo: {text}")),
+            _ => {
+                if let Some(command) = granted(text) {
+                    return self.permission(&command);
+                }
+                self.answer(&format!("echo: {text}"));
+            }
         }
         Ok(None)
     }
@@ -541,6 +513,9 @@ impl Cli {
                         if decision["updatedInput"] != input {
                             return Err(format!("allowed without the input: {answer}"));
                         }
+                        let ran = OpenOptions::new().create(true).append(true).open("ran");
+                        ran.and_then(|mut ran| writeln!(ran, "{command}"))
+                            .map_err(|error| format!("`ran` cannot be written: {error}"))?;
                         self.tool_result(&call, &format!("ran {command}"), false);
                         format!("allowed: {command}")
                     } else {
@@ -629,4 +604,20 @@ impl Cli {
 
 fn parse(line: &str) -> Result<Value, String> {
     serde_json::from_str(line).map_err(|error| format!("Error parsing streaming input line: {error}"))
+}
+
+/// Without the name of who speaks, which stands before what is said in a channel.
+fn spoken(text: &str) -> &str {
+    match text.split_once(": ") {
+        Some((name, said)) if !name.contains(char::is_whitespace) => said,
+        _ => text,
+    }
+}
+
+/// The command of a tool call that was granted while no process was there to be told.
+fn granted(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("to use the tool Bash with the input ")?;
+    let (input, _) = rest.split_once(". It was granted")?;
+    let input: Value = serde_json::from_str(input).ok()?;
+    input["command"].as_str().map(str::to_owned)
 }

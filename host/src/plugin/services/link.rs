@@ -12,7 +12,7 @@ use crate::plugin::sandbox::{Service, State};
 use crate::plugin::v1::events::{self, Health as WitHealth};
 use crate::plugin::v1::manifest_wit::Placement;
 use crate::plugin::v1::socket::{self as wit, Closed};
-use crate::plugin::v1::types::{Answer, Error, Event};
+use crate::plugin::v1::types::{Error, Event};
 use crate::plugin::v1::{from_guest, link_call, manifest, to_guest};
 
 /// Longest that a guest may ask a link to be waited for.
@@ -105,25 +105,31 @@ impl events::Host for State {
             }
             Happening::Closed(socket, code, reason) => events::Happening::Closed((socket, Closed { code, reason })),
             Happening::Call(id, payload) => events::Happening::Call(events::Call { id, payload }),
+            Happening::Emitted(id, emitted) => {
+                let emitted = emitted
+                    .map(|answer| answer.map(to_guest::answer))
+                    .map_err(to_guest::error);
+                events::Happening::Emitted((id, emitted))
+            }
             Happening::Stop => events::Happening::Stop,
             Happening::Quiet => events::Happening::Quiet,
         })
     }
 
-    async fn emit(&mut self, event: Event, answer_within_ms: u32) -> wasmtime::Result<Result<Option<Answer>, Error>> {
+    async fn emit(&mut self, event: Event, answer_within_ms: u32) -> wasmtime::Result<Result<u32, Error>> {
         self.spend(event.payload.len())?;
         if let Err(error) = self.granted(Service::Events) {
             return Ok(Err(error));
         }
-        let Some(host) = self.link.as_ref().map(|link| std::sync::Arc::clone(&link.host)) else {
+        let Some(link) = &mut self.link else {
             return Ok(Err(rejected("no link runs")));
         };
         let event = from_guest::event(event, chat::now());
         let within = Duration::from_millis(answer_within_ms.into()).min(ANSWER_MAX);
-        let answer = self.waiting(async { host.emit(event, within).await }).await;
-        Ok(answer
-            .map(|answer| answer.map(to_guest::answer))
-            .map_err(to_guest::error))
+        self.budget.pause();
+        let emitted = link.emit(event, within).await;
+        self.budget.resume();
+        Ok(emitted.ok_or(Error::RateLimited(None)))
     }
 
     async fn reply(&mut self, call: u32, outcome: Result<Vec<u8>, Error>) -> wasmtime::Result<()> {

@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
 use super::{Bench, Plan, trapped};
 use crate::chat::Health;
-use crate::chat::{Answer, CallError, Event, What};
+use crate::chat::{CallError, Event, What};
 use crate::outbox::BoxFuture;
-use crate::plugin::LinkHost;
+use crate::plugin::link::{UNDER_WAY_MAX, UNTOLD_MAX};
+use crate::plugin::{Emitted, LinkHost};
 
 /// Nothing here takes so long.
 const SOON: Duration = Duration::from_secs(20);
@@ -26,17 +27,32 @@ enum Told {
     Health(Health),
 }
 
-struct Ears(mpsc::Sender<Told>);
+struct Ears {
+    told: mpsc::Sender<Told>,
+    /// Outcomes of events with the payload `slow` wait for one of these.
+    slow: Arc<Semaphore>,
+}
 
-impl LinkHost for Ears {
-    fn emit<'a>(&'a self, event: Event, _within: Duration) -> BoxFuture<'a, Result<Option<Answer>, CallError>> {
+impl Ears {
+    async fn hear(&self, event: Event) -> BoxFuture<'static, Emitted> {
+        let held = (event.payload == b"slow").then(|| Arc::clone(&self.slow));
+        self.told.send(Told::Event(event)).await.expect("the test listens");
         Box::pin(async move {
-            self.0.send(Told::Event(event)).await.expect("the test listens");
+            if let Some(held) = held {
+                held.acquire().await.expect("the test lets go").forget();
+            }
             Ok(None)
         })
     }
+}
+
+impl LinkHost for Ears {
+    fn emit<'a>(&'a self, event: Event, _within: Duration) -> BoxFuture<'a, BoxFuture<'static, Emitted>> {
+        Box::pin(self.hear(event))
+    }
+
     fn report(&self, health: Health) {
-        self.0.try_send(Told::Health(health)).expect("the test listens");
+        self.told.try_send(Told::Health(health)).expect("the test listens");
     }
 
     fn heard(&self) {}
@@ -44,17 +60,28 @@ impl LinkHost for Ears {
 
 struct Link {
     told: mpsc::Receiver<Told>,
+    slow: Arc<Semaphore>,
     stop: CancellationToken,
     running: JoinHandle<Result<(), CallError>>,
 }
 
 impl Link {
     fn start(bench: &Bench, grace: Duration) -> Self {
-        let (ears, told) = mpsc::channel(64);
+        let (sender, told) = mpsc::channel(64);
+        let slow = Arc::new(Semaphore::new(0));
+        let ears = Ears {
+            told: sender,
+            slow: Arc::clone(&slow),
+        };
         let stop = CancellationToken::new();
         let (adapter, stopped) = (bench.adapter.clone(), stop.clone());
-        let running = tokio::spawn(async move { adapter.run_link(Arc::new(Ears(ears)), stopped, grace).await });
-        Self { told, stop, running }
+        let running = tokio::spawn(async move { adapter.run_link(Arc::new(ears), stopped, grace).await });
+        Self {
+            told,
+            slow,
+            stop,
+            running,
+        }
     }
 
     async fn next(&mut self) -> Told {
@@ -62,6 +89,20 @@ impl Link {
             .await
             .expect("in time")
             .expect("the link runs")
+    }
+
+    async fn payload(&mut self) -> Vec<u8> {
+        match self.next().await {
+            Told::Event(event) => event.payload,
+            Told::Health(health) => panic!("no event but {health:?}"),
+        }
+    }
+
+    async fn said(&mut self) -> String {
+        match self.next().await {
+            Told::Health(Health::Degraded { why, .. }) => why,
+            other => panic!("no word but {other:?}"),
+        }
     }
 
     async fn ended(self) -> Result<(), CallError> {
@@ -192,6 +233,31 @@ async fn a_link_that_does_not_stop_is_dropped_after_its_grace() {
     link.stop.cancel();
     let reason = trapped(link.ended().await);
     assert_eq!(reason, "link: it was told to stop and did not within 50 ms");
+}
+
+#[tokio::test]
+async fn a_slow_word_to_one_event_holds_up_no_other() {
+    let bench = hostile("two").await;
+    let mut link = Link::start(&bench, SOON);
+    assert_eq!(
+        [link.payload().await, link.payload().await],
+        [b"slow".to_vec(), b"quick".to_vec()]
+    );
+    assert_eq!(link.said().await, "Happening::Emitted((2, Ok(None)))");
+    link.slow.add_permits(1);
+    assert_eq!(link.said().await, "Happening::Emitted((1, Ok(None)))");
+    assert_eq!(link.ended().await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_link_that_takes_no_outcome_out_is_refused_in_the_end() {
+    let bench = hostile("eager").await;
+    let mut link = Link::start(&bench, SOON);
+    let most = UNDER_WAY_MAX + UNTOLD_MAX - 1;
+    for _ in 0..most {
+        assert_eq!(link.payload().await, b"x");
+    }
+    assert_eq!(link.ended().await, Err(CallError::Gone(format!("{most} events"))));
 }
 
 #[tokio::test]

@@ -162,6 +162,10 @@ impl Link for Echo {
                     let sent = socket::send(id, &socket::Frame::Text(text), &[]);
                     events::reply(call.id, sent.as_ref().map(|()| &[][..]));
                 }
+                // The server of the echo acknowledges nothing: what was not stored must end the link, so that it is seen.
+                events::Happening::Emitted((_, emitted)) => {
+                    emitted?;
+                }
                 events::Happening::Stop => {
                     socket::close(id, 1000, "bye");
                     return Ok(());

@@ -394,6 +394,24 @@ impl Link for Hostile {
                 Ok(())
             }
             "memory" => memory::save(b"x"),
+            "eager" => {
+                // Takes no outcome out of its mailbox before it is refused.
+                let mut taken = 0;
+                while events::emit(&event("x"), 1_000).is_ok() {
+                    taken += 1;
+                }
+                Err(Error::Gone(format!("{taken} events")))
+            }
+            "two" => {
+                for payload in ["slow", "quick"] {
+                    events::emit(&event(payload), 1_000)?;
+                }
+                for _ in 0..2 {
+                    let told = format!("{:?}", events::next(60_000));
+                    events::report(events::Health::Degraded, &told, None);
+                }
+                Ok(())
+            }
             "mute" => loop {
                 if events::next(1_000) == events::Happening::Stop {
                     return Ok(());

@@ -3,7 +3,28 @@
 //! Nothing is lost: the pieces without what was added are the text. A piece that is full stays the same when the
 //! text grows, so a stream never rewrites what it has shown.
 
-use crate::text::length;
+/// How long a text is in UTF-16 units: the larger measure where a vendor does not say what it counts.
+pub fn length(text: &str) -> usize {
+    text.chars().map(char::len_utf16).sum()
+}
+
+/// At most `limit` long, with an ellipsis where something was cut.
+pub fn clip(text: &str, limit: usize) -> String {
+    if length(text) <= limit {
+        return text.to_owned();
+    }
+    let mut clipped = String::new();
+    let mut left = limit.saturating_sub(1);
+    for c in text.chars() {
+        let Some(rest) = left.checked_sub(c.len_utf16()) else {
+            break;
+        };
+        left = rest;
+        clipped.push(c);
+    }
+    clipped.push('…');
+    clipped
+}
 
 /// A part of a text, ready to be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
