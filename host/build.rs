@@ -1,9 +1,15 @@
 //! Builds the adapters that ship inside the binary.
 
+/// Each becomes `GUEST_NAME` for the compiler.
+const ADAPTERS: [&str; 3] = ["web", "slack", "discord"];
+
 fn main() {
-    botyard_guest_build::watch("plugins/web");
-    botyard_guest_build::watch("plugins/slack");
-    let paths = botyard_guest_build::components(&["botyard-web", "botyard-slack"]);
-    println!("cargo::rustc-env=GUEST_WEB={}", paths[0].display());
-    println!("cargo::rustc-env=GUEST_SLACK={}", paths[1].display());
+    for name in ADAPTERS {
+        botyard_guest_build::watch(&format!("plugins/{name}"));
+    }
+    let packages = ADAPTERS.map(|name| format!("botyard-{name}"));
+    let paths = botyard_guest_build::components(&packages.each_ref().map(String::as_str));
+    for (name, path) in ADAPTERS.iter().zip(paths) {
+        println!("cargo::rustc-env=GUEST_{}={}", name.to_uppercase(), path.display());
+    }
 }

@@ -1,7 +1,8 @@
-//! Strict, scriptable, breakable stand-ins for what botyard talks to: a model API, CLIs, Slack.
+//! Strict, scriptable, breakable stand-ins for what botyard talks to: a model API, CLIs, Discord, Slack.
 
 pub mod acp;
 pub mod cli;
+pub mod discord;
 pub mod model;
 pub mod platform;
 pub mod slack;
