@@ -14,15 +14,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::{ConformanceError, Outcome, Plan, Wrong, failed};
 use crate::chat::{
-    Answer, Block, BotName, CallError, Event, Form, Health, Item, Message, Part, Press, Target, Token, TurnId, Verdict,
-    View, ViewState, What,
+    Block, BotName, CallError, Event, Form, Health, Item, Message, Part, Press, Target, Token, TurnId, Verdict, View,
+    ViewState, What,
 };
 use crate::config::SecretText;
-use crate::egress::{Egress, EgressSettings, Grant};
+use crate::egress::{Egress, EgressSettings, Grant, Outlet};
 use crate::http::{Bots, HookTarget, Readiness, Server, ServerSettings, WebTarget};
 use crate::manifest::{Ability, Mode, Transport};
 use crate::outbox::BoxFuture;
-use crate::plugin::{Adapter, BotServices, CallLimits, LinkHost};
+use crate::plugin::{Adapter, BotServices, CallLimits, Emitted, LinkHost};
 use crate::store::{Journal, OutboxRow, OutboxState};
 use crate::transport::{self, Accepted, Connected, Inlet, Managed};
 
@@ -125,13 +125,17 @@ impl Connected for Ears {
 }
 
 impl LinkHost for Ears {
-    fn emit<'a>(&'a self, event: Event, _within: Duration) -> BoxFuture<'a, Result<Option<Answer>, CallError>> {
+    fn emit<'a>(&'a self, event: Event, within: Duration) -> BoxFuture<'a, BoxFuture<'static, Emitted>> {
         Box::pin(async move {
-            match self.take(event).await {
-                Accepted::Stored(answer) => Ok(answer),
-                Accepted::Forged => Err(CallError::Unauthorized("the event is forged".to_owned())),
-                Accepted::Unavailable => Err(CallError::Unavailable("it could not be stored".to_owned())),
-            }
+            let accepted = self.enqueue(event, within).await;
+            let outcome: BoxFuture<'static, Emitted> = Box::pin(async move {
+                match accepted.await {
+                    Accepted::Stored(answer) => Ok(answer),
+                    Accepted::Forged => Err(CallError::Unauthorized("the event is forged".to_owned())),
+                    Accepted::Unavailable => Err(CallError::Unavailable("it could not be stored".to_owned())),
+                }
+            });
+            outcome
         })
     }
 
@@ -232,7 +236,7 @@ impl Bench {
             settings,
             secrets: secrets.clone(),
             hook_base: Some(hook.clone()),
-            outlet,
+            outlet: outlet.clone(),
             journal: journal.clone(),
             files_dir: folder.join("files"),
             limits: LIMITS,
@@ -264,7 +268,7 @@ impl Bench {
             stop: CancellationToken::new(),
             tasks: Vec::new(),
         };
-        bench.connect(server, &mode, secrets, api_base).await?;
+        bench.connect(server, &mode, secrets, (api_base, outlet)).await?;
         Ok(bench)
     }
 
@@ -273,7 +277,7 @@ impl Bench {
         server: Server,
         mode: &Mode,
         secrets: BTreeMap<String, SecretText>,
-        api_base: String,
+        (api_base, outlet): (String, Outlet),
     ) -> Result<(), ConformanceError> {
         let mut routes = Vec::new();
         let mut holds = false;
@@ -289,6 +293,7 @@ impl Bench {
                         secrets: secrets.clone(),
                         api_base: api_base.clone(),
                         journal: self.journal.clone(),
+                        outlet: outlet.clone(),
                         inlet: Arc::new(self.ears.clone()),
                         stop: self.stop.clone(),
                     };

@@ -242,10 +242,6 @@ impl Workspace {
         self.changed.send_modify(|count| *count += 1);
     }
 
-    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
-    }
-
     pub fn add_channel(&self, id: &str, channel: Channel) {
         self.lock().channels.insert(id.into(), channel);
     }
