@@ -48,7 +48,7 @@ async fn an_adapter_that_is_none_of_the_platform_fails_by_name() {
     assert!(
         named
             .iter()
-            .any(|line| line.starts_with("a direct message is heard once: ")),
+            .any(|line| line.starts_with("a short answer stands there once: ")),
         "{named:#?}"
     );
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use botyard_fakes::platform::{Act, Acted, Actor, Place, Platform};
+use botyard_fakes::platform::{Act, Acted, Actor, Place, Platform, Seen};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
@@ -433,6 +433,7 @@ impl Bench {
             reply_to: origin.reply_to,
             private_to: None,
         };
+        let before = self.platform.seen(&place).into_iter().map(|seen| seen.id).collect();
         let turn = TurnId::random();
         let row = OutboxRow {
             turn: turn.clone(),
@@ -456,6 +457,7 @@ impl Bench {
             place,
             asker: origin.sender.id,
             revision: 0,
+            before,
         })
     }
 
@@ -498,6 +500,8 @@ pub(super) struct Reply {
     pub(super) place: Place,
     pub(super) asker: String,
     revision: u32,
+    /// What the bot said there before.
+    before: BTreeSet<String>,
 }
 
 impl Reply {
@@ -576,7 +580,8 @@ impl Reply {
     /// All that people read of it, in order, files that are text included.
     pub(super) fn read(&self, bench: &Bench) -> String {
         let mut text = String::new();
-        for seen in bench.platform.seen(&self.place) {
+        let of_it = |seen: &Seen| !self.before.contains(&seen.id);
+        for seen in bench.platform.seen(&self.place).into_iter().filter(of_it) {
             text.push_str(&seen.text);
             text.push('\n');
         }
