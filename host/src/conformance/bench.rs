@@ -33,6 +33,7 @@ const LIMITS: CallLimits = CallLimits {
     memory_bytes: 64 << 20,
     deadline: Duration::from_secs(10),
     output_bytes: 8 << 20,
+    file_bytes: 32 << 20,
 };
 const BOT: &str = "bot";
 
