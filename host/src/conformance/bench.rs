@@ -36,6 +36,8 @@ const LIMITS: CallLimits = CallLimits {
     file_bytes: 32 << 20,
 };
 const BOT: &str = "bot";
+/// More than any scenario leaves unheard.
+const ITEMS: usize = 4096;
 
 /// One adapter and one vendor.
 pub(super) struct Bench {
@@ -43,7 +45,7 @@ pub(super) struct Bench {
     pub(super) platform: Arc<dyn Platform>,
     journal: Journal,
     ears: Ears,
-    heard: Mutex<mpsc::UnboundedReceiver<Item>>,
+    heard: Mutex<mpsc::Receiver<Item>>,
     serial: AtomicU32,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
@@ -53,7 +55,7 @@ pub(super) struct Bench {
 #[derive(Clone)]
 struct Ears {
     adapter: Adapter,
-    items: mpsc::UnboundedSender<Item>,
+    items: mpsc::Sender<Item>,
     /// What a press of a token is answered with; without an entry it is taken.
     words: Arc<Mutex<BTreeMap<Token, Verdict>>>,
     health: tokio::sync::watch::Sender<Health>,
@@ -82,9 +84,31 @@ impl Ears {
                 answer = Some(said);
             }
             // The bench outlives its transports.
-            let _ = self.items.send(item);
+            let _ = self.items.send(item).await;
         }
         Accepted::Stored(answer)
+    }
+
+    async fn line_up(&self, event: Event) -> BoxFuture<'static, Accepted> {
+        let turn = Arc::clone(&self.order).lock_owned().await;
+        let ears = self.clone();
+        let task = tokio::spawn(async move {
+            let taken = ears.take(event).await;
+            drop(turn);
+            taken
+        });
+        Box::pin(async move { task.await.unwrap_or(Accepted::Unavailable) })
+    }
+
+    async fn emitted(&self, event: Event) -> BoxFuture<'static, Emitted> {
+        let accepted = self.line_up(event).await;
+        Box::pin(async move {
+            match accepted.await {
+                Accepted::Stored(answer) => Ok(answer),
+                Accepted::Forged => Err(CallError::Unauthorized("the event is forged".to_owned())),
+                Accepted::Unavailable => Err(CallError::Unavailable("it could not be stored".to_owned())),
+            }
+        })
     }
 
     fn word(&self, press: &Press) -> Verdict {
@@ -103,19 +127,7 @@ impl Inlet for Ears {
 
 impl Connected for Ears {
     fn enqueue<'a>(&'a self, event: Event, _within: Duration) -> BoxFuture<'a, BoxFuture<'static, Accepted>> {
-        Box::pin(async move {
-            let turn = Arc::clone(&self.order).lock_owned().await;
-            let ears = self.clone();
-            let taken: BoxFuture<'static, Accepted> = Box::pin(async move {
-                let taken = ears.take(event).await;
-                drop(turn);
-                taken
-            });
-            let task = tokio::spawn(taken);
-            let outcome: BoxFuture<'static, Accepted> =
-                Box::pin(async move { task.await.unwrap_or(Accepted::Unavailable) });
-            outcome
-        })
+        Box::pin(self.line_up(event))
     }
 
     fn report(&self, health: Health) {
@@ -126,18 +138,8 @@ impl Connected for Ears {
 }
 
 impl LinkHost for Ears {
-    fn emit<'a>(&'a self, event: Event, within: Duration) -> BoxFuture<'a, BoxFuture<'static, Emitted>> {
-        Box::pin(async move {
-            let accepted = self.enqueue(event, within).await;
-            let outcome: BoxFuture<'static, Emitted> = Box::pin(async move {
-                match accepted.await {
-                    Accepted::Stored(answer) => Ok(answer),
-                    Accepted::Forged => Err(CallError::Unauthorized("the event is forged".to_owned())),
-                    Accepted::Unavailable => Err(CallError::Unavailable("it could not be stored".to_owned())),
-                }
-            });
-            outcome
-        })
+    fn emit<'a>(&'a self, event: Event, _within: Duration) -> BoxFuture<'a, BoxFuture<'static, Emitted>> {
+        Box::pin(self.emitted(event))
     }
 
     fn report(&self, health: Health) {
@@ -251,7 +253,7 @@ impl Bench {
             adapter.set_me(me);
         }
         platform.attach(&hook);
-        let (items, heard) = mpsc::unbounded_channel();
+        let (items, heard) = mpsc::channel(ITEMS);
         let ears = Ears {
             adapter: adapter.clone(),
             items,

@@ -350,7 +350,7 @@ pub(super) async fn form(bench: &Bench) -> Outcome {
         values: Some(vec![("reason".to_owned(), "because it is ours".to_owned())]),
     };
     match &items[..] {
-        [item] if item.what == What::Press(sent.clone()) => Ok(()),
+        [item] if item.what == What::Press(sent) => Ok(()),
         _ => failed(format!("a form that was sent is told as {items:?}")),
     }
 }
