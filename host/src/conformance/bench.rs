@@ -28,6 +28,8 @@ use crate::transport::{self, Accepted, Connected, Inlet, Managed};
 
 /// For what must happen; a run that is fine never waits it out.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Before what failed is tried again.
+const AGAIN: Duration = Duration::from_millis(200);
 /// What a bot's call may cost, as in bots.toml.
 const LIMITS: CallLimits = CallLimits {
     memory_bytes: 64 << 20,
@@ -560,13 +562,13 @@ impl Reply {
     pub(super) async fn show(&mut self, bench: &Bench, view: &View) -> Result<(), CallError> {
         let end = Instant::now() + PATIENCE;
         loop {
-            let pause = match self.show_once(bench, view).await {
-                Err(CallError::RateLimited(wait)) => wait.unwrap_or(Duration::from_millis(200)),
-                Err(CallError::Unavailable(_)) => Duration::from_millis(200),
+            let (pause, why) = match self.show_once(bench, view).await {
+                Err(CallError::RateLimited(wait)) => (wait.unwrap_or(AGAIN), "it is rate-limited".to_owned()),
+                Err(CallError::Unavailable(why)) => (AGAIN, why),
                 other => return other,
             };
             if Instant::now() + pause > end {
-                return Err(CallError::Unavailable("it did not go better in time".to_owned()));
+                return Err(CallError::Unavailable(format!("it did not go better in time: {why}")));
             }
             tokio::time::sleep(pause).await;
         }

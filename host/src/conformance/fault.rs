@@ -65,34 +65,48 @@ pub(super) async fn limited(bench: &Bench) -> Outcome {
     Ok(())
 }
 
-pub(super) async fn errors(bench: &Bench) -> Outcome {
+pub(super) async fn failing(bench: &Bench) -> Outcome {
+    errors(bench, Fault::Failing).await
+}
+
+pub(super) async fn failing_after(bench: &Bench) -> Outcome {
+    errors(bench, Fault::FailingAfter).await
+}
+
+pub(super) async fn cut_before(bench: &Bench) -> Outcome {
+    errors(bench, Fault::CutBefore).await
+}
+
+pub(super) async fn cut_after(bench: &Bench) -> Outcome {
+    errors(bench, Fault::CutAfter).await
+}
+
+async fn errors(bench: &Bench, fault: Fault) -> Outcome {
     let total = calls(bench, &Place::Channel).await?;
-    for fault in [Fault::Failing, Fault::CutBefore, Fault::FailingAfter, Fault::CutAfter] {
-        for nth in 1..=total {
-            let what = format!("call {nth} of {total}: {fault:?}");
-            let mut reply = bench.asked(Place::Channel).await?;
-            bench.platform.fault(nth, fault);
-            let mut unclear = false;
-            for view in views(&mut reply, bench) {
-                match reply.show(bench, &view).await {
-                    Ok(()) => {}
-                    // It was done, or not: whoever runs the bot is told, and nothing is repeated blindly.
-                    Err(CallError::Ambiguous(_)) if matches!(fault, Fault::FailingAfter | Fault::CutAfter) => {
-                        unclear = true;
-                        break;
-                    }
-                    Err(error) => return failed(format!("{what}: it says `{error}`")),
+    for nth in 1..=total {
+        let what = format!("call {nth} of {total}");
+        let mut reply = bench.asked(Place::Channel).await?;
+        bench.platform.fault(nth, fault);
+        let mut unclear = false;
+        for view in views(&mut reply, bench) {
+            match reply.show(bench, &view).await {
+                Ok(()) => {}
+                // It was done, or not: whoever runs the bot is told, and nothing is repeated blindly.
+                Err(CallError::Ambiguous(_)) if matches!(fault, Fault::FailingAfter | Fault::CutAfter) => {
+                    unclear = true;
+                    break;
                 }
+                Err(error) => return failed(format!("{what}: it says `{error}`")),
             }
-            bench.platform.heal();
-            if unclear {
-                if reply.count(bench, "The beginning") > 1 {
-                    return failed(format!("{what}: it is repeated blindly"));
-                }
-                continue;
-            }
-            stands(bench, &reply).map_err(|wrong| about(wrong, &what))?;
         }
+        bench.platform.heal();
+        if unclear {
+            if reply.count(bench, "The beginning") > 1 {
+                return failed(format!("{what}: it is repeated blindly"));
+            }
+            continue;
+        }
+        stands(bench, &reply).map_err(|wrong| about(wrong, &what))?;
     }
     Ok(())
 }
