@@ -1,0 +1,210 @@
+//! Between an agent's Markdown and that of Feishu's cards: nobody is pinged, no picture is asked for that Feishu does not
+//! have, and no card has more tables than it may.
+
+use botyard_sdk::split::{clip, length};
+
+/// What breaks a tag or a ping apart and is not seen: WORD JOINER.
+const JOINER: char = '\u{2060}';
+
+/// Tags of cards and messages that name people. They are no tags of HTML, so code loses nothing.
+const TAGS: [&str; 6] = ["at", "/at", "person", "/person", "mention", "at_all"];
+
+/// Markdown of an agent's for a card: what would ping is broken apart, also in code; pictures are links.
+pub fn quiet(markdown: &str) -> String {
+    let mut out = String::with_capacity(markdown.len() + 8);
+    let mut fence: Option<&str> = None;
+    for line in markdown.split_inclusive('\n') {
+        let bare = line.trim_start();
+        let mark = ["```", "~~~"].into_iter().find(|mark| bare.starts_with(mark));
+        match (fence, mark) {
+            (None, Some(mark)) => {
+                fence = Some(mark);
+                silence(line, &mut out);
+            }
+            (Some(open), found) => {
+                silence(line, &mut out);
+                if found == Some(open) {
+                    fence = None;
+                }
+            }
+            (None, None) => silence(&links(line), &mut out),
+        }
+    }
+    out
+}
+
+/// Breaks tags and pings apart.
+fn silence(text: &str, out: &mut String) {
+    for (at, c) in text.char_indices() {
+        out.push(c);
+        let rest = &text[at + c.len_utf8()..];
+        let tag = c == '<' && {
+            let name: String = rest
+                .chars()
+                .take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '_'))
+                .map(|c| c.to_ascii_lowercase())
+                .collect();
+            TAGS.contains(&name.as_str())
+        };
+        let ping = c == '@' && (rest.starts_with("_all") || rest.starts_with("_user_"));
+        if tag || ping {
+            out.push(JOINER);
+        }
+    }
+}
+
+/// `![alt](url)` outside of code becomes `[alt](url)`: a card shows only pictures that were uploaded, and is refused
+/// with others.
+fn links(line: &str) -> String {
+    if !line.contains("![") {
+        return line.to_owned();
+    }
+    let mut out = String::with_capacity(line.len());
+    let mut ticks = 0usize;
+    let mut rest = line;
+    while let Some(c) = rest.chars().next() {
+        if c == '`' {
+            let run = rest.chars().take_while(|c| *c == '`').count();
+            // A run opens code, and one of the same length ends it.
+            ticks = match ticks {
+                0 => run,
+                open if open == run => 0,
+                open => open,
+            };
+            out.push_str(&rest[..run]);
+            rest = &rest[run..];
+            continue;
+        }
+        if ticks == 0 && rest.starts_with("![") {
+            if rest[2..].starts_with(']') {
+                out.push_str("[image");
+            } else {
+                out.push('[');
+            }
+            rest = &rest[2..];
+            continue;
+        }
+        out.push(c);
+        rest = &rest[c.len_utf8()..];
+    }
+    out
+}
+
+/// Tables a card may have: five are documented to be the limit, three are what was seen to work
+/// (larksuite/openclaw-lark#65).
+pub const TABLES: usize = 3;
+
+/// Tables beyond `left` become code, where they can be read as they stand.
+pub fn fold_tables(markdown: &str, left: &mut usize) -> String {
+    let lines: Vec<&str> = markdown.split_inclusive('\n').collect();
+    let mut out = String::with_capacity(markdown.len() + 16);
+    let mut fence: Option<&str> = None;
+    let mut at = 0;
+    while at < lines.len() {
+        let bare = lines[at].trim_start();
+        let mark = ["```", "~~~"].into_iter().find(|mark| bare.starts_with(mark));
+        match (fence, mark) {
+            (None, Some(mark)) => fence = Some(mark),
+            (Some(open), Some(mark)) if open == mark => fence = None,
+            _ => {}
+        }
+        let table = fence.is_none()
+            && mark.is_none()
+            && lines[at].contains('|')
+            && lines.get(at + 1).is_some_and(|next| is_rule(next));
+        if !table {
+            out.push_str(lines[at]);
+            at += 1;
+            continue;
+        }
+        let end = (at + 2..lines.len())
+            .find(|row| !lines[*row].contains('|'))
+            .unwrap_or(lines.len());
+        let rows: String = lines[at..end].concat();
+        if *left > 0 {
+            *left -= 1;
+            out.push_str(&rows);
+        } else {
+            let line = if rows.ends_with('\n') { "" } else { "\n" };
+            out.push_str(&format!("```\n{rows}{line}```\n"));
+        }
+        at = end;
+    }
+    out
+}
+
+/// `| --- | :-: |`.
+fn is_rule(line: &str) -> bool {
+    let line = line.trim();
+    line.contains('-') && line.contains('|') && line.chars().all(|c| matches!(c, '-' | ':' | '|' | ' '))
+}
+
+/// Plain words in a card's Markdown: what would mean something there is written as a character reference.
+/// Source: open.feishu.cn/document/feishu-cards/card-json-v2-components/content-components/rich-text, special characters.
+pub fn escape(plain: &str) -> String {
+    let mut out = String::with_capacity(plain.len() + 8);
+    for c in plain.chars() {
+        match c {
+            '&' | '<' | '>' | '*' | '~' | '`' | '[' | ']' | '_' | '#' | '|' => {
+                out.push_str(&format!("&#{};", u32::from(c)));
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// As [`escape`], at most `limit` plain characters.
+pub fn escape_clip(plain: &str, limit: usize) -> String {
+    escape(&clip(plain, limit))
+}
+
+/// As [`escape`], but `<@ID>` of a person stays a mention: for words of the host's own.
+pub fn escape_naming(plain: &str) -> String {
+    let mut out = String::new();
+    let mut rest = plain;
+    while let Some(start) = rest.find("<@") {
+        let id: String = rest[start + 2..]
+            .chars()
+            .take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
+            .collect();
+        let end = start + 2 + id.len();
+        let mention = !id.is_empty() && id != "all" && rest[end..].starts_with('>');
+        out.push_str(&escape(&rest[..if mention { start } else { start + 2 }]));
+        if mention {
+            out.push_str(&format!("<at id={id}></at>"));
+        }
+        rest = &rest[if mention { end + 1 } else { start + 2 }..];
+    }
+    out.push_str(&escape(rest));
+    out
+}
+
+/// Inline code; a backtick within would end it.
+pub fn code(plain: &str, limit: usize) -> String {
+    let mut out = String::new();
+    silence(&clip(&one_line(plain), limit).replace('`', "'"), &mut out);
+    format!("`{out}`")
+}
+
+/// A block of code.
+pub fn block(plain: &str, limit: usize) -> String {
+    let mut out = String::new();
+    silence(&clip(plain.trim(), limit).replace("```", "'''"), &mut out);
+    format!("```\n{out}\n```")
+}
+
+pub fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What lists of chats show: the first words, without Markdown's marks.
+pub fn summary(markdown: &str) -> String {
+    let plain: String = markdown.chars().filter(|c| !matches!(c, '*' | '`' | '#' | '|')).collect();
+    let mut out = String::new();
+    silence(&one_line(&plain), &mut out);
+    if length(&out) > 80 { clip(&out, 80) } else { out }
+}
+
+#[cfg(test)]
+mod tests;
