@@ -376,7 +376,7 @@ impl Connected for Bot {
     }
 
     fn report(&self, health: Health) {
-        self.set_health(health);
+        self.set_health(&health);
     }
 
     fn heard(&self) {
@@ -390,7 +390,7 @@ impl LinkHost for Bot {
     }
 
     fn report(&self, health: Health) {
-        self.set_health(health);
+        self.set_health(&health);
     }
 
     fn heard(&self) {

@@ -5,6 +5,7 @@
 pub mod adapter;
 pub mod check;
 pub mod environment;
+mod known;
 mod nearest;
 mod problem;
 mod program;
@@ -26,6 +27,7 @@ use crate::chat::BotName;
 
 pub use adapter::check_against;
 pub use environment::{Environment, environment, variable};
+pub use known::KnownAgent;
 pub use problem::{Problem, locate, render};
 
 /// Adapters that are part of the binary; any other is a path to a component.
@@ -122,7 +124,12 @@ pub struct HostConfig {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DriverKind {
+    /// Claude Code's stream-json.
     Claude,
+    /// The Agent Client Protocol.
+    Acp,
+    /// A command that reads a prompt and prints an answer.
+    Exec,
 }
 
 /// How the CLI logs in.
@@ -130,7 +137,7 @@ pub enum DriverKind {
 pub enum Login {
     /// The operator's own login in their home: only for a bot that serves only its operator.
     Operator,
-    /// `ANTHROPIC_API_KEY`.
+    /// `ANTHROPIC_API_KEY`, or the variable of another agent that we know.
     ApiKey(SecretText),
     /// `CLAUDE_CODE_OAUTH_TOKEN`, from `claude setup-token`.
     Token(SecretText),
@@ -152,7 +159,7 @@ pub struct AgentProfile {
     pub permission_mode: String,
     pub allowed_tools: Vec<String>,
     pub disallowed_tools: Vec<String>,
-    /// Appended to the CLI's own system prompt.
+    /// Appended to the CLI's own system prompt; over ACP, which has none, before the first message.
     pub instructions: Option<String>,
     /// References are resolved: may hold secrets, so `Debug` shows the names only.
     pub env: BTreeMap<String, String>,
@@ -162,6 +169,8 @@ pub struct AgentProfile {
     pub start_timeout: Duration,
     /// Idle processes are closed after this. Default: 10 minutes.
     pub idle_timeout: Duration,
+    /// `exec`: what was said before stands before each message. Default: false.
+    pub history: bool,
     /// It is the demo agent: the chat and the terminal say how to connect a real one.
     pub demo: bool,
 }
@@ -181,6 +190,7 @@ impl fmt::Debug for AgentProfile {
             .field("login", &self.login)
             .field("start_timeout", &self.start_timeout)
             .field("idle_timeout", &self.idle_timeout)
+            .field("history", &self.history)
             .field("demo", &self.demo)
             .finish()
     }

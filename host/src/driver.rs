@@ -1,8 +1,14 @@
 //! What speaks a CLI's protocol. Every driver is a task that takes [`Command`]s and gives [`AgentEvent`]s, in one
 //! vocabulary for all CLIs; an agent is always a process, started through [`process`].
 
+pub(crate) mod acp;
 pub mod claude;
+pub(crate) mod exec;
+mod failure;
+mod plain;
 pub mod process;
+mod stdio;
+mod words;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,18 +16,18 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::chat::PlanItem;
-use crate::config::AgentProfile;
+use crate::config::{AgentProfile, DriverKind};
 
 /// How a process of an agent is started for one session.
 #[derive(Debug, Clone)]
 pub struct Launch {
     /// The CLI's working folder; made if it is not there.
     pub workspace: PathBuf,
-    /// The CLI's own config folder (`CLAUDE_CONFIG_DIR`); none: the operator's own login.
+    /// The CLI's own folder for its settings and its memory (`CLAUDE_CONFIG_DIR`); none: the operator's own login.
     pub config_dir: Option<PathBuf>,
     /// `TMPDIR` of the process.
     pub temp_dir: PathBuf,
-    /// The CLI's id for the conversation: a UUID.
+    /// The CLI's id for the conversation: a UUID of ours, until the CLI gives another (`Session`).
     pub cli_session: String,
     /// Go on with `cli_session` rather than begin it.
     pub resume: bool,
@@ -97,6 +103,7 @@ pub enum FailureKind {
 pub enum AgentEvent {
     /// The process answers; comes once, before everything else.
     Ready {
+        /// 0: there is one only while a turn runs.
         pid: u32,
         version: Option<String>,
     },
@@ -200,6 +207,8 @@ pub struct Agent {
 /// `Exited` with the reason.
 pub fn start(profile: &AgentProfile, launch: Launch) -> Agent {
     match profile.driver {
-        crate::config::DriverKind::Claude => claude::start(profile, launch),
+        DriverKind::Claude => claude::start(profile, launch),
+        DriverKind::Acp => acp::start(profile, launch),
+        DriverKind::Exec => exec::start(profile, launch),
     }
 }

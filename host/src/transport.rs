@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::chat::{Answer, BotName, Event, Health, Person};
 use crate::config::SecretText;
+use crate::egress::Outlet;
 use crate::outbox::BoxFuture;
 use crate::store::Journal;
 
@@ -64,6 +65,8 @@ pub struct Managed {
     pub api_base: String,
     /// For resume points: the bot's keys that begin with `host/`, which no guest can reach.
     pub journal: Journal,
+    /// The way out, within the bot's grant: sockets and calls go through the operator's proxy and authorities.
+    pub outlet: Outlet,
     pub inlet: Arc<dyn Connected>,
     pub stop: CancellationToken,
 }

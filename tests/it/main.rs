@@ -1,8 +1,10 @@
 //! One integration binary: the host in one process with its neighbours, and the rules of the house.
 
+mod acp;
 mod binary;
 mod demo;
 mod driver;
+mod exec;
 mod host;
 mod journey;
 mod killed;

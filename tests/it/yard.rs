@@ -42,9 +42,17 @@ impl Yard {
                 login: Login::None,
                 start_timeout: LIMIT,
                 idle_timeout: LIMIT,
+                history: false,
                 demo: false,
             },
         }
+    }
+
+    pub(crate) fn driver(mut self, driver: DriverKind) -> Self {
+        self.profile.driver = driver;
+        self.profile.allowed_tools.clear();
+        self.profile.instructions = None;
+        self
     }
 
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
@@ -63,7 +71,7 @@ impl Yard {
         };
         Running {
             agent: driver::start(&self.profile, launch),
-            _folder: Arc::clone(&self.folder),
+            folder: Arc::clone(&self.folder),
         }
     }
 }
@@ -71,7 +79,7 @@ impl Yard {
 pub(crate) struct Running {
     pub(crate) agent: Agent,
     /// Not removed before the process has let go of it.
-    _folder: Arc<TempDir>,
+    folder: Arc<TempDir>,
 }
 
 impl Running {
@@ -87,6 +95,20 @@ impl Running {
         let text = text.to_owned();
         self.send(Command::Prompt { id: id.clone(), text }).await;
         id
+    }
+
+    pub(crate) async fn decide(&self, request: &str, allow: bool) {
+        self.send(Command::Decide {
+            request: request.to_owned(),
+            allow,
+            message: String::new(),
+        })
+        .await;
+    }
+
+    /// A file in the workspace.
+    pub(crate) fn touch(&self, name: &str) {
+        std::fs::write(self.folder.path().join("work").join(name), "").unwrap();
     }
 
     pub(crate) async fn event(&mut self) -> AgentEvent {

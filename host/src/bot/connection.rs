@@ -60,18 +60,19 @@ impl Line {
             return false;
         }
         let same_kind = std::mem::discriminant(&state.0) == std::mem::discriminant(health);
-        *state = (health.clone(), if same_kind { state.1 } else { now() });
+        let since = if same_kind { state.1 } else { now() };
+        *state = (health.clone(), since);
         true
     }
 }
 
 impl Bot {
-    pub(super) fn set_health(&self, health: Health) {
-        if !self.inner.connection.set(&health) {
+    pub(super) fn set_health(&self, health: &Health) {
+        if !self.inner.connection.set(health) {
             return;
         }
         let name = &self.inner.config.name;
-        match &health {
+        match health {
             Health::Live => info!(bot = %name, "connected"),
             Health::Connecting => debug!(bot = %name, "connecting"),
             Health::Degraded { why, .. } => warn!(bot = %name, %why, "the connection is degraded"),

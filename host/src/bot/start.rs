@@ -89,7 +89,7 @@ impl Bot {
         };
         let presenter = Arc::new(AdapterPresenter {
             adapter: adapter.clone(),
-            outlet,
+            outlet: outlet.clone(),
         });
         let outbox = Outbox::new(config.name.clone(), journal.clone(), presenter, pace);
         let rules = SessionRules {
@@ -144,7 +144,7 @@ impl Bot {
         bot.inner.set_aside.notify_one();
         bot.inner
             .tasks
-            .spawn(bot.clone().connect(transports, secrets, api_base));
+            .spawn(bot.clone().connect(transports, secrets, api_base, outlet));
         Ok(bot)
     }
 
@@ -166,7 +166,13 @@ impl Bot {
     }
 
     /// Asks who the bot is until it is known, tells the platform what it must know, then holds its connection.
-    async fn connect(self, transports: Vec<Transport>, secrets: BTreeMap<String, SecretText>, api_base: String) {
+    async fn connect(
+        self,
+        transports: Vec<Transport>,
+        secrets: BTreeMap<String, SecretText>,
+        api_base: String,
+        outlet: Outlet,
+    ) {
         tokio::select! {
             () = self.inner.stop.cancelled() => return,
             () = self.introduce() => {}
@@ -178,13 +184,15 @@ impl Bot {
             Transport::Link => true,
         };
         if !transports.iter().any(holds) {
-            self.set_health(Health::Live);
+            self.set_health(&Health::Live);
         }
         let connections = transports.into_iter().filter(holds).map(|transport| {
-            let (bot, secrets, api_base) = (self.clone(), secrets.clone(), api_base.clone());
+            let (bot, secrets, api_base, outlet) = (self.clone(), secrets.clone(), api_base.clone(), outlet.clone());
             async move {
                 match transport {
-                    Transport::Managed { name, options } => bot.run_managed(&name, options, secrets, api_base).await,
+                    Transport::Managed { name, options } => {
+                        bot.run_managed(&name, options, secrets, api_base, outlet).await;
+                    }
                     Transport::Link => bot.run_link().await,
                     Transport::Webhook(_) => {}
                 }
@@ -199,6 +207,7 @@ impl Bot {
         options: Vec<(String, String)>,
         secrets: BTreeMap<String, SecretText>,
         api_base: String,
+        outlet: Outlet,
     ) {
         let inner = &self.inner;
         let me = inner.adapter.recall_me().await.ok().flatten();
@@ -209,6 +218,7 @@ impl Bot {
             secrets,
             api_base,
             journal: inner.journal.clone(),
+            outlet,
             inlet: Arc::new(self.clone()),
             stop: inner.stop.clone(),
         };
@@ -226,8 +236,8 @@ impl Bot {
                         inner.introduced.store(true, Ordering::Release);
                         break;
                     }
-                    Err(CallError::Unauthorized(why)) => self.set_health(Health::Refused { why }),
-                    Err(error) => self.set_health(retrying(error.to_string(), pause)),
+                    Err(CallError::Unauthorized(why)) => self.set_health(&Health::Refused { why }),
+                    Err(error) => self.set_health(&retrying(error.to_string(), pause)),
                 }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LINK_BACKOFF.1);
@@ -266,16 +276,16 @@ impl Bot {
                 pause = LINK_BACKOFF.0;
             }
             match ended {
-                Ok(()) => self.set_health(Health::Connecting),
+                Ok(()) => self.set_health(&Health::Connecting),
                 Err(CallError::Unauthorized(why)) => {
-                    self.set_health(Health::Refused { why });
+                    self.set_health(&Health::Refused { why });
                     pause = LINK_BACKOFF.1;
                 }
                 Err(CallError::RateLimited(wait)) => {
                     pause = pause.max(wait.unwrap_or_default());
-                    self.set_health(retrying("rate limited".to_owned(), pause));
+                    self.set_health(&retrying("rate limited".to_owned(), pause));
                 }
-                Err(error) => self.set_health(retrying(error.to_string(), pause)),
+                Err(error) => self.set_health(&retrying(error.to_string(), pause)),
             }
             tokio::select! {
                 () = inner.stop.cancelled() => return,

@@ -3,6 +3,7 @@
 
 mod agent;
 mod bot;
+mod driver;
 mod host;
 
 use std::collections::BTreeMap;

@@ -52,6 +52,7 @@ pub struct RawAgent {
     pub login_given: bool,
     pub start_timeout: Option<At<String>>,
     pub idle_timeout: Option<At<String>>,
+    pub history: Option<At<bool>>,
 }
 
 #[derive(Debug)]
@@ -180,6 +181,7 @@ fn agent<'a>(reader: &mut Reader<'a>, name: &str, table: &'a DeTable<'a>, place:
         login: login.and_then(|found| self::login(reader, &found)),
         start_timeout: s.text(reader, "start_timeout", "\"60s\""),
         idle_timeout: s.text(reader, "idle_timeout", "\"10m\""),
+        history: s.flag(reader, "history"),
     };
     s.finish(reader);
     agent

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::SessionRules;
 use crate::chat::{BotName, Conversation, SessionKey};
-use crate::config::{Login, Scope};
+use crate::config::{AgentProfile, DriverKind, Login, Scope};
 
 /// The folders of one session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl Folders {
                     .join("users")
                     .join(plain(rules.bot.as_str(), 40))
                     .join(hash(&[key.as_str()], 16))
-                    .join("claude"),
+                    .join(name_of(&rules.agent)),
             ),
         };
         Self {
@@ -85,6 +85,15 @@ pub(super) fn key(bot: &BotName, scope: Scope, conversation: &Conversation, pers
         plain(readable, 16),
         hash(&whole, 16)
     ))
+}
+
+/// Where an agent keeps its own: two agents of one session share nothing.
+fn name_of(agent: &AgentProfile) -> String {
+    match agent.driver {
+        DriverKind::Claude => "claude".to_owned(),
+        DriverKind::Acp => format!("acp-{}", agent.name),
+        DriverKind::Exec => format!("exec-{}", agent.name),
+    }
 }
 
 /// A folder's name: enough of the key to be recognised, and its hash.

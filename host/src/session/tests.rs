@@ -216,6 +216,7 @@ impl Setup {
             login: Login::None,
             start_timeout: LIMIT,
             idle_timeout: Duration::from_secs(3600),
+            history: false,
             demo: false,
         };
         let rules = SessionRules {

@@ -6,6 +6,7 @@
 //! plain `cargo test`.
 
 pub mod http;
+pub mod split;
 
 /// Everything generated from `wit/v1`.
 pub mod bindings {

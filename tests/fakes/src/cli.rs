@@ -41,49 +41,13 @@ use serde_json::{Value, json};
 /// What it says its version is.
 pub const VERSION: &str = "2.1.329";
 
-/// Where the program is. Built by the first call with the cargo, the profile and the target folder of the running
-/// binary, which takes a moment when it is fresh already.
+/// Where the program is.
 ///
 /// # Panics
 /// If it cannot be built.
 pub fn program() -> PathBuf {
     static BUILT: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
-    BUILT.get_or_init(build).clone()
-}
-
-fn build() -> PathBuf {
-    let exe = std::env::current_exe().expect("the running binary has a path");
-    let mut folder = exe.parent().expect("it is in a folder");
-    if folder.ends_with("deps") {
-        folder = folder.parent().expect("`deps` is in the profile's folder");
-    }
-    let profile = match folder.file_name().and_then(|name| name.to_str()) {
-        Some("debug") | None => "dev",
-        Some(name) => name,
-    };
-    let target = folder.parent().expect("the profile's folder is in the target folder");
-    let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
-    let cargo = option_env!("CARGO").unwrap_or("cargo");
-    let built = Command::new(cargo)
-        .args([
-            "build",
-            "--quiet",
-            "--locked",
-            "--bin",
-            "fake-cli",
-            "--profile",
-            profile,
-        ])
-        .arg("--manifest-path")
-        .arg(&manifest)
-        .arg("--target-dir")
-        .arg(target)
-        .status();
-    assert!(
-        built.as_ref().is_ok_and(std::process::ExitStatus::success),
-        "fake-cli was not built: {built:?}"
-    );
-    folder.join("fake-cli")
+    BUILT.get_or_init(|| crate::build("fake-cli")).clone()
 }
 
 struct Cli {

@@ -8,7 +8,7 @@ use crate::config::nearest::nearest;
 use crate::config::program::{self, ProgramError};
 use crate::config::raw::{RawAgent, RawFile, RawLogin};
 use crate::config::section::{At, join};
-use crate::config::{AUTO_AGENT, AgentProfile, BotConfig, DEMO_AGENT, DriverKind, Login, secret};
+use crate::config::{AUTO_AGENT, AgentProfile, BotConfig, DEMO_AGENT, DriverKind, KnownAgent, Login, secret};
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
@@ -16,6 +16,21 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// Of Claude Code 2.1 (`--permission-mode`).
 const PERMISSION_MODES: [&str; 6] = ["default", "acceptEdits", "plan", "dontAsk", "auto", "bypassPermissions"];
+
+/// Modes that ask nobody, of Claude Code, gemini and codex.
+const UNASKED_MODES: [&str; 5] = [
+    "bypassPermissions",
+    "dontAsk",
+    "yolo",
+    "agent-full-access",
+    "full-access",
+];
+
+const DRIVERS: [(&str, DriverKind); 3] = [
+    ("claude", DriverKind::Claude),
+    ("acp", DriverKind::Acp),
+    ("exec", DriverKind::Exec),
+];
 
 const INSTALL: &str = "install it (`npm install -g @anthropic-ai/claude-code`), or give its path: \
                        `command = [\"/path/to/claude\"]`";
@@ -34,16 +49,16 @@ impl Checker<'_> {
                 "a-z, 0-9, `-` and `_`, at most 40 characters",
             ));
         }
-        let env = self.env(raw);
-        let login = self.login(raw, users, &env);
+        let driver = self.word(raw.driver.as_ref(), &DRIVERS, DriverKind::Claude);
+        self.fits(raw, driver);
+        let command = self.command(raw, driver);
+        let known = KnownAgent::of_command(&command).filter(|_| driver == DriverKind::Acp);
+        let env = self.env(raw, driver, known);
+        let login = self.login(raw, driver, known, users, &env);
         let profile = AgentProfile {
             name: raw.name.clone(),
-            driver: self.word(
-                raw.driver.as_ref(),
-                &[("claude", DriverKind::Claude)],
-                DriverKind::Claude,
-            ),
-            command: self.command(raw),
+            driver,
+            command,
             model: self.line(raw.model.as_ref()),
             permission_mode: self
                 .line(raw.permission_mode.as_ref())
@@ -59,16 +74,18 @@ impl Checker<'_> {
                 Duration::from_secs(1)..=168 * HOUR,
                 IDLE_TIMEOUT,
             ),
+            history: raw.history.as_ref().is_some_and(|given| given.value),
             demo: false,
         };
         if let Some(mode) = &raw.permission_mode {
-            self.permission_mode(mode, users);
+            self.permission_mode(mode, driver, users);
         }
         profile
     }
 
-    fn permission_mode(&mut self, given: &At<String>, users: &[&BotConfig]) {
-        if !PERMISSION_MODES.contains(&given.value.as_str()) {
+    fn permission_mode(&mut self, given: &At<String>, driver: DriverKind, users: &[&BotConfig]) {
+        // An agent that speaks ACP says itself which it has, when it starts.
+        if driver == DriverKind::Claude && !PERMISSION_MODES.contains(&given.value.as_str()) {
             let hint = match nearest(&given.value, PERMISSION_MODES) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("known: {}", PERMISSION_MODES.join(", ")),
@@ -77,7 +94,7 @@ impl Checker<'_> {
             self.push(given.warning(format!("unknown permission mode `{}`", given.value), hint));
         }
         let open = users.iter().find(|bot| !bot.serves_only_its_operator());
-        if let (true, Some(bot)) = (["bypassPermissions", "dontAsk"].contains(&given.value.as_str()), open) {
+        if let (true, Some(bot)) = (UNASKED_MODES.contains(&given.value.as_str()), open) {
             self.push(given.warning(
                 format!(
                     "everybody whom the bot `{}` serves can run any command without being asked",
@@ -88,7 +105,8 @@ impl Checker<'_> {
         }
     }
 
-    fn env(&mut self, raw: &RawAgent) -> BTreeMap<String, String> {
+    fn env(&mut self, raw: &RawAgent, driver: DriverKind, known: Option<KnownAgent>) -> BTreeMap<String, String> {
+        let own = self.own_variables(raw, driver, known);
         let mut env = BTreeMap::new();
         for (name, given) in &raw.env {
             let good = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
@@ -96,11 +114,8 @@ impl Checker<'_> {
                 && !name.is_empty();
             if !good {
                 self.push(given.problem("is not the name of a variable", "letters, digits and `_`"));
-            } else if name == "CLAUDE_CONFIG_DIR" {
-                self.push(given.problem(
-                    "is set by the host: every user has a config folder of their own",
-                    "remove it",
-                ));
+            } else if own.contains(&name.as_str()) {
+                self.push(given.problem("is set by the host, for every user their own", "remove it"));
             } else if given.value.contains('\0') {
                 self.push(given.problem("has a zero byte in it", ""));
             } else if let Some(value) = self.plain_or_secret(name, given) {
@@ -111,20 +126,32 @@ impl Checker<'_> {
     }
 
     /// An absolute program and its arguments; what was written if it cannot be found.
-    fn command(&mut self, raw: &RawAgent) -> Vec<String> {
+    fn command(&mut self, raw: &RawAgent, driver: DriverKind) -> Vec<String> {
         let place = raw.place.below("command");
         let default = [At {
             value: "claude".to_owned(),
-            key: place.key,
+            key: place.key.clone(),
             line: place.line,
         }];
-        let words = raw.command.as_ref().map_or(&default[..], |given| &given.value);
+        let words = match &raw.command {
+            Some(given) => &given.value,
+            None if driver == DriverKind::Claude => &default[..],
+            None => {
+                let hint = match driver {
+                    DriverKind::Exec => "the program and its arguments: `command = [\"./answer.sh\"]`",
+                    _ => "the program and its arguments: `command = [\"gemini\", \"--acp\"]`",
+                };
+                self.push(place.problem("is missing", hint));
+                return Vec::new();
+            }
+        };
         let Some((first, arguments)) = words.split_first() else {
             if let Some(given) = &raw.command {
                 self.push(given.problem("is empty", "the program and its arguments: `command = [\"claude\"]`"));
             }
             return Vec::new();
         };
+        self.words_fit(words, driver);
         let mut command = vec![first.value.clone()];
         match program::find(&first.value, self.folder, self.environment) {
             Ok(path) => command[0] = path.display().to_string(),
@@ -155,8 +182,16 @@ impl Checker<'_> {
         command
     }
 
-    fn login(&mut self, raw: &RawAgent, users: &[&BotConfig], env: &BTreeMap<String, String>) -> Login {
+    fn login(
+        &mut self,
+        raw: &RawAgent,
+        driver: DriverKind,
+        known: Option<KnownAgent>,
+        users: &[&BotConfig],
+        env: &BTreeMap<String, String>,
+    ) -> Login {
         match &raw.login {
+            _ if driver == DriverKind::Exec => Login::None,
             Some(RawLogin::Word(word)) => {
                 if secret::is_reference(&word.value) || secret::looks_secret(&word.value) {
                     self.push(word.problem(
@@ -177,11 +212,37 @@ impl Checker<'_> {
                     }
                 }
             }
-            Some(RawLogin::ApiKey(given)) => self.secret(given).map_or(Login::None, Login::ApiKey),
-            Some(RawLogin::Token(given)) => self.secret(given).map_or(Login::None, Login::Token),
+            Some(RawLogin::ApiKey(given)) => {
+                if driver == DriverKind::Acp && known.and_then(KnownAgent::api_key).is_none() {
+                    self.push(given.problem(
+                        "is for agents whose variable for it is known: gemini, codex-acp, claude-agent-acp",
+                        "name the variable: `env = { NAME = \"env:NAME\" }`, and `login = \"none\"`",
+                    ));
+                }
+                self.secret(given).map_or(Login::None, Login::ApiKey)
+            }
+            Some(RawLogin::Token(given)) => {
+                if driver == DriverKind::Acp {
+                    self.push(given.problem(
+                        "is for Claude Code",
+                        "name the variable: `env = { NAME = \"env:NAME\" }`, and `login = \"none\"`",
+                    ));
+                }
+                self.secret(given).map_or(Login::None, Login::Token)
+            }
             None if raw.login_given => Login::None,
             None if !users.is_empty() && users.iter().all(|bot| bot.serves_only_its_operator()) => Login::Operator,
             None => {
+                if driver == DriverKind::Acp {
+                    if env.is_empty() && !users.is_empty() {
+                        self.push(raw.place.below("login").warning(
+                            "nothing says how the agent logs in",
+                            "`login = { api_key = \"env:NAME\" }`, the variable that it looks for in `env`, or `login = \
+                             \"none\"` if the command does it by itself",
+                        ));
+                    }
+                    return Login::None;
+                }
                 // A command may log in by itself, through a gateway or a cloud's own keys: say so, do not refuse.
                 let by_itself = env
                     .keys()
@@ -226,6 +287,7 @@ impl Checker<'_> {
             login: if demo { Login::None } else { Login::Operator },
             start_timeout: START_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
+            history: false,
             demo,
         }
     }

@@ -1,22 +1,9 @@
 //! What went wrong, in one plain sentence for the person and with its cause for the operator.
 
 use super::wire::TurnResult;
-use crate::driver::process::{Ended, SpawnError};
+use crate::driver::failure::{self, NO_CONVERSATION, NOT_LOGGED_IN, failure};
+use crate::driver::process::Ended;
 use crate::driver::{Failure, FailureKind};
-
-/// What is kept of a cause.
-const CAUSE_LIMIT: usize = 2 * 1024;
-
-fn failure(kind: FailureKind, sentence: &str, cause: String) -> Failure {
-    Failure {
-        kind,
-        sentence: sentence.to_owned(),
-        cause: super::tool::cut(cause, CAUSE_LIMIT),
-    }
-}
-
-const NOT_LOGGED_IN: &str = "The agent is not logged in to its model; whoever runs this bot must log it in.";
-const NO_CONVERSATION: &str = "The agent no longer has this conversation.";
 
 /// A result whose `is_error` is set. `complaint`: what the CLI's own (synthetic) message said.
 pub(super) fn of_result(result: &TurnResult, complaint: Option<&str>) -> Failure {
@@ -89,56 +76,20 @@ pub(super) fn of_result(result: &TurnResult, complaint: Option<&str>) -> Failure
     }
 }
 
-/// The program did not start.
-pub(super) fn of_spawn(error: &SpawnError) -> Failure {
-    let sentence = match error {
-        SpawnError::NotFound(_) => "The agent's program was not found; whoever runs this bot must install it.",
-        SpawnError::NotExecutable(_) => {
-            "The agent's program may not be executed; whoever runs this bot must mend that."
-        }
-        SpawnError::Failed { .. } | SpawnError::Guard(_) => "The agent's program could not be started.",
-    };
-    let mut cause = error.to_string();
-    if let SpawnError::Guard(source) = error {
-        cause = format!("{cause}: {source}");
-    }
-    failure(FailureKind::Start, sentence, cause)
-}
-
-/// It runs but does not answer.
-pub(super) fn silent(stderr: &str) -> Failure {
-    let cause = format!("no answer to `initialize` in time; stderr: {stderr}");
-    failure(
-        FailureKind::Start,
-        "The agent's program started but gave no answer.",
-        cause,
-    )
-}
-
 /// It ended and nobody had asked for that.
 pub(super) fn of_exit(ended: Ended, ready: bool, stderr: &str, last: Option<&Failure>) -> Failure {
-    let how = match ended {
-        Ended::Exited(code) => format!("exit code {code}"),
-        Ended::Signalled(signal) => format!("signal {signal}"),
-        Ended::GuardLost => "the guard process was ended".to_owned(),
-    };
-    let mut cause = format!("{how}; stderr: {stderr}");
     let lower = stderr.to_lowercase();
-    if lower.contains("no conversation found") || last.is_some_and(|last| last.kind == FailureKind::NoConversation) {
-        return failure(FailureKind::NoConversation, NO_CONVERSATION, cause);
+    let mut failure = failure::of_end(ended, ready, stderr, last);
+    if lower.contains("no conversation found") {
+        NO_CONVERSATION.clone_into(&mut failure.sentence);
+        failure.kind = FailureKind::NoConversation;
+    } else if !ready
+        && (lower.contains("not logged in") || lower.contains("/login") || lower.contains("invalid api key"))
+    {
+        NOT_LOGGED_IN.clone_into(&mut failure.sentence);
+        failure.kind = FailureKind::NotLoggedIn;
     }
-    if let Some(last) = last {
-        cause = format!("{cause}; {}", last.cause);
-    }
-    if ready {
-        let sentence = "The agent's program ended unexpectedly; the next message starts it again.";
-        return failure(FailureKind::Died, sentence, cause);
-    }
-    if lower.contains("not logged in") || lower.contains("/login") || lower.contains("invalid api key") {
-        return failure(FailureKind::NotLoggedIn, NOT_LOGGED_IN, cause);
-    }
-    let sentence = "The agent's program ended before it was ready.";
-    failure(FailureKind::Start, sentence, cause)
+    failure
 }
 
 #[cfg(test)]

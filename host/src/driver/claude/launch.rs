@@ -106,7 +106,7 @@ fn environment(
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::driver) mod tests {
     use std::collections::BTreeMap;
     use std::time::Duration;
 
@@ -127,11 +127,12 @@ pub(super) mod tests {
             login: Login::None,
             start_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
+            history: false,
             demo: false,
         }
     }
 
-    fn launch() -> Launch {
+    pub(in crate::driver) fn launch() -> Launch {
         Launch {
             workspace: "/w".into(),
             config_dir: Some("/c".into()),

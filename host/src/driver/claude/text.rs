@@ -1,6 +1,8 @@
 //! Keeps what people write from being anything but words to Claude Code. In a user message it takes `/word` at the
 //! start for a command (`/clear`) and puts the file in for `@path`, without asking, also outside the workspace.
 
+use crate::driver::plain;
+
 /// From this version on `"client_composed": true` turns both off, and nothing of the text is changed.
 const CLIENT_COMPOSED_SINCE: [u64; 3] = [2, 1, 248];
 
@@ -22,26 +24,7 @@ pub(super) fn harmless(text: &str, version: Option<&str>) -> String {
     {
         return text.to_owned();
     }
-    let mut out = String::with_capacity(text.len() + 8);
-    let first = text.chars().find(|c| !c.is_whitespace() && !invisible(*c));
-    if matches!(first, Some('/' | '!' | '#')) {
-        // Not white space, which is trimmed: a word of ours that a command cannot begin with.
-        out.push_str("> ");
-    }
-    for c in text.chars() {
-        out.push(c);
-        if c == '@' {
-            // A reference is `@` and the path or the quotation mark right behind it.
-            out.push(' ');
-        }
-    }
-    out
-}
-
-/// Characters that a trim or a sanitiser may take away before it looks at the first one.
-fn invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    plain::harmless(text)
 }
 
 #[cfg(test)]

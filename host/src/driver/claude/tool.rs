@@ -7,13 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::chat::{PlanItem, PlanState};
-
-/// A step's detail and output are cut here, in bytes.
-pub(super) const STEP_LIMIT: usize = 4 * 1024;
-/// What is shown of a request for permission. Wider, because what is not seen is allowed unseen.
-const ASK_LIMIT: usize = 12 * 1024;
-/// A title's length, in characters.
-const TITLE_LIMIT: usize = 100;
+use crate::driver::words::{self, ASK_LIMIT, STEP_LIMIT, cut_fenced, fenced, inline, one_line, pretty, shorten_path};
 
 /// The words of [`crate::chat::Step`]'s kind.
 pub(super) fn kind(tool: &str) -> &'static str {
@@ -148,88 +142,8 @@ pub(super) fn questions(input: &Value) -> Vec<Question> {
 }
 
 fn diff(edit: &Value) -> String {
-    let side = |name: &str, sign: char| {
-        let text = edit.get(name).and_then(Value::as_str).unwrap_or_default();
-        text.lines().fold(String::new(), |mut out, line| {
-            let _ = writeln!(out, "{sign} {line}");
-            out
-        })
-    };
-    let mut both = side("old_string", '-');
-    both.push_str(&side("new_string", '+'));
-    fenced("diff", both.trim_end_matches('\n'))
-}
-
-fn pretty(input: &Value) -> String {
-    serde_json::to_string_pretty(input).unwrap_or_default()
-}
-
-/// A code block that its content cannot end.
-fn fenced(language: &str, text: &str) -> String {
-    let fence = "`".repeat(longest_run(text).max(2) + 1);
-    format!("{fence}{language}\n{text}\n{fence}")
-}
-
-/// A code span that its content cannot end.
-fn inline(text: &str) -> String {
-    let line = text.replace(['\n', '\r'], " ");
-    let ticks = "`".repeat(longest_run(&line) + 1);
-    if ticks.len() == 1 {
-        format!("`{line}`")
-    } else {
-        format!("{ticks} {line} {ticks}")
-    }
-}
-
-fn longest_run(text: &str) -> usize {
-    text.split(|c| c != '`').map(str::len).max().unwrap_or(0)
-}
-
-/// Cuts on a character's boundary and says what is missing.
-pub(super) fn cut(mut text: String, limit: usize) -> String {
-    if text.len() > limit {
-        let room = limit.saturating_sub(48);
-        let missing = text.len() - text.floor_char_boundary(room);
-        text.truncate(text.floor_char_boundary(room));
-        let _ = write!(text, "\n… ({missing} more bytes)");
-    }
-    text
-}
-
-/// Cuts and closes the code block that was open.
-fn cut_fenced(text: String, limit: usize) -> String {
-    if text.len() <= limit {
-        return text;
-    }
-    let last = text.lines().next_back().unwrap_or_default();
-    let fence = if last.len() >= 3 && last.bytes().all(|byte| byte == b'`') {
-        last.to_owned()
-    } else {
-        String::new()
-    };
-    let cut = cut(text, limit.saturating_sub(fence.len() + 1));
-    if fence.is_empty() {
-        cut
-    } else {
-        format!("{cut}\n{fence}")
-    }
-}
-
-fn one_line(text: &str) -> String {
-    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if words.chars().count() <= TITLE_LIMIT {
-        return words;
-    }
-    let mut short = words.chars().take(TITLE_LIMIT - 1).collect::<String>();
-    short.push('…');
-    short
-}
-
-fn shorten_path(path: &str, workspace: &Path) -> String {
-    match Path::new(path).strip_prefix(workspace) {
-        Ok(inside) if !inside.as_os_str().is_empty() => inside.display().to_string(),
-        _ => path.to_owned(),
-    }
+    let side = |name: &str| edit.get(name).and_then(Value::as_str).unwrap_or_default();
+    words::diff(side("old_string"), side("new_string"))
 }
 
 /// The agent's plan, from the tools that it keeps it with.
@@ -309,6 +223,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::driver::words::TITLE_LIMIT;
 
     #[test]
     fn titles_are_short_and_relative() {

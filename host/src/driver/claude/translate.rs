@@ -1,7 +1,6 @@
-//! The protocol as a state machine without I/O: lines of the CLI and commands of the session go in, events and lines
-//! for the CLI come out.
+//! The protocol as a state machine without I/O.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,7 +12,12 @@ use super::text::harmless;
 use super::tool::{self, Plan};
 use super::wire::{Asked, Assistant, ControlResponse, Incoming, Lifecycle, System, TurnResult, User};
 use crate::driver::process::Ended;
+use crate::driver::stdio::{Protocol, Queues};
+use crate::driver::words::{STEP_LIMIT, cut};
 use crate::driver::{AgentEvent, Command, Failure, Outcome, Permission};
+
+/// From the answer to `initialize` to that about the version. Both were asked at the same time.
+const VERSION_TIME: Duration = Duration::from_secs(2);
 
 /// What one of our control requests was about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,12 +55,9 @@ enum State {
 pub(super) struct Translator {
     workspace: PathBuf,
     pid: u32,
-    /// To be told, in order.
-    pub(super) events: VecDeque<AgentEvent>,
-    /// To be written: lines with their ends.
-    pub(super) out: VecDeque<u8>,
+    queues: Queues,
     /// Lines that were no JSON objects.
-    pub(super) garbage: u64,
+    garbage: u64,
     initialized: bool,
     version_asked: bool,
     version: Option<String>,
@@ -91,8 +92,7 @@ impl Translator {
         let mut new = Self {
             workspace,
             pid: 0,
-            events: VecDeque::new(),
-            out: VecDeque::new(),
+            queues: Queues::default(),
             garbage: 0,
             initialized: false,
             version_asked: true,
@@ -123,50 +123,11 @@ impl Translator {
         new
     }
 
-    pub(super) const fn started(&mut self, pid: u32) {
-        self.pid = pid;
-    }
-
-    pub(super) const fn is_ready(&self) -> bool {
-        self.ready
-    }
-
-    /// It answered, but has not said which version it is.
-    pub(super) const fn awaits_version(&self) -> bool {
-        self.initialized && self.version_asked
-    }
-
-    /// It is not going to say which version it is.
-    pub(super) fn version_overdue(&mut self) {
-        self.version_asked = false;
-        self.check_ready();
-    }
-
-    /// Nothing runs, as far as we know.
-    pub(super) const fn is_idle(&self) -> bool {
-        !self.open
-    }
-
     // ---- from the session -------------------------------------------------------------------------------------
-
-    /// A command that is about the conversation; `Close` and `Kill` are about the process and mean nothing here.
-    pub(super) fn command(&mut self, command: Command) {
-        match command {
-            command if !self.ready => self.held.push(command),
-            Command::Prompt { id, text } => self.prompt(id, &text),
-            Command::Decide {
-                request,
-                allow,
-                message,
-            } => self.decide(&request, allow, &message),
-            Command::Interrupt => self.interrupt(),
-            Command::Close | Command::Kill => {}
-        }
-    }
 
     fn prompt(&mut self, id: String, text: &str) {
         let text = harmless(text, self.version.as_deref());
-        self.line(&json!({
+        self.queues.line(&json!({
             "type": "user",
             "uuid": &id,
             "session_id": "",
@@ -223,54 +184,22 @@ impl Translator {
 
     // ---- to the CLI -------------------------------------------------------------------------------------------
 
-    fn line(&mut self, line: &Value) {
-        self.out.extend(line.to_string().as_bytes());
-        self.out.push_back(b'\n');
-    }
-
     fn request(&mut self, what: Sent, request: &Value) {
         self.next_request += 1;
         let id = format!("host-{}", self.next_request);
-        self.line(&json!({"type": "control_request", "request_id": &id, "request": request}));
+        self.queues
+            .line(&json!({"type": "control_request", "request_id": &id, "request": request}));
         self.sent.insert(id, what);
     }
 
     fn respond(&mut self, request: &str, answer: &Value) {
-        self.line(&json!({
+        self.queues.line(&json!({
             "type": "control_response",
             "response": {"subtype": "success", "request_id": request, "response": answer},
         }));
     }
 
     // ---- from the CLI -----------------------------------------------------------------------------------------
-
-    /// One line of stdout.
-    pub(super) fn receive(&mut self, line: &[u8]) {
-        let Some(incoming) = Incoming::parse(line) else {
-            self.garbage += 1;
-            return;
-        };
-        match incoming {
-            Incoming::System(system) => self.system(system),
-            Incoming::Stream(event) if event.parent_tool_use_id.is_none() => {
-                self.stream.event(event.event, &mut self.events);
-            }
-            // A sub-agent's text is told when it is certain.
-            Incoming::Stream(_) | Incoming::Other => {}
-            Incoming::Assistant(assistant) => self.assistant(assistant),
-            Incoming::User(user) => self.user(&user),
-            Incoming::Result(result) => self.turn_result(&result),
-            Incoming::Lifecycle(lifecycle) => self.lifecycle(&lifecycle),
-            Incoming::Request(request) => self.asked(&request.request_id, request.request),
-            Incoming::Response(response) => self.answered(&response),
-            Incoming::Cancel(cancel) => {
-                if self.waiting.remove(&cancel.request_id).is_some() {
-                    let request = cancel.request_id;
-                    self.events.push_back(AgentEvent::PermissionWithdrawn { request });
-                }
-            }
-        }
-    }
 
     fn system(&mut self, system: System) {
         match system.subtype.as_str() {
@@ -283,7 +212,7 @@ impl Translator {
                 }
             }
             "status" if system.status.as_deref() == Some("compacting") => {
-                self.events.push_back(AgentEvent::Compacting);
+                self.queues.events.push_back(AgentEvent::Compacting);
             }
             "session_state_changed" => match system.state.as_deref() {
                 Some("idle") => {
@@ -299,14 +228,14 @@ impl Translator {
                 None => {}
             },
             "api_retry" => {
-                self.stream.withdraw(&mut self.events);
+                self.stream.withdraw(&mut self.queues.events);
                 let reason = match (system.error, system.error_status) {
                     (Some(error), Some(status)) => format!("{error} ({status})"),
                     (Some(error), None) => error,
                     (None, Some(status)) => format!("status {status}"),
                     (None, None) => String::new(),
                 };
-                self.events.push_back(AgentEvent::Retrying {
+                self.queues.events.push_back(AgentEvent::Retrying {
                     attempt: system.attempt,
                     of: system.max_retries,
                     after: Duration::try_from_secs_f64(system.retry_delay_ms / 1000.0).unwrap_or_default(),
@@ -340,7 +269,7 @@ impl Translator {
         if self.session != newest {
             self.session = newest;
             if let Some((id, model)) = self.session.clone() {
-                self.events.push_back(AgentEvent::Session { id, model });
+                self.queues.events.push_back(AgentEvent::Session { id, model });
             }
         }
     }
@@ -360,25 +289,26 @@ impl Translator {
                 "text" => {
                     let number = self
                         .stream
-                        .certain(&message.id, "text", parent.is_none(), &mut self.events);
-                    self.events.push_back(AgentEvent::Text {
+                        .certain(&message.id, "text", parent.is_none(), &mut self.queues.events);
+                    self.queues.events.push_back(AgentEvent::Text {
                         block: number,
                         text: block.text,
                         parent: parent.clone(),
                     });
                 }
                 "thinking" => {
-                    let number = self
-                        .stream
-                        .certain(&message.id, "thinking", parent.is_none(), &mut self.events);
-                    self.events.push_back(AgentEvent::Thinking {
+                    let number =
+                        self.stream
+                            .certain(&message.id, "thinking", parent.is_none(), &mut self.queues.events);
+                    self.queues.events.push_back(AgentEvent::Thinking {
                         block: number,
                         text: block.thinking,
                         parent: parent.clone(),
                     });
                 }
                 "tool_use" => {
-                    self.stream.other(&message.id, parent.is_none(), &mut self.events);
+                    self.stream
+                        .other(&message.id, parent.is_none(), &mut self.queues.events);
                     self.tool(block.id, &block.name, block.input, parent.clone());
                 }
                 _ => {}
@@ -392,12 +322,12 @@ impl Translator {
             if parent.is_none()
                 && let Some(items) = self.plan.called(name, &input)
             {
-                self.events.push_back(AgentEvent::Plan(items));
+                self.queues.events.push_back(AgentEvent::Plan(items));
             }
             self.planning.insert(call, (name.to_owned(), input));
             return;
         }
-        self.events.push_back(AgentEvent::Tool {
+        self.queues.events.push_back(AgentEvent::Tool {
             call,
             parent,
             kind: tool::kind(name),
@@ -421,15 +351,15 @@ impl Translator {
                     && !id.is_empty()
                     && let Some(items) = self.plan.created(id, &input)
                 {
-                    self.events.push_back(AgentEvent::Plan(items));
+                    self.queues.events.push_back(AgentEvent::Plan(items));
                 }
                 continue;
             }
-            self.events.push_back(AgentEvent::ToolEnded {
+            self.queues.events.push_back(AgentEvent::ToolEnded {
                 call: block.tool_use_id.clone(),
                 failed: block.is_error,
                 denied: self.denied.remove(&block.tool_use_id),
-                output: tool::cut(block.result_text(), tool::STEP_LIMIT),
+                output: cut(block.result_text(), STEP_LIMIT),
             });
         }
     }
@@ -440,7 +370,7 @@ impl Translator {
         };
         if !std::mem::replace(&mut prompt.started, true) {
             self.open = true;
-            self.events.push_back(AgentEvent::Started { id: id.to_owned() });
+            self.queues.events.push_back(AgentEvent::Started { id: id.to_owned() });
         }
     }
 
@@ -467,7 +397,7 @@ impl Translator {
     }
 
     fn turn_result(&mut self, result: &TurnResult) {
-        self.stream.withdraw(&mut self.events);
+        self.stream.withdraw(&mut self.queues.events);
         let complaint = self.complaint.take();
         let aborted = result
             .terminal_reason
@@ -498,7 +428,7 @@ impl Translator {
             this
         });
         let usage = &result.usage;
-        self.events.push_back(AgentEvent::Usage {
+        self.queues.events.push_back(AgentEvent::Usage {
             input_tokens: usage.input_tokens + usage.cache_creation_input_tokens + usage.cache_read_input_tokens,
             output_tokens: usage.output_tokens,
             cost_usd: cost,
@@ -520,13 +450,13 @@ impl Translator {
     fn result(&mut self, outcome: Outcome) {
         self.interrupted = false;
         self.result_owed = false;
-        self.events.push_back(AgentEvent::Result { outcome });
+        self.queues.events.push_back(AgentEvent::Result { outcome });
     }
 
     /// Tells `Idle` if it is owed. `assume`: there is no word of the CLI's to wait for.
     fn check_idle(&mut self, assume: bool) {
         if self.open && self.prompts.is_empty() && (assume || self.state == State::Idle) {
-            self.stream.withdraw(&mut self.events);
+            self.stream.withdraw(&mut self.queues.events);
             if self.result_owed {
                 // It swallowed a message whose id it had seen before.
                 let outcome = if self.interrupted {
@@ -539,7 +469,7 @@ impl Translator {
             self.open = false;
             self.interrupted = false;
             let background = u32::try_from(self.tasks.len()).unwrap_or(u32::MAX);
-            self.events.push_back(AgentEvent::Idle { background });
+            self.queues.events.push_back(AgentEvent::Idle { background });
         }
     }
 
@@ -547,7 +477,7 @@ impl Translator {
         match asked.subtype.as_str() {
             "can_use_tool" => {
                 let (path, reason) = (asked.blocked_path.as_deref(), asked.decision_reason.as_deref());
-                self.events.push_back(AgentEvent::Permission(Permission {
+                self.queues.events.push_back(AgentEvent::Permission(Permission {
                     request: request.to_owned(),
                     call: asked.tool_use_id.clone(),
                     input: asked.input.to_string(),
@@ -566,7 +496,7 @@ impl Translator {
             "elicitation" => self.respond(request, &json!({"action": "decline"})),
             other => {
                 let error = format!("Unsupported control request subtype: {other}");
-                self.line(&json!({
+                self.queues.line(&json!({
                     "type": "control_response",
                     "response": {"subtype": "error", "request_id": request, "error": error},
                 }));
@@ -604,7 +534,7 @@ impl Translator {
             return;
         }
         self.ready = true;
-        self.events.push_back(AgentEvent::Ready {
+        self.queues.events.push_back(AgentEvent::Ready {
             pid: self.pid,
             version: self.version.clone(),
         });
@@ -612,19 +542,94 @@ impl Translator {
             self.command(command);
         }
     }
+}
 
-    // ---- the end ----------------------------------------------------------------------------------------------
-
-    /// The process is gone. `asked`: it was closed or killed by us.
-    pub(super) fn ended(&mut self, ended: Ended, asked: bool, stderr: &str) {
-        let failure = (!asked).then(|| failure::of_exit(ended, self.ready, stderr, self.last_failure.as_ref()));
-        self.gone(failure);
+impl Protocol for Translator {
+    fn queues(&mut self) -> &mut Queues {
+        &mut self.queues
     }
 
-    /// The last event.
-    pub(super) fn gone(&mut self, failure: Option<Failure>) {
-        self.stream.withdraw(&mut self.events);
-        self.events.push_back(AgentEvent::Exited { failure });
+    fn started(&mut self, pid: u32) {
+        self.pid = pid;
+    }
+
+    fn is_ready(&self) -> bool {
+        self.ready
+    }
+
+    fn is_idle(&self) -> bool {
+        !self.open
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        (self.initialized && self.version_asked).then_some(VERSION_TIME)
+    }
+
+    /// It is not going to say which version it is.
+    fn overdue(&mut self) {
+        self.version_asked = false;
+        self.check_ready();
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            command if !self.ready => self.held.push(command),
+            Command::Prompt { id, text } => self.prompt(id, &text),
+            Command::Decide {
+                request,
+                allow,
+                message,
+            } => self.decide(&request, allow, &message),
+            Command::Interrupt => self.interrupt(),
+            Command::Close | Command::Kill => {}
+        }
+    }
+
+    fn receive(&mut self, line: &[u8]) {
+        let Some(incoming) = Incoming::parse(line) else {
+            self.garbage += 1;
+            return;
+        };
+        match incoming {
+            Incoming::System(system) => self.system(system),
+            Incoming::Stream(event) if event.parent_tool_use_id.is_none() => {
+                self.stream.event(event.event, &mut self.queues.events);
+            }
+            // A sub-agent's text is told when it is certain.
+            Incoming::Stream(_) | Incoming::Other => {}
+            Incoming::Assistant(assistant) => self.assistant(assistant),
+            Incoming::User(user) => self.user(&user),
+            Incoming::Result(result) => self.turn_result(&result),
+            Incoming::Lifecycle(lifecycle) => self.lifecycle(&lifecycle),
+            Incoming::Request(request) => self.asked(&request.request_id, request.request),
+            Incoming::Response(response) => self.answered(&response),
+            Incoming::Cancel(cancel) => {
+                if self.waiting.remove(&cancel.request_id).is_some() {
+                    let request = cancel.request_id;
+                    self.queues
+                        .events
+                        .push_back(AgentEvent::PermissionWithdrawn { request });
+                }
+            }
+        }
+    }
+
+    fn refused(&mut self) -> Option<Failure> {
+        // It exits by itself where it cannot begin.
+        None
+    }
+
+    fn garbage(&self) -> u64 {
+        self.garbage
+    }
+
+    fn died(&mut self, ended: Ended, stderr: &str) -> Failure {
+        failure::of_exit(ended, self.ready, stderr, self.last_failure.as_ref())
+    }
+
+    fn gone(&mut self, failure: Option<Failure>) {
+        self.stream.withdraw(&mut self.queues.events);
+        self.queues.events.push_back(AgentEvent::Exited { failure });
     }
 }
 

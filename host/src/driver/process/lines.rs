@@ -65,6 +65,16 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         }
     }
 
+    /// Whatever has come since, not split into lines. None: end of file. Cancel safe.
+    pub async fn piece(&mut self) -> io::Result<Option<BytesMut>> {
+        self.buffer.reserve(READ_SIZE);
+        if self.buffer.is_empty() && self.from.read_buf(&mut self.buffer).await? == 0 {
+            return Ok(None);
+        }
+        self.scanned = 0;
+        Ok(Some(self.buffer.split()))
+    }
+
     /// Lines that were too long.
     pub const fn skipped(&self) -> u64 {
         self.skipped

@@ -35,6 +35,7 @@ fn rules(login: Login, workspace_shared: bool) -> SessionRules {
             login,
             start_timeout: Duration::from_secs(1),
             idle_timeout: Duration::from_secs(1),
+            history: false,
             demo: false,
         }),
         workspace: PathBuf::from("/work-of-bot"),

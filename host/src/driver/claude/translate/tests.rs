@@ -40,11 +40,11 @@ fn state(translator: &mut Translator, state: &str) {
 }
 
 fn told(translator: &mut Translator) -> Vec<AgentEvent> {
-    translator.events.drain(..).collect()
+    translator.queues.events.drain(..).collect()
 }
 
 fn written(translator: &mut Translator) -> Vec<Value> {
-    let bytes = translator.out.drain(..).collect::<Vec<u8>>();
+    let bytes = translator.queues.out.drain(..).collect::<Vec<u8>>();
     let lines = std::str::from_utf8(&bytes).unwrap().lines();
     lines.map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -96,8 +96,8 @@ fn it_asks_for_its_version_first_and_holds_prompts_until_it_knows() {
         &mut translator,
         &json!({"type": "control_response", "response": {"subtype": "success", "request_id": "host-1"}}),
     );
-    assert!(written(&mut translator).is_empty() && translator.awaits_version());
-    translator.version_overdue();
+    assert!(written(&mut translator).is_empty() && translator.patience().is_some());
+    translator.overdue();
     let sent = written(&mut translator);
     assert_eq!(sent[0]["message"]["content"][0]["text"], "> /clear @ x");
     assert_eq!(
@@ -479,7 +479,8 @@ fn a_conversation_that_is_not_there_is_told_by_the_exit_alone() {
         "errors": ["No conversation found with session ID: x"]}),
     );
     assert_eq!(told(&mut translator), []);
-    translator.ended(Ended::Exited(1), false, "");
+    let failure = translator.died(Ended::Exited(1), "");
+    translator.gone(Some(failure));
     let events = told(&mut translator);
     assert!(
         matches!(&events[..], [AgentEvent::Exited { failure: Some(failure) }] if failure.kind == FailureKind::NoConversation)

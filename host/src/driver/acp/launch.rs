@@ -1,0 +1,126 @@
+//! The command line and the environment of one agent's process.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use super::quirk::Quirk;
+use crate::config::{AgentProfile, KnownAgent, Login};
+use crate::driver::Launch;
+use crate::driver::process::Program;
+use crate::driver::stdio::File;
+
+/// What to start, and the files that must be there before.
+pub(super) fn program(
+    profile: &AgentProfile,
+    launch: &Launch,
+    known: Option<KnownAgent>,
+    inherited: Vec<(OsString, OsString)>,
+) -> (Program, Vec<File>) {
+    let mut command = profile.command.iter();
+    let program = Program {
+        program: command.next().map(PathBuf::from).unwrap_or_default(),
+        args: command.map(OsString::from).collect(),
+        env: environment(profile, launch, known, inherited),
+        folder: launch.workspace.clone(),
+    };
+    let files = launch.config_dir.iter().flat_map(|folder| {
+        let files = Quirk::of(known).files.iter();
+        files.map(|(name, content)| (folder.join(name), *content))
+    });
+    (program, files.collect())
+}
+
+/// Later ones win: what is inherited, what we need, how it logs in, and last the operator's own words.
+fn environment(
+    profile: &AgentProfile,
+    launch: &Launch,
+    known: Option<KnownAgent>,
+    inherited: Vec<(OsString, OsString)>,
+) -> Vec<(OsString, OsString)> {
+    let mut env = inherited;
+    let mut set = |name: &str, value: OsString| {
+        env.retain(|(known, _)| known != name);
+        env.push((name.into(), value));
+    };
+    set("TMPDIR", launch.temp_dir.clone().into());
+    for (name, value) in Quirk::of(known).env {
+        set(name, value.into());
+    }
+    if let Some(folder) = &launch.config_dir {
+        for (name, below) in KnownAgent::folders(known) {
+            let own = if below.is_empty() {
+                folder.clone()
+            } else {
+                folder.join(below)
+            };
+            set(name, own.into());
+        }
+    }
+    if let (Login::ApiKey(key), Some(name)) = (&profile.login, known.and_then(KnownAgent::api_key)) {
+        set(name, key.reveal().into());
+    }
+    for (name, value) in &profile.env {
+        set(name, value.into());
+    }
+    env
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::config::{DriverKind, SecretText};
+    use crate::driver::claude::tests::{launch, profile};
+
+    fn started(
+        command: &[&str],
+        login: Login,
+        config_dir: Option<PathBuf>,
+    ) -> (BTreeMap<String, String>, Vec<PathBuf>) {
+        let profile = AgentProfile {
+            driver: DriverKind::Acp,
+            command: command.iter().map(|word| (*word).to_owned()).collect(),
+            login,
+            env: BTreeMap::from([("MORE".to_owned(), "1".to_owned())]),
+            ..profile()
+        };
+        let launch = Launch { config_dir, ..launch() };
+        let known = KnownAgent::of_command(&profile.command);
+        let inherited = vec![("HOME".into(), "/home/op".into())];
+        let (program, files) = program(&profile, &launch, known, inherited);
+        let env = program.env.into_iter();
+        let env = env.map(|(name, value)| (name.into_string().unwrap(), value.into_string().unwrap()));
+        (env.collect(), files.into_iter().map(|(path, _)| path).collect())
+    }
+
+    #[test]
+    fn every_user_has_folders_of_their_own_and_the_key_goes_where_the_agent_looks_for_it() {
+        let key = || Login::ApiKey(SecretText::new("k"));
+        let (env, files) = started(&["/bin/gemini", "--acp"], key(), Some("/c".into()));
+        let expected = [
+            ("GEMINI_API_KEY", "k"),
+            ("GEMINI_CLI_HOME", "/c"),
+            ("HOME", "/home/op"),
+            ("MORE", "1"),
+            ("TMPDIR", "/t"),
+        ];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(env, BTreeMap::from(expected));
+        assert_eq!(files, [PathBuf::from("/c/.gemini/settings.json")]);
+
+        let (env, files) = started(&["/bin/strange"], key(), Some("/c".into()));
+        assert_eq!(
+            (env["HOME"].as_str(), env["XDG_DATA_HOME"].as_str()),
+            ("/c", "/c/.local/share")
+        );
+        assert!(files.is_empty() && !env.values().any(|value| value == "k"));
+    }
+
+    #[test]
+    fn the_operators_own_login_is_left_where_it_is() {
+        let (env, files) = started(&["/bin/codex-acp"], Login::Operator, None);
+        assert!(!env.contains_key("CODEX_HOME") && files.is_empty());
+        assert_eq!(env["HOME"], "/home/op");
+    }
+}

@@ -1,0 +1,222 @@
+//! Cuts Markdown into pieces that stand alone: at paragraphs, then at lines, with code fences closed and opened again.
+//!
+//! Nothing is lost: the pieces without what was added are the text. A piece that is full stays the same when the
+//! text grows, so a stream never rewrites what it has shown.
+
+/// How long a text is in UTF-16 units: the larger measure where a vendor does not say what it counts.
+pub fn length(text: &str) -> usize {
+    text.chars().map(char::len_utf16).sum()
+}
+
+/// At most `limit` long, with an ellipsis where something was cut.
+pub fn clip(text: &str, limit: usize) -> String {
+    if length(text) <= limit {
+        return text.to_owned();
+    }
+    let mut clipped = String::new();
+    let mut left = limit.saturating_sub(1);
+    for c in text.chars() {
+        let Some(rest) = left.checked_sub(c.len_utf16()) else {
+            break;
+        };
+        left = rest;
+        clipped.push(c);
+    }
+    clipped.push('…');
+    clipped
+}
+
+/// A part of a text, ready to be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    pub text: String,
+    /// How many bytes in front were added to open a fence again.
+    pub opened: usize,
+    /// How many bytes at the end were added to close a fence.
+    pub closed: usize,
+}
+
+impl Piece {
+    /// What of it is the text's own.
+    pub fn own(&self) -> &str {
+        &self.text[self.opened..self.text.len() - self.closed]
+    }
+}
+
+/// The longest info string that is opened again.
+const INFO: usize = 30;
+
+/// The longest run of marks that is a fence.
+const LONGEST_MARK: usize = 12;
+
+/// An open code fence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Fence {
+    mark: char,
+    count: usize,
+    info: String,
+}
+
+impl Fence {
+    /// By CommonMark, but with any indentation: agents put fences into lists.
+    fn opening(line: &str) -> Option<Self> {
+        let line = line.trim();
+        let mark = line.chars().next().filter(|c| matches!(c, '`' | '~'))?;
+        let count = line.chars().take_while(|c| *c == mark).count();
+        let info = &line[count..];
+        // A longer run is decoration, and could not be closed and opened again within the limit.
+        if !(3..=LONGEST_MARK).contains(&count) || (mark == '`' && info.contains('`')) {
+            return None;
+        }
+        let info = info.split_whitespace().next().unwrap_or_default();
+        let info = if length(info) > INFO { "" } else { info };
+        Some(Self {
+            mark,
+            count,
+            info: info.to_owned(),
+        })
+    }
+
+    fn closed_by(&self, line: &str) -> bool {
+        let line = line.trim();
+        line.chars().count() >= self.count && line.chars().all(|c| c == self.mark)
+    }
+
+    fn marks(&self) -> String {
+        self.mark.to_string().repeat(self.count)
+    }
+}
+
+/// What follows a line: the fence that is open then.
+fn after(open: Option<Fence>, line: &str) -> Option<Fence> {
+    match open {
+        Some(fence) if fence.closed_by(line) => None,
+        Some(fence) => Some(fence),
+        None => Fence::opening(line),
+    }
+}
+
+/// A line, or a part of a very long one.
+struct Atom<'a> {
+    text: &'a str,
+    /// The fence that is open after it.
+    open: Option<Fence>,
+    /// How good a place to cut comes after it: 0 within a word or right after a fence's first line, 1 a space or
+    /// within a fence, 2 a line, 3 a paragraph.
+    rank: u8,
+}
+
+fn atoms(text: &str, longest: usize) -> Vec<Atom<'_>> {
+    let mut atoms = Vec::new();
+    let mut open = None;
+    for line in text.split_inclusive('\n') {
+        let before = open.clone();
+        open = after(open, line);
+        let rank = match (&before, &open) {
+            (None, Some(_)) => 0,
+            (Some(_), Some(_)) => 1,
+            (Some(_), None) => 3,
+            (None, None) if line.trim().is_empty() => 3,
+            (None, None) => 2,
+        };
+        let mut rest = line;
+        while length(rest) > longest {
+            let (part, tail) = rest.split_at(within(rest, longest));
+            atoms.push(Atom {
+                text: part,
+                open: before.clone(),
+                rank: u8::from(part.ends_with(' ')),
+            });
+            rest = tail;
+        }
+        atoms.push(Atom {
+            text: rest,
+            open: open.clone(),
+            rank,
+        });
+    }
+    atoms
+}
+
+/// Where to cut a line that is too long: after the last space of the second half, else as late as it goes; never
+/// before a mark that would then look like a fence, if that can be.
+fn within(line: &str, longest: usize) -> usize {
+    let (mut used, mut best, mut plain, mut last) = (0, None, None, 0);
+    let mut chars = line.char_indices().peekable();
+    while let Some((at, c)) = chars.next() {
+        used += c.len_utf16();
+        if used > longest {
+            break;
+        }
+        last = at + c.len_utf8();
+        if chars.peek().is_some_and(|(_, next)| matches!(next, '`' | '~')) {
+            continue;
+        }
+        plain = Some(last);
+        if c == ' ' && used > longest / 2 {
+            best = Some(last);
+        }
+    }
+    let first = line.chars().next().map_or(0, char::len_utf8);
+    best.or(plain).unwrap_or(last).max(first)
+}
+
+/// Cuts `text` into pieces of at most `limit` UTF-16 units, the first of at most `first` (both at least 200). An empty
+/// text has no piece.
+pub fn split(text: &str, first: usize, limit: usize) -> Vec<Piece> {
+    let (first, rest) = (first.max(200), limit.max(200));
+    // Room for the fence that is opened in front and closed behind.
+    let longest = first.min(rest) - 2 * (INFO + 20);
+    let atoms = atoms(text, longest);
+    let mut pieces = Vec::new();
+    let mut open: Option<Fence> = None;
+    let mut next = 0;
+    while next < atoms.len() {
+        let limit = if pieces.is_empty() { first } else { rest };
+        let opened = open.as_ref().map_or_else(String::new, opener);
+        let mut used = length(&opened);
+        let mut end = next;
+        // The best cut so far, by rank; a better rank counts only in the second half.
+        let mut cuts = [None; 4];
+        while let Some(atom) = atoms.get(end) {
+            let close = atom.open.as_ref().map_or(0, |f| length(&closer(f, atom.text)));
+            if used + length(atom.text) + close > limit && end > next {
+                break;
+            }
+            used += length(atom.text);
+            end += 1;
+            if atom.rank == 0 || used > limit / 2 {
+                cuts[usize::from(atom.rank)] = Some(end);
+            }
+        }
+        if end < atoms.len() {
+            end = cuts[3].or(cuts[2]).or(cuts[1]).or(cuts[0]).unwrap_or(end);
+        }
+        let mut piece = opened.clone();
+        for atom in &atoms[next..end] {
+            piece.push_str(atom.text);
+        }
+        open = atoms[end - 1].open.clone();
+        let closed = open.as_ref().map_or_else(String::new, |f| closer(f, &piece));
+        piece.push_str(&closed);
+        pieces.push(Piece {
+            text: piece,
+            opened: opened.len(),
+            closed: closed.len(),
+        });
+        next = end;
+    }
+    pieces
+}
+
+fn opener(fence: &Fence) -> String {
+    format!("{}{}\n", fence.marks(), fence.info)
+}
+
+fn closer(fence: &Fence, before: &str) -> String {
+    let line = if before.ends_with('\n') { "" } else { "\n" };
+    format!("{line}{}", fence.marks())
+}
+
+#[cfg(test)]
+mod tests;
