@@ -132,6 +132,9 @@ pub enum DriverKind {
     Exec,
 }
 
+/// The word of an `exec` agent's command that the prompt takes the place of.
+pub const PROMPT_PLACE: &str = "{prompt}";
+
 /// How the CLI logs in.
 #[derive(Debug, Clone)]
 pub enum Login {

@@ -3,6 +3,7 @@
 
 pub(crate) mod acp;
 pub mod claude;
+mod environment;
 pub(crate) mod exec;
 mod failure;
 mod plain;

@@ -115,6 +115,16 @@ async fn a_stop_ends_the_script_and_all_that_it_started() {
 }
 
 #[tokio::test]
+async fn a_stop_right_behind_its_message_is_not_lost() {
+    let mut agent = script("read -r line; [ \"$line\" = x ] && sleep 1000; echo \"$line\"").start(false);
+    agent.prompt("x").await;
+    agent.send(Command::Interrupt).await;
+    let events = agent.until(|event| matches!(event, AgentEvent::Idle { .. })).await;
+    assert_eq!(outcome(&events), Some(&Outcome::Stopped));
+    assert_eq!(text(&agent.turn("y").await), "y");
+}
+
+#[tokio::test]
 async fn a_flood_is_cut_and_garbage_is_made_text() {
     let mut agent = script("head -c 3000000 /dev/zero | tr '\\0' x; printf '\\377'").start(false);
     let events = agent.turn("x").await;

@@ -11,4 +11,5 @@ mod killed;
 mod process;
 mod team;
 mod tidy;
+mod web;
 mod yard;

@@ -22,6 +22,15 @@ pub fn check_against(bot: &BotConfig, index: usize, about: &About) -> Vec<Proble
             .iter()
             .any(|transport| matches!(transport, Transport::Managed { name, .. } if name == "web"))
     });
+    if let Some(name) = mode.and_then(missing_transport) {
+        problems.push(place.below("mode").problem(
+            format!(
+                "`{}` connects by the transport `{name}`, which this botyard does not have",
+                about.platform
+            ),
+            "another of the adapter's modes, or another version of botyard",
+        ));
+    }
     if bot.api_base.is_none() && about.api_base.is_none() && !served_here {
         problems.push(place.below("api_base").problem(
             format!("is missing: `{}` has no address of its own", about.platform),
@@ -29,6 +38,14 @@ pub fn check_against(bot: &BotConfig, index: usize, about: &About) -> Vec<Proble
         ));
     }
     problems
+}
+
+/// A transport of the mode that only another host has.
+fn missing_transport(mode: &Mode) -> Option<&str> {
+    mode.transports.iter().find_map(|transport| match transport {
+        Transport::Managed { name, .. } if name != "web" => Some(name.as_str()),
+        Transport::Managed { .. } | Transport::Webhook(_) | Transport::Link => None,
+    })
 }
 
 fn mode<'a>(bot: &BotConfig, about: &'a About, place: &Place, problems: &mut Vec<Problem>) -> Option<&'a Mode> {

@@ -10,7 +10,7 @@ pub enum KnownAgent {
 }
 
 impl KnownAgent {
-    pub const ALL: [Self; 4] = [Self::Gemini, Self::OpenCode, Self::Codex, Self::Claude];
+    const ALL: [Self; 4] = [Self::Gemini, Self::OpenCode, Self::Codex, Self::Claude];
 
     /// A word of its command, and the name that it gives itself, has this in it.
     const fn word(self) -> &'static str {
@@ -19,16 +19,6 @@ impl KnownAgent {
             Self::OpenCode => "opencode",
             Self::Codex => "codex-acp",
             Self::Claude => "claude-agent-acp",
-        }
-    }
-
-    /// How it is started where it is installed.
-    pub const fn command(self) -> &'static [&'static str] {
-        match self {
-            Self::Gemini => &["gemini", "--acp"],
-            Self::OpenCode => &["opencode", "acp"],
-            Self::Codex => &["codex-acp"],
-            Self::Claude => &["claude-agent-acp"],
         }
     }
 
@@ -103,8 +93,7 @@ mod tests {
         assert_eq!(KnownAgent::of_name("OpenCode"), Some(KnownAgent::OpenCode));
         let claude = KnownAgent::of_name("@agentclientprotocol/claude-agent-acp");
         assert_eq!(claude, Some(KnownAgent::Claude));
-        for known in KnownAgent::ALL {
-            assert_eq!(of(known.command()), Some(known));
-        }
+        assert_eq!(of(&["opencode", "acp"]), Some(KnownAgent::OpenCode));
+        assert_eq!(of(&["claude-agent-acp"]), Some(KnownAgent::Claude));
     }
 }

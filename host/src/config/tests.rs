@@ -296,3 +296,21 @@ fn a_mode_that_is_not_there_is_told_and_asks_for_no_secrets() {
         "bots.toml: bot[0].mode: `slack` has no mode `sockets`\n  hint: did you mean `socket`?\n"
     );
 }
+
+#[test]
+fn a_transport_that_this_host_lacks_is_told() {
+    let place = Place::new();
+    let text = "[[bot]]\nname = \"b\"\nadapter = \"slack\"\nmode = \"socket\"\nallow = [\"U1\"]\nagent = \"demo\"\n\
+                api_base = \"http://127.0.0.1:9\"\n";
+    let (config, _) = place.parse(text).expect("good by itself");
+    let mut about = about();
+    about.modes[1].transports = vec![Transport::Managed {
+        name: "pigeon".to_owned(),
+        options: Vec::new(),
+    }];
+    assert_eq!(
+        render("bots.toml", &check_against(&config.bots[0], 0, &about)),
+        "bots.toml: bot[0].mode: `slack` connects by the transport `pigeon`, which this botyard does not have\n  \
+           hint: another of the adapter's modes, or another version of botyard\n"
+    );
+}

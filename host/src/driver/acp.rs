@@ -36,7 +36,6 @@ fn opening(profile: &AgentProfile, launch: &Launch) -> Opening {
         resume: launch.resume.then(|| launch.cli_session.clone()),
         model: profile.model.clone(),
         mode: Some(profile.permission_mode.clone()).filter(|mode| mode != MODE_OF_ITS_OWN),
-        wanted: true,
         instructions: profile.instructions.clone(),
         has_key: matches!(profile.login, Login::ApiKey(_)),
         ..Opening::default()

@@ -18,54 +18,38 @@ use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::environment::environment;
 use super::process::{Ended, Process, Program, inherited_env};
 use super::stdio::{COMMANDS, EVENTS, LAST_TIME, make_folders};
 use super::{Agent, AgentEvent, Command, Failure, FailureKind, Launch, Outcome, failure};
-use crate::config::AgentProfile;
+use crate::config::{AgentProfile, PROMPT_PLACE};
 use history::History;
 use text::Text;
 
-/// The word of the command that the prompt takes the place of.
-pub(crate) const PLACE: &str = "{prompt}";
 /// Linux takes no longer argument: `MAX_ARG_STRLEN`, 32 pages, less its end.
 const ARGUMENT_LIMIT: usize = 128 * 1024 - 1;
 
 pub(super) fn start(profile: &AgentProfile, launch: Launch) -> Agent {
     let (commands, inbox) = mpsc::channel(COMMANDS);
     let (outbox, events) = mpsc::channel(EVENTS);
+    let needs = vec![
+        ("NO_COLOR", "1".into()),
+        ("BOTYARD_SESSION", launch.cli_session.clone().into()),
+    ];
     let task = Task {
         command: profile.command.clone(),
-        env: environment(profile, &launch, inherited_env()),
+        env: environment(inherited_env(), &launch, needs, profile),
         keeps: profile.history,
         launch,
         commands: Some(inbox),
         events: outbox,
         waiting: VecDeque::new(),
+        stopped: false,
         blocks: 0,
         over: false,
     };
     tokio::spawn(task.run());
     Agent { commands, events }
-}
-
-/// Later ones win: what is inherited, what we need, and last the operator's own words.
-fn environment(
-    profile: &AgentProfile,
-    launch: &Launch,
-    inherited: Vec<(OsString, OsString)>,
-) -> Vec<(OsString, OsString)> {
-    let mut env = inherited;
-    let mut set = |name: &str, value: OsString| {
-        env.retain(|(known, _)| known != name);
-        env.push((name.into(), value));
-    };
-    set("TMPDIR", launch.temp_dir.clone().into());
-    set("NO_COLOR", "1".into());
-    set("BOTYARD_SESSION", launch.cli_session.clone().into());
-    for (name, value) in &profile.env {
-        set(name, value.into());
-    }
-    env
 }
 
 struct Task {
@@ -77,11 +61,21 @@ struct Task {
     /// None: the session has let go of it.
     commands: Option<mpsc::Receiver<Command>>,
     events: mpsc::Sender<AgentEvent>,
-    /// Prompts that wait for the turn that runs: id and text.
-    waiting: VecDeque<(String, String)>,
+    /// Prompts that wait for the turn that runs.
+    waiting: VecDeque<Waiting>,
+    /// The turn that runs was stopped, or the last one was.
+    stopped: bool,
     blocks: u64,
     /// Nothing more is begun.
     over: bool,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    id: String,
+    text: String,
+    /// It is taken back: it was not begun when the stop came.
+    stopped: bool,
 }
 
 /// How a turn's process ended.
@@ -103,7 +97,7 @@ impl Task {
             return;
         }
         while !self.over {
-            let Some((id, text)) = self.waiting.pop_front() else {
+            let Some(Waiting { id, text, stopped }) = self.waiting.pop_front() else {
                 let command = match &mut self.commands {
                     Some(commands) => commands.recv().await,
                     None => None,
@@ -111,6 +105,7 @@ impl Task {
                 self.command(command);
                 continue;
             };
+            self.stopped = stopped;
             if !self.tell(AgentEvent::Started { id }).await {
                 return;
             }
@@ -162,16 +157,24 @@ impl Task {
         }
     }
 
-    /// A command while no process runs, or one that changes nothing for the one that runs.
+    /// What a command means; the process that runs is ended elsewhere.
     fn command(&mut self, command: Option<Command>) {
         match command {
-            Some(Command::Prompt { id, text }) => self.waiting.push_back((id, text)),
+            Some(Command::Prompt { id, text }) => self.waiting.push_back(Waiting {
+                id,
+                text,
+                stopped: false,
+            }),
+            Some(Command::Interrupt) => {
+                self.stopped = true;
+                self.waiting.iter_mut().for_each(|prompt| prompt.stopped = true);
+            }
             Some(Command::Close | Command::Kill) => self.over = true,
             None => {
                 self.commands = None;
                 self.over = true;
             }
-            Some(_) => {}
+            Some(Command::Decide { .. }) => {}
         }
     }
 
@@ -199,14 +202,14 @@ impl Task {
     }
 
     fn program(&self, prompt: &str) -> Result<(Program, Vec<u8>), Failure> {
-        let as_argument = self.command.iter().any(|word| word == PLACE);
+        let as_argument = self.command.iter().any(|word| word == PROMPT_PLACE);
         if as_argument && prompt.len() > ARGUMENT_LIMIT {
             let sentence = "The message is too long for this agent.";
             let cause = format!("{} bytes, and an argument has {ARGUMENT_LIMIT} at most", prompt.len());
             return Err(failure::failure(FailureKind::Limit, sentence, cause));
         }
         let mut words = self.command.iter().map(|word| match word.as_str() {
-            PLACE => argument(prompt),
+            PROMPT_PLACE => argument(prompt),
             _ => word.into(),
         });
         let program = Program {
@@ -231,6 +234,12 @@ impl Task {
                 outcome: Outcome::Failed(failure),
             })
         };
+        if self.stopped {
+            return Some(Answered {
+                text: String::new(),
+                outcome: Outcome::Stopped,
+            });
+        }
         let (program, stdin) = match self.program(prompt) {
             Ok(program) => program,
             Err(failure) => return failed(failure),
@@ -243,7 +252,7 @@ impl Task {
         self.blocks += 1;
         let block = self.blocks;
         let (mut out, mut answer, mut pending) = (&stdin[..], Text::default(), None);
-        let (mut ended, mut eof, mut stopped, mut last) = (None, false, false, None);
+        let (mut ended, mut eof, mut last) = (None, false, None);
         while !(ended.is_some() && eof && pending.is_none()) {
             if out.is_empty() {
                 process.stdin = None;
@@ -251,19 +260,13 @@ impl Task {
             let writable = process.stdin.is_some();
             tokio::select! {
                 biased;
-                command = next(&mut self.commands) => match command {
-                    Some(Command::Interrupt) => {
-                        stopped = true;
-                        self.take_back().await;
+                command = next(&mut self.commands) => {
+                    if matches!(command, Some(Command::Interrupt | Command::Kill)) {
+                        self.stopped = true;
                         process.control.kill();
                     }
-                    Some(Command::Kill) => {
-                        stopped = true;
-                        self.over = true;
-                        process.control.kill();
-                    }
-                    other => self.command(other),
-                },
+                    self.command(command);
+                }
                 () = events.closed() => return None,
                 now = process.control.ended(), if ended.is_none() => {
                     ended = Some(now);
@@ -302,7 +305,7 @@ impl Task {
             return None;
         }
         let outcome = match ended.unwrap_or(Ended::GuardLost) {
-            _ if stopped => Outcome::Stopped,
+            _ if self.stopped => Outcome::Stopped,
             Ended::Exited(0) => Outcome::Ok,
             other => Outcome::Failed(failure::failure(
                 FailureKind::Other,
@@ -311,18 +314,6 @@ impl Task {
             )),
         };
         Some(Answered { text, outcome })
-    }
-
-    /// What waits was not begun.
-    async fn take_back(&mut self) {
-        for (id, _) in std::mem::take(&mut self.waiting) {
-            let outcome = Outcome::Stopped;
-            for event in [AgentEvent::Started { id }, AgentEvent::Result { outcome }] {
-                if !self.tell(event).await {
-                    return;
-                }
-            }
-        }
     }
 }
 

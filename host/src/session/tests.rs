@@ -394,7 +394,18 @@ impl Host {
     async fn press(&self, turn: &TurnId, label: &str) {
         let ask = self.judge(turn, label).await;
         let decision = ask.decided.clone().expect("just decided").0;
+        let before = self.chat.until(turn, |view| view.state == ViewState::Asking).await;
+        let open = |view: &View| {
+            let asks = view
+                .blocks
+                .iter()
+                .filter(|block| matches!(&block.part, Part::Ask(ask) if ask.settled.is_none()));
+            asks.map(|block| block.id).collect::<Vec<_>>()
+        };
+        let pressed = open(&before).pop().expect("an open ask");
         soon(self.registry.decide(&ask, decision)).await;
+        // Until the chat shows it, the next press would find the same button.
+        self.chat.until(turn, |view| !open(view).contains(&pressed)).await;
     }
 
     /// As `press`, but the host ends before the session hears of it.

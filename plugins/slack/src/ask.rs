@@ -2,10 +2,11 @@
 
 use botyard_sdk::delivery::{Ask, Choice, Notice, PlanItem, PlanState, Style, Tone};
 use botyard_sdk::serde_json::{Value, json};
+use botyard_sdk::split::length;
 
 use crate::form::{option, plain};
 use crate::interactive::{BUTTON, SELECT, SUBMIT};
-use crate::text::{escape, escape_clip, escape_naming, length};
+use crate::text::{escape, escape_clip, escape_naming};
 use crate::view::{Flow, Group, SECTION, mrkdwn, section};
 
 /// Slack's limits: 25 elements in an `actions` block, 10 options of checkboxes, 100 of a select.

@@ -2,10 +2,10 @@
 //! /reference/views; titles 24, labels 2000 (block) and 75 (options), 100 options, `private_metadata` 3000.
 
 use botyard_sdk::serde_json::{Value, json};
+use botyard_sdk::split::clip;
 use botyard_sdk::types::{Field, FieldKind, Form, OptionItem};
 
 use crate::interactive::{BUTTON, Home};
-use crate::text::clip;
 
 /// The `action_id` of the one element that each field's block has.
 pub const ELEMENT: &str = "value";

@@ -10,7 +10,6 @@ pub mod event;
 pub mod form;
 pub mod interactive;
 pub mod show;
-pub mod split;
 pub mod text;
 pub mod view;
 

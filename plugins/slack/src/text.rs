@@ -1,5 +1,6 @@
 //! Between Slack's text and ours: what people wrote becomes Markdown, what an agent wrote can ping nobody.
 
+use botyard_sdk::split::length;
 use botyard_sdk::types::Person;
 
 /// What a person wrote, in our words.
@@ -200,29 +201,6 @@ pub fn escape_naming(plain: &str, limit: usize) -> String {
     }
 }
 
-/// How long Slack may take a text to be: it does not say what it counts, so the larger measure, UTF-16 units.
-pub fn length(text: &str) -> usize {
-    text.chars().map(char::len_utf16).sum()
-}
-
-/// At most `limit` long, with an ellipsis where something was cut.
-pub fn clip(text: &str, limit: usize) -> String {
-    if length(text) <= limit {
-        return text.to_owned();
-    }
-    let mut clipped = String::new();
-    let mut left = limit.saturating_sub(1);
-    for c in text.chars() {
-        let Some(rest) = left.checked_sub(c.len_utf16()) else {
-            break;
-        };
-        left = rest;
-        clipped.push(c);
-    }
-    clipped.push('…');
-    clipped
-}
-
 /// Escaped and at most `limit` long; an entity is never cut in two.
 pub fn escape_clip(plain: &str, limit: usize) -> String {
     let whole = escape(plain);
@@ -309,6 +287,5 @@ mod tests {
     fn clipping_cuts_no_entity() {
         assert_eq!(escape_clip("<<<", 9), "&lt;&lt;…");
         assert_eq!(escape_clip("<<<", 12), "&lt;&lt;&lt;");
-        assert_eq!(clip("abcdef", 4), "abc…");
     }
 }

@@ -4,13 +4,13 @@
 
 use botyard_sdk::delivery::{Block, Part, State, Step, StepState, View};
 use botyard_sdk::serde_json::{Value, json};
+use botyard_sdk::split::{clip, length, split};
 
 use crate::api::Shown;
 use crate::ask;
 use crate::form::plain;
 use crate::interactive::BUTTON;
-use crate::split::split;
-use crate::text::{clip, escape, escape_clip, length, quiet};
+use crate::text::{escape, escape_clip, quiet};
 
 /// Text of one message at most. A `markdown` block takes 12,000 characters; all blocks together were seen to fail at
 /// 13,297 without and 13,172 with one block more (slackapi/bolt-js#2509), so each block costs [`OVERHEAD`] too.

@@ -10,7 +10,8 @@
 //! | `crash` | ends itself with SIGKILL, in the middle of an answer |
 //! | `garbage` | lines that are no JSON, unknown types and unknown fields, then an answer |
 //! | `big N` | a line of N bytes, then an answer |
-//! | `permission TEXT` | asks for `Bash` with the text as command; says what was decided |
+//! | `permission TEXT` | asks for `Bash` with the text as command, says what was decided; what it may run, it adds to the file `ran` in its working folder |
+//! | a word of the host's that `Bash` was granted | the same, as a model does that is told so |
 //! | `tool TEXT` | a tool call and its result, then an answer |
 //! | `plan` | `TodoWrite`, then an answer |
 //! | `think TEXT` | thinks, then answers |
@@ -476,7 +477,12 @@ impl Cli {
                 let all = self.history.join(" | ");
                 self.answer(&all);
             }
-            _ => self.answer(&format!("echo: {text}")),
+            _ => {
+                if let Some(command) = granted(text) {
+                    return self.permission(&command);
+                }
+                self.answer(&format!("echo: {text}"));
+            }
         }
         Ok(None)
     }
@@ -505,6 +511,9 @@ impl Cli {
                         if decision["updatedInput"] != input {
                             return Err(format!("allowed without the input: {answer}"));
                         }
+                        let ran = OpenOptions::new().create(true).append(true).open("ran");
+                        ran.and_then(|mut ran| writeln!(ran, "{command}"))
+                            .map_err(|error| format!("`ran` cannot be written: {error}"))?;
                         self.tool_result(&call, &format!("ran {command}"), false);
                         format!("allowed: {command}")
                     } else {
@@ -593,4 +602,12 @@ impl Cli {
 
 fn parse(line: &str) -> Result<Value, String> {
     serde_json::from_str(line).map_err(|error| format!("Error parsing streaming input line: {error}"))
+}
+
+/// The command of a tool call that was granted while no process was there to be told.
+fn granted(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("to use the tool Bash with the input ")?;
+    let (input, _) = rest.split_once(". It was granted")?;
+    let input: Value = serde_json::from_str(input).ok()?;
+    input["command"].as_str().map(str::to_owned)
 }

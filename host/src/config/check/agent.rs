@@ -26,7 +26,7 @@ const UNASKED_MODES: [&str; 5] = [
     "full-access",
 ];
 
-const DRIVERS: [(&str, DriverKind); 3] = [
+pub(super) const DRIVERS: [(&str, DriverKind); 3] = [
     ("claude", DriverKind::Claude),
     ("acp", DriverKind::Acp),
     ("exec", DriverKind::Exec),

@@ -1,12 +1,10 @@
 //! What each driver takes of `[agent.NAME]`, and what it does not.
 
 use super::Checker;
+use super::agent::DRIVERS;
 use crate::config::raw::{RawAgent, RawLogin};
 use crate::config::section::At;
-use crate::config::{DriverKind, KnownAgent};
-
-/// The word of an exec agent's command that the prompt takes the place of.
-const PLACE: &str = "{prompt}";
+use crate::config::{DriverKind, KnownAgent, PROMPT_PLACE};
 
 impl Checker<'_> {
     /// Keys that this driver could only ignore are problems: who wrote them relies on them.
@@ -41,12 +39,11 @@ impl Checker<'_> {
                 "say it to the command itself, with an argument or in `env`",
             ),
         };
+        let word = DRIVERS
+            .iter()
+            .find(|(_, kind)| *kind == driver)
+            .map_or("", |(word, _)| word);
         for (key, _) in given.into_iter().filter(|(key, given)| *given && unfit.contains(key)) {
-            let word = match driver {
-                DriverKind::Claude => "claude",
-                DriverKind::Acp => "acp",
-                DriverKind::Exec => "exec",
-            };
             self.push(
                 raw.place
                     .below(key)
@@ -68,12 +65,12 @@ impl Checker<'_> {
         }
         for (at, word) in words.iter().enumerate() {
             let before = at.checked_sub(1).and_then(|at| words.get(at));
-            if word.value == PLACE && before.is_some_and(|before| is_code_flag(&before.value)) {
+            if word.value == PROMPT_PLACE && before.is_some_and(|before| is_code_flag(&before.value)) {
                 self.push(word.problem(
                     "would be run as code: whoever writes to the bot could do anything",
                     "let the script read its stdin, and leave `{prompt}` out",
                 ));
-            } else if word.value != PLACE && word.value.contains(PLACE) {
+            } else if word.value != PROMPT_PLACE && word.value.contains(PROMPT_PLACE) {
                 self.push(word.problem(
                     "`{prompt}` is an argument of its own, or none",
                     "`command = [\"answer\", \"{prompt}\"]`; without it the prompt is the command's stdin",

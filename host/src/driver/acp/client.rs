@@ -4,6 +4,8 @@
 //! the first), so it waits here. A turn ends when its prompt is answered; what an agent says between two turns is no
 //! turn's and is dropped.
 
+mod turn;
+
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,12 +38,11 @@ const ASKED_LIMIT: usize = 64;
 pub(super) enum Sent {
     Initialize,
     Authenticate,
-    /// The session: begun, gone on with, or copied.
+    /// The session: begun, or gone on with.
     Open,
-    /// The model or the mode. `wanted`: nothing begins without it.
+    /// The model or the mode: nothing begins without it.
     Setting {
         what: &'static str,
-        wanted: bool,
     },
     Prompt,
 }
@@ -250,7 +251,8 @@ impl Client {
         let name = text(&told, "toolCallId").to_owned();
         let call = self.calls.entry(name.clone()).or_default();
         call.learn(&told);
-        let request = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
+        // As JSON: `1` and `"1"` are two requests.
+        let request = id.to_string();
         let events = &mut self.queues.events;
         events.push_back(step(&name, call, &self.workspace));
         events.push_back(AgentEvent::Permission(Permission {
@@ -281,7 +283,7 @@ impl Client {
             *stirred = true;
         }
         match text(update, "sessionUpdate") {
-            "current_mode_update" | "config_option_update" => self.offer.update(update, &mut self.queues.events),
+            "current_mode_update" | "config_option_update" => self.offer.update(update),
             "available_commands_update" => {}
             _ if self.running.is_none() => {}
             "agent_message_chunk" => self.piece(Kind::Text, update),
@@ -407,14 +409,7 @@ impl Client {
                 self.refuse(failure);
             }
             (Some(Sent::Open), result) => self.opened(result),
-            (Some(Sent::Setting { what, wanted }), Err(refusal)) => {
-                if wanted {
-                    self.refuse(failure::of_start(what, &refusal));
-                } else {
-                    tracing::info!(what, error = %failure::words(&refusal), "a setting was not taken");
-                    self.check_ready();
-                }
-            }
+            (Some(Sent::Setting { what }), Err(refusal)) => self.refuse(failure::of_start(what, &refusal)),
             (Some(Sent::Setting { .. }), Ok(_)) => self.check_ready(),
             (None, _) => {}
         }
@@ -424,14 +419,10 @@ impl Client {
         self.refused.get_or_insert(failure);
     }
 
-    /// The session is there. True: it may be a while until it has told what was said before.
+    /// The session is there. `history`: it tells what was said before, some a while after it said that it has.
     pub(super) fn settle(&mut self, id: &str, history: bool) {
         if id.is_empty() || id.len() > ID_LIMIT || id.chars().any(char::is_control) {
-            let refusal = Refusal {
-                code: 0,
-                message: "it gave no usable session id".to_owned(),
-                data: Value::Null,
-            };
+            let refusal = Refusal::ours("it gave no usable session id".to_owned());
             self.refuse(failure::of_start("session", &refusal));
             return;
         }
@@ -440,10 +431,7 @@ impl Client {
     }
 
     pub(super) fn check_ready(&mut self) {
-        let waits = self
-            .sent
-            .values()
-            .any(|sent| matches!(sent, Sent::Setting { wanted: true, .. }));
+        let waits = self.sent.values().any(|sent| matches!(sent, Sent::Setting { .. }));
         let Some(id) = self.session.clone() else { return };
         if self.ready || waits || self.settling.is_some() || self.refused.is_some() {
             return;
@@ -453,77 +441,10 @@ impl Client {
             pid: self.pid,
             version: self.version.clone(),
         });
-        let model = self.offer.model.clone();
+        let model = self.offer.model.now.clone();
         self.queues.events.push_back(AgentEvent::Session { id, model });
-        self.offer.tell(&mut self.queues.events);
         for command in std::mem::take(&mut self.held) {
             self.command(command);
-        }
-    }
-
-    // ---- the end of a turn ------------------------------------------------------------------------------------
-
-    fn turn_over(&mut self, result: &Result<Value, Refusal>) {
-        self.taken_up();
-        let Some(running) = self.running.take() else { return };
-        if let Err(refusal) = result
-            && self.reply.repeats(&refusal.message)
-        {
-            self.reply.withdraw(&mut self.queues.events);
-        }
-        self.reply.close(&mut self.queues.events);
-        let outcome = match result {
-            Ok(_) if running.broken.is_some() && !running.interrupted => {
-                Outcome::Failed(failure::of_words(running.broken.as_deref().unwrap_or_default()))
-            }
-            Ok(answer) => outcome(text(answer, "stopReason"), &running, self.quirk),
-            Err(_) if running.interrupted => Outcome::Stopped,
-            Err(refusal) => Outcome::Failed(failure::of_prompt(refusal)),
-        };
-        // What it asked and what it did not tell the end of.
-        self.withdraw_requests();
-        for (name, call) in self.calls.drain().filter(|(_, call)| !call.ended) {
-            self.queues.events.push_back(AgentEvent::ToolEnded {
-                call: name,
-                failed: call.denied || outcome != Outcome::Ok,
-                denied: call.denied,
-                output: call.output(),
-            });
-        }
-        self.tell_usage(result.as_ref().ok());
-        self.queues.events.push_back(AgentEvent::Result { outcome });
-        self.go_on();
-        if self.running.is_none() {
-            self.queues.events.push_back(AgentEvent::Idle { background: 0 });
-        }
-    }
-
-    fn tell_usage(&mut self, answer: Option<&Value>) {
-        let cost = (self.cost - self.told_cost).max(0.0);
-        self.told_cost = self.cost;
-        let number = |value: &Value, names: [&str; 2]| {
-            let found = names.iter().find_map(|name| value.get(*name)?.as_u64());
-            found.unwrap_or_default()
-        };
-        let counted = answer.and_then(|answer| {
-            // gemini's is not yet the protocol's own.
-            let own = answer.get("usage").filter(|usage| usage.is_object());
-            let counts = own.or_else(|| {
-                answer
-                    .pointer("/_meta/quota/token_count")
-                    .filter(|count| count.is_object())
-            })?;
-            let output = number(counts, ["outputTokens", "output_tokens"]);
-            let total = number(counts, ["totalTokens", "total_tokens"]);
-            let input = number(counts, ["inputTokens", "input_tokens"]);
-            Some((input.max(total.saturating_sub(output)), output))
-        });
-        if let Some((input_tokens, output_tokens)) = counted {
-            self.queues.events.push_back(AgentEvent::Usage {
-                input_tokens,
-                output_tokens,
-                cost_usd: (self.cost > 0.0).then_some(cost),
-            });
         }
     }
 }
@@ -535,30 +456,6 @@ fn step(name: &str, call: &Call, workspace: &std::path::Path) -> AgentEvent {
         kind: call.kind(),
         title: call.title(workspace),
         detail: call.detail(),
-    }
-}
-
-/// What a prompt's answer means.
-fn outcome(stop: &str, running: &Running, quirk: &Quirk) -> Outcome {
-    let limit = |sentence: &str| {
-        Outcome::Failed(Failure {
-            kind: FailureKind::Limit,
-            sentence: sentence.to_owned(),
-            cause: format!("stop reason `{stop}`"),
-        })
-    };
-    match stop {
-        _ if running.interrupted => Outcome::Stopped,
-        "cancelled" if running.denied && quirk.denial_cancels => Outcome::Ok,
-        "cancelled" => Outcome::Stopped,
-        "max_tokens" => limit("The agent stopped because its answer became too long."),
-        "max_turn_requests" => limit("The agent stopped because it reached its limit of steps."),
-        "refusal" => Outcome::Failed(Failure {
-            kind: FailureKind::Other,
-            sentence: "The agent's model refuses to go on with this conversation.".to_owned(),
-            cause: "stop reason `refusal`".to_owned(),
-        }),
-        _ => Outcome::Ok,
     }
 }
 

@@ -97,7 +97,7 @@ pub(super) fn of_resume(refusal: &Refusal) -> Failure {
     failure(FailureKind::NoConversation, NO_CONVERSATION, words(refusal))
 }
 
-pub(super) fn words(refusal: &Refusal) -> String {
+fn words(refusal: &Refusal) -> String {
     let mut words = format!("{} (code {})", refusal.message, refusal.code);
     if !refusal.data.is_null() {
         words = format!("{words}: {}", refusal.data);

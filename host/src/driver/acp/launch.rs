@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::quirk::Quirk;
 use crate::config::{AgentProfile, KnownAgent, Login};
 use crate::driver::Launch;
+use crate::driver::environment::environment;
 use crate::driver::process::Program;
 use crate::driver::stdio::File;
 
@@ -20,7 +21,7 @@ pub(super) fn program(
     let program = Program {
         program: command.next().map(PathBuf::from).unwrap_or_default(),
         args: command.map(OsString::from).collect(),
-        env: environment(profile, launch, known, inherited),
+        env: environment(inherited, launch, needs(profile, launch, known), profile),
         folder: launch.workspace.clone(),
     };
     let files = launch.config_dir.iter().flat_map(|folder| {
@@ -30,22 +31,10 @@ pub(super) fn program(
     (program, files.collect())
 }
 
-/// Later ones win: what is inherited, what we need, how it logs in, and last the operator's own words.
-fn environment(
-    profile: &AgentProfile,
-    launch: &Launch,
-    known: Option<KnownAgent>,
-    inherited: Vec<(OsString, OsString)>,
-) -> Vec<(OsString, OsString)> {
-    let mut env = inherited;
-    let mut set = |name: &str, value: OsString| {
-        env.retain(|(known, _)| known != name);
-        env.push((name.into(), value));
-    };
-    set("TMPDIR", launch.temp_dir.clone().into());
-    for (name, value) in Quirk::of(known).env {
-        set(name, value.into());
-    }
+/// What it needs, and how it logs in.
+fn needs(profile: &AgentProfile, launch: &Launch, known: Option<KnownAgent>) -> Vec<(&'static str, OsString)> {
+    let quiet = Quirk::of(known).env.iter();
+    let mut needs: Vec<(&'static str, OsString)> = quiet.map(|(name, value)| (*name, value.into())).collect();
     if let Some(folder) = &launch.config_dir {
         for (name, below) in KnownAgent::folders(known) {
             let own = if below.is_empty() {
@@ -53,16 +42,13 @@ fn environment(
             } else {
                 folder.join(below)
             };
-            set(name, own.into());
+            needs.push((name, own.into()));
         }
     }
     if let (Login::ApiKey(key), Some(name)) = (&profile.login, known.and_then(KnownAgent::api_key)) {
-        set(name, key.reveal().into());
+        needs.push((name, key.reveal().into()));
     }
-    for (name, value) in &profile.env {
-        set(name, value.into());
-    }
-    env
+    needs
 }
 
 #[cfg(test)]

@@ -30,6 +30,17 @@ pub(super) struct Refusal {
     pub(super) data: Value,
 }
 
+impl Refusal {
+    /// Of our own, in these words.
+    pub(super) const fn ours(message: String) -> Self {
+        Self {
+            code: 0,
+            message,
+            data: Value::Null,
+        }
+    }
+}
+
 impl Message {
     /// None: nothing of this protocol.
     pub(super) fn parse(line: &[u8]) -> Option<Self> {

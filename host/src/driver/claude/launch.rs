@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::config::{AgentProfile, Login};
 use crate::driver::Launch;
+use crate::driver::environment::environment;
 use crate::driver::process::Program;
 
 /// Tools that no chat may have, whatever the operator allows: they reach other sessions of the same user
@@ -31,7 +32,7 @@ pub(super) fn program(profile: &AgentProfile, launch: &Launch, inherited: Vec<(O
     Program {
         program,
         args,
-        env: environment(profile, launch, inherited),
+        env: environment(inherited, launch, needs(profile, launch), profile),
         folder: launch.workspace.clone(),
     }
 }
@@ -74,35 +75,24 @@ fn arguments(profile: &AgentProfile, launch: &Launch) -> Vec<String> {
     args
 }
 
-/// Later ones win: what is inherited, what we need, how it logs in, and last the operator's own words.
-fn environment(
-    profile: &AgentProfile,
-    launch: &Launch,
-    inherited: Vec<(OsString, OsString)>,
-) -> Vec<(OsString, OsString)> {
-    let mut env = inherited;
-    let mut set = |name: &str, value: OsString| {
-        env.retain(|(known, _)| known != name);
-        env.push((name.into(), value));
-    };
-    set("TMPDIR", launch.temp_dir.clone().into());
-    set("CLAUDE_CODE_TMPDIR", launch.temp_dir.clone().into());
-    set("CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS", "1".into());
-    set("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1".into());
-    // Ten retries, its own default, are three minutes of silence.
-    set("CLAUDE_CODE_MAX_RETRIES", "3".into());
+/// What it needs, and how it logs in.
+fn needs(profile: &AgentProfile, launch: &Launch) -> Vec<(&'static str, OsString)> {
+    let mut needs = vec![
+        ("CLAUDE_CODE_TMPDIR", launch.temp_dir.clone().into()),
+        ("CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS", "1".into()),
+        ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1".into()),
+        // Ten retries, its own default, are three minutes of silence.
+        ("CLAUDE_CODE_MAX_RETRIES", "3".into()),
+    ];
     if let Some(folder) = &launch.config_dir {
-        set("CLAUDE_CONFIG_DIR", folder.clone().into());
+        needs.push(("CLAUDE_CONFIG_DIR", folder.clone().into()));
     }
     match &profile.login {
-        Login::ApiKey(key) => set("ANTHROPIC_API_KEY", key.reveal().into()),
-        Login::Token(token) => set("CLAUDE_CODE_OAUTH_TOKEN", token.reveal().into()),
+        Login::ApiKey(key) => needs.push(("ANTHROPIC_API_KEY", key.reveal().into())),
+        Login::Token(token) => needs.push(("CLAUDE_CODE_OAUTH_TOKEN", token.reveal().into())),
         Login::Operator | Login::None => {}
     }
-    for (name, value) in &profile.env {
-        set(name, value.into());
-    }
-    env
+    needs
 }
 
 #[cfg(test)]

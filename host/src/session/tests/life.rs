@@ -89,7 +89,6 @@ async fn idle_process_leaves_and_the_next_message_resumes_it() {
     let mut setup = Setup::new();
     let agent = AgentProfile {
         idle_timeout: Duration::from_millis(20),
-        history: false,
         ..AgentProfile::clone(&setup.rules.agent)
     };
     setup.rules.agent = Arc::new(agent);

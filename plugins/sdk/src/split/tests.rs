@@ -15,6 +15,15 @@ fn short_text_is_one_piece() {
 }
 
 #[test]
+fn what_is_clipped_says_so() {
+    assert_eq!(
+        (clip("abcd", 4), clip("abcdef", 4)),
+        ("abcd".to_owned(), "abc…".to_owned())
+    );
+    assert_eq!(clip("a😀😀", 4), "a😀…");
+}
+
+#[test]
 fn a_paragraph_is_the_best_place_to_cut() {
     let (a, b) = ("a".repeat(110), "b".repeat(110));
     assert_eq!(
