@@ -1,7 +1,8 @@
-//! Strict, scriptable, breakable stand-ins for what botyard talks to: a model API, CLIs, Slack.
+//! Strict, scriptable, breakable stand-ins for what botyard talks to: a model API, CLIs, Slack, Feishu.
 
 pub mod acp;
 pub mod cli;
+pub mod feishu;
 pub mod model;
 pub mod slack;
 

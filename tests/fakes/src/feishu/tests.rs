@@ -1,0 +1,1 @@
+//! What the fake takes and refuses.
