@@ -15,9 +15,8 @@ use crate::event::{person, seconds, str_at};
 /// As the vendor's code says.
 pub fn me<W: Wire>(api: &Api<W>) -> Result<Person, Error> {
     let bot = info(api)?;
-    let id = str_at(&bot, "/open_id").ok_or_else(|| {
-        Error::Unauthorized("the app has no bot: add the feature Bot and publish a version".into())
-    })?;
+    let id = str_at(&bot, "/open_id")
+        .ok_or_else(|| Error::Unauthorized("the app has no bot: add the feature Bot and publish a version".into()))?;
     let mut me = person(id, None);
     me.name = str_at(&bot, "/app_name").map(str::to_owned);
     me.bot = true;
@@ -200,13 +199,25 @@ pub fn before<W: Wire>(
 pub const SCOPES: [(&str, &str); 11] = [
     ("im:message:send_as_bot", "the bot cannot answer"),
     ("im:message.p2p_msg:readonly", "the bot does not hear direct messages"),
-    ("im:message.group_at_msg:readonly", "the bot does not hear mentions in groups"),
+    (
+        "im:message.group_at_msg:readonly",
+        "the bot does not hear mentions in groups",
+    ),
     ("im:message:update", "the bot cannot change what it wrote"),
-    ("im:message:readonly", "the bot cannot read what was said before, nor forwarded messages"),
-    ("im:message.reactions:write_only", "the bot cannot show that it heard a question"),
+    (
+        "im:message:readonly",
+        "the bot cannot read what was said before, nor forwarded messages",
+    ),
+    (
+        "im:message.reactions:write_only",
+        "the bot cannot show that it heard a question",
+    ),
     ("im:message.reactions:read", "the bot does not see reactions"),
     ("im:resource", "the bot can neither read nor send files"),
-    ("im:chat:readonly", "the bot does not know the names of a group's members"),
+    (
+        "im:chat:readonly",
+        "the bot does not know the names of a group's members",
+    ),
     ("contact:user.base:readonly", "the bot does not know people's names"),
     ("cardkit:card:write", "answers are not typed out but appear in steps"),
 ];
@@ -237,7 +248,8 @@ pub fn check<W: Wire>(api: &Api<W>) -> Result<Vec<Finding>, Error> {
         Some(_) => finding(
             false,
             "bot",
-            "the bot is not enabled: publish a version under Version Management, and have an administrator release it".into(),
+            "the bot is not enabled: publish a version under Version Management, and have an administrator release it"
+                .into(),
         ),
     });
     scopes(api, &mut findings)?;
@@ -321,4 +333,3 @@ fn subscriptions<W: Wire>(api: &Api<W>, findings: &mut Vec<Finding>) -> Result<(
     }
     Ok(())
 }
-

@@ -22,7 +22,11 @@ pub(crate) fn ask(ask: &Ask, id: &str) -> Vec<Flow> {
     let title = format!("**{}**", escape_clip(ask.title.trim(), 300));
     let text = quiet(ask.text.trim());
     if length(&title) + length(&text) < WHOLE {
-        let whole = if text.is_empty() { title } else { format!("{title}\n{text}") };
+        let whole = if text.is_empty() {
+            title
+        } else {
+            format!("{title}\n{text}")
+        };
         group.push(markdown(id, whole));
     } else {
         // Who decides must be able to read everything: it flows through as many cards as it needs.

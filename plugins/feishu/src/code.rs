@@ -27,8 +27,14 @@ pub const CHAT_BUSY: i64 = 230_020;
 /// This app, for a moment.
 const APP_BUSY: [i64; 2] = [99_991_400, 11_232];
 
-/// A code that says that the card, and not the place, is the problem.
-pub const fn of_card(code: i64) -> bool {
+/// What is sent is larger than Feishu takes.
+const TOO_LARGE: [i64; 3] = [230_025, 200_860, 300_305];
+
+/// A code that says that the card, and neither its size nor the place, is the problem.
+pub fn of_card(code: i64) -> bool {
+    if TOO_LARGE.contains(&code) {
+        return false;
+    }
     code == CARD || matches!(code, 300_000..=300_999 | 200_000..=200_999 | 11_310) || code == 230_001
 }
 
@@ -69,7 +75,7 @@ pub fn meaning(code: i64, message: &str, response: &Response) -> Error {
             "feishu refuses the app's credentials: copy App ID and App Secret again ({})",
             said(code, message)
         )),
-        230_025 | 200_860 | 300_305 => Error::TooLarge(30_000),
+        _ if TOO_LARGE.contains(&code) => Error::TooLarge(30_000),
         _ => match response.status {
             500..=599 => Error::Unavailable(said(code, message)),
             404 if code == 0 => Error::Rejected("status 404".into()),

@@ -50,7 +50,9 @@ pub fn read(message: &str, kind: &str, content: &str, mentions: &Value, me: Opti
     };
     match kind {
         "text" => read.text = names(field("text")),
-        "post" => post(&body, &named, me, &mut read, &|key, kind, name| file(key, kind, name, None)),
+        "post" => post(&body, &named, me, &mut read, &|key, kind, name| {
+            file(key, kind, name, None)
+        }),
         "image" => read
             .attachments
             .push(file(field("image_key"), "image", "image.png", None)),

@@ -214,7 +214,8 @@ impl Fragments {
     /// The whole payload, when this frame is the last that was missing (or the only one). `now`: milliseconds of any
     /// clock that goes on.
     pub fn join(&mut self, frame: &Frame, now: u64) -> Option<Vec<u8>> {
-        self.waiting.retain(|waiting| now.saturating_sub(waiting.since) < EXPIRE_MS);
+        self.waiting
+            .retain(|waiting| now.saturating_sub(waiting.since) < EXPIRE_MS);
         let (sum, seq) = (frame.number("sum"), frame.number("seq"));
         if sum <= 1 {
             return Some(frame.payload.clone());

@@ -95,9 +95,9 @@ fn no_line(code: i64, message: &str) -> NoLine {
              publish a version; an app of the store must use the mode `webhook`"
                 .into(),
         ),
-        514 | 1_000_040_344 | 10_003 | 10_014 => {
-            NoLine::Refused("feishu refuses App ID and App Secret: copy both again from Credentials & Basic Info".into())
-        }
+        514 | 1_000_040_344 | 10_003 | 10_014 => NoLine::Refused(
+            "feishu refuses App ID and App Secret: copy both again from Credentials & Basic Info".into(),
+        ),
         1_000_040_350 => NoLine::Crowded,
         _ => NoLine::Later(format!("feishu says {code} {message}").trim_end().to_owned()),
     }

@@ -33,6 +33,13 @@ pub fn quiet(markdown: &str) -> String {
     out
 }
 
+/// Plain words, with what would ping broken apart.
+pub fn hushed(plain: &str) -> String {
+    let mut out = String::with_capacity(plain.len() + 8);
+    silence(plain, &mut out);
+    out
+}
+
 /// Breaks tags and pings apart.
 fn silence(text: &str, out: &mut String) {
     for (at, c) in text.char_indices() {
@@ -182,16 +189,13 @@ pub fn escape_naming(plain: &str) -> String {
 
 /// Inline code; a backtick within would end it.
 pub fn code(plain: &str, limit: usize) -> String {
-    let mut out = String::new();
-    silence(&clip(&one_line(plain), limit).replace('`', "'"), &mut out);
-    format!("`{out}`")
+    format!("`{}`", hushed(&clip(&one_line(plain), limit).replace('`', "'")))
 }
 
 /// A block of code.
 pub fn block(plain: &str, limit: usize) -> String {
-    let mut out = String::new();
-    silence(&clip(plain.trim(), limit).replace("```", "'''"), &mut out);
-    format!("```\n{out}\n```")
+    let plain = clip(plain.trim(), limit).replace("```", "'''");
+    format!("```\n{}\n```", hushed(&plain))
 }
 
 pub fn one_line(text: &str) -> String {
@@ -200,11 +204,12 @@ pub fn one_line(text: &str) -> String {
 
 /// What lists of chats show: the first words, without Markdown's marks.
 pub fn summary(markdown: &str) -> String {
-    let plain: String = markdown.chars().filter(|c| !matches!(c, '*' | '`' | '#' | '|')).collect();
-    let mut out = String::new();
-    silence(&one_line(&plain), &mut out);
-    if length(&out) > 80 { clip(&out, 80) } else { out }
+    let plain: String = markdown
+        .chars()
+        .filter(|c| !matches!(c, '*' | '`' | '#' | '|'))
+        .collect();
+    clip(&hushed(&one_line(&plain)), 80)
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

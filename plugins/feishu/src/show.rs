@@ -267,10 +267,7 @@ impl<W: Wire> Stage<'_, W> {
             }
             let one = &self.memory.posted[at];
             let (kind, content) = match (one.kind, &one.card) {
-                (Kind::Entity, Some(card)) => (
-                    "interactive",
-                    json!({ "type": "card", "data": { "card_id": card } }),
-                ),
+                (Kind::Entity, Some(card)) => ("interactive", json!({ "type": "card", "data": { "card_id": card } })),
                 (Kind::Entity | Kind::Card, _) => ("interactive", page.card(false)),
                 (Kind::Post, _) => ("post", page.post()),
             };
@@ -285,7 +282,9 @@ impl<W: Wire> Stage<'_, W> {
                     self.memory.alone += 1;
                     self.save()?;
                 }
-                Err(failure) if failure.is(&code::NOT_DIRECT) && self.target.private_to.is_some() && !self.memory.in_place => {
+                Err(failure)
+                    if failure.is(&code::NOT_DIRECT) && self.target.private_to.is_some() && !self.memory.in_place =>
+                {
                     self.memory.in_place = true;
                     self.save()?;
                 }
@@ -305,7 +304,9 @@ impl<W: Wire> Stage<'_, W> {
         if self.memory.kind == Kind::Entity {
             match self.api.create_card(&page.card(streaming)) {
                 Ok(made) => card = Some(made),
-                Err(failure) if failure.is(&code::SCOPE) || code::of_card(failure.code) => self.memory.kind = Kind::Card,
+                Err(failure) if failure.is(&code::SCOPE) || code::of_card(failure.code) => {
+                    self.memory.kind = Kind::Card
+                }
                 Err(failure) => return Err(failure),
             }
         }
@@ -419,8 +420,7 @@ impl<W: Wire> Stage<'_, W> {
             }
             _ => {
                 let (sequence, uuid) = next();
-                self.api
-                    .update_card(card, &page.card(streaming), sequence, &uuid)?;
+                self.api.update_card(card, &page.card(streaming), sequence, &uuid)?;
             }
         }
         if was && !streaming {

@@ -9,7 +9,7 @@ use botyard_sdk::split::{clip, length, split};
 
 use crate::ask;
 use crate::markdown::{
-    TABLES, block, code, escape, escape_clip, escape_naming, fold_tables, one_line, quiet, summary,
+    TABLES, block, code, escape, escape_clip, escape_naming, fold_tables, hushed, one_line, quiet, summary,
 };
 
 /// Text of one card at most, in UTF-16 units: a card's JSON takes 30 KB, a unit at most three bytes.
@@ -109,7 +109,11 @@ impl Page {
                 }
                 _ => {
                     for inner in ["elements", "columns"] {
-                        value[inner].as_array().into_iter().flatten().for_each(|v| texts(v, out));
+                        value[inner]
+                            .as_array()
+                            .into_iter()
+                            .flatten()
+                            .for_each(|v| texts(v, out));
                     }
                 }
             }
@@ -126,7 +130,7 @@ impl Page {
 pub(crate) fn plain(text: &str, limit: usize) -> Value {
     // An empty text is refused.
     let text = if text.trim().is_empty() { "–" } else { text };
-    json!({ "tag": "plain_text", "content": clip(text, limit) })
+    json!({ "tag": "plain_text", "content": clip(&hushed(text), limit) })
 }
 
 pub(crate) fn markdown(id: &str, content: String) -> Element {
@@ -192,7 +196,11 @@ pub fn render(view: &View, budget: usize) -> Vec<Page> {
         .enumerate()
         .map(|(at, elements)| Page {
             elements,
-            summary: if at == last { summary.clone() } else { format!("({})", at + 1) },
+            summary: if at == last {
+                summary.clone()
+            } else {
+                format!("({})", at + 1)
+            },
         })
         .collect()
 }
@@ -293,12 +301,18 @@ fn flows(view: &View) -> Vec<Flow> {
             Part::Thinking(text) => {
                 let end: String = text.trim().chars().rev().take(200).collect();
                 let end: String = end.chars().rev().collect();
-                flows.push(Flow::Whole(vec![small(&id, &format!("💭 …{}", escape(&one_line(&end))))]));
+                flows.push(Flow::Whole(vec![small(
+                    &id,
+                    &format!("💭 …{}", escape(&one_line(&end))),
+                )]));
             }
             Part::Plan(items) => flows.extend(plan(items, &id)),
             Part::Ask(part) => flows.extend(ask::ask(part, &id)),
             Part::File(file) => {
-                flows.push(Flow::Whole(vec![small(&id, &format!("📎 {}", escape_clip(&file.name, 300)))]));
+                flows.push(Flow::Whole(vec![small(
+                    &id,
+                    &format!("📎 {}", escape_clip(&file.name, 300)),
+                )]));
             }
             Part::Notice(part) => flows.push(notice(part, id)),
         }
@@ -333,7 +347,10 @@ fn notice(notice: &Notice, id: String) -> Flow {
         Tone::Error => "❌",
     };
     if length(&notice.text) < WHOLE / 5 {
-        return Flow::Whole(vec![markdown(&id, format!("{icon} {}", escape_naming(notice.text.trim())))]);
+        return Flow::Whole(vec![markdown(
+            &id,
+            format!("{icon} {}", escape_naming(notice.text.trim())),
+        )]);
     }
     Flow::Text(id, format!("{icon} {}", notice.text))
 }

@@ -15,7 +15,7 @@ mod tenant;
 
 pub use line::{Ack, Config};
 pub use request::{Reply, Request};
-pub use sender::{Heard, Sender};
+pub use sender::{Call as HookCall, Heard, Sender};
 pub use server::Feishu;
 pub use tenant::{Button, Call, Message, Reaction, Tenant, Trouble};
 

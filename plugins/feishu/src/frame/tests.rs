@@ -23,7 +23,9 @@ fn event(id: &str, sum: usize, seq: usize, payload: &str) -> Frame {
 #[test]
 fn a_ping_is_what_the_official_clients_send() {
     let bytes = Frame::ping(33_554_678).encode();
-    let mut expected = vec![0x08, 0, 0x10, 0, 0x18, 0xf6, 0x81, 0x80, 0x10, 0x20, 0, 0x2a, 12, 0x0a, 4];
+    let mut expected = vec![
+        0x08, 0, 0x10, 0, 0x18, 0xf6, 0x81, 0x80, 0x10, 0x20, 0, 0x2a, 12, 0x0a, 4,
+    ];
     expected.extend_from_slice(b"type");
     expected.extend_from_slice(&[0x12, 4]);
     expected.extend_from_slice(b"ping");
@@ -39,7 +41,10 @@ fn parts_are_joined_in_their_order_whatever_the_order_of_their_coming() {
     assert_eq!(fragments.join(&event("a", 3, 0, "a"), 1), None);
     assert_eq!(fragments.join(&event("a", 3, 0, "a"), 1), None);
     assert_eq!(fragments.join(&event("a", 3, 1, "b"), 2).as_deref(), Some(&b"abc"[..]));
-    assert_eq!(fragments.join(&event("c", 1, 0, "whole"), 2).as_deref(), Some(&b"whole"[..]));
+    assert_eq!(
+        fragments.join(&event("c", 1, 0, "whole"), 2).as_deref(),
+        Some(&b"whole"[..])
+    );
     assert_eq!(fragments.join(&event("b", 2, 1, "y"), 3).as_deref(), Some(&b"xy"[..]));
 }
 

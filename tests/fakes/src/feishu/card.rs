@@ -135,7 +135,11 @@ impl Seen {
                 self.named(element)?;
                 self.all(element, "elements", true)?;
                 let submits = buttons(element).iter().any(|button| button.submits);
-                if submits { Ok(()) } else { Err(bad("a form without a submit button")) }
+                if submits {
+                    Ok(())
+                } else {
+                    Err(bad("a form without a submit button"))
+                }
             }
             "button" => self.button(element, in_form),
             "input" => {
@@ -167,7 +171,10 @@ impl Seen {
     fn named(&mut self, element: &Value) -> Result<(), Wrong> {
         let name = element["name"].as_str().unwrap_or_default();
         if name.is_empty() || !self.names.insert(name.to_owned()) {
-            return Err(bad(format!("the name `{name}` of a `{}` is empty or there twice", element["tag"])));
+            return Err(bad(format!(
+                "the name `{name}` of a `{}` is empty or there twice",
+                element["tag"]
+            )));
         }
         Ok(())
     }
@@ -263,7 +270,13 @@ fn tables(text: &str) -> usize {
 /// What a person reads: a line for each text; buttons as `[Label]`, inputs as `(Label)`.
 pub(crate) fn read(card: &Value) -> String {
     fn walk(element: &Value, out: &mut Vec<String>) {
-        let text = |pointer: &str| element.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text = |pointer: &str| {
+            element
+                .pointer(pointer)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
         match element["tag"].as_str() {
             Some("markdown") => out.push(text("/content")),
             Some("div") => out.push(text("/text/content")),
@@ -274,12 +287,19 @@ pub(crate) fn read(card: &Value) -> String {
             _ => {}
         }
         for inner in ["columns", "elements"] {
-            element[inner].as_array().into_iter().flatten().for_each(|element| walk(element, out));
+            element[inner]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .for_each(|element| walk(element, out));
         }
     }
     let mut out = Vec::new();
     let elements = card.pointer("/body/elements").and_then(Value::as_array);
-    elements.into_iter().flatten().for_each(|element| walk(element, &mut out));
+    elements
+        .into_iter()
+        .flatten()
+        .for_each(|element| walk(element, &mut out));
     out.join("\n")
 }
 
@@ -329,7 +349,9 @@ pub(crate) fn change(state: &mut State, method: &str, id: &str, rest: &[&str], b
     if uuid.len() > 64 {
         return Err(wrong(99_992_402, "uuid is too long"));
     }
-    let sequence = body["sequence"].as_i64().ok_or_else(|| wrong(99_992_402, "no sequence"))?;
+    let sequence = body["sequence"]
+        .as_i64()
+        .ok_or_else(|| wrong(99_992_402, "no sequence"))?;
     if !uuid.is_empty() && card.uuids.contains(uuid) {
         return Ok(json!({}));
     }

@@ -25,13 +25,21 @@ impl Tenant {
 
     /// `im.message.receive_v1`.
     pub fn message_event(&self, message: &Message) -> Value {
-        let direct = self.lock().chats.get(&message.chat).is_some_and(|chat| chat.direct.is_some());
+        let direct = self
+            .lock()
+            .chats
+            .get(&message.chat)
+            .is_some_and(|chat| chat.direct.is_some());
         let mut said = json!({
             "message_id": message.id, "chat_id": message.chat, "chat_type": if direct { "p2p" } else { "group" },
             "message_type": message.kind, "content": message.content.to_string(),
             "create_time": message.created_ms.to_string(), "update_time": message.created_ms.to_string(),
         });
-        let ids = [("root_id", &message.root), ("parent_id", &message.parent), ("thread_id", &message.thread)];
+        let ids = [
+            ("root_id", &message.root),
+            ("parent_id", &message.parent),
+            ("thread_id", &message.thread),
+        ];
         for (name, id) in ids {
             if let Some(id) = id {
                 said[name] = id.clone().into();

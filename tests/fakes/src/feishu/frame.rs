@@ -36,7 +36,8 @@ pub(crate) struct Frame {
 impl Frame {
     pub(crate) fn header(&self, key: &str) -> &str {
         let mut all = self.headers.iter();
-        all.find(|header| header.key == key).map_or("", |header| header.value.as_str())
+        all.find(|header| header.key == key)
+            .map_or("", |header| header.value.as_str())
     }
 
     pub(crate) fn new(service: i32, method: i32, headers: &[(&str, &str)], payload: Vec<u8>) -> Self {

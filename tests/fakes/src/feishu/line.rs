@@ -124,9 +124,8 @@ pub(crate) fn endpoint(state: &mut State, asked: &Asked<'_>) -> Value {
     state.lines.tickets.insert(ticket.clone());
     let base = state.url.replacen("http", "ws", 1);
     // The node SDK takes the first parameter's name for a part of the path.
-    let url = format!(
-        "{base}/ws/v2?fpid=493&aid=552564&device_id=7355&access_key=fake&service_id={SERVICE}&ticket={ticket}"
-    );
+    let url =
+        format!("{base}/ws/v2?fpid=493&aid=552564&device_id=7355&access_key=fake&service_id={SERVICE}&ticket={ticket}");
     json!({ "code": 0, "msg": "", "data": { "URL": url, "ClientConfig": state.lines.config.json() } })
 }
 
@@ -277,7 +276,9 @@ impl Tenant {
     fn greet(&self, request: &Request, response: Response) -> Result<Response, ErrorResponse> {
         let query = request.uri().query().unwrap_or_default();
         let mut pairs = url::form_urlencoded::parse(query.as_bytes());
-        let ticket = pairs.find(|(name, _)| name == "ticket").map(|(_, value)| value.into_owned());
+        let ticket = pairs
+            .find(|(name, _)| name == "ticket")
+            .map(|(_, value)| value.into_owned());
         let mut state = self.lock();
         let known = ticket.is_some_and(|ticket| state.lines.tickets.remove(&ticket));
         let crowded = state.lines.open.len() >= CONNECTIONS;
@@ -328,7 +329,9 @@ impl Tenant {
                 None
             }
             (method, kind) => {
-                lines.complaints.push(format!("a frame of method {method}, type `{kind}`"));
+                lines
+                    .complaints
+                    .push(format!("a frame of method {method}, type `{kind}`"));
                 None
             }
         };
@@ -357,7 +360,11 @@ impl Lines {
         if waiting.line != line {
             return Err(format!("{message} is acknowledged on another connection"));
         }
-        if let Some(lacks) = waiting.headers.iter().find(|header| frame.header(&header.key) != header.value) {
+        if let Some(lacks) = waiting
+            .headers
+            .iter()
+            .find(|header| frame.header(&header.key) != header.value)
+        {
             return Err(format!("the acknowledgement of {message} lacks `{}`", lacks.key));
         }
         let payload: Value = serde_json::from_slice(frame.payload.as_deref().unwrap_or_default())
@@ -365,12 +372,16 @@ impl Lines {
         let data = match payload.get("data").and_then(Value::as_str) {
             None => None,
             Some(data) => {
-                let bytes = STANDARD.decode(data).map_err(|error| format!("data of {message}: {error}"))?;
+                let bytes = STANDARD
+                    .decode(data)
+                    .map_err(|error| format!("data of {message}: {error}"))?;
                 Some(serde_json::from_slice(&bytes).map_err(|error| format!("data of {message}: {error}"))?)
             }
         };
         let ack = Ack {
-            code: payload["code"].as_i64().ok_or_else(|| format!("{message} without a code"))?,
+            code: payload["code"]
+                .as_i64()
+                .ok_or_else(|| format!("{message} without a code"))?,
             data,
             took_ms,
         };

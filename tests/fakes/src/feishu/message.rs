@@ -58,7 +58,9 @@ pub(crate) fn call(state: &mut State, asked: &Asked<'_>, rest: &[&str]) -> Outco
         ("DELETE", [id, "reactions", reaction]) => {
             let at = there(state, id)?;
             let all = &mut state.messages[at].reactions;
-            let found = all.iter().position(|one| one.id == *reaction && one.by == super::APP_ID);
+            let found = all
+                .iter()
+                .position(|one| one.id == *reaction && one.by == super::APP_ID);
             let found = found.ok_or_else(|| wrong(231_010, "no such reaction"))?;
             let gone = all.remove(found);
             Ok(json!({ "reaction_id": gone.id, "reaction_type": { "emoji_type": gone.emoji } }))
@@ -90,9 +92,7 @@ fn place(state: &State, asked: &Asked<'_>) -> Result<String, Wrong> {
     let id = asked.text("receive_id");
     match asked.query("receive_id_type") {
         "chat_id" if state.chats.contains_key(id) => Ok(id.to_owned()),
-        "open_id" if state.unreachable.contains(id) => {
-            Err(wrong(230_013, "Bot has NO availability to this user."))
-        }
+        "open_id" if state.unreachable.contains(id) => Err(wrong(230_013, "Bot has NO availability to this user.")),
         "open_id" => {
             let mut chats = state.chats.iter();
             let chat = chats.find(|(_, chat)| chat.direct.as_deref() == Some(id));
@@ -120,7 +120,10 @@ fn post(state: &mut State, asked: &Asked<'_>, chat: &str, under: Option<(&str, b
         }
         place.sends.retain(|at| at.elapsed() < Duration::from_secs(1));
         if paced && place.sends.len() >= 5 {
-            return Err(wrong(230_020, "The operation triggers the frequency limit of the chat."));
+            return Err(wrong(
+                230_020,
+                "The operation triggers the frequency limit of the chat.",
+            ));
         }
         place.sends.push_back(Instant::now());
     }
@@ -174,8 +177,14 @@ fn content(state: &State, kind: &str, text: &str) -> Result<(Value, Option<Strin
         "image" if uploaded("image_key", true) => Ok((content, None)),
         "file" if uploaded("file_key", false) => Ok((content, None)),
         "interactive" if content["type"] == "card" => {
-            let id = content.pointer("/data/card_id").and_then(Value::as_str).unwrap_or_default();
-            let entity = state.cards.get(id).ok_or_else(|| wrong(230_099, "no such card; ErrCode: 200740"))?;
+            let id = content
+                .pointer("/data/card_id")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            let entity = state
+                .cards
+                .get(id)
+                .ok_or_else(|| wrong(230_099, "no such card; ErrCode: 200740"))?;
             if entity.sent.is_some() {
                 return Err(wrong(230_099, "the card was sent already"));
             }
@@ -196,7 +205,10 @@ fn edit(state: &mut State, asked: &Asked<'_>, id: &str) -> Outcome {
         return Err(wrong(230_054, "This operation is not supported for this message type."));
     }
     if state.messages[at].edits >= EDITS {
-        return Err(wrong(230_072, "The message has reached the number of times it can be edited."));
+        return Err(wrong(
+            230_072,
+            "The message has reached the number of times it can be edited.",
+        ));
     }
     let (content, _) = content(state, kind, asked.text("content"))?;
     let message = &mut state.messages[at];
@@ -290,7 +302,11 @@ pub(crate) fn json(message: &Message) -> Value {
         },
         "body": { "content": message.content.to_string() },
     });
-    let ids = [("root_id", &message.root), ("parent_id", &message.parent), ("thread_id", &message.thread)];
+    let ids = [
+        ("root_id", &message.root),
+        ("parent_id", &message.parent),
+        ("thread_id", &message.thread),
+    ];
     for (name, id) in ids {
         if let Some(id) = id {
             value[name] = id.clone().into();

@@ -152,9 +152,14 @@ fn answer(
 ) -> Reply {
     match trouble {
         Some(Trouble::RateLimited { seconds }) => {
-            let mut reply = Reply::json(429, &json!({ "code": 99_991_400, "msg": "request trigger frequency limit" }));
+            let mut reply = Reply::json(
+                429,
+                &json!({ "code": 99_991_400, "msg": "request trigger frequency limit" }),
+            );
             reply.headers.push(("x-ogw-ratelimit-limit".into(), "50".into()));
-            reply.headers.push(("x-ogw-ratelimit-reset".into(), seconds.to_string()));
+            reply
+                .headers
+                .push(("x-ogw-ratelimit-reset".into(), seconds.to_string()));
             return reply;
         }
         Some(Trouble::Status(status)) => return Reply::bytes(*status, "text/html", b"<html>trouble</html>".to_vec()),
@@ -215,7 +220,10 @@ fn token(state: &mut State, asked: &Asked<'_>) -> Reply {
         return Reply::json(200, &json!({ "code": 10_014, "msg": "app secret invalid" }));
     }
     let now = Instant::now();
-    let fresh = state.tokens.iter().find(|(_, ends)| **ends > now + Duration::from_secs(1800));
+    let fresh = state
+        .tokens
+        .iter()
+        .find(|(_, ends)| **ends > now + Duration::from_secs(1800));
     let (token, ends) = match fresh {
         Some((token, ends)) => (token.clone(), *ends),
         None => {
@@ -226,7 +234,10 @@ fn token(state: &mut State, asked: &Asked<'_>) -> Reply {
         }
     };
     let left = ends.duration_since(now).as_secs();
-    Reply::json(200, &json!({ "code": 0, "msg": "ok", "tenant_access_token": token, "expire": left }))
+    Reply::json(
+        200,
+        &json!({ "code": 0, "msg": "ok", "tenant_access_token": token, "expire": left }),
+    )
 }
 
 fn authorized(state: &State, header: Option<&str>) -> Result<(), Wrong> {
@@ -245,7 +256,10 @@ fn allowed(state: &State, scopes: &[&str]) -> Result<(), Wrong> {
         return Ok(());
     }
     let list = scopes.join(", ");
-    Err(wrong(99_991_672, format!("Access denied. One of the following scopes is required: [{list}]")))
+    Err(wrong(
+        99_991_672,
+        format!("Access denied. One of the following scopes is required: [{list}]"),
+    ))
 }
 
 fn method(state: &mut State, asked: &Asked<'_>) -> Outcome {
@@ -272,14 +286,22 @@ fn method(state: &mut State, asked: &Asked<'_>) -> Outcome {
         }
         ("GET", ["contact", "v3", "users", id]) => {
             allowed(state, &["contact:user.base:readonly", "contact:contact:readonly"])?;
-            let name = state.people.get(*id).ok_or_else(|| wrong(41_050, "no user authority error"))?;
+            let name = state
+                .people
+                .get(*id)
+                .ok_or_else(|| wrong(41_050, "no user authority error"))?;
             Ok(json!({ "user": { "open_id": id, "name": name, "en_name": "" } }))
         }
         ("GET", ["im", "v1", "chats", id, "members"]) => {
             allowed(state, &["im:chat:readonly", "im:chat"])?;
             let chat = state.chats.get(*id).ok_or_else(|| wrong(232_006, "invalid chat_id"))?;
-            let there = state.people.iter().filter(|(id, _)| chat.direct.as_ref().is_none_or(|d| d == *id));
-            let items: Vec<Value> = there.map(|(id, name)| json!({ "member_id": id, "name": name })).collect();
+            let there = state
+                .people
+                .iter()
+                .filter(|(id, _)| chat.direct.as_ref().is_none_or(|d| d == *id));
+            let items: Vec<Value> = there
+                .map(|(id, name)| json!({ "member_id": id, "name": name }))
+                .collect();
             Ok(json!({ "items": items, "has_more": false, "page_token": "", "member_total": items.len() }))
         }
         ("GET", ["application", "v6", "scopes"]) => {
@@ -311,7 +333,9 @@ fn upload(state: &mut State, asked: &Asked<'_>, image: bool) -> Outcome {
     } else {
         &["opus", "mp4", "pdf", "doc", "xls", "ppt", "stream"]
     };
-    let file = asked.part(part).ok_or_else(|| wrong(234_001, "Invalid request param."))?;
+    let file = asked
+        .part(part)
+        .ok_or_else(|| wrong(234_001, "Invalid request param."))?;
     if !kinds.contains(&kind.as_str()) {
         return Err(wrong(234_001, "Invalid request param."));
     }
@@ -351,7 +375,10 @@ fn picture(bytes: &[u8]) -> bool {
 /// Only of the message that it came with, and only with the right type.
 fn resource<'a>(state: &'a State, id: &str, key: &str, kind: &str) -> Result<&'a Upload, Wrong> {
     allowed(state, &["im:resource", "im:message:readonly", "im:message"])?;
-    let upload = state.uploads.get(key).filter(|upload| upload.message.as_deref() == Some(id));
+    let upload = state
+        .uploads
+        .get(key)
+        .filter(|upload| upload.message.as_deref() == Some(id));
     let upload = upload.ok_or_else(|| wrong(234_003, "File not in msg."))?;
     let right = if upload.image { "image" } else { "file" };
     if kind != right {
@@ -372,13 +399,19 @@ fn parts(request: &Request) -> Vec<Part> {
     let mark = format!("--{}", boundary.trim_matches('"'));
     let find = |what: &[u8], from: usize| {
         let rest = request.body.get(from..)?;
-        rest.windows(what.len()).position(|window| window == what).map(|at| at + from)
+        rest.windows(what.len())
+            .position(|window| window == what)
+            .map(|at| at + from)
     };
     let mut found = Vec::new();
     let mut at = find(mark.as_bytes(), 0);
     while let Some(begin) = at.map(|at| at + mark.len() + 2) {
-        let Some(head_end) = find(b"\r\n\r\n", begin) else { break };
-        let Some(end) = find(format!("\r\n{mark}").as_bytes(), head_end) else { break };
+        let Some(head_end) = find(b"\r\n\r\n", begin) else {
+            break;
+        };
+        let Some(end) = find(format!("\r\n{mark}").as_bytes(), head_end) else {
+            break;
+        };
         let head = String::from_utf8_lossy(&request.body[begin..head_end]).into_owned();
         let named = |name: &str| {
             let (_, rest) = head.split_once(&format!("{name}=\""))?;

@@ -55,16 +55,19 @@ impl Sender {
     /// # Errors
     /// No answer within a second, or no connection.
     pub async fn challenge(&self, word: &str) -> std::io::Result<Heard> {
-        let body = json!({ "challenge": word, "token": self.token, "type": "url_verification" });
-        self.post(&body, CHALLENGE, "").await
+        self.send(&self.call(&Self::challenge_body(word, &self.token)), CHALLENGE)
+            .await
+    }
+
+    /// What a challenge says.
+    pub fn challenge_body(word: &str, token: &str) -> Value {
+        json!({ "challenge": word, "token": token, "type": "url_verification" })
     }
 
     /// # Errors
     /// No answer within three seconds, or no connection.
     pub async fn event(&self, event: &Value) -> std::io::Result<Heard> {
-        let mut event = event.clone();
-        event["header"]["token"] = self.token.clone().into();
-        self.post(&event, PATIENCE, "").await
+        self.send(&self.call(event), PATIENCE).await
     }
 
     /// A card's callback of the old kind: plain, and signed with the verification token.
@@ -72,53 +75,48 @@ impl Sender {
     /// # Errors
     /// No answer within three seconds, or no connection.
     pub async fn old_card(&self, body: &Value) -> std::io::Result<Heard> {
+        self.send(&self.old_card_call(body), PATIENCE).await
+    }
+
+    /// The call of an event or of a challenge.
+    pub fn call(&self, body: &Value) -> Call {
         let body = body.to_string();
-        let signed = format!("{STAMP}{NONCE}{}{body}", self.token);
-        let signature = hex::encode(Sha1::digest(signed));
-        self.send(&body, PATIENCE, Some(&signature)).await
-    }
-
-    async fn post(&self, body: &Value, limit: Duration, spoil: &str) -> std::io::Result<Heard> {
         let Some(key) = &self.encrypt_key else {
-            return self.send(&body.to_string(), limit, None).await;
+            return Call::new(body, None);
         };
-        let body = json!({ "encrypt": encrypt(key, &body.to_string()) }).to_string();
-        let signed = format!("{STAMP}{NONCE}{key}{body}{spoil}");
-        let signature = hex::encode(Sha256::digest(signed));
-        self.send(&body, limit, Some(&signature)).await
+        let body = json!({ "encrypt": encrypt(key, &body) }).to_string();
+        let signature = hex::encode(Sha256::digest(format!("{STAMP}{NONCE}{key}{body}")));
+        Call::new(body, Some(signature))
     }
 
-    /// An event whose signature is wrong.
+    /// The call of a card of the old kind.
+    pub fn old_card_call(&self, body: &Value) -> Call {
+        let body = body.to_string();
+        let signature = hex::encode(Sha1::digest(format!("{STAMP}{NONCE}{}{body}", self.token)));
+        Call::new(body, Some(signature))
+    }
+
+    /// Sends a call as it is.
     ///
     /// # Errors
-    /// No answer within three seconds, or no connection.
-    pub async fn forged(&self, event: &Value) -> std::io::Result<Heard> {
-        self.post(event, PATIENCE, "spoilt").await
-    }
-
-    /// # Errors
     /// No answer in time, or no connection.
-    pub async fn send(&self, body: &str, limit: Duration, signature: Option<&str>) -> std::io::Result<Heard> {
+    pub async fn send(&self, call: &Call, limit: Duration) -> std::io::Result<Heard> {
         let late = |_| std::io::Error::from(std::io::ErrorKind::TimedOut);
-        tokio::time::timeout(limit, self.exchange(body, signature))
-            .await
-            .map_err(late)?
+        tokio::time::timeout(limit, self.exchange(call)).await.map_err(late)?
     }
 
-    async fn exchange(&self, body: &str, signature: Option<&str>) -> std::io::Result<Heard> {
+    async fn exchange(&self, call: &Call) -> std::io::Result<Heard> {
         let rest = self.url.strip_prefix("http://").unwrap_or(&self.url);
         let (address, path) = rest.split_once('/').unwrap_or((rest, ""));
         let mut stream = TcpStream::connect(address).await?;
         let mut head = format!(
-            "POST /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json; \
-             charset=utf-8\r\nContent-Length: {}\r\nX-Lark-Request-Timestamp: {STAMP}\r\nX-Lark-Request-Nonce: \
-             {NONCE}\r\n",
-            body.len()
+            "POST /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {}\r\n",
+            call.body.len()
         );
-        if let Some(signature) = signature {
-            head.push_str(&format!("X-Lark-Signature: {signature}\r\n"));
+        for (name, value) in &call.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
         }
-        stream.write_all(format!("{head}\r\n{body}").as_bytes()).await?;
+        stream.write_all(format!("{head}\r\n{}", call.body).as_bytes()).await?;
         let mut text = String::new();
         stream.read_to_string(&mut text).await?;
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
@@ -130,13 +128,34 @@ impl Sender {
     }
 }
 
+/// A call to a hook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Call {
+    fn new(body: String, signature: Option<String>) -> Self {
+        let mut headers = vec![
+            ("Content-Type".to_owned(), "application/json; charset=utf-8".to_owned()),
+            ("X-Lark-Request-Timestamp".to_owned(), STAMP.to_owned()),
+            ("X-Lark-Request-Nonce".to_owned(), NONCE.to_owned()),
+        ];
+        headers.extend(signature.map(|signature| ("X-Lark-Signature".to_owned(), signature)));
+        Self { headers, body }
+    }
+}
+
 const STAMP: &str = "1700000000";
 const NONCE: &str = "fake-nonce";
 
 /// AES-256-CBC under the digest of the key, the vector in front.
 fn encrypt(key: &str, text: &str) -> String {
     let key: [u8; 32] = Sha256::digest(key).into();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_nanos());
     let vector = now.to_be_bytes();
     let cipher = cbc::Encryptor::<aes::Aes256>::new(&key.into(), &vector.into());
     let mut room = text.as_bytes().to_vec();

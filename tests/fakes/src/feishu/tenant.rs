@@ -177,10 +177,7 @@ impl Tenant {
             secret: super::APP_SECRET.into(),
             tokens: BTreeMap::new(),
             scopes: super::SCOPES.iter().map(|scope| (*scope).to_owned()).collect(),
-            people: BTreeMap::from([
-                (super::ANN.into(), "Ann 安".into()),
-                (super::BEN.into(), "Ben".into()),
-            ]),
+            people: BTreeMap::from([(super::ANN.into(), "Ann 安".into()), (super::BEN.into(), "Ben".into())]),
             unreachable: BTreeSet::new(),
             chats: BTreeMap::from([
                 (super::GROUP.into(), Chat::default()),
@@ -388,7 +385,14 @@ impl Tenant {
                 let shown: Vec<String> = state
                     .messages
                     .iter()
-                    .map(|message| format!("{} {}: {}", message.chat, message.sender, state.resolved(message).read()))
+                    .map(|message| {
+                        format!(
+                            "{} {}: {}",
+                            message.chat,
+                            message.sender,
+                            state.resolved(message).read()
+                        )
+                    })
                     .collect();
                 let calls: Vec<String> = state
                     .calls
