@@ -5,6 +5,7 @@ mod binary;
 mod demo;
 mod driver;
 mod exec;
+mod feishu;
 mod host;
 mod journey;
 mod killed;

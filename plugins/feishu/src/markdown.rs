@@ -1,7 +1,7 @@
 //! Between an agent's Markdown and that of Feishu's cards: nobody is pinged, no picture is asked for that Feishu does not
 //! have, and no card has more tables than it may.
 
-use botyard_sdk::split::{clip, length};
+use botyard_sdk::split::clip;
 
 /// What breaks a tag or a ping apart and is not seen: WORD JOINER.
 const JOINER: char = '\u{2060}';
@@ -67,34 +67,37 @@ fn links(line: &str) -> String {
         return line.to_owned();
     }
     let mut out = String::with_capacity(line.len());
-    let mut ticks = 0usize;
     let mut rest = line;
     while let Some(c) = rest.chars().next() {
-        if c == '`' {
-            let run = rest.chars().take_while(|c| *c == '`').count();
-            // A run opens code, and one of the same length ends it.
-            ticks = match ticks {
-                0 => run,
-                open if open == run => 0,
-                open => open,
-            };
-            out.push_str(&rest[..run]);
-            rest = &rest[run..];
-            continue;
-        }
-        if ticks == 0 && rest.starts_with("![") {
-            if rest[2..].starts_with(']') {
-                out.push_str("[image");
-            } else {
-                out.push('[');
+        let taken = match c {
+            '`' => code_span(rest),
+            '!' if rest.starts_with("![") => {
+                out.push_str(if rest[2..].starts_with(']') { "[image" } else { "[" });
+                rest = &rest[2..];
+                continue;
             }
-            rest = &rest[2..];
-            continue;
-        }
-        out.push(c);
-        rest = &rest[c.len_utf8()..];
+            c => c.len_utf8(),
+        };
+        out.push_str(&rest[..taken]);
+        rest = &rest[taken..];
     }
     out
+}
+
+/// How long the code is that begins here; a run of backticks that no equal one ends is none, and stands for itself.
+fn code_span(text: &str) -> usize {
+    let run = |text: &str| text.chars().take_while(|c| *c == '`').count();
+    let opening = run(text);
+    let mut at = opening;
+    while let Some(next) = text[at..].find('`') {
+        at += next;
+        let closing = run(&text[at..]);
+        at += closing;
+        if closing == opening {
+            return at;
+        }
+    }
+    opening
 }
 
 /// Tables a card may have: five are documented to be the limit, three are what was seen to work

@@ -22,6 +22,8 @@ fn pictures_become_links_outside_of_code() {
     assert_eq!(quiet("see ![a cat](https://x/y.png)!"), "see [a cat](https://x/y.png)!");
     assert_eq!(quiet("![](https://x/y.png)"), "[image](https://x/y.png)");
     assert_eq!(quiet("`![a](b)` ![a](b)"), "`![a](b)` [a](b)");
+    assert_eq!(quiet("an open ` and ![a](b)"), "an open ` and [a](b)");
+    assert_eq!(quiet("``a ` ![a](b)`` ![a](b)"), "``a ` ![a](b)`` [a](b)");
     assert_eq!(quiet("```\n![a](b)\n```\n![a](b)"), "```\n![a](b)\n```\n[a](b)");
 }
 

@@ -236,35 +236,59 @@ fn filled(text: &str, of: &str) -> Result<(), Wrong> {
 
 /// Only pictures that were uploaded: their key begins with `img_`.
 fn pictures(text: &str) -> Result<(), Wrong> {
-    let (mut rest, mut code) = (text, false);
-    while let Some(at) = rest.find(['`', '!']) {
-        if rest[at..].starts_with('`') {
-            code = !code;
-        } else if !code
-            && rest[at..].starts_with("![")
-            && let Some((_, target)) = rest[at..].split_once("](")
-            && !target.starts_with("img_")
-        {
-            return Err(wrong(300_302, "image_key is wrong"));
+    for line in outside_of_fences(text) {
+        // What stands between two runs of backticks of one length is code.
+        let mut rest = line;
+        while let Some(at) = rest.find(['`', '!']) {
+            rest = &rest[at..];
+            let run = rest.len() - rest.trim_start_matches('`').len();
+            if run > 0 {
+                let mut pieces = rest[run..].split_inclusive('`').scan(run, |at, piece| {
+                    *at += piece.len();
+                    Some(*at)
+                });
+                let closes = |at: &usize| {
+                    let (before, after) = (&rest[..*at], &rest[*at..]);
+                    let ticks = before.len() - before.trim_end_matches('`').len();
+                    before.ends_with('`') && !after.starts_with('`') && ticks == run
+                };
+                rest = &rest[pieces.find(closes).unwrap_or(run)..];
+                continue;
+            }
+            if rest.starts_with("![")
+                && let Some((_, target)) = rest.split_once("](")
+                && !target.starts_with("img_")
+            {
+                return Err(wrong(300_302, "image_key is wrong"));
+            }
+            rest = &rest[1..];
         }
-        rest = &rest[at + 1..];
     }
     Ok(())
 }
 
+fn outside_of_fences(text: &str) -> impl Iterator<Item = &str> {
+    let mut open: Option<&str> = None;
+    text.lines().filter(move |line| {
+        let line = line.trim_start();
+        let mark = ["```", "~~~"].into_iter().find(|mark| line.starts_with(mark));
+        let outside = open.is_none() && mark.is_none();
+        match (open, mark) {
+            (None, Some(mark)) => open = Some(mark),
+            (Some(opened), Some(mark)) if opened == mark => open = None,
+            _ => {}
+        }
+        outside
+    })
+}
+
 /// Tables outside of code.
 fn tables(text: &str) -> usize {
-    let (mut count, mut code) = (0, false);
-    for line in text.lines().map(str::trim) {
-        if line.starts_with("```") || line.starts_with("~~~") {
-            code = !code;
-        }
-        let rule = line.contains("--") && line.contains('|');
-        if !code && rule && line.chars().all(|c| matches!(c, '|' | '-' | ':' | ' ')) {
-            count += 1;
-        }
-    }
-    count
+    let rule = |line: &&str| {
+        let line = line.trim();
+        line.contains("--") && line.contains('|') && line.chars().all(|c| matches!(c, '|' | '-' | ':' | ' '))
+    };
+    outside_of_fences(text).filter(rule).count()
 }
 
 /// What a person reads: a line for each text; buttons as `[Label]`, inputs as `(Label)`.
