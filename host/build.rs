@@ -1,11 +1,15 @@
 //! Builds the adapters that ship inside the binary.
 
+/// Each becomes `GUEST_NAME` for the compiler.
+const ADAPTERS: [&str; 4] = ["web", "slack", "discord", "feishu"];
+
 fn main() {
-    botyard_guest_build::watch("plugins/web");
-    botyard_guest_build::watch("plugins/slack");
-    botyard_guest_build::watch("plugins/feishu");
-    let paths = botyard_guest_build::components(&["botyard-web", "botyard-slack", "botyard-feishu"]);
-    println!("cargo::rustc-env=GUEST_WEB={}", paths[0].display());
-    println!("cargo::rustc-env=GUEST_SLACK={}", paths[1].display());
-    println!("cargo::rustc-env=GUEST_FEISHU={}", paths[2].display());
+    for name in ADAPTERS {
+        botyard_guest_build::watch(&format!("plugins/{name}"));
+    }
+    let packages = ADAPTERS.map(|name| format!("botyard-{name}"));
+    let paths = botyard_guest_build::components(&packages.each_ref().map(String::as_str));
+    for (name, path) in ADAPTERS.iter().zip(paths) {
+        println!("cargo::rustc-env=GUEST_{}={}", name.to_uppercase(), path.display());
+    }
 }

@@ -45,6 +45,9 @@ pub trait Presenter: Send + Sync + 'static {
 /// The newest view of a turn that goes on. Called when it is about to be sent, never under a lock of the outbox.
 pub trait ViewSource: Send + Sync + 'static {
     fn view(&self) -> View;
+
+    /// The turn was seen to live elsewhere now: its adapter moved it.
+    fn moved(&self, _to: &Conversation) {}
 }
 
 /// The platform's pace, from the manifest.
@@ -181,7 +184,7 @@ impl Outbox {
             .write(move |store| {
                 let before = store.outbox_recall(&row.turn)?;
                 store.outbox_put(&row)?;
-                Ok(before.flatten())
+                Ok(before.and_then(|before| before.memory))
             })
             .await?;
         self.inner.settle(&target, view, Memory::Known(before), 0, None);

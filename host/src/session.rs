@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use crate::chat::{BotName, InboxId, Target, TurnId};
 use crate::config::{AgentProfile, Scope};
+use crate::store::InFile;
 
 pub use process::Processes;
 pub use registry::{Registry, Start};
@@ -46,6 +47,8 @@ pub struct Prompt {
     pub asker: String,
     pub text: String,
     pub target: Target,
+    /// What came with it.
+    pub files: Vec<InFile>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -97,6 +97,19 @@ pub struct TurnRow {
     pub opened: UnixMillis,
     /// The view as it was last kept (at a question, at the end); what a restart goes on from.
     pub view: Option<View>,
+    /// What came with the message and lies in the agent's workspace.
+    pub files: Vec<InFile>,
+}
+
+/// A file that came with a message, as the agent is handed it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InFile {
+    /// Of the host's files.
+    pub id: String,
+    /// As it is called in the workspace.
+    pub name: String,
+    pub media_type: String,
+    pub size_bytes: u32,
 }
 
 /// One agent's memory under one key.
@@ -146,6 +159,15 @@ pub struct OutboxRow {
     pub next_try: UnixMillis,
     pub last_error: Option<String>,
     pub updated: UnixMillis,
+}
+
+/// What an adapter left with a turn's outbox row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recall {
+    /// What it saved last.
+    pub memory: Option<Vec<u8>>,
+    /// Where the turn lives now.
+    pub conversation: Conversation,
 }
 
 /// How showing one revision of a turn's view went.
@@ -276,6 +298,11 @@ pub trait Store: Send {
     fn inbox_get(&mut self, id: InboxId) -> Result<Option<InboxRow>>;
     /// The row that has this key.
     fn inbox_find(&mut self, bot: &BotName, key: &str) -> Result<Option<InboxId>>;
+    /// The newest message with this id of the vendor's in this channel, because some vendors' ids are unique only
+    /// there; None: wherever it is.
+    fn inbox_said(&mut self, bot: &BotName, channel: Option<&str>, message: &str) -> Result<Option<InboxRow>>;
+    /// What was said stands differently now. Its key stays.
+    fn inbox_amend(&mut self, id: InboxId, item: &Item) -> Result<()>;
     /// State `New`, oldest first; at most `limit`, ids above `after`.
     fn inbox_new(&mut self, bot: &BotName, after: InboxId, limit: u32) -> Result<Vec<InboxRow>>;
     fn aside_put(&mut self, bot: &BotName, event: &Event, reason: &str, again: bool) -> Result<i64>;
@@ -286,32 +313,43 @@ pub trait Store: Send {
     fn aside_remove(&mut self, id: i64) -> Result<()>;
 
     // Turns and sessions.
+    /// Inserts or replaces, but never the target: only [`Store::turn_moved`] changes where a turn lives.
     fn turn_put(&mut self, row: &TurnRow) -> Result<()>;
     fn turn_get(&mut self, id: &TurnId) -> Result<Option<TurnRow>>;
+    /// The newest turn that was opened for this item.
+    fn turn_of_inbox(&mut self, id: InboxId) -> Result<Option<TurnRow>>;
     /// Not `Done`, oldest first.
     fn turns_open(&mut self, bot: &BotName) -> Result<Vec<TurnRow>>;
     fn session_put(&mut self, row: &SessionRow) -> Result<()>;
     fn session_get(&mut self, key: &SessionKey) -> Result<Option<SessionRow>>;
     /// Newest first.
     fn sessions(&mut self, bot: Option<&BotName>, limit: u32) -> Result<Vec<SessionRow>>;
+    /// The turn lives here now, a thread that had no name when it was opened; its session's conversation is this one,
+    /// the bot is part of the thread, and what is said here belongs to that session. What was private never leads to
+    /// where others read.
+    fn turn_moved(&mut self, bot: &BotName, turn: &TurnId, to: &Conversation) -> Result<()>;
+    /// The session of a turn that moved here.
+    fn session_at(&mut self, bot: &BotName, conversation: &Conversation) -> Result<Option<SessionKey>>;
     /// Claims a CLI session id for a key. False: another key owns it.
     fn cli_session_claim(&mut self, cli_session: &str, key: &SessionKey) -> Result<bool>;
 
     // Outbox.
-    /// Inserts or replaces. A `memory` of None keeps what the adapter saved before: nobody else can take it away.
+    /// Inserts or replaces, but never the target. A `memory` of None keeps what the adapter saved before: nobody else
+    /// can take it away.
     fn outbox_put(&mut self, row: &OutboxRow) -> Result<()>;
     fn outbox_get(&mut self, turn: &TurnId) -> Result<Option<OutboxRow>>;
     /// The adapter's memory alone; the row must be there.
     fn outbox_memory(&mut self, turn: &TurnId, memory: &[u8]) -> Result<()>;
-    /// What the adapter saved last. The outer None: there is no such row.
-    fn outbox_recall(&mut self, turn: &TurnId) -> Result<Option<Option<Vec<u8>>>>;
+    /// None: there is no such row.
+    fn outbox_recall(&mut self, turn: &TurnId) -> Result<Option<Recall>>;
     /// How showing the stored view went. False, and nothing changes: the row now holds another revision.
     fn outbox_outcome(&mut self, turn: &TurnId, outcome: &Outcome) -> Result<bool>;
     /// Makes every `Unauthorized` row of the bot `Pending` again, without its attempts; these rows.
     fn outbox_reopen(&mut self, bot: &BotName) -> Result<Vec<OutboxRow>>;
     /// A message of the vendor's shows this turn; the row must be there.
     fn outbox_posted(&mut self, turn: &TurnId, message: &str) -> Result<()>;
-    fn turn_of_message(&mut self, bot: &BotName, message: &str) -> Result<Option<TurnId>>;
+    /// What a message of the vendor's in this channel shows; no channel: wherever it is, if only one has the id.
+    fn turn_of_message(&mut self, bot: &BotName, channel: Option<&str>, message: &str) -> Result<Option<TurnId>>;
     /// Pending with a view, by `next_try`.
     fn outbox_pending(&mut self, bot: &BotName) -> Result<Vec<OutboxRow>>;
     /// Everything that is neither pending nor sent, newest first.

@@ -25,6 +25,7 @@ use crate::transport::web::{WebChat, WebCommand};
 pub const BUILT_IN: &[(&str, &[u8])] = &[
     ("web", include_bytes!(env!("GUEST_WEB"))),
     ("slack", include_bytes!(env!("GUEST_SLACK"))),
+    ("discord", include_bytes!(env!("GUEST_DISCORD"))),
     ("feishu", include_bytes!(env!("GUEST_FEISHU"))),
 ];
 

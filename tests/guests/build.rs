@@ -1,9 +1,11 @@
 //! Builds the test guests.
 
 fn main() {
-    botyard_guest_build::watch("tests/guests/echo");
-    botyard_guest_build::watch("tests/guests/hostile");
-    let paths = botyard_guest_build::components(&["botyard-guest-echo", "botyard-guest-hostile"]);
-    println!("cargo::rustc-env=GUEST_ECHO={}", paths[0].display());
-    println!("cargo::rustc-env=GUEST_HOSTILE={}", paths[1].display());
+    for guest in ["echo", "hostile", "room"] {
+        botyard_guest_build::watch(&format!("tests/guests/{guest}"));
+    }
+    let paths = botyard_guest_build::components(&["botyard-guest-echo", "botyard-guest-hostile", "botyard-guest-room"]);
+    for (name, path) in ["GUEST_ECHO", "GUEST_HOSTILE", "GUEST_ROOM"].iter().zip(paths) {
+        println!("cargo::rustc-env={name}={}", path.display());
+    }
 }

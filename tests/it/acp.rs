@@ -347,6 +347,14 @@ async fn model_mode_and_instructions_reach_the_agent() {
 }
 
 #[tokio::test]
+async fn codex_is_told_to_ask_a_person_unless_a_mode_is_set() {
+    let mut yard = fake().env("FAKE_ACP_NAME", "@agentclientprotocol/codex-acp");
+    assert_eq!(text(&yard.start(false).turn("settings").await), "small workspace-write");
+    yard.profile.permission_mode = "plan".to_owned();
+    assert_eq!(text(&yard.start(false).turn("settings").await), "small plan");
+}
+
+#[tokio::test]
 async fn tools_and_plans_are_shown_and_every_tool_ends() {
     let mut agent = fake().start(false);
     let events = agent.turn("tool ls").await;

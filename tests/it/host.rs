@@ -18,7 +18,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone)]
 pub(crate) struct Setup {
     pub(crate) api_base: String,
-    /// What follows the Slack bot's table.
+    /// What follows the bot's table.
     pub(crate) more: String,
     /// TOML of `allow`.
     pub(crate) allow: String,
@@ -28,6 +28,11 @@ pub(crate) struct Setup {
     pub(crate) agent: String,
     /// The agent's command and what comes with it.
     pub(crate) command: PathBuf,
+    pub(crate) adapter: String,
+    /// TOML of `secrets`.
+    pub(crate) secrets: String,
+    /// Files in its folder, by name, and what is in each.
+    pub(crate) files: Vec<(&'static str, String)>,
 }
 
 impl Setup {
@@ -40,6 +45,22 @@ impl Setup {
             login: r#""none""#.to_owned(),
             agent: String::new(),
             command: botyard_fakes::cli::program(),
+            adapter: "slack".to_owned(),
+            secrets: r#"{ bot_token = "file:token", signing_secret = "file:signing" }"#.to_owned(),
+            files: vec![
+                ("token", botyard_fakes::slack::BOT_TOKEN.to_owned()),
+                ("signing", botyard_fakes::slack::SIGNING_SECRET.to_owned()),
+            ],
+        }
+    }
+
+    /// A Discord bot on `api_base`, whose agent is the scripted CLI; `key`: its application's public key.
+    pub(crate) fn discord(api_base: &str, key: String) -> Self {
+        Self {
+            adapter: "discord".to_owned(),
+            secrets: r#"{ token = "file:token", public_key = "file:public" }"#.to_owned(),
+            files: vec![("token", botyard_fakes::discord::TOKEN.to_owned()), ("public", key)],
+            ..Self::slack(api_base)
         }
     }
 
@@ -59,6 +80,9 @@ impl Setup {
             login,
             agent,
             command,
+            adapter,
+            secrets,
+            files,
         } = self;
         let text = format!(
             r#"
@@ -74,20 +98,22 @@ login = {login}
 
 [[bot]]
 name = "team"
-adapter = "slack"
+adapter = {adapter:?}
 agent = "scripted"
 scope = "thread"
 workspace = "work"
 allow = {allow}
 api_base = {api_base:?}
-secrets = {{ bot_token = "file:token", signing_secret = "file:signing" }}
+secrets = {secrets}
 {more}
 "#
         );
         std::fs::write(folder.join("bots.toml"), text).expect("bots.toml is written");
-        std::fs::write(folder.join("token"), botyard_fakes::slack::BOT_TOKEN).expect("the token is written");
+        std::fs::write(folder.join("room.wasm"), botyard_test_guests::ROOM).expect("the component is written");
+        for (name, content) in files {
+            std::fs::write(folder.join(name), content).expect("the file is written");
+        }
         std::fs::write(folder.join("key"), "sk-ant-test-key").expect("the key is written");
-        std::fs::write(folder.join("signing"), botyard_fakes::slack::SIGNING_SECRET).expect("the secret is written");
     }
 }
 

@@ -3,13 +3,17 @@
 mod acp;
 mod binary;
 mod demo;
+mod discord;
+mod doings;
 mod driver;
 mod exec;
 mod feishu;
+mod guild;
 mod host;
 mod journey;
 mod killed;
 mod process;
+mod room;
 mod team;
 mod tidy;
 mod web;

@@ -1,6 +1,7 @@
 //! Real CLIs and official clients against our fakes and our host. Not part of `cargo test --workspace`: they come from
 //! npm, and `.ci/run` says where they are. Without them these tests fail.
 
+mod acp;
 mod claude;
 #[path = "../it/host.rs"]
 mod host;

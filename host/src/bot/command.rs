@@ -38,7 +38,15 @@ impl Bot {
 
     pub(super) async fn answer_command(&self, origin: &Origin, row: &'static Row, native: bool) {
         let registry = &self.inner.registry;
-        let key = registry.key(&origin.conversation, &origin.sender.id);
+        let Some(key) = self.session_of(&origin.conversation, &origin.sender.id).await else {
+            return self
+                .say(
+                    origin,
+                    info("That could not be looked up just now. Please try again."),
+                    true,
+                )
+                .await;
+        };
         let part = match row.action {
             Action::Help => Part::Text(command::help()),
             Action::New => {

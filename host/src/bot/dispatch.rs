@@ -9,7 +9,9 @@ use tracing::{debug, warn};
 
 use super::Bot;
 use crate::access::{Admission, admit};
-use crate::chat::{Conversation, InboxId, Item, Message, Notice, Origin, Part, Press, Target, Tone, View, What};
+use crate::chat::{
+    Conversation, InboxId, Item, Message, Notice, Origin, Part, Press, SessionKey, Target, Tone, View, What,
+};
 use crate::command;
 use crate::config::Scope;
 use crate::manifest::Ability;
@@ -142,7 +144,9 @@ impl Bot {
             What::Command(command) => self.obey(id, origin, &command).await,
             What::Stop => {
                 if self.admitted(&origin).await {
-                    let key = self.inner.registry.key(&origin.conversation, &origin.sender.id);
+                    let Some(key) = self.session_of(&origin.conversation, &origin.sender.id).await else {
+                        return self.later();
+                    };
                     self.inner.registry.stop(&key).await;
                 }
                 self.done(id).await;
@@ -216,7 +220,9 @@ impl Bot {
             let (name, joined) = (inner.config.name.clone(), conversation.clone());
             inner.journal.write_later(move |s| s.thread_joined(&name, &joined));
         }
-        let key = inner.registry.key(&conversation, &origin.sender.id);
+        let Some(key) = self.session_of(&conversation, &origin.sender.id).await else {
+            return self.later();
+        };
         let text = self.compose(&origin, &message);
         let target = Target {
             conversation,
@@ -228,6 +234,7 @@ impl Bot {
             asker: origin.sender.id.clone(),
             text,
             target,
+            files: Vec::new(),
         };
         match inner.registry.submit(&key, prompt).await {
             Ok(turn) => debug!(bot = %inner.config.name, session = %key, %turn, "a turn was opened"),
@@ -239,17 +246,40 @@ impl Bot {
             // It stays in the inbox and is tried again.
             Err(SubmitError::Unavailable(error)) => {
                 warn!(bot = %inner.config.name, session = %key, %error, "a message could not be queued; it is tried again");
-                let bot = self.clone();
-                inner.tasks.spawn(async move {
-                    tokio::select! {
-                        () = bot.inner.stop.cancelled() => {}
-                        () = tokio::time::sleep(TRY_AGAIN) => bot.inner.behind.notify_one(),
-                    }
-                });
+                self.later();
             }
             // It stays in the inbox and is taken up at the next start.
             Err(SubmitError::Closed) => debug!(bot = %inner.config.name, session = %key, "closing; the message waits"),
         }
+    }
+
+    /// Whose session something said here belongs to: in a thread that an adapter made for a session, that one. None:
+    /// the store cannot tell now.
+    pub(super) async fn session_of(&self, conversation: &Conversation, person: &str) -> Option<SessionKey> {
+        let inner = &self.inner;
+        if inner.config.scope == Scope::Thread && conversation.thread.is_some() {
+            let (name, place) = (inner.config.name.clone(), conversation.clone());
+            match inner.journal.read(move |s| s.session_at(&name, &place)).await {
+                Ok(Some(key)) => return Some(key),
+                Ok(None) => {}
+                Err(error) => {
+                    warn!(bot = %inner.config.name, %error, "it could not be read whose session a thread is of");
+                    return None;
+                }
+            }
+        }
+        Some(inner.registry.key(conversation, person))
+    }
+
+    /// What stays in the inbox is fetched again in a while.
+    fn later(&self) {
+        let bot = self.clone();
+        self.inner.tasks.spawn(async move {
+            tokio::select! {
+                () = bot.inner.stop.cancelled() => {}
+                () = tokio::time::sleep(TRY_AGAIN) => bot.inner.behind.notify_one(),
+            }
+        });
     }
 
     /// It is for us: direct, addressed, in a thread that we are in, or we listen to all.

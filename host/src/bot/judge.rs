@@ -74,10 +74,14 @@ fn judge_in(
     let Some(row) = store.token_get(token)?.filter(|row| row.bot == config.name) else {
         return Ok(Judged::Unknown);
     };
-    if !at_home(&row.conversation, &origin.conversation) {
+    let turn = store.turn_get(&row.turn)?;
+    // Where it was made, or where its turn lives now: an adapter may have moved it.
+    let moved = turn.as_ref().map(|turn| &turn.target.conversation);
+    let home = |place: &Conversation| at_home(place, &origin.conversation);
+    if !home(&row.conversation) && !moved.is_some_and(home) {
         return Ok(Judged::Elsewhere);
     }
-    let asker = store.turn_get(&row.turn)?.map(|turn| turn.asker).unwrap_or_default();
+    let asker = turn.map(|turn| turn.asker).unwrap_or_default();
     if !access::may_decide(config, &asker, &origin.sender) {
         return Ok(Judged::NotTheirs);
     }

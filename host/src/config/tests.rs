@@ -41,6 +41,8 @@ impl Place {
             ("SHORT_PASSWORD", "horse"),
             ("SLACK_BOT_TOKEN", "xoxb-of-the-environment"),
             ("SLACK_SIGNING_SECRET", "signing"),
+            ("DISCORD_TOKEN", "token"),
+            ("DISCORD_PUBLIC_KEY", "key"),
             ("EMPTY", ""),
         ];
         let environment = Environment {
@@ -150,7 +152,7 @@ fn the_default_file_with_all_its_examples_is_good() {
     assert_eq!(place.told(&text), "");
     let (config, _) = place.parse(&text).expect("the examples are good");
     let names: Vec<&str> = config.bots.iter().map(|bot| bot.name.as_str()).collect();
-    assert_eq!(names, ["local", "team", "elsewhere"]);
+    assert_eq!(names, ["local", "team", "guild", "elsewhere"]);
     assert_eq!(
         config.bots[1].secrets["bot_token"],
         SecretText::new("xoxb-of-the-environment")

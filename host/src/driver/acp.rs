@@ -25,10 +25,10 @@ const MODE_OF_ITS_OWN: &str = "default";
 
 pub(super) fn start(profile: &AgentProfile, launch: Launch) -> Agent {
     let known = KnownAgent::of_command(&profile.command);
-    let (program, files) = launch::program(profile, &launch, known, inherited_env());
+    let (program, before) = launch::program(profile, &launch, known, inherited_env());
     let quirk = Quirk::of(known);
     let client = Client::new(launch.workspace.clone(), quirk, opening(profile, &launch));
-    stdio::start(program, launch, files, profile.start_timeout, client)
+    stdio::start(program, launch, before, profile.start_timeout, client)
 }
 
 fn opening(profile: &AgentProfile, launch: &Launch) -> Opening {

@@ -16,7 +16,13 @@ use translate::Translator;
 pub(super) fn start(profile: &AgentProfile, launch: Launch) -> Agent {
     let program = launch::program(profile, &launch, inherited_env());
     let translator = Translator::new(launch.workspace.clone());
-    stdio::start(program, launch, Vec::new(), profile.start_timeout, translator)
+    stdio::start(
+        program,
+        launch,
+        stdio::Before::default(),
+        profile.start_timeout,
+        translator,
+    )
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::environment::environment;
 use super::process::{Ended, Process, Program, inherited_env};
-use super::stdio::{COMMANDS, EVENTS, LAST_TIME, make_folders};
+use super::stdio::{Before, COMMANDS, EVENTS, LAST_TIME, make_folders};
 use super::{Agent, AgentEvent, Command, Failure, FailureKind, Launch, Outcome, failure};
 use crate::config::{AgentProfile, PROMPT_PLACE};
 use history::History;
@@ -139,7 +139,7 @@ impl Task {
             let sentence = "The agent could not be started: its folder could not be made.";
             failure::failure(FailureKind::Start, sentence, cause)
         };
-        make_folders(&self.launch, Vec::new())
+        make_folders(&self.launch, Before::default())
             .await
             .map_err(|(folder, error)| failed(format!("{}: {error}", folder.display())))?;
         if !self.keeps {

@@ -82,24 +82,34 @@ pub(super) trait Protocol: Send + 'static {
 /// A file that must be there before a program starts; one that is there already is left as it is.
 pub(super) type File = (PathBuf, &'static str);
 
+/// The error is of this file or folder.
+pub(super) type Made = Result<(), (PathBuf, io::Error)>;
+
+/// What is done before a program starts, after its folders are made.
+#[derive(Default)]
+pub(super) struct Before {
+    pub(super) files: Vec<File>,
+    pub(super) mend: Option<fn(&Launch) -> Made>,
+}
+
 /// Starts the program and speaks this protocol with it.
 pub(super) fn start(
     program: Program,
     launch: Launch,
-    files: Vec<File>,
+    before: Before,
     start_timeout: Duration,
     protocol: impl Protocol,
 ) -> Agent {
     let (commands, inbox) = mpsc::channel(COMMANDS);
     let (outbox, events) = mpsc::channel(EVENTS);
-    tokio::spawn(run(program, launch, files, start_timeout, protocol, inbox, outbox));
+    tokio::spawn(run(program, launch, before, start_timeout, protocol, inbox, outbox));
     Agent { commands, events }
 }
 
 async fn run(
     program: Program,
     launch: Launch,
-    files: Vec<File>,
+    before: Before,
     start_timeout: Duration,
     mut protocol: impl Protocol,
     commands: mpsc::Receiver<Command>,
@@ -107,7 +117,7 @@ async fn run(
 ) {
     let deadline = Instant::now() + start_timeout;
     let started = async {
-        make_folders(&launch, files)
+        make_folders(&launch, before)
             .await
             .map_err(|(place, error)| SpawnError::Failed {
                 program: place,
@@ -140,8 +150,8 @@ async fn run(
     let _ = events.send(AgentEvent::Exited { failure: Some(failure) }).await;
 }
 
-/// Makes what is not there. The error names the folder or the file.
-pub(super) async fn make_folders(launch: &Launch, files: Vec<File>) -> Result<(), (PathBuf, io::Error)> {
+/// Makes what is not there.
+pub(super) async fn make_folders(launch: &Launch, before: Before) -> Made {
     let launch = launch.clone();
     let made = tokio::task::spawn_blocking(move || {
         let make = |folder: &Path, mode: u32| {
@@ -152,7 +162,7 @@ pub(super) async fn make_folders(launch: &Launch, files: Vec<File>) -> Result<()
         for private in launch.config_dir.iter().chain([&launch.temp_dir]) {
             make(private, 0o700)?;
         }
-        for (path, content) in files {
+        for (path, content) in before.files {
             make(path.parent().unwrap_or(Path::new("/")), 0o700)?;
             let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
             match file.and_then(|mut file| file.write_all(content.as_bytes())) {
@@ -160,7 +170,7 @@ pub(super) async fn make_folders(launch: &Launch, files: Vec<File>) -> Result<()
                 _ => {}
             }
         }
-        Ok(())
+        before.mend.map_or(Ok(()), |mend| mend(&launch))
     });
     made.await
         .unwrap_or_else(|error| Err((PathBuf::new(), io::Error::other(error))))

@@ -13,7 +13,7 @@ use tracing::{debug, error, warn};
 use super::Inner;
 use super::plan::{FIRST_PAUSE, Memory, Next, Plan, Tried, Verdict, What, Work, runs};
 use crate::chat::{CallError, Conversation, Target, TurnId, UnixMillis, View, now};
-use crate::store::{OutboxState, Outcome};
+use crate::store::{OutboxState, Outcome, Recall};
 
 type Shown = Result<Option<Duration>, CallError>;
 
@@ -99,14 +99,14 @@ impl Lane {
         let work = self.plan().take(&inner.pace, Instant::now());
         let Some(Work {
             turn,
-            target,
+            mut target,
             memory,
             what,
         }) = work
         else {
             return;
         };
-        let Some(memory) = self.recall(inner, &turn, memory).await else {
+        let Some(memory) = self.recall(inner, &turn, memory, &mut target).await else {
             return;
         };
         match what {
@@ -134,7 +134,13 @@ impl Lane {
     }
 
     /// The newest memory. None: the store cannot be read now, so nothing may be shown.
-    async fn recall(&self, inner: &Inner, turn: &TurnId, memory: Memory) -> Option<Option<Vec<u8>>> {
+    async fn recall(
+        &self,
+        inner: &Inner,
+        turn: &TurnId,
+        memory: Memory,
+        target: &mut Target,
+    ) -> Option<Option<Vec<u8>>> {
         if let Memory::Known(memory) = memory {
             self.plan().recalled(turn, memory.is_some(), &inner.pace);
             return Some(memory);
@@ -145,7 +151,10 @@ impl Lane {
                 if found.is_none() {
                     warn!(bot = %inner.bot, %turn, "a turn is to be shown that has no row in the outbox");
                 }
-                let memory = found.flatten();
+                let memory = found.and_then(|recall| {
+                    target.conversation.clone_from(&recall.conversation);
+                    self.remembered(turn, recall)
+                });
                 self.plan().recalled(turn, memory.is_some(), &inner.pace);
                 Some(memory)
             }
@@ -167,11 +176,21 @@ impl Lane {
         }
         let wanted = turn.clone();
         let memory = match inner.journal.read(move |store| store.outbox_recall(&wanted)).await {
-            Ok(memory) => Memory::Known(memory.flatten()),
+            Ok(found) => Memory::Known(found.and_then(|recall| self.remembered(&turn, recall))),
             Err(_) => Memory::Unknown,
         };
         self.plan()
             .updated(&turn, revision, &result, memory, &inner.pace, Instant::now());
+    }
+
+    /// Takes what an adapter left with the turn: its memory comes back, and whoever writes the view learns where it
+    /// lives.
+    fn remembered(&self, turn: &TurnId, recall: Recall) -> Option<Vec<u8>> {
+        let news = self.plan().lives_in(turn, &recall.conversation);
+        if let Some(source) = news {
+            source.moved(&recall.conversation);
+        }
+        recall.memory
     }
 
     /// A settled view was shown, or not.
@@ -179,8 +198,12 @@ impl Lane {
         let verdict = self.plan().judge(&turn, revision, &result, Instant::now());
         log(inner, &turn, &result, verdict.as_ref());
         // Shown and not recorded would be shown again: nothing else goes on here before it is.
-        let Some(memory) = record(inner, &turn, revision, verdict.as_ref()).await else {
+        let Some(recall) = record(inner, &turn, revision, verdict.as_ref()).await else {
             return;
+        };
+        let memory = match recall {
+            Some(recall) => Memory::Known(self.remembered(&turn, recall)),
+            None => Memory::Unknown,
         };
         let tried = Tried {
             revision,
@@ -206,8 +229,8 @@ async fn show(inner: &Inner, view: View, target: Target, memory: Option<Vec<u8>>
     }
 }
 
-/// Stores how it went and reads the memory anew. None: the outbox ends before the store takes it.
-async fn record(inner: &Inner, turn: &TurnId, revision: u32, verdict: Option<&Verdict>) -> Option<Memory> {
+/// Stores how it went and reads anew what the adapter left. The outer None: the outbox ends before the store takes it.
+async fn record(inner: &Inner, turn: &TurnId, revision: u32, verdict: Option<&Verdict>) -> Option<Option<Recall>> {
     loop {
         let wanted = turn.clone();
         let stored = match verdict {
@@ -235,8 +258,7 @@ async fn record(inner: &Inner, turn: &TurnId, revision: u32, verdict: Option<&Ve
             }
         };
         match stored {
-            Ok(Some(memory)) => return Some(Memory::Known(memory)),
-            Ok(None) => return Some(Memory::Unknown),
+            Ok(recall) => return Some(recall),
             Err(error) => {
                 error!(bot = %inner.bot, %turn, %error, "how a view was shown could not be stored; trying again")
             }

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::{Pace, ViewSource};
-use crate::chat::{CallError, Target, TurnId, View, ViewState, random};
+use crate::chat::{CallError, Conversation, Target, TurnId, View, ViewState, random};
 use crate::store::OutboxState;
 
 /// Tries of one settled view before it is a dead letter: with the pauses below, about an hour.
@@ -246,7 +246,6 @@ impl Plan {
                 if entry.settled.as_ref().is_some_and(|waits| !settled.replaces(waits)) {
                     return;
                 }
-                entry.target.clone_from(target);
                 if entry.memory == Memory::Unknown && entry.shows == 0 {
                     entry.memory = memory;
                 }
@@ -377,6 +376,16 @@ impl Plan {
         if let (true, true, Some(most)) = (first, found, pace.updates_max) {
             entry.shows = entry.shows.max(most);
         }
+    }
+
+    /// Where the turn lives, by the store: an adapter may have moved it. Whom to tell, if that is news.
+    pub(super) fn lives_in(&mut self, turn: &TurnId, conversation: &Conversation) -> Option<Arc<dyn ViewSource>> {
+        let entry = self.entries.get_mut(turn)?;
+        if entry.target.conversation == *conversation {
+            return None;
+        }
+        entry.target.conversation.clone_from(conversation);
+        entry.source.clone()
     }
 
     /// The source had nothing worth showing.

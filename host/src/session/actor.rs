@@ -29,7 +29,7 @@ use crate::store::{AskRow, Decision, SessionRow, TurnRow, TurnState};
 /// What the registry says to an actor. A message whose `reply` is dropped was not read.
 pub(super) enum SessionMsg {
     Submit {
-        prompt: Prompt,
+        prompt: Box<Prompt>,
         reply: oneshot::Sender<Result<TurnId, SubmitError>>,
     },
     Restore {
@@ -70,7 +70,7 @@ pub(super) struct SessionActor {
     /// The process takes no commands: it is as good as dead.
     jammed: Option<Failure>,
     /// Where the agent speaks when it speaks first, and to whom.
-    last: Option<(Target, String)>,
+    last: Option<(TurnId, Target, String)>,
     model: Option<String>,
     /// The store failed when a turn was to begin; not again before this.
     retry_at: Option<Instant>,
@@ -183,7 +183,7 @@ impl SessionActor {
 
     async fn read(&mut self, message: SessionMsg) {
         match message {
-            SessionMsg::Submit { prompt, reply } => self.submit(prompt, reply).await,
+            SessionMsg::Submit { prompt, reply } => self.submit(*prompt, reply).await,
             SessionMsg::Restore { turn, reply } => {
                 self.restore(*turn).await;
                 let _ = reply.send(());
@@ -233,6 +233,7 @@ impl SessionActor {
             prompt: prompt.text,
             opened: now(),
             view: None,
+            files: prompt.files,
         };
         let mut job = Job::new(row, self.shared.rules.show_thinking);
         if alone && self.seat.is_free() {
@@ -415,7 +416,8 @@ impl SessionActor {
 
     /// A turn that the agent began by itself, or that has none yet.
     fn unsolicited(&self) -> Job {
-        let (target, asker) = self.last.clone().unwrap_or_else(|| {
+        let last = self.last.clone().map(|(_, target, asker)| (target, asker));
+        let (target, asker) = last.unwrap_or_else(|| {
             let target = Target {
                 conversation: self.row.conversation.clone(),
                 reply_to: Vec::new(),
@@ -438,6 +440,7 @@ impl SessionActor {
             prompt: String::new(),
             opened: now(),
             view: None,
+            files: Vec::new(),
         };
         let mut job = Job::new(row, self.shared.rules.show_thinking);
         job.turn = Turn::unsolicited();

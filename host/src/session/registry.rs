@@ -116,7 +116,7 @@ impl Registry {
     /// message may have been kept.
     pub async fn submit(&self, key: &SessionKey, prompt: Prompt) -> Result<TurnId, SubmitError> {
         let make = |reply| SessionMsg::Submit {
-            prompt: prompt.clone(),
+            prompt: Box::new(prompt.clone()),
             reply,
         };
         match self.call(key, true, make).await {

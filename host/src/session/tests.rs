@@ -347,6 +347,7 @@ impl Host {
             asker: person.to_owned(),
             text: text.to_owned(),
             target: target(person),
+            files: Vec::new(),
         };
         soon(self.registry.submit(&key(self, person), prompt)).await
     }

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::time::Instant;
 
-use crate::chat::{Ask, Block, Notice, Part, StepState, Token, Tone, TurnId, View, ViewState};
+use crate::chat::{Ask, Block, Conversation, Notice, Part, StepState, Token, Tone, TurnId, View, ViewState};
 use crate::driver::AgentEvent;
 use crate::outbox::ViewSource;
 
@@ -338,23 +338,39 @@ fn base(attempt: u32) -> u32 {
 
 /// The view of a turn that goes on, as session and outbox share it.
 #[derive(Debug)]
-pub struct SharedView(Mutex<TurnView>);
+pub struct SharedView {
+    view: Mutex<TurnView>,
+    /// Where the turn lives, once its adapter moved it.
+    moved: Mutex<Option<Conversation>>,
+}
 
 impl SharedView {
     pub fn new(view: TurnView) -> Self {
-        Self(Mutex::new(view))
+        Self {
+            view: Mutex::new(view),
+            moved: Mutex::default(),
+        }
+    }
+
+    /// Where the turn lives now, if its adapter moved it.
+    pub fn home(&self) -> Option<Conversation> {
+        self.moved.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The only way in. `change` must be short: the outbox may wait for it.
     pub fn with<R>(&self, change: impl FnOnce(&mut TurnView) -> R) -> R {
         // A fold that panicked leaves a view that is whole enough to be shown.
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.view.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl ViewSource for SharedView {
     fn view(&self) -> View {
         self.with(TurnView::snapshot)
+    }
+
+    fn moved(&self, to: &Conversation) {
+        *self.moved.lock().unwrap_or_else(PoisonError::into_inner) = Some(to.clone());
     }
 }
 

@@ -1,5 +1,6 @@
 //! What every store must do, whatever database is behind it. `suite!` makes one test of each promise.
 
+mod moved;
 pub(super) mod sample;
 
 use self::sample::{ask_row, bot, conversation, event, item, outbox_row, session_row, token_row, turn_row, view};
@@ -29,9 +30,13 @@ macro_rules! suite {
             an_outcome_is_of_one_revision, the_adapters_memory_is_not_taken_away, credentials_reopen_what_waited,
             a_message_tells_its_turn, threads_are_known_once_joined, timers_come_when_due,
             what_was_set_aside_is_counted_and_listed, counts_tell_what_is_to_be_done,
+            a_turn_that_moved_stays_there, what_was_private_leads_nowhere_else, what_was_said_is_found_and_amended,
         );
     };
 }
+pub(super) use moved::{
+    a_turn_that_moved_stays_there, what_was_private_leads_nowhere_else, what_was_said_is_found_and_amended,
+};
 pub(super) use suite;
 
 /// One committed transaction.
@@ -223,13 +228,16 @@ pub(super) fn forgetting_keeps_what_is_not_done(open: Open<'_>) {
         assert!(store.outbox_get(&TurnId::from(turn)).unwrap().is_some(), "{turn}");
         assert!(store.turn_get(&TurnId::from(turn)).unwrap().is_some(), "{turn}");
         assert!(
-            store.turn_of_message(&bot(), &format!("m-{turn}")).unwrap().is_some(),
+            store
+                .turn_of_message(&bot(), None, &format!("m-{turn}"))
+                .unwrap()
+                .is_some(),
             "{turn}"
         );
     }
     assert_eq!(store.outbox_get(&TurnId::from("sent")).unwrap(), None);
     assert_eq!(store.turn_get(&TurnId::from("sent")).unwrap(), None);
-    assert_eq!(store.turn_of_message(&bot(), "m-sent").unwrap(), None);
+    assert_eq!(store.turn_of_message(&bot(), None, "m-sent").unwrap(), None);
     assert!(store.turn_get(&TurnId::from("running")).unwrap().is_some());
     assert!(store.ask_get("open").unwrap().is_some() && store.ask_get("closed").unwrap().is_none());
     assert!(store.token_get(&Token::from("valid")).unwrap().is_some());
@@ -460,15 +468,16 @@ pub(super) fn an_outcome_is_of_one_revision(open: Open<'_>) {
 pub(super) fn the_adapters_memory_is_not_taken_away(open: Open<'_>) {
     let mut store = open();
     let row = outbox_row("t1", None);
+    let memory = |s: &mut dyn Store| s.outbox_recall(&row.turn).unwrap().map(|recall| recall.memory);
     commit(store.as_mut(), |s| {
-        assert_eq!(s.outbox_recall(&row.turn).unwrap(), None);
+        assert_eq!(memory(s), None);
         assert!(s.outbox_memory(&row.turn, b"m").is_err(), "the row must be there");
         s.outbox_put(&row).unwrap();
-        assert_eq!(s.outbox_recall(&row.turn).unwrap(), Some(None));
+        assert_eq!(memory(s), Some(None));
         s.outbox_memory(&row.turn, b"stands").unwrap();
         s.outbox_put(&outbox_row("t1", Some(view("t1", 1, ViewState::Done))))
             .unwrap();
-        assert_eq!(s.outbox_recall(&row.turn).unwrap(), Some(Some(b"stands".to_vec())));
+        assert_eq!(memory(s), Some(Some(b"stands".to_vec())));
     });
 }
 
@@ -505,12 +514,24 @@ pub(super) fn a_message_tells_its_turn(open: Open<'_>) {
             s.outbox_posted(&TurnId::from("t1"), "m1").is_err(),
             "the row must be there"
         );
-        s.outbox_put(&outbox_row("t1", None)).unwrap();
-        s.outbox_posted(&TurnId::from("t1"), "m1").unwrap();
-        s.outbox_posted(&TurnId::from("t1"), "m1").unwrap();
+        for (turn, channel) in [("t1", "C1"), ("t2", "C2")] {
+            let mut row = outbox_row(turn, None);
+            row.target.conversation.channel = channel.into();
+            s.outbox_put(&row).unwrap();
+            s.outbox_posted(&row.turn, "m1").unwrap();
+            s.outbox_posted(&row.turn, "m1").unwrap();
+        }
+        s.outbox_posted(&TurnId::from("t2"), "m2").unwrap();
     });
-    assert_eq!(store.turn_of_message(&bot(), "m1").unwrap(), Some(TurnId::from("t1")));
-    assert_eq!(store.turn_of_message(&BotName::from("other"), "m1").unwrap(), None);
+    let mut found = |bot: &BotName, channel, message| store.turn_of_message(bot, channel, message).unwrap();
+    let (one, two) = (Some(TurnId::from("t1")), Some(TurnId::from("t2")));
+    assert_eq!(found(&bot(), Some("C1"), "m1"), one);
+    assert_eq!(found(&bot(), Some("C2"), "m1"), two);
+    assert_eq!(found(&bot(), Some("C1"), "m2"), None);
+    assert_eq!(found(&bot(), None, "m2"), two);
+    // Which of the two, nobody can say.
+    assert_eq!(found(&bot(), None, "m1"), None);
+    assert_eq!(found(&BotName::from("other"), Some("C1"), "m1"), None);
 }
 
 pub(super) fn threads_are_known_once_joined(open: Open<'_>) {

@@ -1,5 +1,6 @@
 //! The store in one SQLite file: write-ahead log, synced at every commit. The only module that names SQLite.
 
+mod moved;
 mod rows;
 mod schema;
 
@@ -12,10 +13,10 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, params};
 
 use self::rows::to_json;
 use super::{
-    AsideRow, AskRow, AuditRow, Counts, FORGET_AT_ONCE, InboxRow, InboxState, OutboxRow, Outcome, Result, SessionRow,
-    Store, StoreError, TimerRow, TokenRow, TurnRow, WebRow,
+    AsideRow, AskRow, AuditRow, Counts, FORGET_AT_ONCE, InboxRow, InboxState, OutboxRow, Outcome, Recall, Result,
+    SessionRow, Store, StoreError, TimerRow, TokenRow, TurnRow, WebRow,
 };
-use crate::chat::{BotName, Conversation, Event, InboxId, Item, SessionKey, Token, TurnId, UnixMillis};
+use crate::chat::{BotName, Conversation, Event, InboxId, Item, SessionKey, Target, Token, TurnId, UnixMillis, What};
 
 /// How long a write waits for somebody else's lock on the file. Shorter than the shortest deadline of a vendor
 /// (Slack, 3 s), so that it still gets its 503.
@@ -181,9 +182,14 @@ impl Store for SqliteStore {
     }
 
     fn inbox_put(&mut self, bot: &BotName, item: &Item, received: UnixMillis) -> Result<Option<InboxId>> {
-        let sql = "INSERT INTO inbox (bot, key, item, received, state) VALUES (?, ?, ?, ?, 0) \
+        let sql = "INSERT INTO inbox (bot, key, item, received, state, message) VALUES (?, ?, ?, ?, 0, ?) \
                    ON CONFLICT (bot, key) DO NOTHING";
-        let changed = self.run(sql, params![bot.as_str(), item.origin.key, to_json(item)?, received])?;
+        let message = match &item.what {
+            What::Message(message) => Some(message.id.as_str()),
+            _ => None,
+        };
+        let params = params![bot.as_str(), item.origin.key, to_json(item)?, received, message];
+        let changed = self.run(sql, params)?;
         Ok((changed > 0).then(|| InboxId(self.conn.last_insert_rowid())))
     }
 
@@ -203,6 +209,20 @@ impl Store for SqliteStore {
     fn inbox_find(&mut self, bot: &BotName, key: &str) -> Result<Option<InboxId>> {
         let sql = "SELECT id FROM inbox WHERE bot = ? AND key = ?";
         self.one(sql, params![bot.as_str(), key], |row| row.get(0).map(InboxId))
+    }
+
+    fn inbox_said(&mut self, bot: &BotName, channel: Option<&str>, message: &str) -> Result<Option<InboxRow>> {
+        let columns = rows::INBOX;
+        let sql = format!("SELECT {columns} FROM inbox WHERE bot = ? AND message = ? ORDER BY id DESC");
+        let found = self.all(&sql, params![bot.as_str(), message], rows::inbox)?;
+        Ok(found
+            .into_iter()
+            .find(|row| channel.is_none_or(|channel| row.item.origin.conversation.channel == channel)))
+    }
+
+    fn inbox_amend(&mut self, id: InboxId, item: &Item) -> Result<()> {
+        self.run("UPDATE inbox SET item = ? WHERE id = ?", params![to_json(item)?, id.0])
+            .map(drop)
     }
 
     fn inbox_new(&mut self, bot: &BotName, after: InboxId, limit: u32) -> Result<Vec<InboxRow>> {
@@ -243,11 +263,11 @@ impl Store for SqliteStore {
     }
 
     fn turn_put(&mut self, row: &TurnRow) -> Result<()> {
-        let sql = "INSERT INTO turns (id, bot, session, inbox, state, attempt, target, asker, prompt, opened, view) \
-                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET \
+        let sql = "INSERT INTO turns (id, bot, session, inbox, state, attempt, target, asker, prompt, opened, view, files) \
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET \
                    bot = excluded.bot, session = excluded.session, inbox = excluded.inbox, state = excluded.state, \
-                   attempt = excluded.attempt, target = excluded.target, asker = excluded.asker, \
-                   prompt = excluded.prompt, opened = excluded.opened, view = excluded.view";
+                   attempt = excluded.attempt, asker = excluded.asker, prompt = excluded.prompt, \
+                   opened = excluded.opened, view = excluded.view, files = excluded.files";
         let view = row.view.as_ref().map(to_json).transpose()?;
         let params = params![
             row.id.as_str(),
@@ -261,6 +281,7 @@ impl Store for SqliteStore {
             row.prompt,
             row.opened,
             view,
+            to_json(&row.files)?,
         ];
         self.run(sql, params).map(drop)
     }
@@ -277,6 +298,25 @@ impl Store for SqliteStore {
         let columns = rows::TURN;
         let sql = format!("SELECT {columns} FROM turns WHERE bot = ? AND state < 3 ORDER BY opened, rowid");
         self.all(&sql, [bot.as_str()], rows::turn)
+    }
+
+    fn turn_of_inbox(&mut self, id: InboxId) -> Result<Option<TurnRow>> {
+        let sql = format!(
+            "SELECT {} FROM turns WHERE inbox = ? ORDER BY rowid DESC LIMIT 1",
+            rows::TURN
+        );
+        self.one(&sql, [id.0], rows::turn)
+    }
+
+    fn turn_moved(&mut self, bot: &BotName, turn: &TurnId, to: &Conversation) -> Result<()> {
+        self.move_turn(bot, turn, to)
+    }
+
+    fn session_at(&mut self, bot: &BotName, conversation: &Conversation) -> Result<Option<SessionKey>> {
+        let sql = "SELECT session FROM homes WHERE bot = ? AND place = ?";
+        self.one(sql, params![bot.as_str(), rows::place(conversation)?], |row| {
+            row.get(0).map(SessionKey)
+        })
     }
 
     fn session_put(&mut self, row: &SessionRow) -> Result<()> {
@@ -332,7 +372,7 @@ impl Store for SqliteStore {
     fn outbox_put(&mut self, row: &OutboxRow) -> Result<()> {
         let sql = "INSERT INTO outbox (turn, bot, target, view, revision, state, memory, attempts, next_try, last_error, \
                    updated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (turn) DO UPDATE SET \
-                   bot = excluded.bot, target = excluded.target, view = excluded.view, revision = excluded.revision, \
+                   bot = excluded.bot, view = excluded.view, revision = excluded.revision, \
                    state = excluded.state, memory = coalesce(excluded.memory, memory), attempts = excluded.attempts, \
                    next_try = excluded.next_try, last_error = excluded.last_error, updated = excluded.updated";
         let view = row.view.as_ref().map(to_json).transpose()?;
@@ -365,9 +405,14 @@ impl Store for SqliteStore {
         self.must("outbox row", turn, sql, params![memory, turn.as_str()])
     }
 
-    fn outbox_recall(&mut self, turn: &TurnId) -> Result<Option<Option<Vec<u8>>>> {
-        self.one("SELECT memory FROM outbox WHERE turn = ?", [turn.as_str()], |row| {
-            row.get(0)
+    fn outbox_recall(&mut self, turn: &TurnId) -> Result<Option<Recall>> {
+        let sql = "SELECT memory, target FROM outbox WHERE turn = ?";
+        self.one(sql, [turn.as_str()], |row| {
+            let target: Target = rows::json(row, 1)?;
+            Ok(Recall {
+                memory: row.get(0)?,
+                conversation: target.conversation,
+            })
         })
     }
 
@@ -397,14 +442,18 @@ impl Store for SqliteStore {
     }
 
     fn outbox_posted(&mut self, turn: &TurnId, message: &str) -> Result<()> {
-        let sql = "INSERT INTO posted (bot, message, turn) SELECT bot, ?, turn FROM outbox WHERE turn = ? \
-                   ON CONFLICT (bot, message) DO UPDATE SET turn = excluded.turn";
+        let sql = "INSERT INTO posted (bot, message, channel, turn) \
+                   SELECT bot, ?, json_extract(target, '$.conversation.channel'), turn FROM outbox WHERE turn = ? \
+                   ON CONFLICT (bot, message, channel) DO UPDATE SET turn = excluded.turn";
         self.must("outbox row", turn, sql, params![message, turn.as_str()])
     }
 
-    fn turn_of_message(&mut self, bot: &BotName, message: &str) -> Result<Option<TurnId>> {
-        let sql = "SELECT turn FROM posted WHERE bot = ? AND message = ?";
-        self.one(sql, [bot.as_str(), message], |row| row.get(0).map(TurnId))
+    fn turn_of_message(&mut self, bot: &BotName, channel: Option<&str>, message: &str) -> Result<Option<TurnId>> {
+        let sql = "SELECT turn FROM posted WHERE bot = ?1 AND message = ?2 AND (?3 IS NULL OR channel = ?3) LIMIT 2";
+        let found = self.all(sql, params![bot.as_str(), message, channel], |row| {
+            row.get(0).map(TurnId)
+        })?;
+        Ok(<[TurnId; 1]>::try_from(found).ok().map(|[turn]| turn))
     }
 
     fn outbox_pending(&mut self, bot: &BotName) -> Result<Vec<OutboxRow>> {

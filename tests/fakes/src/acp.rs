@@ -178,7 +178,7 @@ impl Agent {
                 self.open(text(&line, "method"), &params)?
             }
             "session/set_model" => self.setting(&params, "modelId", &["small", "large"])?,
-            "session/set_mode" => self.setting(&params, "modeId", &["ask", "plan"])?,
+            "session/set_mode" => self.setting(&params, "modeId", &["ask", "plan", "workspace-write"])?,
             "session/prompt" => return self.prompt(&id, &params),
             // Too late to be of use.
             "session/cancel" => return Ok(()),
@@ -242,7 +242,7 @@ impl Agent {
         let mode = |id: &str| json!({"id": id, "name": id});
         let mut answer = json!({
             "models": {"availableModels": [model("small"), model("large")], "currentModelId": self.model},
-            "modes": {"availableModes": [mode("ask"), mode("plan")], "currentModeId": self.mode},
+            "modes": {"availableModes": [mode("ask"), mode("plan"), mode("workspace-write")], "currentModeId": self.mode},
         });
         if method == "session/new" || method == "session/fork" {
             answer["sessionId"] = self.session.clone().into();

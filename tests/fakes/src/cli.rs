@@ -1,5 +1,6 @@
 //! A scripted CLI for speed: it speaks Claude Code's stream-json protocol and answers at once, without a model.
-//! [`program`] builds it and says where it is; what a message makes it do stands in its words:
+//! [`program`] builds it and says where it is; what a message makes it do stands in its words, after the
+//! name of who speaks, if there is one:
 //!
 //! | first word | what happens |
 //! | --- | --- |
@@ -339,7 +340,8 @@ impl Cli {
     }
 
     fn act(&mut self, text: &str) -> Result<Option<Stop>, String> {
-        let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
+        let said = spoken(text);
+        let (word, rest) = said.split_once(' ').unwrap_or((said, ""));
         match word {
             "slow" => {
                 let (ms, rest) = rest.split_once(' ').unwrap_or((rest, "done"));
@@ -602,6 +604,14 @@ impl Cli {
 
 fn parse(line: &str) -> Result<Value, String> {
     serde_json::from_str(line).map_err(|error| format!("Error parsing streaming input line: {error}"))
+}
+
+/// Without the name of who speaks, which stands before what is said in a channel.
+fn spoken(text: &str) -> &str {
+    match text.split_once(": ") {
+        Some((name, said)) if !name.contains(char::is_whitespace) => said,
+        _ => text,
+    }
 }
 
 /// The command of a tool call that was granted while no process was there to be told.

@@ -1,7 +1,8 @@
-//! Strict, scriptable, breakable stand-ins for what botyard talks to: a model API, CLIs, Slack, Feishu.
+//! Strict, scriptable, breakable stand-ins for what botyard talks to: a model API, CLIs, Discord, Feishu, Slack.
 
 pub mod acp;
 pub mod cli;
+pub mod discord;
 pub mod feishu;
 pub mod model;
 pub mod slack;

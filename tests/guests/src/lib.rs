@@ -4,3 +4,5 @@
 pub const ECHO: &[u8] = include_bytes!(env!("GUEST_ECHO"));
 /// Misbehaves as its input says; see `hostile/src/lib.rs`.
 pub const HOSTILE: &[u8] = include_bytes!(env!("GUEST_HOSTILE"));
+/// Does what a test says, on a platform of plain JSON; see `room/src/lib.rs`.
+pub const ROOM: &[u8] = include_bytes!(env!("GUEST_ROOM"));

@@ -8,15 +8,15 @@ use crate::config::{AgentProfile, KnownAgent, Login};
 use crate::driver::Launch;
 use crate::driver::environment::environment;
 use crate::driver::process::Program;
-use crate::driver::stdio::File;
+use crate::driver::stdio::Before;
 
-/// What to start, and the files that must be there before.
+/// What to start, and what is to be done before.
 pub(super) fn program(
     profile: &AgentProfile,
     launch: &Launch,
     known: Option<KnownAgent>,
     inherited: Vec<(OsString, OsString)>,
-) -> (Program, Vec<File>) {
+) -> (Program, Before) {
     let mut command = profile.command.iter();
     let program = Program {
         program: command.next().map(PathBuf::from).unwrap_or_default(),
@@ -24,11 +24,16 @@ pub(super) fn program(
         env: environment(inherited, launch, needs(profile, launch, known), profile),
         folder: launch.workspace.clone(),
     };
+    let quirk = Quirk::of(known);
     let files = launch.config_dir.iter().flat_map(|folder| {
-        let files = Quirk::of(known).files.iter();
+        let files = quirk.files.iter();
         files.map(|(name, content)| (folder.join(name), *content))
     });
-    (program, files.collect())
+    let before = Before {
+        files: files.collect(),
+        mend: quirk.before_resume.filter(|_| launch.resume),
+    };
+    (program, before)
 }
 
 /// What it needs, and how it logs in.
@@ -74,10 +79,10 @@ mod tests {
         let launch = Launch { config_dir, ..launch() };
         let known = KnownAgent::of_command(&profile.command);
         let inherited = vec![("HOME".into(), "/home/op".into())];
-        let (program, files) = program(&profile, &launch, known, inherited);
+        let (program, before) = program(&profile, &launch, known, inherited);
         let env = program.env.into_iter();
         let env = env.map(|(name, value)| (name.into_string().unwrap(), value.into_string().unwrap()));
-        (env.collect(), files.into_iter().map(|(path, _)| path).collect())
+        (env.collect(), before.files.into_iter().map(|(path, _)| path).collect())
     }
 
     #[test]

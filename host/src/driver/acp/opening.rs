@@ -124,7 +124,8 @@ impl Client {
             let setting = self.offer.model.clone();
             self.set("model", setting, ("session/set_model", "modelId"), &model);
         }
-        if let Some(mode) = self.opening.mode.take() {
+        let asking = self.quirk.asking_mode.filter(|mode| offers_mode(&answer, mode));
+        if let Some(mode) = self.opening.mode.take().or_else(|| asking.map(str::to_owned)) {
             let setting = self.offer.mode.clone();
             self.set("mode", setting, ("session/set_mode", "modeId"), &mode);
         }
@@ -172,6 +173,11 @@ impl Client {
             _ => self.offer.mode.now = Some(value.to_owned()),
         }
     }
+}
+
+fn offers_mode(answer: &Value, mode: &str) -> bool {
+    let modes = answer.get("modes").unwrap_or(&Value::Null);
+    list(modes, "availableModes").any(|offered| text(offered, "id") == mode)
 }
 
 impl Offer {

@@ -19,6 +19,8 @@ pub(super) struct Call {
     content: Vec<Value>,
     input: Value,
     output: Value,
+    /// What it printed so far, where the agent tells it as a terminal's; not much more than a step shows.
+    printed: String,
     paths: Vec<String>,
     /// The agent's own name of the tool, where it says it.
     name: Option<String>,
@@ -49,6 +51,12 @@ impl Call {
         }
         if let Some(output) = some("rawOutput") {
             self.output = output;
+        }
+        let piece = told
+            .pointer("/_meta/terminal_output_delta/data")
+            .and_then(Value::as_str);
+        if let Some(piece) = piece.filter(|_| self.printed.len() <= STEP_LIMIT) {
+            self.printed.push_str(piece);
         }
         let paths = list(told, "locations").map(|place| text(place, "path").to_owned());
         let paths = paths.filter(|path| !path.is_empty()).collect::<Vec<_>>();
@@ -152,6 +160,7 @@ impl Call {
         let output = if texts.is_empty() {
             match &self.output {
                 Value::String(output) => output.clone(),
+                Value::Null => self.printed.clone(),
                 other => [text(other, "output"), text(other, "error")].concat(),
             }
         } else {
@@ -269,5 +278,18 @@ mod tests {
         assert_eq!(output("``` x\n```"), "``` x\n```");
         let raw = call(&[json!({"rawOutput": {"error": "Tool execution aborted"}})]);
         assert_eq!(raw.output(), "Tool execution aborted");
+    }
+
+    #[test]
+    fn an_output_that_comes_as_a_terminals_is_put_together() {
+        let piece = |data: &str| json!({"_meta": {"terminal_output_delta": {"data": data, "terminal_id": "1"}}});
+        let codex = call(&[
+            json!({"status": "in_progress", "content": [{"type": "terminal", "terminalId": "1"}]}),
+            piece("one\n"),
+            piece("two\n"),
+        ]);
+        assert_eq!(codex.output(), "one\ntwo\n");
+        let long = call(&vec![piece(&"x".repeat(1000)); 100]);
+        assert!(long.printed.len() <= STEP_LIMIT + 1000);
     }
 }

@@ -183,17 +183,7 @@ impl memory::Host for State {
             Err(text) => return Ok(Err(to_guest::error(CallError::Rejected(text)))),
         };
         Ok(self
-            .remember(move |store, bound, shown| {
-                if let Some(mut row) = store.outbox_get(&shown.turn)? {
-                    row.target.conversation = to.clone();
-                    store.outbox_put(&row)?;
-                }
-                if let Some(mut row) = store.turn_get(&shown.turn)? {
-                    row.target.conversation = to.clone();
-                    store.turn_put(&row)?;
-                }
-                store.thread_joined(&bound.bot, &to)
-            })
+            .remember(move |store, bound, shown| store.turn_moved(&bound.bot, &shown.turn, &to))
             .await)
     }
 }

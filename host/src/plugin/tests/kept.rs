@@ -41,7 +41,7 @@ async fn a_posted_message_finds_its_turn_and_a_moved_turn_its_thread() {
     assert_eq!(bench.show(&turn, "moved 1.5").await, Ok(None));
     let found = bench
         .journal
-        .read(|store| store.turn_of_message(&"bot".into(), "1.5"))
+        .read(|store| store.turn_of_message(&"bot".into(), None, "1.5"))
         .await;
     assert_eq!(found.expect("it can be read"), Some(turn.clone()));
     assert_eq!(

@@ -23,6 +23,7 @@ impl SessionActor {
     /// The agent needs a person: stored with its buttons and the view in one write, then shown.
     pub(super) async fn ask(&mut self, permission: Permission) {
         let Some(mut job) = self.current.take() else { return };
+        self.follow_home(&mut job);
         if job.use_allowance(&permission.tool, &permission.input) {
             // Decided before the host was restarted: for exactly this, exactly once.
             self.current = Some(job);

@@ -194,12 +194,13 @@ impl SessionActor {
             }
             None => self.shared.outbox.touch(&job.row.id),
         }
-        self.last = Some((job.row.target.clone(), job.row.asker.clone()));
+        self.last = Some((job.row.id.clone(), job.row.target.clone(), job.row.asker.clone()));
         self.current = Some(job);
     }
 
     /// The agent speaks first: background work reports.
     async fn open_unsolicited(&mut self) {
+        self.find_last().await;
         let mut job = self.unsolicited();
         self.seat.wake();
         let stop = TokenRow {
@@ -222,9 +223,30 @@ impl SessionActor {
         self.current = Some(job);
     }
 
+    /// Where the turn lives now: its adapter may have given it a thread of its own.
+    pub(super) fn follow_home(&mut self, job: &mut Job) {
+        if let Some(home) = job.view.home() {
+            job.row.target.conversation.clone_from(&home);
+            self.row.conversation = home;
+        }
+    }
+
+    /// The last turn may have moved when its end was shown.
+    async fn find_last(&mut self) {
+        let Some((turn, target, _)) = &mut self.last else {
+            return;
+        };
+        let wanted = turn.clone();
+        if let Ok(Some(row)) = self.shared.journal.read(move |store| store.turn_get(&wanted)).await {
+            target.conversation.clone_from(&row.target.conversation);
+            self.row.conversation = row.target.conversation;
+        }
+    }
+
     /// The end: one write, then the chat.
     pub(super) async fn finish(&mut self, ending: Ending) {
         let Some(mut job) = self.current.take() else { return };
+        self.follow_home(&mut job);
         let state = match ending {
             Ending::Done => ViewState::Done,
             Ending::Stopped => ViewState::Stopped,
@@ -250,7 +272,7 @@ impl SessionActor {
             self.shared.outbox.settle(&job.row.target, view);
         }
         tracing::debug!(bot = %job.row.bot, session = %self.key, turn = %job.row.id, "a turn ended");
-        self.last = Some((job.row.target, job.row.asker));
+        self.last = Some((job.row.id, job.row.target, job.row.asker));
     }
 
     /// The chat shows this turn from now on.

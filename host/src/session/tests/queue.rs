@@ -74,6 +74,7 @@ async fn prompt_goes_out_only_after_the_turn_is_on_disk() {
         asker: "ann".to_owned(),
         text: "two".to_owned(),
         target: target("ann"),
+        files: Vec::new(),
     };
     let (registry, key) = (host.registry.clone(), key(&host, "ann"));
     let submit = tokio::spawn(async move { registry.submit(&key, prompt).await });

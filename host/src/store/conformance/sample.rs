@@ -4,7 +4,9 @@ use crate::chat::{
     BotName, Conversation, Event, InboxId, Item, Message, Origin, Person, SessionKey, Target, Token, TurnId, View,
     ViewState, What,
 };
-use crate::store::{AskRow, AskState, Decision, OutboxRow, OutboxState, SessionRow, TokenRow, TurnRow, TurnState};
+use crate::store::{
+    AskRow, AskState, Decision, InFile, OutboxRow, OutboxState, SessionRow, TokenRow, TurnRow, TurnState,
+};
 
 pub(crate) fn bot() -> BotName {
     BotName::from("team")
@@ -99,6 +101,12 @@ pub(crate) fn turn_row(id: &str, state: TurnState, opened: i64) -> TurnRow {
         prompt: "hello".into(),
         opened,
         view: Some(view(id, 3, ViewState::Running)),
+        files: vec![InFile {
+            id: "f1".into(),
+            name: "plan.png".into(),
+            media_type: "image/png".into(),
+            size_bytes: 5,
+        }],
     }
 }
 

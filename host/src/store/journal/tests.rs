@@ -8,8 +8,8 @@ use super::super::conformance::sample::{bot, item};
 use super::*;
 use crate::chat::{BotName, Conversation, Event, InboxId, Item, SessionKey, Token, TurnId};
 use crate::store::{
-    AsideRow, AskRow, AuditRow, Counts, InboxRow, InboxState, OutboxRow, Outcome, SessionRow, TimerRow, TokenRow,
-    TurnRow, WebRow,
+    AsideRow, AskRow, AuditRow, Counts, InboxRow, InboxState, OutboxRow, Outcome, Recall, SessionRow, TimerRow,
+    TokenRow, TurnRow, WebRow,
 };
 
 fn memory() -> Journal {
@@ -114,12 +114,17 @@ impl Store for Counting {
         inbox_state(id: InboxId, state: InboxState) -> Result<()>;
         inbox_get(id: InboxId) -> Result<Option<InboxRow>>;
         inbox_find(bot: &BotName, key: &str) -> Result<Option<InboxId>>;
+        inbox_said(bot: &BotName, channel: Option<&str>, message: &str) -> Result<Option<InboxRow>>;
+        inbox_amend(id: InboxId, item: &Item) -> Result<()>;
         inbox_new(bot: &BotName, after: InboxId, limit: u32) -> Result<Vec<InboxRow>>;
         aside_put(bot: &BotName, event: &Event, reason: &str, again: bool) -> Result<i64>;
         aside_list(bot: Option<&BotName>, again: bool, limit: u32) -> Result<Vec<AsideRow>>;
         aside_failed(id: i64, reason: &str, again: bool) -> Result<()>;
         aside_remove(id: i64) -> Result<()>;
         turn_put(row: &TurnRow) -> Result<()>;
+        turn_of_inbox(id: InboxId) -> Result<Option<TurnRow>>;
+        turn_moved(bot: &BotName, turn: &TurnId, to: &Conversation) -> Result<()>;
+        session_at(bot: &BotName, conversation: &Conversation) -> Result<Option<SessionKey>>;
         turn_get(id: &TurnId) -> Result<Option<TurnRow>>;
         turns_open(bot: &BotName) -> Result<Vec<TurnRow>>;
         session_put(row: &SessionRow) -> Result<()>;
@@ -129,11 +134,11 @@ impl Store for Counting {
         outbox_put(row: &OutboxRow) -> Result<()>;
         outbox_get(turn: &TurnId) -> Result<Option<OutboxRow>>;
         outbox_memory(turn: &TurnId, memory: &[u8]) -> Result<()>;
-        outbox_recall(turn: &TurnId) -> Result<Option<Option<Vec<u8>>>>;
+        outbox_recall(turn: &TurnId) -> Result<Option<Recall>>;
         outbox_outcome(turn: &TurnId, outcome: &Outcome) -> Result<bool>;
         outbox_reopen(bot: &BotName) -> Result<Vec<OutboxRow>>;
         outbox_posted(turn: &TurnId, message: &str) -> Result<()>;
-        turn_of_message(bot: &BotName, message: &str) -> Result<Option<TurnId>>;
+        turn_of_message(bot: &BotName, channel: Option<&str>, message: &str) -> Result<Option<TurnId>>;
         outbox_pending(bot: &BotName) -> Result<Vec<OutboxRow>>;
         outbox_dead(bot: Option<&BotName>, limit: u32) -> Result<Vec<OutboxRow>>;
         thread_joined(bot: &BotName, conversation: &Conversation) -> Result<()>;

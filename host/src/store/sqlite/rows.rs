@@ -54,7 +54,7 @@ pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, at: usize) -> rusqlite::R
     parse(at, row.get_ref(at)?.as_str()?)
 }
 
-fn json_or_none<T: DeserializeOwned>(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<T>> {
+pub(super) fn json_or_none<T: DeserializeOwned>(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<T>> {
     row.get_ref(at)?
         .as_str_or_null()?
         .map(|text| parse(at, text))
@@ -99,7 +99,7 @@ pub(super) fn aside(row: &Row<'_>) -> rusqlite::Result<AsideRow> {
     })
 }
 
-pub(super) const TURN: &str = "id, bot, session, inbox, state, attempt, target, asker, prompt, opened, view";
+pub(super) const TURN: &str = "id, bot, session, inbox, state, attempt, target, asker, prompt, opened, view, files";
 pub(super) fn turn(row: &Row<'_>) -> rusqlite::Result<TurnRow> {
     Ok(TurnRow {
         id: TurnId(row.get(0)?),
@@ -113,6 +113,7 @@ pub(super) fn turn(row: &Row<'_>) -> rusqlite::Result<TurnRow> {
         prompt: row.get(8)?,
         opened: row.get(9)?,
         view: json_or_none(row, 10)?,
+        files: json(row, 11)?,
     })
 }
 

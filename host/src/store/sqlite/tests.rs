@@ -64,16 +64,49 @@ fn an_older_file_is_copied_before_it_is_changed() {
     assert_eq!(new.kv_get(&bot(), "k", 0).unwrap().as_deref(), Some(b"v".as_slice()));
     drop(new);
 
-    let copy = folder.path().join("botyard.db.v1.bak");
+    let before = schema::MIGRATIONS.len();
+    let copy = folder.path().join(format!("botyard.db.v{before}.bak"));
     let mut copy = SqliteStore::open(&copy).unwrap();
     assert_eq!(copy.kv_get(&bot(), "k", 0).unwrap().as_deref(), Some(b"v".as_slice()));
 
     // The older program refuses the newer file, says why, and leaves it as it is.
     match SqliteStore::open(&path) {
-        Err(StoreError::Unusable(why)) => assert!(why.contains("version 2") && why.contains("hint:"), "{why}"),
+        Err(StoreError::Unusable(why)) => {
+            let newer = format!("version {}", next.len());
+            assert!(why.contains(&newer) && why.contains("hint:"), "{why}");
+        }
         other => panic!("{other:?}"),
     }
     SqliteStore::open_as(&path, &next).unwrap();
+}
+
+#[test]
+fn a_file_of_version_1_tells_still_which_turn_a_message_shows() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("botyard.db");
+    let mut old = SqliteStore::open_as(&path, &schema::MIGRATIONS[..1]).unwrap();
+    let row = sample::outbox_row("t1", None);
+    old.begin().unwrap();
+    old.outbox_put(&row).unwrap();
+    old.run(
+        "INSERT INTO posted VALUES ('team', '1.5', 't1'), ('team', '1.6', 'none')",
+        [],
+    )
+    .unwrap();
+    old.commit().unwrap();
+    drop(old);
+    let mut new = SqliteStore::open(&path).unwrap();
+    let channel = row.target.conversation.channel.as_str();
+    for place in [Some(channel), None] {
+        assert_eq!(
+            new.turn_of_message(&bot(), place, "1.5").unwrap(),
+            Some(row.turn.clone())
+        );
+    }
+    // Whose turn is gone is forgotten with it, then and now.
+    assert_eq!(new.turn_of_message(&bot(), None, "1.6").unwrap(), None);
+    new.run("DELETE FROM outbox", []).unwrap();
+    assert_eq!(new.turn_of_message(&bot(), None, "1.5").unwrap(), None);
 }
 
 #[test]

@@ -1,0 +1,498 @@
+//! Makes the chat look like the view: posts what is not there, changes what is, and remembers after each step.
+//!
+//! A post carries a nonce that Discord honours for some minutes, so it may be repeated; for later the intent is saved
+//! first, and the message is looked for before anything is posted again. An interaction is answered by its ticket while
+//! that is good (15 minutes), then by ordinary messages.
+
+use botyard_sdk::delivery::{Part, State, Target, View};
+use botyard_sdk::serde_json;
+use botyard_sdk::types::{Conversation, Error, FileRef};
+use serde::{Deserialize, Serialize};
+
+use crate::api::{
+    Api, EDITS_USED_UP, EXPIRED, Failure, MISSING_ACCESS, MISSING_PERMISSIONS, Shown, THREAD_ARCHIVED, TOO_LARGE,
+    Ticket, UNKNOWN_MESSAGE, Wire,
+};
+use crate::event::{Interaction, Kind, ReplyTo, array_at, str_at};
+use crate::view::{WHOLE, render};
+
+/// A ticket is good for 15 minutes (docs.discord.com/developers/interactions/receiving-and-responding); the last of
+/// them is left for clocks that differ.
+const TICKET: u32 = 14 * 60;
+/// Discord says that a nonce is honoured for "the past few minutes"; after this long we look instead.
+const NONCE: u32 = 90;
+/// Why a channel may have no thread: no right to make one, a kind of channel without them, too many of them, and the
+/// question is gone.
+const NO_THREAD: [u64; 5] = [MISSING_ACCESS, MISSING_PERMISSIONS, 50024, 160_006, UNKNOWN_MESSAGE];
+
+/// What stands in the chat.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// The messages in order.
+    #[serde(default)]
+    pub posted: Vec<Posted>,
+    /// A post that was begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<Pending>,
+    /// Posts so far: makes the nonces of one turn differ.
+    #[serde(default)]
+    pub count: u32,
+    /// Some: whether the question's own thread could be made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread: Option<bool>,
+    /// How often it was shown that somebody works, without a message.
+    #[serde(default)]
+    pub typed: u32,
+    /// The ticket was refused, or its deferred answer is not ours to fill.
+    #[serde(default)]
+    pub spent: bool,
+    /// The direct channel, where nothing else is private.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direct: Option<String>,
+    /// Files that stand in the chat, or may, by the host's id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
+    /// The file of the whole answer stands there.
+    #[serde(default)]
+    pub whole: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Posted {
+    pub id: String,
+    /// Of what it shows.
+    pub digest: String,
+    /// It was sent with the ticket.
+    #[serde(default)]
+    pub ticket: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// Which message of the turn it is.
+    pub index: usize,
+    pub at: u32,
+    /// Of its words alone, for finding it.
+    pub words: String,
+}
+
+/// Shows the view.
+///
+/// # Errors
+/// As the vendor's errors say; everything that was done is remembered.
+pub fn show<W: Wire>(api: &Api<W>, view: &View, target: &Target) -> Result<(), Error> {
+    let memory = match &target.memory {
+        None => Memory::default(),
+        Some(bytes) => serde_json::from_slice(bytes)
+            .map_err(|error| Error::Rejected(format!("the memory of this turn cannot be read: {error}")))?,
+    };
+    let reply = serde_json::from_slice(&target.reply_to).unwrap_or_default();
+    let mut stage = Stage {
+        api,
+        target,
+        reply,
+        memory,
+        private: target.private_to.is_some() && !target.conversation.direct,
+    };
+    stage.show(view).map_err(Error::from)
+}
+
+struct Stage<'a, W> {
+    api: &'a Api<W>,
+    target: &'a Target,
+    reply: ReplyTo,
+    memory: Memory,
+    /// One person alone may read it, and the channel is no direct one.
+    private: bool,
+}
+
+const fn host(error: Error) -> Failure {
+    Failure {
+        code: None,
+        unclear: false,
+        error,
+    }
+}
+
+impl<W: Wire> Stage<'_, W> {
+    fn save(&self) -> Result<(), Failure> {
+        let bytes = serde_json::to_vec(&self.memory).map_err(|error| host(Error::Rejected(error.to_string())))?;
+        self.api.wire.save(&bytes).map_err(host)
+    }
+
+    /// The ticket, while it is good.
+    fn interaction(&self) -> Option<&Interaction> {
+        self.reply
+            .interaction
+            .as_ref()
+            .filter(|ticket| !self.memory.spent && self.api.wire.now() < ticket.at.saturating_add(TICKET))
+    }
+
+    fn show(&mut self, view: &View) -> Result<(), Failure> {
+        let rendered = render(view);
+        let channel = self.channel()?;
+        self.settle(&channel)?;
+        if rendered.idle && self.memory.posted.is_empty() && self.memory.typed == 0 {
+            // At first the platform's own sign is enough: a fast answer is one message.
+            self.memory.typed = 1;
+            if self.interaction().is_none() {
+                self.api.typing(&channel)?;
+            }
+            return self.save();
+        }
+        self.bring(&channel, &rendered.messages)?;
+        if matches!(view.state, State::Done | State::Stopped | State::Failed(_)) {
+            for block in &view.blocks {
+                if let Part::File(file) = &block.part {
+                    self.file(&channel, file)?;
+                }
+            }
+            if let Some(text) = rendered.file.filter(|_| !self.memory.whole) {
+                let file = self
+                    .api
+                    .wire
+                    .keep(WHOLE, "text/markdown", text.as_bytes())
+                    .map_err(host)?;
+                self.file(&channel, &file)?;
+                self.memory.whole = true;
+                self.save()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where messages go: the direct channel, the thread (made now, if it is the question's own), or the channel.
+    fn channel(&mut self) -> Result<String, Failure> {
+        if self.private && self.interaction().is_none() {
+            return self.direct();
+        }
+        let conversation = &self.target.conversation;
+        let Some(thread) = &conversation.thread else {
+            return Ok(conversation.channel.clone());
+        };
+        let own = self
+            .reply
+            .title
+            .as_ref()
+            .filter(|_| self.reply.message.as_ref() == Some(thread));
+        let Some(title) = own else {
+            return Ok(thread.clone());
+        };
+        let made = match self.memory.thread {
+            Some(made) => made,
+            None => {
+                let made = match self.api.make_thread(&conversation.channel, thread, title) {
+                    Ok(()) => true,
+                    Err(failure) if failure.is(&NO_THREAD) => false,
+                    Err(failure) => return Err(failure),
+                };
+                self.memory.thread = Some(made);
+                self.save()?;
+                made
+            }
+        };
+        if made {
+            return Ok(thread.clone());
+        }
+        let flat = Conversation {
+            thread: None,
+            ..conversation.clone()
+        };
+        self.api.wire.moved(&flat).map_err(host)?;
+        Ok(conversation.channel.clone())
+    }
+
+    fn direct(&mut self) -> Result<String, Failure> {
+        if let Some(channel) = &self.memory.direct {
+            return Ok(channel.clone());
+        }
+        let user = self.target.private_to.as_deref().unwrap_or_default();
+        let channel = self.api.direct(user)?;
+        // What was whispered by a ticket stands where it stands, and cannot be changed any more.
+        self.memory.posted.clear();
+        self.memory.direct = Some(channel.clone());
+        self.save()?;
+        Ok(channel)
+    }
+
+    /// A post that was begun so long ago that its nonce may be forgotten: was it posted?
+    fn settle(&mut self, channel: &str) -> Result<(), Failure> {
+        let Some(pending) = self.memory.pending.clone() else {
+            return Ok(());
+        };
+        if self.api.wire.now() < pending.at.saturating_add(NONCE) {
+            return Ok(());
+        }
+        let me = self.api.wire.me();
+        let after = snowflake(pending.at.saturating_sub(60));
+        match self
+            .api
+            .get(&format!("/channels/{channel}/messages?after={after}&limit=100"))
+        {
+            Ok(page) => {
+                let found = array_at(&page, "").iter().find(|message| {
+                    str_at(message, "/author/id") == me.as_deref()
+                        && digest_text(str_at(message, "/content").unwrap_or_default()) == pending.words
+                        && str_at(message, "/id").is_some_and(|id| !self.memory.posted.iter().any(|p| p.id == id))
+                });
+                match found.and_then(|message| str_at(message, "/id")) {
+                    Some(id) => self.stands(pending.index, id, String::new(), false),
+                    None => {
+                        self.memory.pending = None;
+                        self.memory.count += 1;
+                        self.save()
+                    }
+                }
+            }
+            // Nobody will ever know: the host decides, and may tell the person.
+            Err(failure) if matches!(failure.error, Error::Rejected(_)) => Err(host(Error::Ambiguous(
+                "a message may have been posted, and the bot may not read the channel to see it".into(),
+            ))),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// A message is in the chat: remembered before anything else happens.
+    fn stands(&mut self, index: usize, id: &str, digest: String, ticket: bool) -> Result<(), Failure> {
+        self.memory.pending = None;
+        self.memory.count += 1;
+        let entry = Posted {
+            id: id.to_owned(),
+            digest,
+            ticket,
+        };
+        match self.memory.posted.get_mut(index) {
+            Some(there) => *there = entry,
+            None => self.memory.posted.push(entry),
+        }
+        self.save()?;
+        self.api.wire.posted(id).map_err(host)
+    }
+
+    fn bring(&mut self, channel: &str, wanted: &[Shown]) -> Result<(), Failure> {
+        for (index, shown) in wanted.iter().enumerate() {
+            let digest = digest(shown);
+            match self.memory.posted.get(index).cloned() {
+                Some(there) if there.digest == digest => {}
+                Some(there) => {
+                    if self.change(channel, &there, shown)? {
+                        self.memory.posted[index].digest = digest;
+                        self.save()?;
+                    } else {
+                        // Not ours to change any more, but the answer must be seen: again, as a new message.
+                        self.post(channel, index, shown, digest)?;
+                    }
+                }
+                None => self.post(channel, index, shown, digest)?,
+            }
+        }
+        // The text became shorter: a CLI took something back.
+        while self.memory.posted.len() > wanted.len() {
+            if let Some(last) = self.memory.posted.last().cloned() {
+                match self.interaction().filter(|_| last.ticket).cloned() {
+                    Some(ticket) => self.api.delete_whisper(Ticket::of(&ticket), &last.id)?,
+                    None => self.api.delete(channel, &last.id)?,
+                }
+            }
+            self.memory.posted.pop();
+            self.save()?;
+        }
+        Ok(())
+    }
+
+    /// Changes a message that stands there; false: it cannot be changed any more.
+    fn change(&mut self, channel: &str, there: &Posted, shown: &Shown) -> Result<bool, Failure> {
+        if there.ticket
+            && let Some(ticket) = self.interaction().cloned()
+        {
+            match self.api.edit_whisper(Ticket::of(&ticket), &there.id, shown) {
+                Ok(()) => return Ok(true),
+                Err(failure) if failure.is(&EXPIRED) => {
+                    self.memory.spent = true;
+                    self.save()?;
+                }
+                Err(failure) => return Err(failure),
+            }
+            if self.private {
+                return Err(failure_again());
+            }
+        }
+        let mut changed = self.api.edit(channel, &there.id, shown);
+        if let Err(failure) = &changed
+            && failure.is(&[THREAD_ARCHIVED])
+        {
+            self.api.reopen_thread(channel)?;
+            changed = self.api.edit(channel, &there.id, shown);
+        }
+        match changed {
+            Ok(()) => Ok(true),
+            Err(failure) if failure.is(&[EDITS_USED_UP]) => Ok(false),
+            // The answer to an interaction, where the bot is not in the channel.
+            Err(failure) if there.ticket && failure.is(&[UNKNOWN_MESSAGE, MISSING_ACCESS, MISSING_PERMISSIONS]) => {
+                Ok(false)
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    fn post(&mut self, channel: &str, index: usize, shown: &Shown, digest: String) -> Result<(), Failure> {
+        if let Some(ticket) = self.interaction().cloned()
+            && (index == 0 || self.private)
+        {
+            match self.by_ticket(&ticket, index, shown) {
+                Ok(Some(id)) => return self.stands(index, &id, digest, true),
+                Ok(None) => {}
+                Err(failure) if failure.is(&EXPIRED) => {
+                    self.memory.spent = true;
+                    self.save()?;
+                    if self.private {
+                        return Err(failure_again());
+                    }
+                }
+                Err(failure) if failure.unclear && self.private && index > 0 => {
+                    return Err(host(Error::Ambiguous("a message may have been whispered".into())));
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        let again = self.memory.pending.is_some();
+        if !again {
+            self.memory.pending = Some(Pending {
+                index,
+                at: self.api.wire.now(),
+                words: digest_text(&shown.content),
+            });
+            self.save()?;
+        }
+        let nonce = self.nonce("");
+        // In a thread, and between two, it is plain what is answered.
+        let in_channel = !self.target.conversation.direct
+            && !self.private
+            && (self.target.conversation.thread.is_none() || self.memory.thread == Some(false));
+        let answers = self.reply.message.as_deref().filter(|_| index == 0 && in_channel);
+        match self.api.post(channel, shown, &nonce, answers) {
+            Ok((id, content)) => {
+                // An earlier try may have been taken, which shows what was to be shown then.
+                if !again && digest_text(&content) == digest_text(&shown.content) {
+                    return self.stands(index, &id, digest, false);
+                }
+                self.stands(index, &id, String::new(), false)?;
+                let there = self.memory.posted[index].clone();
+                if self.change(channel, &there, shown)? {
+                    self.memory.posted[index].digest = digest;
+                    self.save()?;
+                }
+                Ok(())
+            }
+            Err(failure) if failure.unclear => {
+                // The intent stays, and so does the nonce: it may be sent again at once.
+                let error = Error::Unavailable("discord did not say whether a message was posted".into());
+                Err(Failure { error, ..failure })
+            }
+            Err(failure) => {
+                self.memory.pending = None;
+                self.save()?;
+                Err(failure)
+            }
+        }
+    }
+
+    /// What the ticket can show. None: it is an ordinary message's turn.
+    fn by_ticket(&mut self, ticket: &Interaction, index: usize, shown: &Shown) -> Result<Option<String>, Failure> {
+        let good = Ticket::of(ticket);
+        match (ticket.kind, self.private) {
+            // Deferred as it is to be seen: the deferred answer is the first message.
+            (Kind::Command, _) | (Kind::Ask, false) if index == 0 => self.api.edit_original(good, shown).map(Some),
+            (Kind::Ask, true) if index == 0 => {
+                // Deferred for all to see; what comes now is not for all.
+                self.api.delete_original(good)?;
+                self.api.whisper(good, shown).map(Some)
+            }
+            (_, true) => self.api.whisper(good, shown).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// At most 25 characters: the host's are at most 20.
+    fn nonce(&self, kind: &str) -> String {
+        format!("{}-{kind}{}", self.target.nonce, self.memory.count % 1_000)
+    }
+
+    /// Puts a file into the chat, once.
+    fn file(&mut self, channel: &str, file: &FileRef) -> Result<(), Failure> {
+        if self.memory.files.contains(&file.id) {
+            return Ok(());
+        }
+        let ticket = self.interaction().filter(|_| self.private).cloned();
+        let sent = match &ticket {
+            Some(ticket) => self.api.upload_whisper(Ticket::of(ticket), file),
+            None => self.api.upload(channel, file, &self.nonce("f")),
+        };
+        match sent {
+            Ok(id) => self.api.wire.posted(&id).map_err(host)?,
+            Err(failure) if failure.is(&[TOO_LARGE]) || matches!(failure.error, Error::TooLarge(_)) => {
+                let sorry = Shown {
+                    content: format!(
+                        "⚠️ The file `{}` is too large for Discord ({} bytes).",
+                        file.name.replace('`', "'"),
+                        file.size_bytes
+                    ),
+                    ..Shown::default()
+                };
+                match &ticket {
+                    Some(ticket) => self.api.whisper(Ticket::of(ticket), &sorry).map(|_| ())?,
+                    None => self.api.post(channel, &sorry, &self.nonce("x"), None).map(|_| ())?,
+                }
+            }
+            Err(failure) if failure.unclear && ticket.is_some() => {
+                return Err(host(Error::Ambiguous(format!(
+                    "the file `{}` may be in the chat",
+                    file.name
+                ))));
+            }
+            Err(failure) if failure.unclear => {
+                let error = Error::Unavailable("discord did not say whether a file was posted".into());
+                return Err(Failure { error, ..failure });
+            }
+            Err(failure) => return Err(failure),
+        }
+        self.memory.files.push(file.id.clone());
+        self.memory.count += 1;
+        self.save()
+    }
+}
+
+/// What was private by the ticket goes to the direct channel with the next call.
+const fn failure_again() -> Failure {
+    host(Error::RateLimited(Some(0)))
+}
+
+/// The smallest id of this second.
+fn snowflake(seconds: u32) -> u64 {
+    (u64::from(seconds) * 1000).saturating_sub(1_420_070_400_000) << 22
+}
+
+/// What a message shows, in 16 characters.
+fn digest(shown: &Shown) -> String {
+    digest_text(&shown.body().to_string())
+}
+
+/// FNV-1a. Discord cuts white space off both ends of a message.
+fn digest_text(text: &str) -> String {
+    let hash = text.trim().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{hash:016x}")
+}
+
+impl<'a> Ticket<'a> {
+    const fn of(interaction: &'a Interaction) -> Self {
+        Self {
+            app: interaction.app.as_str(),
+            token: interaction.token.as_str(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,321 @@
+//! One HTTP request to the REST API: token, trouble, rate, route, record.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::check::{Wrong, wrong};
+use super::route;
+use super::world::{Call, State, Trouble, World};
+
+/// As it came over the wire.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    pub authorization: Option<String>,
+    pub content_type: Option<String>,
+    pub body: Vec<u8>,
+}
+
+/// What is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+    /// Answer only after this.
+    pub delay: Duration,
+    /// Answer nothing at all.
+    pub cut: bool,
+}
+
+impl Reply {
+    fn new(status: u16, headers: Vec<(String, String)>, body: Vec<u8>) -> Self {
+        Self {
+            status,
+            headers,
+            body,
+            delay: Duration::ZERO,
+            cut: false,
+        }
+    }
+
+    fn json(status: u16, body: &Value) -> Self {
+        // A 204 with a JSON content type breaks Discord's own clients.
+        if body.is_null() {
+            return Self::new(if status == 200 { 204 } else { status }, Vec::new(), Vec::new());
+        }
+        let headers = vec![("content-type".into(), "application/json".into())];
+        Self::new(status, headers, body.to_string().into_bytes())
+    }
+}
+
+/// A file of a multipart body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Upload {
+    pub(crate) field: String,
+    pub(crate) name: String,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// A request, read.
+#[derive(Debug)]
+pub(crate) struct Asked<'a> {
+    pub(crate) method: &'a str,
+    /// Below `/api/v10`, in segments.
+    pub(crate) path: Vec<&'a str>,
+    pub(crate) query: Vec<(String, String)>,
+    pub(crate) body: Value,
+    pub(crate) files: Vec<Upload>,
+}
+
+impl Asked<'_> {
+    pub(crate) fn query(&self, name: &str) -> Option<&str> {
+        self.query
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+impl World {
+    /// Takes one request, as the server would.
+    pub fn request(&self, request: &Request) -> Reply {
+        let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
+        let reply = if let Some(rest) = path.strip_prefix("/api/v10/") {
+            self.api(rest, query, request)
+        } else if let Some(rest) = path.strip_prefix("/attachments/") {
+            self.cdn(rest)
+        } else {
+            Reply::json(404, &json!({ "message": "404: Not Found", "code": 0 }))
+        };
+        self.touched();
+        reply
+    }
+
+    fn cdn(&self, path: &str) -> Reply {
+        let state = self.lock();
+        match state.cdn.get(path) {
+            Some(bytes) => Reply::new(
+                200,
+                vec![("content-type".into(), super::world::media_type(path).into())],
+                bytes.clone(),
+            ),
+            None => Reply::new(
+                404,
+                vec![("content-type".into(), "text/plain".into())],
+                b"no longer available".to_vec(),
+            ),
+        }
+    }
+
+    fn api(&self, path: &str, query: &str, request: &Request) -> Reply {
+        let mut state = self.lock();
+        let (body, files) = read(request);
+        let asked = Asked {
+            method: &request.method,
+            path: path.split('/').collect(),
+            query: url::form_urlencoded::parse(query.as_bytes())
+                .map(|(name, value)| (name.into_owned(), value.into_owned()))
+                .collect(),
+            body: body.clone().unwrap_or(Value::Null),
+            files,
+        };
+        let name = format!("{} /{path}", request.method);
+        let trouble = trouble(&mut state, &name);
+        let (reply, answer) = answer(&mut state, &asked, body.is_none(), request, trouble.as_ref());
+        state.calls.push(Call {
+            name,
+            body: asked.body,
+            status: reply.status,
+            answer,
+            at: Instant::now(),
+        });
+        reply
+    }
+}
+
+/// The first trouble that is meant for this call.
+fn trouble(state: &mut State, name: &str) -> Option<Trouble> {
+    let at = state
+        .troubles
+        .iter()
+        .position(|(part, _)| part.as_deref().is_none_or(|part| name.contains(part)))?;
+    state.troubles.remove(at).map(|(_, trouble)| trouble)
+}
+
+fn answer(
+    state: &mut State,
+    asked: &Asked<'_>,
+    unreadable: bool,
+    request: &Request,
+    trouble: Option<&Trouble>,
+) -> (Reply, Value) {
+    match trouble {
+        Some(Trouble::RateLimited { millis }) => return limited(Duration::from_millis(u64::from(*millis)), "user"),
+        Some(Trouble::Status(status)) => {
+            let headers = vec![("content-type".into(), "text/html".into())];
+            return (
+                Reply::new(*status, headers, b"<html>trouble</html>".to_vec()),
+                Value::Null,
+            );
+        }
+        Some(Trouble::Code(status, code)) => return refused(&wrong(*status, *code, "trouble")),
+        Some(Trouble::CutBefore) => {
+            let mut reply = Reply::new(500, Vec::new(), Vec::new());
+            reply.cut = true;
+            return (reply, Value::Null);
+        }
+        _ => {}
+    }
+    // Tickets stand in the URL of these: /interactions/receiving-and-responding#followup-messages.
+    let by_ticket = matches!(asked.path.first(), Some(&("webhooks" | "interactions")));
+    if !by_ticket && request.authorization.as_deref() != Some(&format!("Bot {}", state.token)) {
+        return refused(&wrong(401, 0, "401: Unauthorized"));
+    }
+    if unreadable {
+        return refused(&wrong(400, 50109, "The request body contains invalid JSON."));
+    }
+    let mut headers = Vec::new();
+    if let Some(bucket) = bucket(asked)
+        && state.paced
+    {
+        match take(state, &bucket) {
+            Ok(left) => headers = left,
+            Err(pause) => return limited(pause, "user"),
+        }
+    }
+    let (mut reply, mut answer) = match route::route(state, asked) {
+        Ok(body) => (Reply::json(200, &body), body),
+        Err(wrong) => refused(&wrong),
+    };
+    reply.headers.extend(headers);
+    match trouble {
+        Some(Trouble::StatusAfter(status)) => {
+            let headers = vec![("content-type".into(), "text/html".into())];
+            reply = Reply::new(*status, headers, b"<html>trouble</html>".to_vec());
+            answer = Value::Null;
+        }
+        Some(Trouble::Slow(delay)) => reply.delay = *delay,
+        Some(Trouble::Cut) => reply.cut = true,
+        _ => {}
+    }
+    (reply, answer)
+}
+
+fn refused(wrong: &Wrong) -> (Reply, Value) {
+    let mut body = json!({ "message": wrong.message, "code": wrong.code });
+    if let Some(errors) = &wrong.errors {
+        body["errors"] = errors.clone();
+    }
+    (Reply::json(wrong.status, &body), body)
+}
+
+/// /topics/rate-limits#exceeding-a-rate-limit
+fn limited(pause: Duration, scope: &str) -> (Reply, Value) {
+    let seconds = pause.as_secs_f64();
+    let body = json!({ "message": "You are being rate limited.", "retry_after": seconds, "global": false });
+    let mut reply = Reply::json(429, &body);
+    reply
+        .headers
+        .push(("retry-after".into(), (seconds.ceil() as u64).to_string()));
+    reply.headers.push(("x-ratelimit-scope".into(), scope.into()));
+    reply.headers.push(("x-ratelimit-remaining".into(), "0".into()));
+    reply
+        .headers
+        .push(("x-ratelimit-reset-after".into(), format!("{seconds:.3}")));
+    (reply, body)
+}
+
+/// How many calls a bucket of a channel's messages takes, and in how long.
+const BUCKET: (u32, Duration) = (5, Duration::from_secs(5));
+
+/// Posts and edits of one channel share a bucket.
+fn bucket(asked: &Asked<'_>) -> Option<String> {
+    match (asked.method, asked.path.as_slice()) {
+        ("POST" | "PATCH", ["channels", channel, "messages", ..]) => Some(format!("messages:{channel}")),
+        _ => None,
+    }
+}
+
+/// The headers of a call that goes through, or how long to wait.
+fn take(state: &mut State, bucket: &str) -> Result<Vec<(String, String)>, Duration> {
+    let now = Instant::now();
+    let (end, used) = state.buckets.entry(bucket.to_owned()).or_insert((now + BUCKET.1, 0));
+    if *end <= now {
+        (*end, *used) = (now + BUCKET.1, 0);
+    }
+    let left = *end - now;
+    if *used >= BUCKET.0 {
+        return Err(left);
+    }
+    *used += 1;
+    Ok(vec![
+        ("x-ratelimit-limit".into(), BUCKET.0.to_string()),
+        ("x-ratelimit-remaining".into(), (BUCKET.0 - *used).to_string()),
+        ("x-ratelimit-reset-after".into(), format!("{:.3}", left.as_secs_f64())),
+        ("x-ratelimit-bucket".into(), format!("{:032x}", bucket.len())),
+    ])
+}
+
+/// The body as JSON, and the files of a form. None: it is neither.
+fn read(request: &Request) -> (Option<Value>, Vec<Upload>) {
+    let kind = request.content_type.as_deref().unwrap_or_default();
+    if request.body.is_empty() {
+        return (Some(Value::Null), Vec::new());
+    }
+    let Some(boundary) = kind
+        .strip_prefix("multipart/form-data")
+        .and_then(|rest| rest.split_once("boundary="))
+    else {
+        return (serde_json::from_slice(&request.body).ok(), Vec::new());
+    };
+    let mut body = Some(json!({}));
+    let mut files = Vec::new();
+    for part in parts(&request.body, boundary.1.trim_matches('"')) {
+        match (part.field.as_str(), part.name.is_empty()) {
+            ("payload_json", _) => body = serde_json::from_slice(&part.bytes).ok(),
+            (_, false) => files.push(part),
+            _ => {}
+        }
+    }
+    (body, files)
+}
+
+fn find(body: &[u8], mark: &[u8], from: usize) -> Option<usize> {
+    body.get(from..)?
+        .windows(mark.len())
+        .position(|w| w == mark)
+        .map(|at| at + from)
+}
+
+fn parts(body: &[u8], boundary: &str) -> Vec<Upload> {
+    let mark = format!("--{boundary}");
+    let mut found = Vec::new();
+    let mut at = find(body, mark.as_bytes(), 0);
+    while let Some(start) = at {
+        let from = start + mark.len();
+        let Some(end) = find(body, mark.as_bytes(), from) else {
+            break;
+        };
+        at = Some(end);
+        let Some(head_end) = find(body, b"\r\n\r\n", from).filter(|head| *head < end) else {
+            continue;
+        };
+        let head = String::from_utf8_lossy(&body[from..head_end]).into_owned();
+        let named = |name: &str| {
+            head.split_once(&format!("{name}=\""))
+                .and_then(|(_, rest)| rest.split_once('"'))
+                .map(|(value, _)| value.to_owned())
+                .unwrap_or_default()
+        };
+        found.push(Upload {
+            field: named(" name"),
+            name: named("filename"),
+            bytes: body[head_end + 4..end.saturating_sub(2)].to_vec(),
+        });
+    }
+    found
+}
