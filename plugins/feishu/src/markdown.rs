@@ -9,25 +9,45 @@ const JOINER: char = '\u{2060}';
 /// Tags of cards and messages that name people. They are no tags of HTML, so code loses nothing.
 const TAGS: [&str; 6] = ["at", "/at", "person", "/person", "mention", "at_all"];
 
+/// Follows a text's lines through its code fences, by CommonMark but with any indentation, as [`split`] does.
+///
+/// [`split`]: botyard_sdk::split::split
+#[derive(Debug, Default)]
+struct Fences {
+    open: Option<(char, usize)>,
+}
+
+impl Fences {
+    /// Whether the next line is code, or the beginning or the end of it.
+    fn is_code(&mut self, line: &str) -> bool {
+        let line = line.trim();
+        let mark = line.chars().next().filter(|c| matches!(c, '`' | '~'));
+        let count = line.chars().take_while(|c| Some(*c) == mark).count();
+        match (self.open, mark) {
+            (Some((open, least)), _) => {
+                if mark == Some(open) && count >= least && line.chars().count() == count {
+                    self.open = None;
+                }
+                true
+            }
+            (None, Some(mark)) if count >= 3 && !(mark == '`' && line[count..].contains('`')) => {
+                self.open = Some((mark, count));
+                true
+            }
+            (None, _) => false,
+        }
+    }
+}
+
 /// Markdown of an agent's for a card: what would ping is broken apart, also in code; pictures are links.
 pub fn quiet(markdown: &str) -> String {
     let mut out = String::with_capacity(markdown.len() + 8);
-    let mut fence: Option<&str> = None;
+    let mut fences = Fences::default();
     for line in markdown.split_inclusive('\n') {
-        let bare = line.trim_start();
-        let mark = ["```", "~~~"].into_iter().find(|mark| bare.starts_with(mark));
-        match (fence, mark) {
-            (None, Some(mark)) => {
-                fence = Some(mark);
-                silence(line, &mut out);
-            }
-            (Some(open), found) => {
-                silence(line, &mut out);
-                if found == Some(open) {
-                    fence = None;
-                }
-            }
-            (None, None) => silence(&links(line), &mut out),
+        if fences.is_code(line) {
+            silence(line, &mut out);
+        } else {
+            silence(&links(line), &mut out);
         }
     }
     out
@@ -108,18 +128,10 @@ pub const TABLES: usize = 3;
 pub fn fold_tables(markdown: &str, left: &mut usize) -> String {
     let lines: Vec<&str> = markdown.split_inclusive('\n').collect();
     let mut out = String::with_capacity(markdown.len() + 16);
-    let mut fence: Option<&str> = None;
+    let mut fences = Fences::default();
     let mut at = 0;
     while at < lines.len() {
-        let bare = lines[at].trim_start();
-        let mark = ["```", "~~~"].into_iter().find(|mark| bare.starts_with(mark));
-        match (fence, mark) {
-            (None, Some(mark)) => fence = Some(mark),
-            (Some(open), Some(mark)) if open == mark => fence = None,
-            _ => {}
-        }
-        let table = fence.is_none()
-            && mark.is_none()
+        let table = !fences.is_code(lines[at])
             && lines[at].contains('|')
             && lines.get(at + 1).is_some_and(|next| is_rule(next));
         if !table {

@@ -269,10 +269,16 @@ impl Pages {
         }
     }
 
-    fn whole(&mut self, group: Vec<Element>) {
+    fn whole(&mut self, mut group: Vec<Element>) {
         let size: usize = group.iter().map(Element::size).sum();
         if size > self.room() || self.is_crowded(group.iter().map(Element::count).sum()) {
             self.turn();
+        }
+        for element in &mut group {
+            let folded = element.text().map(|text| fold_tables(text, &mut self.tables));
+            if let Some(folded) = folded {
+                element.value["content"] = folded.into();
+            }
         }
         self.open.extend(group);
     }

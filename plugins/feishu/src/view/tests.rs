@@ -396,6 +396,7 @@ proptest! {
     fn a_stream_only_appends(words in prop::collection::vec("[a-z]{1,12}", 1..6000), cut in 0.0f64..1.0) {
         let whole = words.join(" ");
         let half = &whole[..(whole.len() as f64 * cut) as usize];
+        prop_assume!(!half.trim().is_empty());
         let mut running = view(State::Running, vec![text(half)]);
         running.blocks[0].complete = false;
         let before = render(&running, BUDGET);
@@ -407,9 +408,9 @@ proptest! {
         }
         let (last, same) = (&before[full].elements, &after[full].elements);
         if let (Some(a), Some(b)) = (last.first().and_then(Element::text), same.first().and_then(Element::text)) {
-            // A word that grew over the end of its card goes to the next one.
-            let kept = a.rsplit_once(' ').map_or("", |(kept, _)| kept);
-            prop_assert!(b.starts_with(kept), "{b} does not begin with {kept}");
+            // Words that have grown over the end of their card go to the next one.
+            let same = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
+            prop_assert!(a.len() - same < 60, "{} bytes were taken back", a.len() - same);
         }
     }
 }

@@ -267,28 +267,46 @@ fn pictures(text: &str) -> Result<(), Wrong> {
     Ok(())
 }
 
+/// Fences by CommonMark, with any indentation.
 fn outside_of_fences(text: &str) -> impl Iterator<Item = &str> {
-    let mut open: Option<&str> = None;
+    let mut open: Option<(char, usize)> = None;
     text.lines().filter(move |line| {
-        let line = line.trim_start();
-        let mark = ["```", "~~~"].into_iter().find(|mark| line.starts_with(mark));
-        let outside = open.is_none() && mark.is_none();
-        match (open, mark) {
-            (None, Some(mark)) => open = Some(mark),
-            (Some(opened), Some(mark)) if opened == mark => open = None,
-            _ => {}
+        let line = line.trim();
+        let mark = line.chars().next().unwrap_or(' ');
+        let count = line.chars().take_while(|c| *c == mark).count();
+        let bare = line.chars().count() == count;
+        match open {
+            Some((opened, least)) => {
+                if mark == opened && count >= least && bare {
+                    open = None;
+                }
+                false
+            }
+            None if count >= 3 && (mark == '~' || (mark == '`' && !line[count..].contains('`'))) => {
+                open = Some((mark, count));
+                false
+            }
+            None => true,
         }
-        outside
     })
 }
 
-/// Tables outside of code.
+/// Tables outside of code: a rule below a row begins one, which goes on for as long as there are rows.
 fn tables(text: &str) -> usize {
-    let rule = |line: &&str| {
-        let line = line.trim();
-        line.contains("--") && line.contains('|') && line.chars().all(|c| matches!(c, '|' | '-' | ':' | ' '))
-    };
-    outside_of_fences(text).filter(rule).count()
+    let (mut count, mut rows, mut ruled) = (0, 0, false);
+    for line in outside_of_fences(text).map(str::trim) {
+        if !line.contains('|') {
+            (rows, ruled) = (0, false);
+            continue;
+        }
+        let rule = line.contains('-') && line.chars().all(|c| matches!(c, '|' | '-' | ':' | ' '));
+        if rule && rows > 0 && !ruled {
+            ruled = true;
+            count += 1;
+        }
+        rows += 1;
+    }
+    count
 }
 
 /// What a person reads: a line for each text; buttons as `[Label]`, inputs as `(Label)`.
