@@ -30,7 +30,7 @@ use crate::outbox::{BoxFuture, Outbox};
 use crate::plugin::{Adapter, Emitted, LinkHost};
 use crate::session::Registry;
 use crate::store::{Decision, InboxState, Journal};
-use crate::transport::{Accepted as Taken, Inlet};
+use crate::transport::{Accepted as Taken, Connected, Inlet};
 
 pub use connection::Connection;
 pub use start::{BotError, Parts};
@@ -370,9 +370,23 @@ impl Inlet for Bot {
     }
 }
 
+impl Connected for Bot {
+    fn enqueue<'a>(&'a self, event: Event, within: Duration) -> BoxFuture<'a, BoxFuture<'static, Taken>> {
+        Box::pin(self.line_up(event, within))
+    }
+
+    fn report(&self, health: Health) {
+        self.set_health(&health);
+    }
+
+    fn heard(&self) {
+        self.inner.connection.heard();
+    }
+}
+
 impl LinkHost for Bot {
     fn emit<'a>(&'a self, event: Event, within: Duration) -> BoxFuture<'a, BoxFuture<'static, Emitted>> {
-        Box::pin(self.line_up(event, within))
+        Box::pin(self.line_up_link(event, within))
     }
 
     fn report(&self, health: Health) {

@@ -50,7 +50,7 @@ impl SecretText {
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
-    /// The value: only `egress`, webhook verification and `crypto` call this.
+    /// The value: only `egress`, `crypto`, webhook verification and managed transports call this.
     pub fn reveal(&self) -> &str {
         &self.0
     }

@@ -137,10 +137,13 @@ pub struct Route {
     pub fallback: Answer,
 }
 
+/// The transports that this host itself runs.
+pub const MANAGED: [&str; 2] = ["web", "slack"];
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Transport {
     Webhook(Vec<Route>),
-    /// Run by the host: `web`, `discord`, `slack`.
+    /// Run by the host: one of [`MANAGED`].
     Managed {
         name: String,
         options: Vec<(String, String)>,

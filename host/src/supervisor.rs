@@ -280,7 +280,7 @@ impl Host {
         let services = BotServices {
             bot: bot.name.clone(),
             mode: mode.name.clone(),
-            api_base,
+            api_base: api_base.clone(),
             settings: bot.settings.clone(),
             secrets: secrets.clone(),
             hook_base: host.public_url.as_ref().map(|base| format!("{base}/hook/{}", bot.name)),
@@ -320,6 +320,8 @@ impl Host {
             processes: processes.clone(),
             data_dir: host.data_dir.clone(),
             transports: mode.transports.clone(),
+            secrets: secrets.clone(),
+            api_base,
         };
         let title = about.title.clone();
         let started = Bot::start(parts).await?;

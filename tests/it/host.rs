@@ -20,6 +20,8 @@ pub(crate) struct Setup {
     pub(crate) api_base: String,
     /// What follows the bot's table.
     pub(crate) more: String,
+    /// None: the adapter's first.
+    pub(crate) mode: Option<&'static str>,
     /// TOML of `allow`.
     pub(crate) allow: String,
     /// TOML of `login`.
@@ -41,6 +43,7 @@ impl Setup {
         Self {
             api_base: api_base.to_owned(),
             more: String::new(),
+            mode: None,
             allow: r#"["*"]"#.to_owned(),
             login: r#""none""#.to_owned(),
             agent: String::new(),
@@ -64,6 +67,15 @@ impl Setup {
         }
     }
 
+    /// The same in Socket Mode.
+    #[must_use]
+    pub(crate) fn over_socket(mut self) -> Self {
+        self.mode = Some("socket");
+        self.secrets = r#"{ bot_token = "file:token", app_token = "file:app" }"#.to_owned();
+        self.files.push(("app", botyard_fakes::slack::APP_TOKEN.to_owned()));
+        self
+    }
+
     #[must_use]
     pub(crate) fn with(mut self, lines: &str) -> Self {
         self.more.push_str(lines);
@@ -76,6 +88,7 @@ impl Setup {
         let Self {
             api_base,
             more,
+            mode,
             allow,
             login,
             agent,
@@ -84,6 +97,7 @@ impl Setup {
             secrets,
             files,
         } = self;
+        let mode = mode.map_or_else(String::new, |mode| format!("mode = {mode:?}"));
         let text = format!(
             r#"
 [host]
@@ -104,6 +118,7 @@ scope = "thread"
 workspace = "work"
 allow = {allow}
 api_base = {api_base:?}
+{mode}
 secrets = {secrets}
 {more}
 "#
@@ -166,6 +181,15 @@ impl TestHost {
             folder,
             stop,
             running: Some(running),
+        }
+    }
+
+    /// Waits until the host is as it should be.
+    pub(crate) async fn until(&self, what: &str, like: impl Fn(&Host) -> bool) {
+        let begun = std::time::Instant::now();
+        while !like(&self.host) {
+            assert!(begun.elapsed() < PATIENCE, "not in time: {what}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 

@@ -14,6 +14,7 @@ mod journey;
 mod killed;
 mod process;
 mod room;
+mod slack;
 mod team;
 mod tidy;
 mod web;

@@ -18,7 +18,10 @@ impl Team {
         let slack = Slack::serve(team.clone()).await;
         let setup = adjust(Setup::slack(&slack.api_base()));
         let host = TestHost::start(&setup).await;
-        let sender = Sender::new(team.clone(), host.hook());
+        let sender = match setup.mode {
+            Some("socket") => Sender::socket(team.clone()),
+            _ => Sender::new(team.clone(), host.hook()),
+        };
         Self {
             team,
             slack,
@@ -30,7 +33,11 @@ impl Team {
     pub(crate) async fn restart(self) -> Self {
         let folder = self.host.stop().await;
         let host = TestHost::start_in(folder).await;
-        let sender = Sender::new(self.team.clone(), host.hook());
+        let sender = if self.sender.url.is_empty() {
+            self.sender
+        } else {
+            Sender::new(self.team.clone(), host.hook())
+        };
         Self {
             team: self.team,
             slack: self.slack,

@@ -110,7 +110,7 @@ fn modules_import_only_what_they_may() {
         ("egress", vec!["crypto"]),
         ("plugin", vec!["egress", "store", "crypto", "outbox"]),
         ("session", vec!["driver", "store", "outbox"]),
-        ("transport", vec!["store", "crypto", "outbox"]),
+        ("transport", vec!["store", "crypto", "outbox", "egress"]),
     ]
     .into_iter()
     .collect();

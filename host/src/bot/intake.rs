@@ -34,7 +34,7 @@ pub(super) fn line() -> (mpsc::Sender<Waiting>, mpsc::Receiver<Waiting>) {
 
 impl Bot {
     /// Takes a place in the line; the outcome comes later.
-    pub(super) async fn line_up(&self, event: Event, within: Duration) -> BoxFuture<'static, Emitted> {
+    pub(super) async fn line_up(&self, event: Event, within: Duration) -> BoxFuture<'static, Taken> {
         let (outcome, told) = oneshot::channel();
         let waiting = Waiting {
             event,
@@ -44,8 +44,14 @@ impl Bot {
         };
         // A closed line drops it, and that is its outcome.
         let _ = self.inner.intake.send(waiting).await;
+        Box::pin(async move { told.await.unwrap_or(Taken::Unavailable) })
+    }
+
+    /// The same for a link.
+    pub(super) async fn line_up_link(&self, event: Event, within: Duration) -> BoxFuture<'static, Emitted> {
+        let outcome = self.line_up(event, within).await;
         Box::pin(async move {
-            match told.await.unwrap_or(Taken::Unavailable) {
+            match outcome.await {
                 Taken::Stored(answer) => Ok(answer),
                 Taken::Forged => Err(CallError::Unauthorized("the event is forged".into())),
                 Taken::Unavailable => Err(CallError::Unavailable("the event could not be stored".into())),

@@ -1,6 +1,6 @@
 //! Brings a bot up: adapter bound, who it is asked, what a former run left taken up; only then are its events taken.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,7 +17,7 @@ use super::presenter::AdapterPresenter;
 use super::{Bot, Inner, intake};
 use crate::access::{PerUserPace, RefusalPace};
 use crate::chat::{CallError, Health, now};
-use crate::config::{AgentProfile, BotConfig};
+use crate::config::{AgentProfile, BotConfig, SecretText};
 use crate::egress::Outlet;
 use crate::inbox::Inbox;
 use crate::manifest::{Ability, Transport};
@@ -25,6 +25,7 @@ use crate::outbox::{Outbox, Pace};
 use crate::plugin::Adapter;
 use crate::session::{Processes, Registry, SessionRules};
 use crate::store::{Journal, StoreError};
+use crate::transport::{self, Managed};
 
 /// Conversations of one bot that are shown at the same time.
 const SHOWN_IN_PARALLEL: usize = 64;
@@ -54,6 +55,10 @@ pub struct Parts {
     pub data_dir: PathBuf,
     /// The transports of the mode that the operator picked.
     pub transports: Vec<Transport>,
+    /// For the managed ones.
+    pub secrets: BTreeMap<String, SecretText>,
+    /// The vendor's API, ending in `/`.
+    pub api_base: String,
 }
 
 impl Bot {
@@ -69,6 +74,8 @@ impl Bot {
             processes,
             data_dir,
             transports,
+            secrets,
+            api_base,
         } = parts;
         let about = Arc::clone(adapter.about());
         let abilities = about.abilities.clone();
@@ -82,7 +89,7 @@ impl Bot {
         };
         let presenter = Arc::new(AdapterPresenter {
             adapter: adapter.clone(),
-            outlet,
+            outlet: outlet.clone(),
         });
         let outbox = Outbox::new(config.name.clone(), journal.clone(), presenter, pace);
         let rules = SessionRules {
@@ -135,7 +142,9 @@ impl Bot {
         // What is new in the inbox and what was set aside goes its way now.
         bot.inner.behind.notify_one();
         bot.inner.set_aside.notify_one();
-        bot.inner.tasks.spawn(bot.clone().connect(transports));
+        bot.inner
+            .tasks
+            .spawn(bot.clone().connect(transports, secrets, api_base, outlet));
         Ok(bot)
     }
 
@@ -157,17 +166,63 @@ impl Bot {
     }
 
     /// Asks who the bot is until it is known, tells the platform what it must know, then holds its connection.
-    async fn connect(self, transports: Vec<Transport>) {
+    async fn connect(
+        self,
+        transports: Vec<Transport>,
+        secrets: BTreeMap<String, SecretText>,
+        api_base: String,
+        outlet: Outlet,
+    ) {
         tokio::select! {
             () = self.inner.stop.cancelled() => return,
             () = self.introduce() => {}
         }
-        if transports.iter().any(|transport| matches!(transport, Transport::Link)) {
-            self.run_link().await;
-        } else {
-            // A bot that vendors call is as good as the port.
+        // A bot that vendors call is as good as the port; one that holds a connection is as good as that.
+        let holds = |transport: &Transport| match transport {
+            Transport::Webhook(_) => false,
+            Transport::Managed { name, .. } => name != "web",
+            Transport::Link => true,
+        };
+        if !transports.iter().any(holds) {
             self.set_health(&Health::Live);
         }
+        let connections = transports.into_iter().filter(holds).map(|transport| {
+            let (bot, secrets, api_base, outlet) = (self.clone(), secrets.clone(), api_base.clone(), outlet.clone());
+            async move {
+                match transport {
+                    Transport::Managed { name, options } => {
+                        bot.run_managed(&name, options, secrets, api_base, outlet).await;
+                    }
+                    Transport::Link => bot.run_link().await,
+                    Transport::Webhook(_) => {}
+                }
+            }
+        });
+        futures_util::future::join_all(connections).await;
+    }
+
+    async fn run_managed(
+        &self,
+        name: &str,
+        options: Vec<(String, String)>,
+        secrets: BTreeMap<String, SecretText>,
+        api_base: String,
+        outlet: Outlet,
+    ) {
+        let inner = &self.inner;
+        let me = inner.adapter.recall_me().await.ok().flatten();
+        let managed = Managed {
+            bot: inner.config.name.clone(),
+            me,
+            options: options.into_iter().collect(),
+            secrets,
+            api_base,
+            journal: inner.journal.clone(),
+            outlet,
+            inlet: Arc::new(self.clone()),
+            stop: inner.stop.clone(),
+        };
+        transport::run(name, managed).await;
     }
 
     async fn introduce(&self) {

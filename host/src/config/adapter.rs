@@ -4,7 +4,7 @@ use super::BotConfig;
 use super::nearest::nearest;
 use super::problem::Problem;
 use super::section::{Place, join};
-use crate::manifest::{About, Mode, Setting, SettingKind, Transport};
+use crate::manifest::{About, MANAGED, Mode, Setting, SettingKind, Transport};
 
 /// Everything in which `bot` does not fit what its adapter says of itself. `index`: the bot's place in the file, for
 /// the key paths; their lines are found with [`super::locate`]. Used by `run` and `check` alike.
@@ -43,7 +43,7 @@ pub fn check_against(bot: &BotConfig, index: usize, about: &About) -> Vec<Proble
 /// A transport of the mode that only another host has.
 fn missing_transport(mode: &Mode) -> Option<&str> {
     mode.transports.iter().find_map(|transport| match transport {
-        Transport::Managed { name, .. } if name != "web" => Some(name.as_str()),
+        Transport::Managed { name, .. } if !MANAGED.contains(&name.as_str()) => Some(name.as_str()),
         Transport::Managed { .. } | Transport::Webhook(_) | Transport::Link => None,
     })
 }

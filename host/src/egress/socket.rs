@@ -10,10 +10,12 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::{SinkExt as _, StreamExt as _};
 use reqwest::Method;
 use reqwest::header::{HeaderValue, USER_AGENT};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, timeout};
+use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
@@ -31,7 +33,7 @@ use crate::chat::CallError;
 use crate::manifest::{Placement, Slot};
 
 /// From the name to the answered handshake.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
+pub(super) const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 /// One address of several.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -100,9 +102,27 @@ fn draft(inner: &Inner, opening: &Opening) -> Result<Draft, CallError> {
     })
 }
 
+/// Connects to a URL's host within the grant, with TLS where its scheme asks for it, and says nothing.
+pub(crate) async fn dial_url(inner: &Inner, url: &str) -> io::Result<MaybeTlsStream<TcpStream>> {
+    let allowed = inner
+        .allow
+        .read(url)
+        .map_err(|error| io::Error::new(io::ErrorKind::PermissionDenied, error.to_string()))?;
+    let stream = connect(inner, &allowed.url, allowed.private).await?;
+    if allow::is_tls(&allowed.url) != Some(true) {
+        return Ok(MaybeTlsStream::Plain(stream));
+    }
+    let host = allowed.url.host_str().unwrap_or_default().to_owned();
+    let name = ServerName::try_from(host).map_err(io::Error::other)?;
+    let stream = TlsConnector::from(inner.egress.socket_tls())
+        .connect(name, stream)
+        .await?;
+    Ok(MaybeTlsStream::Rustls(stream))
+}
+
 async fn handshake(inner: &Inner, filled: Filled, protocols: &[String]) -> Result<Stream, OpenError> {
     let request = request(&filled, protocols).map_err(|why| OpenError::Failed(CallError::Rejected(why.to_owned())))?;
-    let stream = connect(inner, &filled).await.map_err(|error| {
+    let stream = connect(inner, &filled.url, filled.private).await.map_err(|error| {
         if is_only_private(&error) {
             OpenError::Failed(CallError::Rejected(error.to_string()))
         } else {
@@ -165,11 +185,11 @@ async fn dial(resolver: &Resolver, host: &str, port: u16) -> io::Result<TcpStrea
 }
 
 /// What was checked is what is connected: the addresses come from this bot's door.
-async fn connect(inner: &Inner, filled: &Filled) -> io::Result<TcpStream> {
-    let resolver = inner.egress.resolver(filled.private);
-    let host = filled.url.host_str().unwrap_or_default();
-    let port = allow::port(&filled.url);
-    let Some(proxy) = inner.egress.proxy_for(&filled.url) else {
+async fn connect(inner: &Inner, url: &Url, private: bool) -> io::Result<TcpStream> {
+    let resolver = inner.egress.resolver(private);
+    let host = url.host_str().unwrap_or_default();
+    let port = allow::port(url);
+    let Some(proxy) = inner.egress.proxy_for(url) else {
         return dial(resolver, host, port).await;
     };
     let mut stream = dial(resolver, proxy.host_str().unwrap_or_default(), allow::port(proxy)).await?;

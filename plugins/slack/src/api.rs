@@ -213,6 +213,16 @@ impl<W: Wire> Api<W> {
         self.get("auth.test", &[])
     }
 
+    /// `apps.connections.open`, with the app's token.
+    ///
+    /// # Errors
+    /// As the vendor's error says.
+    pub fn open_connection(&self) -> Result<(), Failure> {
+        let mut request = request("POST", "/apps.connections.open", Body::Bytes(b"{}".to_vec()), &[], true);
+        request.secrets[0].secret = "app_token".into();
+        self.answer(&request).map(|_| ())
+    }
+
     /// `users.info`.
     ///
     /// # Errors

@@ -3,8 +3,8 @@
 use botyard_sdk::account::Finding;
 use botyard_sdk::http::header;
 use botyard_sdk::manifest::{
-    Abilities, About, Digest, Encoding, Limits, Mode, Piece, Rate, Route, Secret, Setting, SettingKind, Signature,
-    Slot, Transport, Verification,
+    Abilities, About, Digest, Encoding, Limits, Managed, Mode, Piece, Rate, Route, Secret, Setting, SettingKind,
+    Signature, Slot, Transport, Verification,
 };
 use botyard_sdk::types::Error;
 
@@ -21,14 +21,25 @@ pub fn about() -> About {
         title: "Slack".into(),
         version: env!("CARGO_PKG_VERSION").into(),
         api_base: Some("https://slack.com/api/".into()),
-        modes: vec![Mode {
-            name: "webhook".into(),
-            purpose: "Slack calls this host: Events API, interactivity and slash commands".into(),
-            transports: vec![Transport::Webhook(
-                ["", "events", "interactive", "command"].map(route).into(),
-            )],
-            secrets: vec!["bot_token".into(), "signing_secret".into()],
-        }],
+        modes: vec![
+            Mode {
+                name: "webhook".into(),
+                purpose: "Slack calls this host: Events API, interactivity and slash commands".into(),
+                transports: vec![Transport::Webhook(
+                    ["", "events", "interactive", "command"].map(route).into(),
+                )],
+                secrets: vec!["bot_token".into(), "signing_secret".into()],
+            },
+            Mode {
+                name: "socket".into(),
+                purpose: "Socket Mode: this host calls Slack, and needs no address of its own".into(),
+                transports: vec![Transport::Managed(Managed {
+                    name: "slack".into(),
+                    options: vec![("token".into(), "app_token".into())],
+                })],
+                secrets: vec!["bot_token".into(), "app_token".into()],
+            },
+        ],
         settings: vec![Setting {
             name: "command".into(),
             kind: SettingKind::Text,
@@ -45,6 +56,15 @@ pub fn about() -> About {
                 crypto: false,
             },
             Secret {
+                name: "app_token".into(),
+                purpose: "The app-level token (`xapp-...`) with the scope connections:write, for Socket Mode: your \
+                          app's page, Basic Information"
+                    .into(),
+                targets: vec!["/apps.connections.open".into()],
+                slots: vec![Slot::Header(("Authorization".into(), "Bearer ".into()))],
+                crypto: false,
+            },
+            Secret {
                 name: "signing_secret".into(),
                 purpose: "Proves that a request is Slack's: your app's page, Basic Information".into(),
                 targets: Vec::new(),
@@ -53,8 +73,12 @@ pub fn about() -> About {
             },
         ],
         minted: Vec::new(),
-        // Files, and the URLs that come with a press.
-        egress: vec!["https://files.slack.com".into(), "https://hooks.slack.com".into()],
+        // Files, the URLs that come with a press, and the hosts of sockets (wss-primary, wss-backup, ...).
+        egress: vec![
+            "https://files.slack.com".into(),
+            "https://hooks.slack.com".into(),
+            "wss://*.slack.com".into(),
+        ],
         limits: Limits {
             // `chat.update` is tier 3, 50 per minute and workspace: 60 s / 50.
             update_interval_ms: 1200,
@@ -145,11 +169,50 @@ const SCOPES: [(&str, &str); 9] = [
     ("reactions:read", "the bot does not see reactions"),
 ];
 
-/// One sentence for each scope that is missing.
+/// One sentence for each scope that is missing; in Socket Mode also for what the app token lacks.
 ///
 /// # Errors
 /// Slack could not be asked; a token that is refused is a finding.
-pub fn check<W: Wire>(api: &Api<W>) -> Result<Vec<Finding>, Error> {
+pub fn check<W: Wire>(api: &Api<W>, socket: bool) -> Result<Vec<Finding>, Error> {
+    let mut findings = check_bot(api)?;
+    if socket {
+        findings.push(check_app(api)?);
+    }
+    Ok(findings)
+}
+
+/// Asks for a socket's address and lets it lapse: nothing else tells whether Socket Mode works.
+fn check_app<W: Wire>(api: &Api<W>) -> Result<Finding, Error> {
+    let subject = "app_token".to_owned();
+    let Err(failure) = api.open_connection() else {
+        return Ok(Finding {
+            fine: true,
+            subject,
+            advice: "Socket Mode is on".into(),
+        });
+    };
+    let page = "on your app's page, Basic Information, App-Level Tokens";
+    let advice = match failure.name.as_deref() {
+        Some("missing_scope") => format!("it lacks the scope connections:write: make one that has it {page}"),
+        Some("not_allowed_token_type") => {
+            format!("it is no app-level token, which begins with `xapp-`: make one {page}")
+        }
+        Some(name @ ("invalid_auth" | "not_authed" | "token_revoked" | "token_expired" | "account_inactive")) => {
+            format!("slack refuses it ({name}): make a new one {page}")
+        }
+        Some(name) if matches!(failure.error, Error::Rejected(_)) => {
+            format!("slack refuses Socket Mode ({name}): switch it on on your app's page, Socket Mode")
+        }
+        _ => return Err(failure.error),
+    };
+    Ok(Finding {
+        fine: false,
+        subject,
+        advice,
+    })
+}
+
+fn check_bot<W: Wire>(api: &Api<W>) -> Result<Vec<Finding>, Error> {
     let (answer, headers) = match api.auth_test() {
         Ok(found) => found,
         Err(failure) => match failure.error {

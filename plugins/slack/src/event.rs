@@ -56,11 +56,14 @@ pub(crate) fn answer_json(body: &Value) -> Answer {
 
 impl Reader {
     /// Reads one request of Slack's, whichever of its three kinds it is: JSON events, forms with a `payload`, slash
-    /// commands. The signature was checked by the host.
+    /// commands; or one frame of Socket Mode. The signature was checked by the host.
     ///
     /// # Errors
     /// `malformed` for what is neither JSON nor a form of Slack's.
     pub fn translate(&self, event: &Event) -> Result<Translated, Error> {
+        if event.transport == "slack" {
+            return self.envelope(&event.payload);
+        }
         let form = botyard_sdk::http::header(&event.headers, "content-type")
             .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
         if form {
@@ -89,6 +92,19 @@ impl Reader {
             Some("event_callback") => Ok(items(self.callback(&body).into_iter().collect())),
             _ => Ok(nothing()),
         }
+    }
+
+    /// A frame of Socket Mode: its payload is what a webhook's body would be.
+    fn envelope(&self, frame: &[u8]) -> Result<Translated, Error> {
+        let frame: Value = serde_json::from_slice(frame)
+            .map_err(|error| Error::Malformed(format!("the frame is no JSON: {error}")))?;
+        let payload = frame.get("payload").unwrap_or(&Value::Null);
+        Ok(match str_at(&frame, "/type") {
+            Some("events_api") => items(self.callback(payload).into_iter().collect()),
+            Some("interactive") => interactive::translate(payload),
+            Some("slash_commands") => self.slash(&|name| payload.get(name)?.as_str().filter(|text| !text.is_empty())),
+            _ => nothing(),
+        })
     }
 
     fn callback(&self, body: &Value) -> Option<Item> {

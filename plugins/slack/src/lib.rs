@@ -1,4 +1,4 @@
-//! Slack: events by webhook, answers by the Web API.
+//! Slack: events by webhook or Socket Mode, answers by the Web API.
 //!
 //! This file joins the pure parts to the host: [`event`] and [`interactive`] read, [`view`] draws, [`show`] brings the
 //! drawing into the chat, [`api`] calls.
@@ -83,7 +83,7 @@ impl Adapter for Slack {
     }
 
     fn check() -> Result<Vec<account::Finding>, Error> {
-        describe::check(&API)
+        describe::check(&API, host::mode() == "socket")
     }
 
     fn who(id: String, _conversation: Conversation) -> Result<Person, Error> {

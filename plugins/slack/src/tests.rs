@@ -47,11 +47,15 @@ impl Fake {
             str::to_owned,
         );
         let header = |name: &str| botyard_sdk::http::header(&request.headers, name).map(str::to_owned);
-        let token = request.secrets.iter().any(|placed| placed.secret == "bot_token");
+        let token = request.secrets.first().map(|placed| match placed.secret.as_str() {
+            "bot_token" => slack::BOT_TOKEN,
+            "app_token" => slack::APP_TOKEN,
+            other => panic!("no secret `{other}`"),
+        });
         let reply = self.team.request(&slack::Request {
             method: request.method.clone(),
             target,
-            authorization: token.then(|| format!("Bearer {}", slack::BOT_TOKEN)),
+            authorization: token.map(|token| format!("Bearer {token}")),
             content_type: header("content-type"),
             body: match &request.body {
                 Body::Bytes(bytes) => bytes.clone(),
@@ -136,7 +140,7 @@ fn the_bot_knows_itself_and_others() {
 fn a_missing_scope_is_advised_and_a_refused_token_is_a_finding() {
     let api = fake();
     api.wire.team.set_scopes(&["chat:write", "app_mentions:read"]);
-    let findings = describe::check(&api).expect("auth.test");
+    let findings = describe::check(&api, false).expect("auth.test");
     assert_eq!(
         findings[..4],
         [
@@ -165,10 +169,41 @@ fn a_missing_scope_is_advised_and_a_refused_token_is_a_finding() {
         ]
     );
     api.wire.team.revoke();
-    let findings = describe::check(&api).expect("a finding");
+    let findings = describe::check(&api, false).expect("a finding");
     assert!(
         !findings[0].fine && findings[0].advice.contains("token_revoked"),
         "{findings:?}"
+    );
+}
+
+#[test]
+fn socket_mode_that_cannot_work_is_a_finding() {
+    let api = fake();
+    let finding = |api: &Api<Fake>| {
+        describe::check(api, true)
+            .expect("findings")
+            .pop()
+            .expect("the app token")
+    };
+    assert_eq!(
+        finding(&api),
+        Finding {
+            fine: true,
+            subject: "app_token".into(),
+            advice: "Socket Mode is on".into()
+        }
+    );
+    api.wire.team.set_app_scope(false);
+    assert_eq!(
+        finding(&api).advice,
+        "it lacks the scope connections:write: make one that has it on your app's page, Basic Information, \
+         App-Level Tokens"
+    );
+    api.wire.team.set_app_scope(true);
+    api.wire.team.set_socket_mode(false);
+    assert_eq!(
+        finding(&api).advice,
+        "slack refuses Socket Mode (access_denied): switch it on on your app's page, Socket Mode"
     );
 }
 
@@ -251,6 +286,7 @@ fn the_manifest_serves_one_url_for_all_and_keeps_the_secret_at_home() {
     let names: Vec<&str> = routes.iter().map(|route| route.name.as_str()).collect();
     assert_eq!(names, ["", "events", "interactive", "command"]);
     assert_eq!(about.secrets[0].targets, ["/", "https://files.slack.com/"]);
-    assert!(about.secrets[1].slots.is_empty());
+    let signing = about.secrets.iter().find(|secret| secret.name == "signing_secret");
+    assert!(signing.is_some_and(|secret| secret.slots.is_empty()));
     assert_eq!(json!(about.limits.update_interval_ms), 1200);
 }

@@ -1,22 +1,26 @@
 //! A strict Slack: the Web API on a loopback port, and a sender of signed events.
 //!
 //! [`Workspace`] is the team and works without a socket too ([`Workspace::request`]); [`Slack`] serves it; [`Sender`]
-//! speaks to a hook as Slack does. It is proven honest by Slack's own client in tests/peers/slack.
+//! speaks to a hook, or over a socket, as Slack does. It is proven honest by Slack's own client in tests/peers/slack.
 
 mod block;
 mod method;
 mod request;
 mod sender;
 mod server;
+mod socket;
 mod workspace;
 
 pub use request::{Reply, Request};
 pub use sender::{Heard, Sender};
 pub use server::Slack;
+pub use socket::Envelope;
 pub use workspace::{Call, Channel, Message, Trouble, Workspace};
 
 /// The bot's token.
 pub const BOT_TOKEN: &str = "xoxb-1-fake-token";
+/// The app's token, for Socket Mode.
+pub const APP_TOKEN: &str = "xapp-1-fake-token";
 /// What events are signed with.
 pub const SIGNING_SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
 /// The team's id.

@@ -287,3 +287,42 @@ fn what_is_broken_is_malformed() {
     ));
     assert_eq!(reader().translate(&event(form, "ssl_check=1&token=x")), Ok(nothing()));
 }
+
+fn frame_event(frame: &Value) -> Event {
+    Event {
+        transport: "slack".into(),
+        name: "events_api".into(),
+        method: String::new(),
+        headers: Vec::new(),
+        ..event("", frame.to_string())
+    }
+}
+
+#[test]
+fn a_frame_of_socket_mode_means_what_the_webhook_means() {
+    let reader = reader();
+    let body = json!({ "type": "event_callback", "team_id": "T1", "event_id": "Ev1", "event": said(&json!({})) });
+    let by_hook = read(&body);
+    let frame = json!({
+        "envelope_id": "e", "type": "events_api", "payload": body, "accepts_response_payload": false,
+        "retry_attempt": 1, "retry_reason": "timeout",
+    });
+    let by_socket = reader.translate(&frame_event(&frame)).expect("items");
+    assert_eq!(by_socket.items.len(), 1);
+    assert_eq!(by_socket, by_hook);
+
+    let command = json!({
+        "envelope_id": "e", "type": "slash_commands", "accepts_response_payload": true,
+        "payload": { "command": "/botyard", "text": "stop now", "channel_id": "C1", "user_id": "U1", "team_id": "T1", "trigger_id": "t.1" },
+    });
+    let given = reader.translate(&frame_event(&command)).expect("items").items.remove(0);
+    assert!(matches!(given.what, What::Command(command) if command.name == "stop" && command.arguments == "now"));
+
+    let unknown = json!({ "envelope_id": "e", "type": "of_tomorrow", "payload": [1] });
+    assert_eq!(reader.translate(&frame_event(&unknown)), Ok(nothing()));
+    let torn = Event {
+        payload: b"{\"type\":".to_vec(),
+        ..frame_event(&unknown)
+    };
+    assert!(matches!(reader.translate(&torn), Err(Error::Malformed(_))));
+}

@@ -1,4 +1,4 @@
-//! Speaks to a hook as Slack does: signed, with the retry headers, within a time.
+//! Speaks to a hook as Slack does: signed, with the retry headers, within a time. Or the same over Socket Mode.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -17,10 +17,11 @@ pub struct Heard {
     pub body: String,
 }
 
-/// Sends to one URL, `http://127.0.0.1:PORT/...`.
+/// Sends to one URL, `http://127.0.0.1:PORT/...`, or over the app's sockets.
 #[derive(Debug, Clone)]
 pub struct Sender {
     pub workspace: Workspace,
+    /// Empty: Socket Mode.
     pub url: String,
     pub secret: String,
 }
@@ -35,6 +36,11 @@ impl Sender {
             url: url.into(),
             secret: super::SIGNING_SECRET.into(),
         }
+    }
+
+    /// Over Socket Mode.
+    pub fn socket(workspace: Workspace) -> Self {
+        Self::new(workspace, "")
     }
 
     /// An Events API callback around `event`, which is given the same `event_id` when it is sent again.
@@ -213,6 +219,9 @@ impl Sender {
     /// # Errors
     /// No answer within three seconds, or no connection.
     pub async fn json(&self, body: &Value, retry: &[(&str, String)]) -> std::io::Result<Heard> {
+        if self.url.is_empty() {
+            return self.workspace.envelope("events_api", body.clone()).await;
+        }
         let signed = self.sign(body.to_string().as_bytes(), now());
         self.send("application/json", body.to_string().as_bytes(), &signed, retry)
             .await
@@ -231,6 +240,19 @@ impl Sender {
     /// # Errors
     /// No answer within three seconds, or no connection.
     pub async fn form(&self, fields: &[(&str, &str)]) -> std::io::Result<Heard> {
+        if self.url.is_empty() {
+            let all: serde_json::Map<String, Value> = fields
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).into()))
+                .collect();
+            return match all.get("payload").and_then(Value::as_str) {
+                Some(payload) => {
+                    let payload = serde_json::from_str(payload)?;
+                    self.workspace.envelope("interactive", payload).await
+                }
+                None => self.workspace.envelope("slash_commands", Value::Object(all)).await,
+            };
+        }
         let mut body = url::form_urlencoded::Serializer::new(String::new());
         body.extend_pairs(fields);
         let body = body.finish();

@@ -96,6 +96,9 @@ async fn handle(
     ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
     http: HttpRequest,
 ) -> Response<Body> {
+    if http.uri().path() == "/link/" {
+        return super::socket::upgrade(&workspace, http);
+    }
     let (parts, body) = http.into_parts();
     let text = |name| {
         parts

@@ -160,6 +160,7 @@ pub(crate) struct State {
     pub(crate) responses: BTreeMap<String, (String, String, u32)>,
     pub(crate) views: Vec<Value>,
     pub(crate) uploads: BTreeMap<String, Upload>,
+    pub(crate) sockets: super::socket::Sockets,
     pub(crate) last: u64,
     pub(crate) serial: u64,
 }
@@ -220,6 +221,7 @@ impl Workspace {
             responses: BTreeMap::new(),
             views: Vec::new(),
             uploads: BTreeMap::new(),
+            sockets: super::socket::Sockets::default(),
             last: 0,
             serial: 0,
         };
@@ -236,6 +238,10 @@ impl Workspace {
     /// Something happened: who waits looks again.
     pub(crate) fn touched(&self) {
         self.changed.send_modify(|count| *count += 1);
+    }
+
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
     }
 
     pub fn add_channel(&self, id: &str, channel: Channel) {
