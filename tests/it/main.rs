@@ -2,6 +2,7 @@
 
 mod acp;
 mod binary;
+mod company;
 mod demo;
 mod discord;
 mod doings;
@@ -12,6 +13,7 @@ mod guild;
 mod host;
 mod journey;
 mod killed;
+mod lark;
 mod process;
 mod room;
 mod slack;

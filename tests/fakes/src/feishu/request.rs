@@ -133,7 +133,12 @@ impl Tenant {
 
 /// The first trouble that is meant for this call.
 fn trouble(state: &mut State, call: &str) -> Option<Trouble> {
-    let meant = |what: &Option<String>| what.as_deref().is_none_or(|what| call.starts_with(what));
+    let meant = |what: &Option<String>| match what.as_deref() {
+        None => true,
+        Some(what) => what
+            .strip_suffix('$')
+            .map_or(call.starts_with(what), |whole| call == whole),
+    };
     let at = state.troubles.iter().position(|(what, _)| meant(what))?;
     state.troubles.remove(at).map(|(_, trouble)| trouble)
 }

@@ -260,7 +260,7 @@ impl Tenant {
     }
 
     /// One trouble for the next call of this, or for the next call at all. `what`: a method and the beginning of a path,
-    /// such as `POST /open-apis/im/v1/messages`.
+    /// such as `POST /open-apis/im/v1/messages`; with `$` at its end, a whole path.
     pub fn trouble(&self, what: Option<&str>, trouble: Trouble) {
         self.lock().troubles.push_back((what.map(str::to_owned), trouble));
     }
