@@ -106,6 +106,9 @@ fn links(line: &str) -> String {
 
 /// How long the code is that begins here; a run of backticks that no equal one ends is none, and stands for itself.
 fn code_span(text: &str) -> usize {
+    if !text.starts_with('`') {
+        return 0;
+    }
     let run = |text: &str| text.chars().take_while(|c| *c == '`').count();
     let opening = run(text);
     let mut at = opening;
@@ -181,25 +184,38 @@ pub fn escape_clip(plain: &str, limit: usize) -> String {
     escape(&clip(plain, limit))
 }
 
-/// As [`escape`], but `<@ID>` of a person stays a mention: for words of the host's own.
+/// As [`escape`], but `<@ID>` of a person stays a mention, and code is code: for words of the host's own.
 pub fn escape_naming(plain: &str) -> String {
     let mut out = String::new();
     let mut rest = plain;
-    while let Some(start) = rest.find("<@") {
-        let id: String = rest[start + 2..]
-            .chars()
-            .take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
-            .collect();
-        let end = start + 2 + id.len();
-        let mention = !id.is_empty() && id != "all" && rest[end..].starts_with('>');
-        out.push_str(&escape(&rest[..if mention { start } else { start + 2 }]));
-        if mention {
+    while let Some(at) = rest.find(['`', '<']) {
+        out.push_str(&escape(&rest[..at]));
+        rest = &rest[at..];
+        let code = code_span(rest);
+        let taken = if rest.starts_with('`') && rest[..code].trim_matches('`').is_empty() {
+            out.push_str(&escape(&rest[..code]));
+            code
+        } else if rest.starts_with('`') {
+            out.push_str(&hushed(&rest[..code]));
+            code
+        } else if let Some(id) = mentioned(rest) {
             out.push_str(&format!("<at id={id}></at>"));
-        }
-        rest = &rest[if mention { end + 1 } else { start + 2 }..];
+            id.len() + 3
+        } else {
+            out.push_str(&escape("<"));
+            1
+        };
+        rest = &rest[taken..];
     }
     out.push_str(&escape(rest));
     out
+}
+
+/// The person in a `<@ID>` at the beginning.
+fn mentioned(text: &str) -> Option<&str> {
+    let (id, _) = text.strip_prefix("<@")?.split_once('>')?;
+    let plain = id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+    (plain && !id.is_empty() && id != "all").then_some(id)
 }
 
 /// Inline code; a backtick within would end it.

@@ -45,6 +45,12 @@ fn tables_beyond_the_limit_are_code() {
 fn the_hosts_words_keep_their_mentions_and_no_others() {
     assert_eq!(escape_naming("by <@ou_ann>"), "by <at id=ou_ann></at>");
     assert_eq!(escape_naming("<@all> <@ou x>"), "&#60;@all&#62; &#60;@ou x&#62;");
+    assert_eq!(escape_naming("add `ou_ben` to *it*"), "add `ou_ben` to &#42;it&#42;");
+    assert_eq!(
+        escape_naming("an open ` and <@ou_a>"),
+        "an open &#96; and <at id=ou_a></at>"
+    );
+    assert_eq!(escape_naming("`<at id=all>`"), "`<\u{2060}at id=all>`");
     assert_eq!(escape("a*b_[c]"), "a&#42;b&#95;&#91;c&#93;");
     assert_eq!(code("a`b\nc", 20), "`a'b c`");
     assert_eq!(
@@ -62,6 +68,7 @@ proptest! {
         prop_assert_eq!(bare(&quiet), bare(&text));
         let escaped = escape(&text);
         prop_assert!(!escaped.contains('<'));
+        prop_assert!(!pings(&escape_naming(&text)));
         prop_assert!(!pings(&code(&text, 50)) && !pings(&block(&text, 50)));
     }
 

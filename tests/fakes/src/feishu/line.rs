@@ -1,9 +1,9 @@
 //! The long connection: where to connect to, pings, events in frames and their acknowledgements.
 //!
 //! Semantics are those that both official SDKs speak. An event goes to one of the connections, and again when it was not
-//! acknowledged within three seconds or with another code than 200. Confirmed by no page of the vendor's that we hold:
-//! the pauses between these tries (a webhook's are documented; here it is tried again at once), and the code of a wrong
-//! secret (514 is what the SDKs call a failed authentication).
+//! acknowledged or with another code than 200. Confirmed by no page of the vendor's that we hold: the pauses between
+//! these tries (a webhook's are documented; here it is tried again at once after a refusal or a lost connection), and
+//! the code of a wrong secret (514 is what the SDKs call a failed authentication).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -25,8 +25,10 @@ use super::tenant::{State, Tenant};
 
 /// What stands in the address and in each ping.
 const SERVICE: i32 = 33_554_678;
-/// An event that was not acknowledged by then is sent again.
+/// An event is to be acknowledged within this.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// Without any word it is sent again after this: a webhook's first pause.
+const AGAIN: Duration = Duration::from_secs(15);
 /// Frames to one client that wait.
 const QUEUE: usize = 4096;
 /// Connections of one app.
@@ -175,7 +177,7 @@ impl Tenant {
     /// Sends an event until a client has taken it.
     pub async fn deliver(&self, event: &Value) -> Ack {
         loop {
-            match self.push(event, 1).await {
+            match self.try_once(event, 1, AGAIN).await {
                 Some(ack) if ack.code == 200 => return ack,
                 _ => tokio::time::sleep(Duration::from_millis(20)).await,
             }
@@ -184,6 +186,10 @@ impl Tenant {
 
     /// Sends an event once, in so many frames, when there is a connection. None: it was not acknowledged in time.
     pub async fn push(&self, event: &Value, parts: usize) -> Option<Ack> {
+        self.try_once(event, parts, PATIENCE).await
+    }
+
+    async fn try_once(&self, event: &Value, parts: usize, limit: Duration) -> Option<Ack> {
         let mut changes = self.changes();
         let acknowledged = loop {
             if let Some(acknowledged) = self.send(event, parts) {
@@ -191,7 +197,7 @@ impl Tenant {
             }
             changes.changed().await.ok()?;
         };
-        tokio::time::timeout(PATIENCE, acknowledged).await.ok()?.ok()
+        tokio::time::timeout(limit, acknowledged).await.ok()?.ok()
     }
 
     /// Sends only these of an event's frames, of which nothing is to be acknowledged.
