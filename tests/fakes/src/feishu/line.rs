@@ -359,8 +359,9 @@ impl Lines {
 
     fn acknowledged(&mut self, line: u64, frame: &Frame) -> Result<(), String> {
         let message = frame.header("message_id").to_owned();
-        let took = frame.header("biz_rt").parse::<u64>();
-        let took_ms = took.map_err(|_| format!("the acknowledgement of {message} has no biz_rt"))?;
+        // The node SDK says it with the wrong sign.
+        let took = frame.header("biz_rt").parse::<i64>();
+        let took = took.map_err(|_| format!("the acknowledgement of {message} has no biz_rt"))?;
         let waiting = self.waiting.remove(&message);
         let waiting = waiting.ok_or_else(|| format!("{message} is acknowledged twice, or was never sent"))?;
         if waiting.line != line {
@@ -389,7 +390,7 @@ impl Lines {
                 .as_i64()
                 .ok_or_else(|| format!("{message} without a code"))?,
             data,
-            took_ms,
+            took_ms: took.unsigned_abs(),
         };
         // Nobody waits any more: it came too late.
         let _ = waiting.done.send(ack);
