@@ -191,13 +191,15 @@ pub fn escape_naming(plain: &str) -> String {
     while let Some(at) = rest.find(['`', '<']) {
         out.push_str(&escape(&rest[..at]));
         rest = &rest[at..];
-        let code = code_span(rest);
-        let taken = if rest.starts_with('`') && rest[..code].trim_matches('`').is_empty() {
-            out.push_str(&escape(&rest[..code]));
-            code
-        } else if rest.starts_with('`') {
-            out.push_str(&hushed(&rest[..code]));
-            code
+        // Code over several lines is none of the host's.
+        let line = rest.split('\n').next().unwrap_or_default();
+        let code = &line[..code_span(line)];
+        let taken = if code.trim_matches('`').is_empty() && !code.is_empty() {
+            out.push_str(&escape(code));
+            code.len()
+        } else if !code.is_empty() {
+            out.push_str(&hushed(code));
+            code.len()
         } else if let Some(id) = mentioned(rest) {
             out.push_str(&format!("<at id={id}></at>"));
             id.len() + 3

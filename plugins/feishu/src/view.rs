@@ -264,7 +264,8 @@ impl Pages {
             if piece.own().trim().is_empty() {
                 continue;
             }
-            let folded = fold_tables(&piece.text, &mut self.tables);
+            // Again: code within a line that was cut in two is code no more.
+            let folded = fold_tables(&quiet(&piece.text), &mut self.tables);
             self.open.push(markdown(id, folded));
         }
     }
