@@ -2,11 +2,14 @@
 //! stored, judges presses and commands, lets people in or not, and hands messages to sessions; shows views through
 //! the adapter.
 
+mod change;
 mod command;
 mod connection;
 mod dispatch;
+mod gather;
 mod intake;
 mod judge;
+mod offer;
 mod presenter;
 mod start;
 
@@ -56,6 +59,8 @@ struct Inner {
     outbox: Outbox,
     registry: Registry,
     lanes: dispatch::Lanes,
+    /// Messages that something is brought for.
+    gathering: Arc<gather::Queues>,
     /// Items that a lane holds: they are still `New` in the store and must not be taken up twice.
     in_flight: Mutex<HashSet<InboxId>>,
     /// A lane was full; the sweeper fetches what was left in the store.

@@ -183,6 +183,28 @@ pub struct FileRef {
     pub size_bytes: u32,
 }
 
+/// The media type that a file's name speaks of.
+pub fn media_type(name: &str) -> &'static str {
+    let extension = name.rsplit_once('.').map(|(_, e)| e.to_ascii_lowercase());
+    match extension.as_deref() {
+        Some("png") => "image/png",
+        Some("jpg" | "jpeg") => "image/jpeg",
+        Some("gif") => "image/gif",
+        Some("webp") => "image/webp",
+        Some("pdf") => "application/pdf",
+        Some("json") => "application/json",
+        Some("csv") => "text/csv",
+        Some("md") => "text/markdown",
+        Some("html" | "htm") => "text/html",
+        Some("txt" | "log" | "rs" | "py" | "js" | "ts" | "toml" | "yaml" | "yml" | "diff" | "patch") => "text/plain",
+        Some("zip") => "application/zip",
+        Some("mp4") => "video/mp4",
+        Some("mp3") => "audio/mpeg",
+        Some("ogg") => "audio/ogg",
+        _ => "application/octet-stream",
+    }
+}
+
 /// A file that stays with the vendor until somebody wants it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {

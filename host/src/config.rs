@@ -261,6 +261,10 @@ pub struct BotConfig {
     pub call_timeout: Duration,
     /// Show the agent's thinking. Default: false.
     pub show_thinking: bool,
+    /// The largest file that is taken from, or given to, the chat. Default: 32 MiB.
+    pub files_max_bytes: u64,
+    /// What the files of the bot may take on disk before old ones go. Default: 1 GiB.
+    pub files_kept_bytes: u64,
 }
 
 impl BotConfig {

@@ -32,6 +32,34 @@ pub struct Launch {
     pub cli_session: String,
     /// Go on with `cli_session` rather than begin it.
     pub resume: bool,
+    /// What the host tells the agent of the chat, behind the profile's instructions.
+    pub note: Option<String>,
+}
+
+/// An image for the model itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Image {
+    /// As Anthropic's API names it.
+    pub media_type: &'static str,
+    pub bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for Image {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}, {} bytes", self.media_type, self.bytes.len())
+    }
+}
+
+impl Launch {
+    /// The profile's instructions and the host's note.
+    fn instructions(&self, profile: &AgentProfile) -> Option<String> {
+        let both: Vec<&str> = [&profile.instructions, &self.note]
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+            .collect();
+        (!both.is_empty()).then(|| both.join("\n\n"))
+    }
 }
 
 /// What a session tells its agent.
@@ -39,8 +67,12 @@ pub struct Launch {
 pub enum Command {
     /// One user message. `id` is a UUID, the message's idempotency key: a CLI swallows one that it has seen, and an
     /// older one (2.1.197) also where it died before it answered. What is to be done again needs a new id. May be
-    /// given before `Ready`.
-    Prompt { id: String, text: String },
+    /// given before `Ready`. A driver whose protocol takes no images leaves them out: the text says where they lie.
+    Prompt {
+        id: String,
+        text: String,
+        images: Vec<Image>,
+    },
     /// The answer to [`AgentEvent::Permission`]. An allow lets exactly this request through. `message`: why not, for
     /// the agent; with an allow, the answer to its question (`AskUserQuestion`).
     Decide {

@@ -56,6 +56,7 @@ const DESCRIBE: CallLimits = CallLimits {
     memory_bytes: 128 * 1024 * 1024,
     deadline: Duration::from_secs(5),
     output_bytes: 1024 * 1024,
+    file_bytes: 1 << 20,
 };
 
 impl Runtime {
@@ -253,6 +254,8 @@ pub struct CallLimits {
     pub deadline: Duration,
     /// What one call may hand over to the host.
     pub output_bytes: usize,
+    /// Of one file that it brings into the host's keeping.
+    pub file_bytes: u32,
 }
 
 /// What an adapter is given for one bot.

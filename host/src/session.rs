@@ -5,6 +5,7 @@ mod actor;
 mod folder;
 pub mod process;
 mod registry;
+mod tray;
 pub mod turn;
 pub mod view;
 
@@ -37,6 +38,19 @@ pub struct SessionRules {
     pub queue_limit: usize,
     pub ask_timeout: Duration,
     pub show_thinking: bool,
+    /// Where the host keeps the bot's files.
+    pub files_dir: PathBuf,
+    /// What may go from the agent into the chat.
+    pub bounds: Bounds,
+}
+
+/// Files that may go into the chat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// None: the platform takes no files.
+    pub upload_max_bytes: Option<u64>,
+    /// The operator's.
+    pub files_max_bytes: u64,
 }
 
 /// A message for the agent.

@@ -221,6 +221,10 @@ pub enum Decision {
     Stop,
     /// Expired, the turn ended, or the agent withdrew it.
     Withdrawn,
+    /// Not of an ask: what was said there was edited after it was taken up; it is run as it stands now.
+    Again(InboxId),
+    /// The same, and it stays as it was.
+    Keep(InboxId),
 }
 
 /// What a token stands for.

@@ -286,11 +286,12 @@ impl Host {
             hook_base: host.public_url.as_ref().map(|base| format!("{base}/hook/{}", bot.name)),
             outlet: outlet.clone(),
             journal: journal.clone(),
-            files_dir: host.data_dir.join("files").join(bot.name.as_str()),
+            files_dir: host.data_dir.join("files"),
             limits: CallLimits {
                 memory_bytes: bot.memory_bytes,
                 deadline: bot.call_timeout,
                 output_bytes: CALL_OUTPUT_BYTES,
+                file_bytes: u32::try_from(bot.files_max_bytes).unwrap_or(u32::MAX),
             },
         };
         let adapter = Adapter::bind(runtime, component, services);
@@ -429,6 +430,9 @@ impl Host {
                 let retention = i64::try_from(inner.config.host.retention.as_millis()).unwrap_or(i64::MAX);
                 if let Err(error) = inner.journal.forget_before(now() - retention).await {
                     warn!(%error, "what is old could not be forgotten");
+                }
+                for running in self.running() {
+                    running.bot.sweep_files(now() - retention).await;
                 }
             }
             round = round.wrapping_add(1);

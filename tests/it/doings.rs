@@ -45,3 +45,214 @@ async fn thread_that_an_adapter_made_is_the_sessions() {
     assert!(!fresh["text"].as_str().unwrap_or_default().contains("dog"), "{fresh}");
     room.stop().await;
 }
+
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\nno more of it";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_a_message_reach_the_agent_and_what_cannot_come_is_told() {
+    let room = Room::open("files_max = \"1KiB\"").await;
+    room.vendor.with(|kept| {
+        kept.files.insert("f1".into(), PNG.to_vec());
+        kept.files.insert("f2".into(), b"some notes".to_vec());
+        kept.files.insert("f3".into(), vec![0; 5000]);
+    });
+    let files = json!({ "attachments": [
+        { "name": "../plan.png", "source": "f1" },
+        { "name": "notes.txt", "source": "f2" },
+        { "name": "notes.txt", "source": "f2" },
+        { "name": "large.bin", "source": "f3" },
+        { "name": "told.bin", "source": "f3", "size": 5000 },
+        { "name": "gone.txt", "source": "f9" },
+    ]});
+    room.tell(but(said("m1", "look"), files)).await;
+    // What comes behind it stays behind it, though it waits for nothing.
+    room.say("m2", "recall").await;
+    let seen = room.vendor.done_with("saw image/png of 21 bytes").await;
+    let text = seen["text"].as_str().unwrap_or_default().to_owned();
+    for name in [
+        "plan.png has 21 bytes",
+        "notes.txt has 10 bytes",
+        "notes-2.txt has 10 bytes",
+    ] {
+        assert!(text.contains(name), "{text}");
+    }
+    for (name, why) in [
+        ("large.bin", "larger than 1 KiB"),
+        ("told.bin", "larger than 1 KiB"),
+        ("gone.txt", "does not reach"),
+    ] {
+        room.vendor
+            .until(name, |view| {
+                let notice = view["notices"].to_string();
+                notice.contains(name) && notice.contains(why)
+            })
+            .await;
+    }
+    let recalled = room.vendor.done_with("recall").await["text"].to_string();
+    assert!(
+        recalled.contains("`gone.txt` came with this and is not here")
+            && recalled.find("look") < recalled.find("recall"),
+        "{recalled}"
+    );
+    room.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_come_again_with_a_turn_that_a_crash_ended() {
+    let room = Room::open("").await;
+    room.vendor.with(|kept| kept.files.insert("f1".into(), PNG.to_vec()));
+    let file = json!({ "attachments": [{ "name": "plan.png", "source": "f1" }] });
+    room.say("m1", "permission first").await;
+    let asking = room
+        .vendor
+        .until("the question", |view| view["state"] == "asking")
+        .await;
+    room.tell(but(said("m2", "look"), file)).await;
+    room.vendor
+        .until("its place in the queue", |view| view["state"] == "waiting")
+        .await;
+    room.vendor.with(|kept| kept.files.clear());
+    let room = room.restart().await;
+    room.press(&asking, "Allow", None).await;
+    room.vendor.done_with("saw image/png of 21 bytes").await;
+    room.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_agent_leaves_in_its_outbox_comes_into_the_chat_once() {
+    let room = Room::open("files_max = \"1KiB\"").await;
+    room.say("m1", "give report.csv a,b").await;
+    let given = room.vendor.done_with("report.csv").await;
+    assert_eq!(given["files"], json!(["report.csv"]));
+    room.say("m2", "nothing else").await;
+    let next = room.vendor.done_with("nothing else").await;
+    assert_eq!(next["files"], json!([]));
+    let uploads = room.vendor.with(|kept| kept.uploads.clone());
+    assert_eq!(uploads, [("report.csv".to_owned(), b"a,b".to_vec())]);
+    let large = format!("give large.txt {}", "x".repeat(2000));
+    room.say("m3", &large).await;
+    let stays = room.vendor.done_with("gave large.txt").await;
+    assert!(
+        stays["notices"].to_string().contains("`large.txt` stays in the outbox"),
+        "{stays}"
+    );
+    assert_eq!(stays["files"], json!([]));
+    room.stop().await;
+}
+
+fn edited(id: &str, text: &str) -> serde_json::Value {
+    but(
+        said(id, text),
+        json!({ "kind": "edited", "key": format!("edit-{id}-{text}") }),
+    )
+}
+
+/// A question that keeps the session busy until it is pressed, and `text` that waits behind it.
+async fn waiting(room: &Room, text: &str) -> serde_json::Value {
+    room.say("m1", "permission first").await;
+    let asking = room
+        .vendor
+        .until("the question", |view| view["state"] == "asking")
+        .await;
+    room.say("m2", text).await;
+    room.vendor
+        .until("its place in the queue", |view| view["state"] == "waiting")
+        .await;
+    asking
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn edited_message_that_waits_is_asked_as_it_now_stands() {
+    let room = Room::open("").await;
+    let asking = waiting(&room, "a draft").await;
+    room.tell(edited("m2", "after")).await;
+    // Unfolding a link is told as an edit too.
+    room.tell(but(edited("m2", "after"), json!({ "key": "unfolded" })))
+        .await;
+    // In the same channel, so it is behind the edit.
+    room.say("m3", "recall").await;
+    let room = room.restart().await;
+    room.press(&asking, "Allow", None).await;
+    room.vendor.done_with("echo: Ann: after").await;
+    let recalled = room.vendor.done_with("Ann: recall").await["text"].to_string();
+    assert!(!recalled.contains("a draft"), "{recalled}");
+    assert_eq!(room.vendor.standing().len(), 3, "{:#?}", room.vendor.standing());
+    room.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn edited_message_that_was_answered_is_run_again_if_somebody_says_so_and_once() {
+    let room = Room::open("").await;
+    room.say("m1", "before").await;
+    room.vendor.done_with("echo: Ann: before").await;
+    room.tell(edited("m1", "after")).await;
+    let offer = room.vendor.until("the offer", |view| view["state"] == "asking").await;
+    assert_eq!(
+        offer["asks"][0]["title"],
+        "The message was edited after it was taken up"
+    );
+    // Who may not decide is told so, and the offer stands over a restart.
+    let token = offer["asks"][0]["choices"][0]["token"].clone();
+    let stranger = json!({ "kind": "press", "key": "p0", "channel": "C1", "from": { "id": "bob" }, "token": token });
+    assert_eq!(room.tell(stranger).await, "refused: This is not yours to decide.");
+    let room = room.restart().await;
+    assert_eq!(room.press(&offer, "Run again", None).await, "taken: Running it again");
+    room.vendor.done_with("echo: Ann: after").await;
+    room.vendor
+        .until("the offer's end", |view| {
+            view["asks"][0]["settled"] == "Run again by <@ann>"
+        })
+        .await;
+    assert_eq!(
+        room.press(&offer, "Keep", None).await,
+        "refused: Too late: this is over."
+    );
+    assert_eq!(room.vendor.standing().len(), 3, "{:#?}", room.vendor.standing());
+    room.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleted_message_that_waits_is_never_asked() {
+    let room = Room::open("").await;
+    let asking = waiting(&room, "forget me").await;
+    room.tell(json!({ "kind": "deleted", "key": "d1", "channel": "?", "id": "m2", "from": { "id": "?" } }))
+        .await;
+    let withdrawn = room.vendor.until("its end", |view| view["state"] == "stopped").await;
+    assert_eq!(withdrawn["notices"], json!(["Withdrawn: the message was deleted."]));
+    room.press(&asking, "Allow", None).await;
+    room.say("m3", "recall").await;
+    let recalled = room.vendor.done_with("Ann: recall").await["text"].to_string();
+    assert!(!recalled.contains("forget me"), "{recalled}");
+    room.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reaction_of_the_asker_stops_what_it_is_put_on() {
+    let room = Room::open("").await;
+    room.say("m1", "hang").await;
+    let running = room
+        .vendor
+        .until("its first sign", |view| view["state"] == "running")
+        .await;
+    let reacted = |key: &str, who: &str, emoji: &str| {
+        json!({ "kind": "reacted", "key": key, "channel": "C1", "id": running["message"], "emoji": emoji,
+            "from": { "id": who } })
+    };
+    room.tell(reacted("r1", "bob", "thumbsdown")).await;
+    room.tell(reacted("r2", "ann", "eyes")).await;
+    // Behind both.
+    room.say("m2", "next").await;
+    room.vendor
+        .until("its place in the queue", |view| view["state"] == "waiting")
+        .await;
+    let hanging = |view: &serde_json::Value| view["turn"] == running["turn"] && view["state"] == "running";
+    assert!(room.vendor.standing().iter().any(hanging));
+    room.tell(reacted("r3", "ann", "👎🏽")).await;
+    room.vendor
+        .until("the stop", |view| {
+            view["turn"] == running["turn"] && view["state"] == "stopped"
+        })
+        .await;
+    room.vendor.done_with("echo: Ann: next").await;
+    room.stop().await;
+}

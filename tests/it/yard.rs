@@ -66,6 +66,7 @@ impl Yard {
             workspace: folder.join("work"),
             config_dir: Some(folder.join("config")),
             temp_dir: folder.join("tmp"),
+            note: None,
             cli_session: self.session.clone(),
             resume,
         };
@@ -93,7 +94,13 @@ impl Running {
     pub(crate) async fn prompt(&self, text: &str) -> String {
         let id = Uuid::new_v4().to_string();
         let text = text.to_owned();
-        self.send(Command::Prompt { id: id.clone(), text }).await;
+        let images = Vec::new();
+        self.send(Command::Prompt {
+            id: id.clone(),
+            text,
+            images,
+        })
+        .await;
         id
     }
 

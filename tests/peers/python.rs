@@ -113,6 +113,7 @@ fn bind(runtime: &Runtime, component: &Component, journal: &Journal, folder: &Te
             memory_bytes: 64 * 1024 * 1024,
             deadline: Duration::from_secs(2),
             output_bytes: 1024 * 1024,
+            file_bytes: 1 << 20,
         },
     };
     Adapter::bind(runtime, component, services)

@@ -33,6 +33,8 @@ fn config(allow: &[&str], approvers: &[&str]) -> BotConfig {
         memory_bytes: 1 << 26,
         call_timeout: Duration::from_secs(1),
         show_thinking: false,
+        files_max_bytes: 1 << 20,
+        files_kept_bytes: 1 << 30,
     }
 }
 

@@ -6,7 +6,8 @@ use crate::chat::{Command, Health, InboxId, Message, Origin, Part};
 use crate::command::{self, Action, Row};
 
 impl Bot {
-    pub(super) async fn obey(&self, id: InboxId, origin: Origin, command: &Command) {
+    /// False: see [`Bot::hand_over`].
+    pub(super) async fn obey(&self, id: InboxId, origin: Origin, command: &Command) -> bool {
         if self.admitted(&origin).await {
             match command::named(&command.name) {
                 Some(row) => self.answer_command(&origin, row, true).await,
@@ -34,6 +35,7 @@ impl Bot {
             }
         }
         self.done(id).await;
+        true
     }
 
     pub(super) async fn answer_command(&self, origin: &Origin, row: &'static Row, native: bool) {

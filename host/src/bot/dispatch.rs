@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 use super::Bot;
+use super::gather::Heard;
 use crate::access::{Admission, admit};
 use crate::chat::{
     Conversation, InboxId, Item, Message, Notice, Origin, Part, Press, SessionKey, Target, Tone, View, What,
@@ -15,7 +16,6 @@ use crate::chat::{
 use crate::command;
 use crate::config::Scope;
 use crate::manifest::Ability;
-use crate::session::{Prompt, SubmitError};
 use crate::store::{Decision, InboxState};
 
 /// Conversations are spread over so many lanes; those of one lane wait for each other's look-ups, not for turns.
@@ -70,7 +70,7 @@ impl Bot {
             .insert(id)
     }
 
-    fn finish(&self, id: InboxId) {
+    pub(super) fn finish(&self, id: InboxId) {
         self.inner
             .in_flight
             .lock()
@@ -90,8 +90,9 @@ impl Bot {
                     None => return,
                 },
             };
-            self.work(id, item).await;
-            self.finish(id);
+            if self.work(id, item).await {
+                self.finish(id);
+            }
         }
     }
 
@@ -131,28 +132,34 @@ impl Bot {
         }
     }
 
-    async fn work(&self, id: InboxId, item: Item) {
+    /// False: the item is held until something that goes on beside the lane is done with it.
+    async fn work(&self, id: InboxId, item: Item) -> bool {
         // The sweeper may have read the row just before its lane was done with it.
         let state = self.inner.journal.read(move |s| s.inbox_get(id)).await;
         if !matches!(state, Ok(Some(row)) if row.state == InboxState::New) {
-            return;
+            return true;
         }
         let Item { origin, what } = item;
         match what {
             What::Press(press) => self.carry_out(id, &origin, &press).await,
-            What::Message(message) => self.hear(id, origin, message).await,
-            What::Command(command) => self.obey(id, origin, &command).await,
+            What::Message(message) => return self.hear(id, origin, message).await,
+            What::Command(command) => return self.obey(id, origin, &command).await,
             What::Stop => {
                 if self.admitted(&origin).await {
                     let Some(key) = self.session_of(&origin.conversation, &origin.sender.id).await else {
-                        return self.later();
+                        self.later();
+                        return true;
                     };
                     self.inner.registry.stop(&key).await;
                 }
                 self.done(id).await;
             }
-            What::Edited(_) | What::Deleted(_) | What::Reacted(_) | What::Other(_) => self.done(id).await,
+            What::Edited(message) => self.edited(id, &origin, message).await,
+            What::Deleted(message) => self.deleted(id, &origin, &message).await,
+            What::Reacted(reaction) => self.reacted(id, &origin, &reaction).await,
+            What::Other(_) => self.done(id).await,
         }
+        true
     }
 
     /// A press that was judged: the session is told what was decided.
@@ -176,6 +183,12 @@ impl Bot {
                     self.inner.registry.stop(&token.session).await;
                 }
             }
+            Ok(Some((token, None))) if matches!(token.decision, Decision::Again(_) | Decision::Keep(_)) => {
+                // Judged anew: whoever pressed before may have used it up.
+                if matches!(self.judge(id, origin, press).await, crate::chat::Verdict::Taken(_)) {
+                    return self.carry_out_offer(id, origin, &token).await;
+                }
+            }
             Ok(Some((token, Some(ask)))) => {
                 // Judged again after a restart, when the press was stored and the decision was not.
                 let decided = match ask.decided.clone() {
@@ -197,23 +210,28 @@ impl Bot {
         self.done(id).await;
     }
 
-    pub(super) async fn hear(&self, id: InboxId, origin: Origin, message: Message) {
+    /// False: see [`Bot::hand_over`].
+    pub(super) async fn hear(&self, id: InboxId, origin: Origin, message: Message) -> bool {
         let inner = &self.inner;
         if !self.concerns_us(&origin, &message).await || !self.admitted(&origin).await {
-            return self.done(id).await;
+            self.done(id).await;
+            return true;
         }
         if let Some(row) = command::typed(&message.text) {
             self.answer_command(&origin, row, false).await;
-            return self.done(id).await;
+            self.done(id).await;
+            return true;
         }
         if message.text.trim().is_empty() && message.attachments.is_empty() {
             self.say(&origin, Part::Text(command::help()), false).await;
-            return self.done(id).await;
+            self.done(id).await;
+            return true;
         }
         if !inner.per_user.allow(&origin.sender.id) {
             let text = "You have sent many messages within a minute. Please wait a little and send it again.";
             self.say(&origin, warning(text), true).await;
-            return self.done(id).await;
+            self.done(id).await;
+            return true;
         }
         let conversation = self.place(&origin, &message);
         if conversation.thread.is_some() && !conversation.direct {
@@ -221,36 +239,17 @@ impl Bot {
             inner.journal.write_later(move |s| s.thread_joined(&name, &joined));
         }
         let Some(key) = self.session_of(&conversation, &origin.sender.id).await else {
-            return self.later();
+            self.later();
+            return true;
         };
-        let text = self.compose(&origin, &message);
-        let target = Target {
+        let heard = Heard {
+            id,
+            origin,
+            message,
             conversation,
-            reply_to: origin.reply_to.clone(),
-            private_to: None,
+            key,
         };
-        let prompt = Prompt {
-            inbox: Some(id),
-            asker: origin.sender.id.clone(),
-            text,
-            target,
-            files: Vec::new(),
-        };
-        match inner.registry.submit(&key, prompt).await {
-            Ok(turn) => debug!(bot = %inner.config.name, session = %key, %turn, "a turn was opened"),
-            Err(SubmitError::Full(waiting)) => {
-                let text = format!("{waiting} messages wait here already. Please send this one again later.");
-                self.say(&origin, warning(&text), false).await;
-                self.done(id).await;
-            }
-            // It stays in the inbox and is tried again.
-            Err(SubmitError::Unavailable(error)) => {
-                warn!(bot = %inner.config.name, session = %key, %error, "a message could not be queued; it is tried again");
-                self.later();
-            }
-            // It stays in the inbox and is taken up at the next start.
-            Err(SubmitError::Closed) => debug!(bot = %inner.config.name, session = %key, "closing; the message waits"),
-        }
+        self.hand_over(heard).await
     }
 
     /// Whose session something said here belongs to: in a thread that an adapter made for a session, that one. None:
@@ -272,7 +271,7 @@ impl Bot {
     }
 
     /// What stays in the inbox is fetched again in a while.
-    fn later(&self) {
+    pub(super) fn later(&self) {
         let bot = self.clone();
         self.inner.tasks.spawn(async move {
             tokio::select! {
@@ -327,31 +326,6 @@ impl Bot {
         conversation
     }
 
-    /// What the agent is told: in shared conversations who speaks, then what is quoted, the text, and what hangs on.
-    fn compose(&self, origin: &Origin, message: &Message) -> String {
-        let mut text = String::with_capacity(message.text.len() + 64);
-        if let Some((_, quoted)) = message.quotes.as_ref().filter(|(_, quoted)| !quoted.is_empty()) {
-            for line in quoted.lines() {
-                text.push_str("> ");
-                text.push_str(line);
-                text.push('\n');
-            }
-            text.push('\n');
-        }
-        if self.inner.config.scope != Scope::User && !origin.conversation.direct {
-            text.push_str(origin.sender.label());
-            text.push_str(": ");
-        }
-        text.push_str(&message.text);
-        for attachment in &message.attachments {
-            text.push_str(&format!(
-                "\n\n(A file `{}` is attached; its content cannot be read here.)",
-                attachment.name
-            ));
-        }
-        text
-    }
-
     /// A view of the bot's own, in the place where somebody spoke.
     pub(super) async fn say(&self, origin: &Origin, part: Part, private: bool) {
         let whisper = private && !origin.conversation.direct && self.can(Ability::Whispers);
@@ -373,7 +347,7 @@ pub(super) fn info(text: &str) -> Part {
     })
 }
 
-fn warning(text: &str) -> Part {
+pub(super) fn warning(text: &str) -> Part {
     Part::Notice(Notice {
         tone: Tone::Warning,
         text: text.into(),

@@ -50,6 +50,8 @@ impl Bot {
         match judged {
             Ok(Judged::Taken(Decision::Allow)) => Verdict::Taken("Allowed".into()),
             Ok(Judged::Taken(Decision::Deny)) => Verdict::Taken("Denied".into()),
+            Ok(Judged::Taken(Decision::Again(_))) => Verdict::Taken("Running it again".into()),
+            Ok(Judged::Taken(Decision::Keep(_))) => Verdict::Taken("Kept".into()),
             Ok(Judged::Taken(_)) => Verdict::Taken("Stopping".into()),
             Ok(Judged::Unknown) => Verdict::Refused("This button is not known any more.".into()),
             Ok(Judged::Elsewhere) => Verdict::Refused("This button belongs to another conversation.".into()),

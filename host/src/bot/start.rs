@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use super::connection::Line;
 use super::dispatch::Lanes;
+use super::gather::Queues;
 use super::presenter::AdapterPresenter;
 use super::{Bot, Inner, intake};
 use crate::access::{PerUserPace, RefusalPace};
@@ -23,7 +24,7 @@ use crate::inbox::Inbox;
 use crate::manifest::{Ability, Transport};
 use crate::outbox::{Outbox, Pace};
 use crate::plugin::Adapter;
-use crate::session::{Processes, Registry, SessionRules};
+use crate::session::{Bounds, Processes, Registry, SessionRules};
 use crate::store::{Journal, StoreError};
 use crate::transport::{self, Managed};
 
@@ -102,6 +103,13 @@ impl Bot {
             queue_limit: config.queue_limit,
             ask_timeout: config.ask_timeout,
             show_thinking: config.show_thinking,
+            files_dir: adapter.files().folder().to_owned(),
+            bounds: Bounds {
+                upload_max_bytes: abilities
+                    .contains(&Ability::FilesOut)
+                    .then(|| about.limits.upload_max_bytes.into()),
+                files_max_bytes: config.files_max_bytes,
+            },
         };
         let registry = Registry::new(rules, journal.clone(), outbox.clone(), processes);
         let (lanes, ends) = Lanes::new();
@@ -119,6 +127,7 @@ impl Bot {
                 outbox,
                 registry,
                 lanes,
+                gathering: Arc::new(Queues::new()),
                 in_flight: Mutex::new(HashSet::new()),
                 behind: Notify::new(),
                 set_aside: Notify::new(),

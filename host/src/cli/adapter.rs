@@ -263,6 +263,7 @@ async fn ask(
             memory_bytes: bot.memory_bytes,
             deadline: bot.call_timeout,
             output_bytes: OUTPUT_BYTES,
+            file_bytes: u32::try_from(bot.files_max_bytes).unwrap_or(u32::MAX),
         },
     };
     let adapter = Adapter::bind(runtime, component, services);

@@ -83,6 +83,8 @@ pub struct RawBot {
     pub memory: Option<At<String>>,
     pub call_timeout: Option<At<String>>,
     pub show_thinking: Option<At<bool>>,
+    pub files_max: Option<At<String>>,
+    pub files_kept: Option<At<String>>,
 }
 
 /// Everything that can be read, and the problems. None: the text is not TOML; all its syntax errors are told.
@@ -281,6 +283,8 @@ fn bot<'a>(reader: &mut Reader<'a>, table: &'a DeTable<'a>, place: Place) -> Raw
         memory: s.text(reader, "memory", "\"64MiB\""),
         call_timeout: s.text(reader, "call_timeout", "\"10s\""),
         show_thinking: s.flag(reader, "show_thinking"),
+        files_max: s.text(reader, "files_max", "\"32MiB\""),
+        files_kept: s.text(reader, "files_kept", "\"1GiB\""),
     };
     s.finish(reader);
     bot

@@ -41,6 +41,18 @@ pub(super) fn size(text: &str) -> Option<usize> {
     usize::try_from(number.checked_mul(bytes)?).ok()
 }
 
+/// As [`size`] reads it, in the largest unit that leaves a whole number.
+pub(super) fn show_size(bytes: usize) -> String {
+    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match units
+        .iter()
+        .find(|(unit, _)| bytes >= *unit && bytes.is_multiple_of(*unit))
+    {
+        Some((unit, name)) => format!("{}{name}", bytes / unit),
+        None => format!("{bytes} bytes"),
+    }
+}
+
 /// As [`duration`] reads it: `7d`, `1h 30m`.
 pub(super) fn show(duration: Duration) -> String {
     let mut left = duration.as_millis();

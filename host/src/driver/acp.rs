@@ -36,7 +36,7 @@ fn opening(profile: &AgentProfile, launch: &Launch) -> Opening {
         resume: launch.resume.then(|| launch.cli_session.clone()),
         model: profile.model.clone(),
         mode: Some(profile.permission_mode.clone()).filter(|mode| mode != MODE_OF_ITS_OWN),
-        instructions: profile.instructions.clone(),
+        instructions: launch.instructions(profile),
         has_key: matches!(profile.login, Login::ApiKey(_)),
         ..Opening::default()
     }

@@ -160,7 +160,7 @@ impl Task {
     /// What a command means; the process that runs is ended elsewhere.
     fn command(&mut self, command: Option<Command>) {
         match command {
-            Some(Command::Prompt { id, text }) => self.waiting.push_back(Waiting {
+            Some(Command::Prompt { id, text, images: _ }) => self.waiting.push_back(Waiting {
                 id,
                 text,
                 stopped: false,

@@ -16,7 +16,7 @@ use super::v1::{from_guest, to_guest};
 use super::{Adapter, BotServices, CallLimits, Component, LinkHost, Offers, Runtime};
 use crate::chat::{
     Answer, Attachment, BotName, CallError, CommandSpec, Conversation, Event, FileRef, Finding, Origin, Person, Target,
-    Translated, TurnId, Verdict, View,
+    Translated, Verdict, View,
 };
 use crate::config::SecretText;
 use crate::egress::Outlet;
@@ -152,7 +152,7 @@ impl Adapter {
         self.component.offers()
     }
 
-    /// The bot's files, for views that carry some.
+    /// The bot's files.
     pub fn files(&self) -> &Files {
         &self.bound.files
     }
@@ -398,7 +398,4 @@ impl Adapter {
     pub fn refusals(&self) -> u64 {
         self.bound.refusals.load(Ordering::Relaxed)
     }
-
-    /// Nothing refers to this turn's files and scratch any more.
-    pub fn forget_turn(&self, _turn: &TurnId) {}
 }

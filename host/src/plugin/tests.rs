@@ -45,6 +45,7 @@ pub(super) const LIMITS: CallLimits = CallLimits {
     memory_bytes: 32 * 1024 * 1024,
     deadline: Duration::from_millis(100),
     output_bytes: 1024 * 1024,
+    file_bytes: 1 << 20,
 };
 
 /// Compiled once for all tests.

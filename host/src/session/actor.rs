@@ -21,7 +21,7 @@ use self::seat::{Seat, Step};
 use super::registry::{Published, Shared};
 use super::turn::{Ending, Input, State, Turn};
 use super::{Prompt, SessionStatus, SubmitError};
-use crate::chat::{SessionKey, Target, TurnId, now};
+use crate::chat::{SessionKey, Target, Tone, TurnId, now};
 use crate::config::Scope;
 use crate::driver::Failure;
 use crate::store::{AskRow, Decision, SessionRow, TurnRow, TurnState};
@@ -37,6 +37,20 @@ pub(super) enum SessionMsg {
         reply: oneshot::Sender<()>,
     },
     Stop {
+        reply: oneshot::Sender<bool>,
+    },
+    StopTurn {
+        turn: TurnId,
+        reply: oneshot::Sender<bool>,
+    },
+    Amend {
+        turn: TurnId,
+        text: String,
+        reply: oneshot::Sender<bool>,
+    },
+    Withdraw {
+        turn: TurnId,
+        words: String,
         reply: oneshot::Sender<bool>,
     },
     Decide {
@@ -193,6 +207,19 @@ impl SessionActor {
                 self.input(&Input::Stop).await;
                 let _ = reply.send(ran);
             }
+            SessionMsg::StopTurn { turn, reply } => {
+                let runs = self.current.as_ref().is_some_and(|job| job.row.id == turn);
+                if runs {
+                    self.input(&Input::Stop).await;
+                }
+                let _ = reply.send(runs || self.withdraw(&turn, None).await);
+            }
+            SessionMsg::Amend { turn, text, reply } => {
+                let _ = reply.send(self.amend(&turn, text).await);
+            }
+            SessionMsg::Withdraw { turn, words, reply } => {
+                let _ = reply.send(self.withdraw(&turn, Some(&words)).await);
+            }
             SessionMsg::Decide { ask, decision, reply } => {
                 self.decide(*ask, decision).await;
                 let _ = reply.send(());
@@ -338,6 +365,42 @@ impl SessionActor {
             self.seat = Seat::Empty;
         }
         self.close_process();
+    }
+
+    /// Where a turn that nobody was given yet waits.
+    fn waiting(&self, turn: &TurnId) -> Option<usize> {
+        let waits = |job: &Job| job.row.id == *turn && job.row.attempt == 0 && job.reply.is_none();
+        self.queue.iter().position(waits)
+    }
+
+    async fn amend(&mut self, turn: &TurnId, text: String) -> bool {
+        let Some(at) = self.waiting(turn) else { return false };
+        let row = TurnRow {
+            prompt: text,
+            ..self.queue[at].row.clone()
+        };
+        let stored = row.clone();
+        let written = self.shared.journal.write(move |store| store.turn_put(&stored)).await;
+        match written {
+            Ok(()) => self.queue[at].row = row,
+            Err(ref error) => {
+                tracing::warn!(bot = %row.bot, session = %self.key, turn = %row.id, %error, "an edit could not be stored");
+            }
+        }
+        written.is_ok()
+    }
+
+    /// It ends without having begun.
+    async fn withdraw(&mut self, turn: &TurnId, words: Option<&str>) -> bool {
+        let Some(at) = self.waiting(turn) else { return false };
+        let Some(job) = self.queue.remove(at) else { return false };
+        if let Some(words) = words {
+            job.view.with(|view| view.notice(Tone::Info, words));
+        }
+        let running = self.current.replace(job);
+        self.finish(Ending::Stopped).await;
+        self.current = running;
+        true
     }
 
     /// Forgets the agent's memory.

@@ -13,6 +13,8 @@ use crate::config::{AgentProfile, DriverKind, Login, Scope};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Folders {
     pub(super) workspace: PathBuf,
+    /// In it: what the agent leaves there goes into the chat. Of one session alone, also in a workspace of many.
+    pub(super) outbox: PathBuf,
     /// None: the operator's own login.
     pub(super) config: Option<PathBuf>,
     pub(super) temp: PathBuf,
@@ -39,7 +41,14 @@ impl Folders {
                     .join(name_of(&rules.agent)),
             ),
         };
+        let outbox = workspace.join("outbox");
+        let outbox = if rules.workspace_shared {
+            outbox.join(name(key, epoch))
+        } else {
+            outbox
+        };
         Self {
+            outbox: absolute(&outbox),
             workspace: absolute(&workspace),
             config: config.as_deref().map(absolute),
             // Short: CLIs put Unix sockets there, whose paths end at 107 bytes.

@@ -149,6 +149,35 @@ impl Registry {
             .unwrap_or(false)
     }
 
+    /// Ends this turn, if it runs; takes it back, if it waits. False: it does neither.
+    pub async fn stop_turn(&self, key: &SessionKey, turn: &TurnId) -> bool {
+        let make = |reply| SessionMsg::StopTurn {
+            turn: turn.clone(),
+            reply,
+        };
+        self.call(key, false, make).await.unwrap_or(false)
+    }
+
+    /// Gives a turn that waits another text. False: it does not wait any more, or this could not be stored.
+    pub async fn amend(&self, key: &SessionKey, turn: &TurnId, text: String) -> bool {
+        let make = |reply| SessionMsg::Amend {
+            turn: turn.clone(),
+            text: text.clone(),
+            reply,
+        };
+        self.call(key, false, make).await.unwrap_or(false)
+    }
+
+    /// Takes back a turn that waits; `words` say why. False: it does not wait any more.
+    pub async fn withdraw(&self, key: &SessionKey, turn: &TurnId, words: &str) -> bool {
+        let make = |reply| SessionMsg::Withdraw {
+            turn: turn.clone(),
+            words: words.to_owned(),
+            reply,
+        };
+        self.call(key, false, make).await.unwrap_or(false)
+    }
+
     /// A person decided; the decision is stored already. The agent is told, by way of a resumed process if need be.
     /// Returns when the session has taken it up; if the session does not, it is told after the next start.
     pub async fn decide(&self, ask: &AskRow, decision: Decision) {

@@ -125,7 +125,7 @@ impl Cli {
     /// The next prompt, taken up.
     async fn prompt(&mut self) -> String {
         match self.command().await {
-            Command::Prompt { id, text } => {
+            Command::Prompt { id, text, .. } => {
                 self.say(AgentEvent::Started { id }).await;
                 text
             }
@@ -229,6 +229,11 @@ impl Setup {
             queue_limit: 2,
             ask_timeout: Duration::from_secs(3600),
             show_thinking: false,
+            files_dir: folder.path().join("kept"),
+            bounds: Bounds {
+                upload_max_bytes: Some(100),
+                files_max_bytes: 1000,
+            },
         };
         Self {
             rules,

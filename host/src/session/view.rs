@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::time::Instant;
 
-use crate::chat::{Ask, Block, Conversation, Notice, Part, StepState, Token, Tone, TurnId, View, ViewState};
+use crate::chat::{Ask, Block, Conversation, FileRef, Notice, Part, StepState, Token, Tone, TurnId, View, ViewState};
 use crate::driver::AgentEvent;
 use crate::outbox::ViewSource;
 
@@ -229,8 +229,9 @@ impl TurnView {
         self.calls.clear();
     }
 
-    /// The last word. What still streamed stays as it is; what still ran or was asked is closed.
-    pub fn finish(&mut self, state: ViewState) {
+    /// The last word. What still streamed stays as it is; what still ran or was asked is closed. Then the files that the
+    /// agent gives, and what is to be said of others.
+    pub fn finish(&mut self, state: ViewState, warnings: &[String], files: impl IntoIterator<Item = FileRef>) {
         if self.state.is_final() || !state.is_final() {
             return;
         }
@@ -246,6 +247,12 @@ impl TurnView {
                 self.slots[at].complete = true;
                 self.mark(at);
             }
+        }
+        for file in files {
+            self.push(None, Part::File(file), true);
+        }
+        for text in warnings {
+            self.notice(Tone::Warning, text);
         }
         self.stop_token(None);
         self.enter(state);

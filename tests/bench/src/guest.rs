@@ -49,6 +49,7 @@ pub(crate) async fn calls(report: &mut Report) -> Result<()> {
                 memory_bytes: 64 << 20,
                 deadline: Duration::from_secs(5),
                 output_bytes: 8 << 20,
+                file_bytes: 1 << 20,
             },
         },
     );

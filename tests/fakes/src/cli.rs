@@ -21,6 +21,8 @@
 //! | `words N` | N words, a delta each |
 //! | `background` | a result, then a turn that nobody asked for |
 //! | `spawn` | leaves a process in a session of its own; says its id |
+//! | `look` | how large each file is that the host says it laid, and which images came with the message |
+//! | `give NAME TEXT` | a file of this name and text in `outbox`, then an answer |
 //! | `recall` | the messages that this conversation had, also before a `--resume` |
 //! | anything else | `echo: TEXT` |
 //!
@@ -55,6 +57,8 @@ pub fn program() -> PathBuf {
 struct Cli {
     out: io::BufWriter<io::StdoutLock<'static>>,
     lines: Receiver<String>,
+    /// Of the message that is worked on: type and bytes.
+    images: Vec<String>,
     /// Messages that came while a turn ran.
     queue: VecDeque<Value>,
     session: String,
@@ -105,6 +109,7 @@ fn run(args: Vec<String>) -> Result<ExitCode, String> {
     let mut cli = Cli {
         out: io::BufWriter::with_capacity(1 << 16, io::stdout().lock()),
         lines,
+        images: Vec::new(),
         queue: VecDeque::new(),
         history: Vec::new(),
         seen: HashSet::new(),
@@ -298,9 +303,13 @@ impl Cli {
         let content = &message["message"]["content"];
         let text = content
             .as_str()
-            .or_else(|| content[0]["text"].as_str())
+            .or_else(|| {
+                let parts = content.as_array()?;
+                parts.iter().find_map(|part| part["text"].as_str())
+            })
             .unwrap_or_default()
             .to_owned();
+        self.images = images(content)?;
         if !self.seen.insert(id.clone()) {
             self.say(&json!({"type": "command_lifecycle", "command_uuid": id, "state": "completed"}));
             return Ok(None);
@@ -341,7 +350,7 @@ impl Cli {
 
     fn act(&mut self, text: &str) -> Result<Option<Stop>, String> {
         let said = spoken(text);
-        let (word, rest) = said.split_once(' ').unwrap_or((said, ""));
+        let (word, rest) = said.split_once(char::is_whitespace).unwrap_or((said, ""));
         match word {
             "slow" => {
                 let (ms, rest) = rest.split_once(' ').unwrap_or((rest, "done"));
@@ -475,6 +484,25 @@ impl Cli {
                 let id = child.map_or(0, |child| child.id());
                 self.answer(&format!("pid {id}"));
             }
+            "look" => {
+                let laid = text.split("(A file came with this message: `").skip(1);
+                let mut seen: Vec<String> = laid
+                    .filter_map(|rest| rest.split('`').next())
+                    .map(|path| match fs::metadata(path) {
+                        Ok(meta) => format!("{path} has {} bytes", meta.len()),
+                        Err(error) => format!("{path}: {error}"),
+                    })
+                    .collect();
+                seen.extend(self.images.iter().map(|image| format!("saw {image}")));
+                self.answer(&seen.join("; "));
+            }
+            "give" => {
+                let (name, words) = rest.split_once(' ').unwrap_or((rest, "empty"));
+                fs::create_dir_all("outbox")
+                    .and_then(|()| fs::write(PathBuf::from("outbox").join(name), words))
+                    .map_err(|error| format!("`{name}` cannot be written: {error}"))?;
+                self.answer(&format!("gave {name}"));
+            }
             "recall" => {
                 let all = self.history.join(" | ");
                 self.answer(&all);
@@ -604,6 +632,26 @@ impl Cli {
 
 fn parse(line: &str) -> Result<Value, String> {
     serde_json::from_str(line).map_err(|error| format!("Error parsing streaming input line: {error}"))
+}
+
+/// The images of a message, each as its type and size.
+fn images(content: &Value) -> Result<Vec<String>, String> {
+    let parts = content.as_array().map(Vec::as_slice).unwrap_or_default();
+    let images = parts.iter().filter(|part| part["type"] == "image");
+    images
+        .map(|part| {
+            let source = &part["source"];
+            let data = source["data"].as_str().unwrap_or_default();
+            if source["type"] != "base64" || data.is_empty() || data.len() % 4 != 0 {
+                return Err(format!("no image that an API would take: {part}"));
+            }
+            let bytes = data.len() / 4 * 3 - data.bytes().rev().take_while(|byte| *byte == b'=').count();
+            Ok(format!(
+                "{} of {bytes} bytes",
+                source["media_type"].as_str().unwrap_or_default()
+            ))
+        })
+        .collect()
 }
 
 /// Without the name of who speaks, which stands before what is said in a channel.

@@ -1,6 +1,7 @@
 //! `[[bot]]`.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +18,12 @@ const QUEUE_LIMIT: usize = 20;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const ASK_TIMEOUT: Duration = DAY;
 const MEMORY_BYTES: usize = 64 << 20;
+const MEMORY_RANGE: RangeInclusive<usize> = 1 << 20..=4 << 30;
+const FILES_MAX_BYTES: usize = 32 << 20;
+/// At most what one download may bring.
+const FILES_MAX_RANGE: RangeInclusive<usize> = 1 << 10..=512 << 20;
+const FILES_KEPT_BYTES: usize = 1 << 30;
+const FILES_KEPT_RANGE: RangeInclusive<usize> = 1 << 20..=1 << 40;
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Checker<'_> {
@@ -82,13 +89,15 @@ impl Checker<'_> {
                 Duration::from_secs(10)..=365 * DAY,
                 ASK_TIMEOUT,
             ),
-            memory_bytes: self.memory(raw.memory.as_ref()),
+            memory_bytes: self.size(raw.memory.as_ref(), MEMORY_RANGE, MEMORY_BYTES),
             call_timeout: self.duration(
                 raw.call_timeout.as_ref(),
                 Duration::from_millis(100)..=Duration::from_secs(300),
                 CALL_TIMEOUT,
             ),
             show_thinking: raw.show_thinking.as_ref().is_some_and(|given| given.value),
+            files_max_bytes: self.size(raw.files_max.as_ref(), FILES_MAX_RANGE, FILES_MAX_BYTES) as u64,
+            files_kept_bytes: self.size(raw.files_kept.as_ref(), FILES_KEPT_RANGE, FILES_KEPT_BYTES) as u64,
         }
     }
 
@@ -276,22 +285,26 @@ impl Checker<'_> {
         hosts
     }
 
-    fn memory(&mut self, given: Option<&At<String>>) -> usize {
-        let Some(given) = given else { return MEMORY_BYTES };
+    fn size(&mut self, given: Option<&At<String>>, range: RangeInclusive<usize>, default: usize) -> usize {
+        let Some(given) = given else { return default };
         match unit::size(&given.value) {
             None => {
                 self.push(given.problem(
                     format!("`{}` is not a size", given.value),
                     "a whole number with `KiB`, `MiB` or `GiB`: `64MiB`",
                 ));
-                MEMORY_BYTES
+                default
             }
-            Some(bytes) if !((1 << 20)..=(4 << 30)).contains(&bytes) => {
+            Some(bytes) if !range.contains(&bytes) => {
                 self.push(given.problem(
                     format!("`{}` is out of range", given.value),
-                    "at least 1MiB, at most 4GiB",
+                    format!(
+                        "at least {}, at most {}",
+                        unit::show_size(*range.start()),
+                        unit::show_size(*range.end())
+                    ),
                 ));
-                MEMORY_BYTES
+                default
             }
             Some(bytes) => bytes,
         }

@@ -489,7 +489,7 @@ impl Protocol for Client {
     fn command(&mut self, command: Command) {
         match command {
             command if !self.ready => self.held.push(command),
-            Command::Prompt { id, text } => self.prompt(id, text),
+            Command::Prompt { id, text, images: _ } => self.prompt(id, text),
             Command::Decide { request, allow, .. } => self.decide(&request, allow),
             Command::Interrupt => self.interrupt(),
             Command::Close | Command::Kill => {}

@@ -61,8 +61,8 @@ fn arguments(profile: &AgentProfile, launch: &Launch) -> Vec<String> {
     if let Some(model) = &profile.model {
         pair("--model", model);
     }
-    if let Some(instructions) = &profile.instructions {
-        pair("--append-system-prompt", instructions);
+    if let Some(instructions) = launch.instructions(profile) {
+        pair("--append-system-prompt", &instructions);
     }
     if !profile.allowed_tools.is_empty() {
         pair("--allowedTools", &profile.allowed_tools.join(","));
@@ -127,6 +127,7 @@ pub(in crate::driver) mod tests {
             workspace: "/w".into(),
             config_dir: Some("/c".into()),
             temp_dir: "/t".into(),
+            note: None,
             cli_session: "6f1f".to_owned(),
             resume: false,
         }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base64::Engine as _;
 use serde_json::{Value, json};
 
 use super::failure;
@@ -14,7 +15,7 @@ use super::wire::{Asked, Assistant, ControlResponse, Incoming, Lifecycle, System
 use crate::driver::process::Ended;
 use crate::driver::stdio::{Protocol, Queues};
 use crate::driver::words::{STEP_LIMIT, cut};
-use crate::driver::{AgentEvent, Command, Failure, Outcome, Permission};
+use crate::driver::{AgentEvent, Command, Failure, Image, Outcome, Permission};
 
 /// From the answer to `initialize` to that about the version. Both were asked at the same time.
 const VERSION_TIME: Duration = Duration::from_secs(2);
@@ -125,8 +126,13 @@ impl Translator {
 
     // ---- from the session -------------------------------------------------------------------------------------
 
-    fn prompt(&mut self, id: String, text: &str) {
+    fn prompt(&mut self, id: String, text: &str, images: &[Image]) {
         let text = harmless(text, self.version.as_deref());
+        let images = images.iter().map(|image| {
+            let data = base64::engine::general_purpose::STANDARD.encode(&image.bytes);
+            json!({"type": "image", "source": {"type": "base64", "media_type": image.media_type, "data": data}})
+        });
+        let content: Vec<Value> = images.chain([json!({"type": "text", "text": text})]).collect();
         self.queues.line(&json!({
             "type": "user",
             "uuid": &id,
@@ -135,7 +141,7 @@ impl Translator {
             // Never merged into a running turn: one prompt, one turn, one result.
             "priority": "later",
             "client_composed": true,
-            "message": {"role": "user", "content": [{"type": "text", "text": text}]},
+            "message": {"role": "user", "content": content},
         }));
         self.prompts.push(SentPrompt { id, started: false });
         self.open = true;
@@ -574,7 +580,7 @@ impl Protocol for Translator {
     fn command(&mut self, command: Command) {
         match command {
             command if !self.ready => self.held.push(command),
-            Command::Prompt { id, text } => self.prompt(id, &text),
+            Command::Prompt { id, text, images } => self.prompt(id, &text, &images),
             Command::Decide {
                 request,
                 allow,

@@ -40,28 +40,6 @@ fn weight(request: &wit::Request) -> usize {
     request.url.len() + headers + body
 }
 
-/// The media type that a file's name speaks of.
-fn media_type(name: &str) -> &'static str {
-    let extension = name.rsplit_once('.').map(|(_, e)| e.to_ascii_lowercase());
-    match extension.as_deref() {
-        Some("png") => "image/png",
-        Some("jpg" | "jpeg") => "image/jpeg",
-        Some("gif") => "image/gif",
-        Some("webp") => "image/webp",
-        Some("pdf") => "application/pdf",
-        Some("json") => "application/json",
-        Some("csv") => "text/csv",
-        Some("md") => "text/markdown",
-        Some("html" | "htm") => "text/html",
-        Some("txt" | "log" | "rs" | "py" | "js" | "ts" | "toml" | "yaml" | "yml" | "diff" | "patch") => "text/plain",
-        Some("zip") => "application/zip",
-        Some("mp4") => "video/mp4",
-        Some("mp3") => "audio/mpeg",
-        Some("ogg") => "audio/ogg",
-        _ => "application/octet-stream",
-    }
-}
-
 impl State {
     /// What every request goes through before it is sent.
     fn outgoing(
@@ -98,10 +76,12 @@ impl wit::Host for State {
         request: wit::Request,
         name: String,
     ) -> wasmtime::Result<Result<wit::Downloaded, Error>> {
-        let (bound, request) = match self.outgoing(request)? {
+        let (bound, mut request) = match self.outgoing(request)? {
             Ok(ready) => ready,
             Err(error) => return Ok(Err(error)),
         };
+        let most = bound.limits.file_bytes;
+        request.max_bytes = Some(request.max_bytes.map_or(most, |asked| asked.min(most)));
         let brought = self
             .waiting(async {
                 let (id, path) = bound.files.place().await?;
@@ -115,7 +95,7 @@ impl wit::Host for State {
                         let name = plain_name(&name);
                         Downloaded::File(FileRef {
                             id,
-                            media_type: media_type(&name).to_owned(),
+                            media_type: crate::chat::media_type(&name).to_owned(),
                             name,
                             size_bytes,
                         })

@@ -238,7 +238,9 @@ pub(super) fn words(decision: &Decision, who: &str) -> String {
         Decision::Allow => "Allowed",
         Decision::Deny if who.is_empty() => return EXPIRED_WORDS.to_owned(),
         Decision::Deny => "Denied",
-        Decision::Stop | Decision::Withdrawn => return WITHDRAWN_WORDS.to_owned(),
+        Decision::Stop | Decision::Withdrawn | Decision::Again(_) | Decision::Keep(_) => {
+            return WITHDRAWN_WORDS.to_owned();
+        }
     };
     if who.is_empty() {
         what.to_owned()

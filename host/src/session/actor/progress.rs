@@ -12,9 +12,10 @@ use super::seat::Seat;
 use crate::chat::{Token, Tone, ViewState, now};
 use crate::driver::{AgentEvent, Command, FailureKind, Outcome};
 use crate::outbox::ViewSource;
-use crate::session::SubmitError;
+use crate::session::folder::Folders;
 use crate::session::turn::{Action, Ending, Input, State, shows};
 use crate::session::view::TurnView;
+use crate::session::{SubmitError, tray};
 use crate::store::{Decision, TokenRow, TurnState};
 
 /// How long an interrupted agent may take to end its turn.
@@ -168,9 +169,13 @@ impl SessionActor {
         let remembers = self.seat.resumed() || self.row.resumable;
         let (prompt, alone) = (uuid::Uuid::new_v4().to_string(), self.seat.background() == 0);
         self.handed = true;
+        let mut text = job.prompt(remembers);
+        let laid = self.lay(&job).await;
+        text.push_str(&laid.told);
         self.tell(Command::Prompt {
             id: prompt.clone(),
-            text: job.prompt(remembers),
+            text,
+            images: laid.images,
         });
         job.turn.handle(&Input::Handed { id: &prompt, alone });
         let allowed = job
@@ -223,6 +228,20 @@ impl SessionActor {
         self.current = Some(job);
     }
 
+    /// Lays what came with the message into the workspace.
+    async fn lay(&mut self, job: &Job) -> tray::Laid {
+        let folders = Folders::of(&self.shared.rules, &self.key, self.row.epoch);
+        let (kept, turn) = (self.shared.rules.files_dir.clone(), job.row.id.clone());
+        tray::lay(kept, folders.workspace, turn, job.row.files.clone()).await
+    }
+
+    /// Takes what the agent left for the chat.
+    async fn collect(&mut self) -> tray::Left {
+        let folders = Folders::of(&self.shared.rules, &self.key, self.row.epoch);
+        let rules = &self.shared.rules;
+        tray::collect(folders.outbox, rules.files_dir.clone(), rules.bounds).await
+    }
+
     /// Where the turn lives now: its adapter may have given it a thread of its own.
     pub(super) fn follow_home(&mut self, job: &mut Job) {
         if let Some(home) = job.view.home() {
@@ -258,8 +277,13 @@ impl SessionActor {
                 ViewState::Failed(failure.sentence)
             }
         };
+        // A turn that never began leaves nothing: what lies there is another's.
+        let left = match job.row.attempt {
+            0 => tray::Left::default(),
+            _ => self.collect().await,
+        };
         let view = job.view.with(|view| {
-            view.finish(state);
+            view.finish(state, &left.notices(), left.files());
             view.snapshot()
         });
         job.row.state = TurnState::Done;
@@ -270,6 +294,7 @@ impl SessionActor {
                 let _ = reply.send(Ok(job.row.id.clone()));
             }
             self.shared.outbox.settle(&job.row.target, view);
+            tray::clear(left).await;
         }
         tracing::debug!(bot = %job.row.bot, session = %self.key, turn = %job.row.id, "a turn ended");
         self.last = Some((job.row.id, job.row.target, job.row.asker));

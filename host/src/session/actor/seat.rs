@@ -11,6 +11,7 @@ use super::SessionActor;
 use crate::driver::{self, Agent, AgentEvent, Command, Failure, FailureKind, Launch};
 use crate::session::folder::Folders;
 use crate::session::process::Permit;
+use crate::session::tray;
 
 /// How long a process may take to leave when it was asked to, then when it was told to.
 const LEAVE: Duration = Duration::from_secs(5);
@@ -178,11 +179,12 @@ impl SessionActor {
         }
         let resume = self.row.resumable || self.handed;
         let launch = Launch {
-            workspace: folders.workspace,
+            workspace: folders.workspace.clone(),
             config_dir: folders.config,
             temp_dir: folders.temp,
             cli_session: self.row.cli_session.clone().unwrap_or_default(),
             resume,
+            note: tray::note(&folders.outbox, &folders.workspace, self.shared.rules.bounds),
         };
         tracing::debug!(bot = %self.row.bot, session = %self.key, resume, "an agent is started");
         let agent = (self.shared.start)(&self.shared.rules.agent, launch);

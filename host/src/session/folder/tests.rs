@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{AgentProfile, DriverKind, SecretText};
+use crate::session::Bounds;
 
 fn said(channel: &str, thread: Option<&str>, direct: bool) -> Conversation {
     Conversation {
@@ -44,6 +45,11 @@ fn rules(login: Login, workspace_shared: bool) -> SessionRules {
         queue_limit: 3,
         ask_timeout: Duration::from_secs(1),
         show_thinking: false,
+        files_dir: PathBuf::from("/data/files/team"),
+        bounds: Bounds {
+            upload_max_bytes: Some(100),
+            files_max_bytes: 1000,
+        },
     }
 }
 

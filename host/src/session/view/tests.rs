@@ -238,7 +238,7 @@ fn end_closes_everything_and_nothing_comes_after_it() {
     view.apply(&delta(1, "partial"), now);
     view.apply(&tool("a", None), now);
     view.ask("ask", "a", question());
-    view.finish(ViewState::Failed("It died.".to_owned()));
+    view.finish(ViewState::Failed("It died.".to_owned()), &[], []);
     let last = view.snapshot();
     assert_eq!(seen(&last), ["text partial", "step Denied", "ask No longer needed"]);
     assert_eq!(
@@ -247,7 +247,7 @@ fn end_closes_everything_and_nothing_comes_after_it() {
     );
     assert!(!view.apply(&delta(1, "late"), now));
     view.notice(Tone::Info, "late");
-    view.finish(ViewState::Done);
+    view.finish(ViewState::Done, &[], []);
     assert_eq!(view.snapshot(), last);
 }
 
@@ -357,7 +357,7 @@ proptest! {
             }
             last = next;
         }
-        view.finish(ViewState::Done);
+        view.finish(ViewState::Done, &[], []);
         let end = view.snapshot();
         prop_assert_eq!(&end.state, &ViewState::Done);
         prop_assert!(end.blocks.iter().all(|block| block.complete));

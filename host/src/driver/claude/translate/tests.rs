@@ -53,7 +53,27 @@ fn prompt(translator: &mut Translator, id: &str) {
     translator.command(Command::Prompt {
         id: id.to_owned(),
         text: "/clear @x".to_owned(),
+        images: Vec::new(),
     });
+}
+
+#[test]
+fn images_stand_before_the_text_of_a_message() {
+    let mut translator = ready("2.1.329");
+    translator.command(Command::Prompt {
+        id: "p1".to_owned(),
+        text: "what is this".to_owned(),
+        images: vec![Image {
+            media_type: "image/png",
+            bytes: vec![0, 1, 2, 255],
+        }],
+    });
+    let line = written(&mut translator).remove(0);
+    let source = json!({"type": "base64", "media_type": "image/png", "data": "AAEC/w=="});
+    assert_eq!(
+        line["message"]["content"],
+        json!([{"type": "image", "source": source}, {"type": "text", "text": "what is this"}])
+    );
 }
 
 fn ok() -> AgentEvent {

@@ -1,0 +1,424 @@
+//! What a message needs before an agent can have it: its files, brought here. That waits for a vendor, so it happens
+//! beside the lanes; messages of one session keep their order.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+use tracing::{debug, warn};
+
+use super::Bot;
+use super::dispatch::warning;
+use crate::chat::{
+    Attachment, CallError, Conversation, InboxId, Message, Origin, Part, SessionKey, Target, UnixMillis, What,
+};
+use crate::config::Scope;
+use crate::session::{Prompt, SubmitError};
+use crate::store::{InFile, InboxState};
+
+/// Messages of one bot that are gathered for at the same time; the lanes wait for the others.
+const AT_ONCE: usize = 64;
+/// Files of one message; the rest is said to be left out.
+const FILES: usize = 10;
+/// A file is here by then, or is left out.
+const WITHIN: Duration = Duration::from_secs(120);
+/// Replies that no platform took: so many of the newest keep their files.
+const DEAD: u32 = 10_000;
+/// A file's name in the workspace, in characters.
+const NAME: usize = 80;
+
+/// A message that goes to an agent.
+#[derive(Debug, Clone)]
+pub(super) struct Heard {
+    pub(super) id: InboxId,
+    pub(super) origin: Origin,
+    pub(super) message: Message,
+    /// Where the answer goes.
+    pub(super) conversation: Conversation,
+    pub(super) key: SessionKey,
+}
+
+/// What was had for it.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    pub(super) files: Vec<InFile>,
+    /// Names of files that are not here, and why.
+    pub(super) missing: Vec<(String, String)>,
+}
+
+/// Who is last of those that are gathered for, by session.
+#[derive(Debug)]
+pub(super) struct Queues {
+    last: Mutex<HashMap<SessionKey, (u64, watch::Receiver<()>)>>,
+    permits: Arc<Semaphore>,
+}
+
+/// A place behind everybody who came before for the same session; left when it is dropped.
+struct Place {
+    queues: Arc<Queues>,
+    key: SessionKey,
+    number: u64,
+    before: Option<watch::Receiver<()>>,
+    /// Never used: whoever is behind sees it go.
+    _here: watch::Sender<()>,
+}
+
+impl Queues {
+    pub(super) fn new() -> Self {
+        Self {
+            last: Mutex::default(),
+            permits: Arc::new(Semaphore::new(AT_ONCE)),
+        }
+    }
+
+    fn holds(&self, key: &SessionKey) -> bool {
+        self.last
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(key)
+    }
+
+    fn join(self: &Arc<Self>, key: &SessionKey) -> Place {
+        let (here, seen) = watch::channel(());
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = last.remove(key);
+        let number = before.as_ref().map_or(0, |(number, _)| number + 1);
+        last.insert(key.clone(), (number, seen));
+        Place {
+            queues: Arc::clone(self),
+            key: key.clone(),
+            number,
+            before: before.map(|(_, before)| before),
+            _here: here,
+        }
+    }
+}
+
+impl Place {
+    /// Until whoever was before has left.
+    async fn turn(&mut self) {
+        if let Some(before) = &mut self.before {
+            // Nothing is ever sent: it ends when the sender is gone.
+            while before.changed().await.is_ok() {}
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut last = self.queues.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.get(&self.key).is_some_and(|(number, _)| *number == self.number) {
+            last.remove(&self.key);
+        }
+    }
+}
+
+impl Bot {
+    /// Gives a message to its session: at once if it needs nothing and nobody waits before it. False: it is given
+    /// later, and its row is held until then.
+    pub(super) async fn hand_over(&self, heard: Heard) -> bool {
+        let inner = &self.inner;
+        if heard.message.attachments.is_empty() && !inner.gathering.holds(&heard.key) {
+            self.submit(heard, Gathered::default()).await;
+            return true;
+        }
+        // The semaphore is never closed.
+        let Ok(permit) = Arc::clone(&inner.gathering.permits).acquire_owned().await else {
+            return true;
+        };
+        // Taken here and not in the task: tasks begin in any order.
+        let mut place = inner.gathering.join(&heard.key);
+        let bot = self.clone();
+        inner.tasks.spawn(async move {
+            let id = heard.id;
+            tokio::select! {
+                biased; // The end first: what is not handed over by then comes again with the next start.
+                () = bot.inner.stop.cancelled() => {}
+                () = async {
+                    let gathered = bot.gather(&heard).await;
+                    place.turn().await;
+                    if let Some(heard) = bot.still_said(heard).await {
+                        bot.submit(heard, gathered).await;
+                    }
+                } => {}
+            }
+            drop(place);
+            drop(permit);
+            bot.finish(id);
+        });
+        false
+    }
+
+    /// The message as it stands now. None: it was deleted meanwhile, or it cannot be read and comes again.
+    async fn still_said(&self, mut heard: Heard) -> Option<Heard> {
+        let id = heard.id;
+        match self.inner.journal.read(move |s| s.inbox_get(id)).await {
+            Ok(Some(row)) if row.state == InboxState::New => {
+                if let What::Message(message) = row.item.what {
+                    heard.message.text = message.text;
+                }
+                Some(heard)
+            }
+            Ok(_) => None,
+            Err(error) => {
+                warn!(bot = %self.inner.config.name, %error, "the inbox could not be read");
+                self.later();
+                None
+            }
+        }
+    }
+
+    async fn gather(&self, heard: &Heard) -> Gathered {
+        let attachments = &heard.message.attachments;
+        let brought = attachments.iter().take(FILES).map(|file| self.bring(file));
+        let brought = futures_util::future::join_all(brought).await;
+        let mut gathered = Gathered::default();
+        for (attachment, brought) in attachments.iter().zip(brought) {
+            match brought {
+                Ok(file) => {
+                    let name = unique(&plain(&file.name), &gathered.files);
+                    gathered.files.push(InFile { name, ..file });
+                }
+                Err(why) => gathered.missing.push((attachment.name.clone(), why)),
+            }
+        }
+        for left in attachments.iter().skip(FILES) {
+            let why = format!("a message may bring {FILES} files");
+            gathered.missing.push((left.name.clone(), why));
+        }
+        gathered
+    }
+
+    /// One file of the vendor's, into the host's keeping; or why not, for people.
+    async fn bring(&self, attachment: &Attachment) -> Result<InFile, String> {
+        let inner = &self.inner;
+        let most = inner.config.files_max_bytes;
+        let too_large = || format!("it is larger than {}", size(most));
+        if attachment.size_bytes.is_some_and(|bytes| u64::from(bytes) > most) {
+            return Err(too_large());
+        }
+        let file = match timeout(WITHIN, inner.adapter.fetch(attachment)).await {
+            Ok(Ok(file)) => file,
+            Ok(Err(error)) => {
+                warn!(bot = %inner.config.name, %error, "a file could not be fetched");
+                return Err(match error {
+                    CallError::TooLarge(_) => too_large(),
+                    CallError::Missing(_) => "files cannot be fetched from this platform".to_owned(),
+                    CallError::Gone(_) => "it is not there any more".to_owned(),
+                    CallError::Unauthorized(_) => "the bot may not read it".to_owned(),
+                    _ => "the platform did not give it".to_owned(),
+                });
+            }
+            Err(_) => return Err("it took too long".to_owned()),
+        };
+        if u64::from(file.size_bytes) > most {
+            return Err(too_large());
+        }
+        Ok(InFile {
+            id: file.id,
+            name: file.name,
+            media_type: file.media_type,
+            size_bytes: file.size_bytes,
+        })
+    }
+
+    /// Removes files of before `before` that nothing refers to any more, and the oldest beyond the operator's bound.
+    pub async fn sweep_files(&self, before: UnixMillis) {
+        let inner = &self.inner;
+        let name = inner.config.name.clone();
+        let needed = inner.journal.read(move |store| {
+            let turns = store.turns_open(&name)?;
+            let mut rows = store.outbox_pending(&name)?;
+            rows.extend(store.outbox_dead(Some(&name), DEAD)?);
+            let views = rows.into_iter().filter_map(|row| row.view);
+            let views = views.chain(turns.iter().filter_map(|turn| turn.view.clone()));
+            let shown = views.flat_map(|view| view.blocks).filter_map(|block| match block.part {
+                Part::File(file) => Some(file.id),
+                _ => None,
+            });
+            let given = turns.iter().flat_map(|turn| &turn.files).map(|file| file.id.clone());
+            Ok(shown.chain(given).collect())
+        });
+        let swept = match needed.await {
+            Ok(needed) => {
+                let files = inner.adapter.files();
+                files.sweep(before, inner.config.files_kept_bytes, needed).await
+            }
+            Err(error) => {
+                warn!(bot = %inner.config.name, %error, "what files are needed could not be read");
+                return;
+            }
+        };
+        match swept {
+            Ok(0) => {}
+            Ok(gone) => debug!(bot = %inner.config.name, gone, "old files were removed"),
+            Err(error) => warn!(bot = %inner.config.name, %error, "old files could not be removed"),
+        }
+    }
+
+    /// The message is a turn of its session from here on, or stays in the inbox.
+    async fn submit(&self, heard: Heard, gathered: Gathered) {
+        let inner = &self.inner;
+        let prompt = Prompt {
+            inbox: Some(heard.id),
+            asker: heard.origin.sender.id.clone(),
+            text: self.compose(&heard.origin, &heard.message, &gathered.missing),
+            target: Target {
+                conversation: heard.conversation.clone(),
+                reply_to: heard.origin.reply_to.clone(),
+                private_to: None,
+            },
+            files: gathered.files,
+        };
+        match inner.registry.submit(&heard.key, prompt).await {
+            Ok(turn) => {
+                debug!(bot = %inner.config.name, session = %heard.key, %turn, "a turn was opened");
+                for (name, why) in &gathered.missing {
+                    let text = format!("`{}` does not reach the agent: {why}.", name.replace('`', "'"));
+                    self.say(&heard.origin, warning(&text), true).await;
+                }
+            }
+            Err(SubmitError::Full(waiting)) => {
+                let text = format!("{waiting} messages wait here already. Please send this one again later.");
+                self.say(&heard.origin, warning(&text), false).await;
+                self.done(heard.id).await;
+            }
+            // It stays in the inbox and is tried again.
+            Err(SubmitError::Unavailable(error)) => {
+                warn!(bot = %inner.config.name, session = %heard.key, %error, "a message could not be queued; it is tried again");
+                self.later();
+            }
+            // It stays in the inbox and is taken up at the next start.
+            Err(SubmitError::Closed) => {
+                debug!(bot = %inner.config.name, session = %heard.key, "closing; the message waits");
+            }
+        }
+    }
+
+    /// What the agent is told: in shared conversations who speaks, then what is quoted, the text, and what could not be
+    /// had.
+    pub(super) fn compose(&self, origin: &Origin, message: &Message, missing: &[(String, String)]) -> String {
+        let mut text = String::with_capacity(message.text.len() + 64);
+        if let Some((_, quoted)) = message.quotes.as_ref().filter(|(_, quoted)| !quoted.is_empty()) {
+            for line in quoted.lines() {
+                text.push_str("> ");
+                text.push_str(line);
+                text.push('\n');
+            }
+            text.push('\n');
+        }
+        if self.inner.config.scope != Scope::User && !origin.conversation.direct {
+            text.push_str(origin.sender.label());
+            text.push_str(": ");
+        }
+        text.push_str(&message.text);
+        for (name, why) in missing {
+            text.push_str(&format!("\n\n(A file `{name}` came with this and is not here: {why}.)"));
+        }
+        text
+    }
+}
+
+/// A size as people say it.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} bytes"),
+        1024..1_048_576 => format!("{} KiB", bytes / 1024),
+        _ => format!("{} MiB", bytes / 1_048_576),
+    }
+}
+
+/// A file's name that is nothing but a name, on every system and in every shell.
+fn plain(name: &str) -> String {
+    let good = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let plain: String = name.chars().map(|c| if good(c) { c } else { '_' }).collect();
+    let plain = plain.trim_start_matches(['.', '-', '_']);
+    let (stem, extension) = plain
+        .rsplit_once('.')
+        .filter(|(_, extension)| extension.chars().count() <= 10)
+        .map_or((plain, String::new()), |(stem, extension)| {
+            (stem, format!(".{extension}"))
+        });
+    let stem: String = stem.chars().take(NAME - extension.chars().count()).collect();
+    match stem.trim_end_matches('.') {
+        "" => format!("file{extension}"),
+        stem => format!("{stem}{extension}"),
+    }
+}
+
+/// The name, or with a number, so that no other file of the message has it.
+fn unique(name: &str, others: &[InFile]) -> String {
+    let taken = |name: &str| others.iter().any(|other| other.name.eq_ignore_ascii_case(name));
+    if !taken(name) {
+        return name.to_owned();
+    }
+    let (stem, extension) = name
+        .rsplit_once('.')
+        .map_or((name, ""), |(stem, _)| (stem, &name[stem.len()..]));
+    (2..)
+        .map(|number| format!("{stem}-{number}{extension}"))
+        .find(|name| !taken(name))
+        .unwrap_or_else(|| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str) -> InFile {
+        InFile {
+            id: String::new(),
+            name: name.into(),
+            media_type: String::new(),
+            size_bytes: 0,
+        }
+    }
+
+    #[test]
+    fn a_name_is_nothing_but_a_name() {
+        for (name, expected) in [
+            ("plan.png", "plan.png"),
+            ("../../etc/passwd", "etc_passwd"),
+            ("-rf.txt", "rf.txt"),
+            (".bashrc", "bashrc"),
+            ("мой план (1).pdf", "мой_план__1_.pdf"),
+            ("a\0b\n.txt", "a_b_.txt"),
+            ("", "file"),
+            ("...", "file"),
+            ("$(rm -rf).sh", "rm_-rf_.sh"),
+        ] {
+            assert_eq!(plain(name), expected, "{name:?}");
+        }
+        let long = plain(&format!("{}.tar", "x".repeat(500)));
+        assert_eq!((long.len(), long.ends_with(".tar")), (NAME, true));
+    }
+
+    #[test]
+    fn two_files_of_one_name_are_told_apart() {
+        let others = [file("a.png"), file("A-2.png"), file("b")];
+        assert_eq!(unique("a.png", &others), "a-3.png");
+        assert_eq!(unique("b", &others), "b-2");
+        assert_eq!(unique("c", &others), "c");
+    }
+
+    #[tokio::test]
+    async fn messages_of_one_session_keep_their_order() {
+        let queues = Arc::new(Queues::new());
+        let key = SessionKey::from("s");
+        let mut first = queues.join(&key);
+        let mut second = queues.join(&key);
+        let mut third = queues.join(&key);
+        first.turn().await;
+        let waits = |place: &mut Place| futures_util::FutureExt::now_or_never(place.turn()).is_none();
+        assert!(waits(&mut second) && waits(&mut third));
+        drop(first);
+        assert!(!waits(&mut second) && waits(&mut third));
+        drop(second);
+        assert!(!waits(&mut third));
+        assert!(queues.holds(&key));
+        drop(third);
+        assert!(!queues.holds(&key));
+    }
+}
