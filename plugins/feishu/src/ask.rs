@@ -27,16 +27,16 @@ pub(crate) fn ask(ask: &Ask, id: &str) -> Vec<Flow> {
         } else {
             format!("{title}\n{text}")
         };
-        group.push(markdown(id, whole));
+        group.push(markdown(id, &whole));
     } else {
         // Who decides must be able to read everything: it flows through as many cards as it needs.
-        flows.push(Flow::Whole(vec![markdown(&format!("{id}_t"), title)]));
+        flows.push(Flow::Whole(vec![markdown(&format!("{id}_t"), &title)]));
         flows.push(Flow::Text(id.to_owned(), ask.text.clone()));
     }
     match &ask.settled {
         Some(settled) => group.push(markdown(
             &format!("{id}_s"),
-            format!("✔ {}", escape_naming(&clip(settled, 1000))),
+            &format!("✔ {}", escape_naming(&clip(settled, 1000))),
         )),
         None => open(ask, id, &mut group),
     }
@@ -58,7 +58,7 @@ fn open(ask: &Ask, id: &str, group: &mut Vec<Element>) {
         })
         .collect();
     if !described.is_empty() {
-        group.push(markdown(&format!("{id}_d"), described.join("\n")));
+        group.push(markdown(&format!("{id}_d"), &described.join("\n")));
     }
     if !ask.choices.is_empty() {
         let buttons = ask.choices.iter().map(button).collect();

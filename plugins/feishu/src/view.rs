@@ -133,7 +133,7 @@ pub(crate) fn plain(text: &str, limit: usize) -> Value {
     json!({ "tag": "plain_text", "content": clip(&hushed(text), limit) })
 }
 
-pub(crate) fn markdown(id: &str, content: String) -> Element {
+pub(crate) fn markdown(id: &str, content: &str) -> Element {
     Element::new(id, json!({ "tag": "markdown", "content": content }))
 }
 
@@ -185,7 +185,7 @@ pub fn render(view: &View, budget: usize) -> Vec<Page> {
     }
     pages.open.extend(tail(view));
     if pages.open.is_empty() && pages.done.is_empty() {
-        pages.open.push(markdown("empty", "…".into()));
+        pages.open.push(markdown("empty", "…"));
     }
     pages.turn();
     let last = pages.done.len().saturating_sub(1);
@@ -266,7 +266,7 @@ impl Pages {
             }
             // Again: code within a line that was cut in two is code no more.
             let folded = fold_tables(&quiet(&piece.text), &mut self.tables);
-            self.open.push(markdown(id, folded));
+            self.open.push(markdown(id, &folded));
         }
     }
 
@@ -343,7 +343,7 @@ fn plan(items: &[PlanItem], id: &str) -> Vec<Flow> {
     lines
         .chunks(10)
         .enumerate()
-        .map(|(at, lines)| Flow::Whole(vec![markdown(&format!("{id}_{at}"), lines.join("\n"))]))
+        .map(|(at, lines)| Flow::Whole(vec![markdown(&format!("{id}_{at}"), &lines.join("\n"))]))
         .collect()
 }
 
@@ -356,7 +356,7 @@ fn notice(notice: &Notice, id: String) -> Flow {
     if length(&notice.text) < WHOLE / 5 {
         return Flow::Whole(vec![markdown(
             &id,
-            format!("{icon} {}", escape_naming(notice.text.trim())),
+            &format!("{icon} {}", escape_naming(notice.text.trim())),
         )]);
     }
     Flow::Text(id, format!("{icon} {}", notice.text))
@@ -458,7 +458,7 @@ fn tail(view: &View) -> Vec<Element> {
     match &view.state {
         State::Waiting(place) => tail.push(small("state", &format!("⏳ Waiting: number {place} in the queue"))),
         State::Stopped => tail.push(small("state", "⏹ Stopped")),
-        State::Failed(sentence) => tail.push(markdown("state", format!("❌ {}", escape_clip(sentence, 400)))),
+        State::Failed(sentence) => tail.push(markdown("state", &format!("❌ {}", escape_clip(sentence, 400)))),
         State::Running | State::Asking | State::Done => {}
     }
     if let Some(footer) = view.footer.as_deref().filter(|footer| !footer.trim().is_empty()) {

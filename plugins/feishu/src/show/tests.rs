@@ -104,7 +104,7 @@ fn a_turn_is_one_card_that_is_typed_out_and_closed() {
     let reply = turn.replies().remove(0);
     assert_eq!(reply.root.as_deref(), Some(turn.question.id.as_str()));
     assert!(reply.thread.is_some(), "the answer opens the thread");
-    assert_eq!(*turn.api.wire.posted.borrow(), [reply.id.clone()]);
+    assert_eq!(*turn.api.wire.posted.borrow(), [reply.id]);
 
     let before = turn.count();
     turn.shown(State::Running, vec![text("Hello")]);
@@ -308,7 +308,7 @@ fn an_answer_to_a_question_that_was_recalled_stands_alone() {
     let reply = quoting.replies().remove(0);
     assert_eq!(
         (reply.root, reply.thread),
-        (Some(quoting.question.id.clone()), None),
+        (Some(quoting.question.id), None),
         "no thread is opened"
     );
 }
