@@ -116,16 +116,10 @@ impl Workspace {
         let ts = state.stamp();
         let whispered = body.get("response_type").and_then(Value::as_str) != Some("in_channel");
         state.messages.push(Message {
-            channel,
-            ts,
-            thread_ts: None,
-            user: super::BOT_USER.into(),
             text,
             blocks,
-            metadata: None,
             ephemeral_to: whispered.then_some(user),
-            edits: 0,
-            reactions: std::collections::BTreeSet::new(),
+            ..Message::of_bot(&channel, &ts)
         });
         state.calls.push(Call {
             method: "response_url".into(),

@@ -22,9 +22,28 @@ pub struct Message {
     /// How often it was changed.
     pub edits: u32,
     pub reactions: BTreeSet<(String, String)>,
+    /// It still grows.
+    pub streaming: bool,
 }
 
 impl Message {
+    /// An empty one of the bot's.
+    pub(crate) fn of_bot(channel: &str, ts: &str) -> Self {
+        Self {
+            channel: channel.into(),
+            ts: ts.into(),
+            thread_ts: None,
+            user: super::BOT_USER.into(),
+            text: String::new(),
+            blocks: Vec::new(),
+            metadata: None,
+            ephemeral_to: None,
+            edits: 0,
+            reactions: BTreeSet::new(),
+            streaming: false,
+        }
+    }
+
     pub(crate) fn json(&self, with_metadata: bool) -> Value {
         let mut value =
             json!({ "type": "message", "ts": self.ts, "user": self.user, "text": self.text, "team": super::TEAM });
@@ -80,6 +99,11 @@ fn read_block(block: &Value) -> String {
     };
     match block["type"].as_str() {
         Some("markdown") => text(block),
+        Some("task_card") => format!(
+            "({}) {}",
+            block["status"].as_str().unwrap_or_default(),
+            block["title"].as_str().unwrap_or_default()
+        ),
         Some("section" | "header") => text(&block["text"]),
         Some("context" | "actions") => block["elements"]
             .as_array()
@@ -161,6 +185,10 @@ pub(crate) struct State {
     pub(crate) views: Vec<Value>,
     pub(crate) uploads: BTreeMap<String, Upload>,
     pub(crate) sockets: super::socket::Sockets,
+    /// By channel and thread.
+    pub(crate) statuses: BTreeMap<(String, String), String>,
+    pub(crate) sessions: BTreeMap<(String, String), String>,
+    pub(crate) agent_sessions: bool,
     pub(crate) last: u64,
     pub(crate) serial: u64,
 }
@@ -222,6 +250,9 @@ impl Workspace {
             views: Vec::new(),
             uploads: BTreeMap::new(),
             sockets: super::socket::Sockets::default(),
+            statuses: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            agent_sessions: true,
             last: 0,
             serial: 0,
         };
@@ -287,6 +318,7 @@ impl Workspace {
             ephemeral_to: None,
             edits: 0,
             reactions: BTreeSet::new(),
+            streaming: false,
         });
         drop(state);
         self.touched();
