@@ -3,6 +3,7 @@
 mod acp;
 mod binary;
 mod company;
+mod conformance;
 mod demo;
 mod discord;
 mod doings;

@@ -5,6 +5,7 @@ pub mod cli;
 pub mod discord;
 pub mod feishu;
 pub mod model;
+pub mod platform;
 pub mod slack;
 
 use std::path::PathBuf;
