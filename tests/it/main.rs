@@ -2,17 +2,20 @@
 
 mod acp;
 mod binary;
+mod company;
 mod conformance;
 mod demo;
 mod discord;
 mod doings;
 mod driver;
 mod exec;
+mod feishu;
 mod gateway;
 mod guild;
 mod host;
 mod journey;
 mod killed;
+mod lark;
 mod process;
 mod room;
 mod slack;
