@@ -61,14 +61,15 @@ impl Workspace {
     /// Takes one request, as the server would.
     pub fn request(&self, request: &Request) -> Reply {
         let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
-        let reply = if let Some(name) = path.strip_prefix("/api/") {
+        // Slack's files have a host of their own, to which the token may go; here they are below the api-base.
+        let reply = if let Some(id) = path.strip_prefix("/api/files-pri/") {
+            self.file(id, request)
+        } else if let Some(name) = path.strip_prefix("/api/") {
             self.api(name, query, request)
         } else if path.starts_with("/response/") {
             self.respond(path, request)
         } else if let Some(id) = path.strip_prefix("/upload/v1/") {
             self.upload(id, request)
-        } else if let Some(id) = path.strip_prefix("/files/") {
-            self.file(id, request)
         } else {
             Reply::text(404, "text/html", "not found")
         };
@@ -173,7 +174,7 @@ impl Workspace {
             shared: true,
         };
         state.uploads.insert(id.clone(), upload);
-        format!("{}/files/{id}", state.url)
+        format!("{}/api/files-pri/{id}", state.url)
     }
 }
 
