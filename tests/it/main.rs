@@ -2,6 +2,7 @@
 
 mod acp;
 mod binary;
+mod conformance;
 mod demo;
 mod discord;
 mod doings;

@@ -115,7 +115,7 @@ pub(crate) fn call(state: &mut State, method: &str, arguments: &Map<String, Valu
                 .uploads
                 .get(call.text("file"))
                 .ok_or_else(|| wrong("file_not_found"))?;
-            let url = format!("{}/api/files-pri/{}", state.url, call.text("file"));
+            let url = format!("{}/api/files/{}", state.url, call.text("file"));
             let file =
                 json!({ "id": call.text("file"), "name": file.name, "size": file.length, "url_private_download": url });
             Ok(json!({ "file": file }))

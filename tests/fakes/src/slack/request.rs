@@ -61,8 +61,8 @@ impl Workspace {
     /// Takes one request, as the server would.
     pub fn request(&self, request: &Request) -> Reply {
         let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
-        // Slack's files have a host of their own, to which the token may go; here they are below the api-base.
-        let reply = if let Some(id) = path.strip_prefix("/api/files-pri/") {
+        // On a host of their own at Slack's; here below the API, where its token may go.
+        let reply = if let Some(id) = path.strip_prefix("/api/files/") {
             self.file(id, request)
         } else if let Some(name) = path.strip_prefix("/api/") {
             self.api(name, query, request)
@@ -174,7 +174,7 @@ impl Workspace {
             shared: true,
         };
         state.uploads.insert(id.clone(), upload);
-        format!("{}/api/files-pri/{id}", state.url)
+        format!("{}/api/files/{id}", state.url)
     }
 }
 

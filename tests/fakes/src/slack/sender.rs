@@ -300,9 +300,9 @@ impl Sender {
                 None => self.workspace.envelope("slash_commands", Value::Object(all)).await,
             };
         }
-        let mut body = url::form_urlencoded::Serializer::new(String::new());
-        body.extend_pairs(fields);
-        let body = body.finish();
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(fields)
+            .finish();
         let signed = self.sign(body.as_bytes(), now());
         self.send("application/x-www-form-urlencoded", body.as_bytes(), &signed, &[])
             .await

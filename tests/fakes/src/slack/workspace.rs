@@ -129,6 +129,8 @@ pub struct Call {
 /// What goes wrong with one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
+    /// None: the next trouble is for a later call.
+    Nothing,
     /// 429 with `Retry-After`; nothing is done.
     RateLimited { seconds: u32 },
     /// This status; nothing is done.
@@ -271,10 +273,6 @@ impl Workspace {
         self.changed.send_modify(|count| *count += 1);
     }
 
-    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
-    }
-
     pub fn add_channel(&self, id: &str, channel: Channel) {
         self.lock().channels.insert(id.into(), channel);
     }
@@ -291,6 +289,16 @@ impl Workspace {
     /// One trouble for the next call of this method, or for the next call at all.
     pub fn trouble(&self, method: Option<&str>, trouble: Trouble) {
         self.lock().troubles.push_back((method.map(str::to_owned), trouble));
+    }
+
+    /// Troubles that did not come are forgotten.
+    pub fn heal(&self) {
+        self.lock().troubles.clear();
+    }
+
+    /// Rises when something happened.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
     }
 
     /// Posts faster than one in `per` for each channel, after `burst`, get 429. Slack documents one second and "short
