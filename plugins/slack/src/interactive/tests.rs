@@ -79,7 +79,7 @@ fn shortcut_in_a_messages_menu_asks_about_that_message() {
             mentions: vec![],
             addressed: true,
             quotes: Some((ts.clone(), "see <this>".into())),
-            new_thread: Some(ts.clone()),
+            new_thread: Some(ts),
             attachments: vec![],
             group: None,
         }),
