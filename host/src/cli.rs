@@ -89,6 +89,8 @@ enum AdapterTask {
     Inspect { file: String },
     /// Ask the platform whether a bot's account is set up as it must be
     Check { bot: String },
+    /// Run an adapter through the suite of scenarios against a fake of its platform
+    Test(adapter::TestArguments),
 }
 
 /// The whole program but its child-process roles. Reads the arguments of the process.
@@ -130,6 +132,7 @@ fn perform(arguments: Arguments) -> Result<(), Failure> {
             AdapterTask::List => adapter::list(file, json),
             AdapterTask::Inspect { file: component } => adapter::inspect(file, &component, json),
             AdapterTask::Check { bot } => adapter::check(file, &bot, json),
+            AdapterTask::Test(arguments) => adapter::test(file, arguments, json),
         },
     }
 }

@@ -3,6 +3,7 @@
 mod acp;
 mod asking;
 mod binary;
+mod conformance;
 mod demo;
 mod discord;
 mod doings;

@@ -71,6 +71,32 @@ async fn approval_and_stop_come_over_the_socket() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn running_answer_is_slacks_own_stream_and_slacks_own_control_stops_it() {
+    let team = start().await;
+    let say = team.sender.mention("C1", "U1", "slow 60000 one two three", None);
+    let (thread, _) = say.await.expect("acknowledged");
+    let growing = |message: &Message| message.streaming && message.read().contains("one");
+    let grown = team.reply("C1", "a message that grows", growing).await;
+    assert_eq!(team.team.session("C1", &thread).as_deref(), Some("processing"));
+    let heard = team
+        .sender
+        .stop_session("C1", &thread, "U1")
+        .await
+        .expect("acknowledged");
+    assert_eq!(heard.status, 200);
+    let stopped = |message: &Message| message.ts == grown.ts && message.read().contains("Stopped");
+    let stopped = team.reply("C1", "the stopped answer", stopped).await;
+    assert!(!stopped.streaming);
+    team.team
+        .wait_for(PATIENCE, "the session rests", |team| {
+            (team.session("C1", &thread).as_deref() == Some("active")).then_some(())
+        })
+        .await;
+    assert_eq!(team.team.replies("C1").len(), 1);
+    stop(team).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn word_to_a_command_stands_in_its_acknowledgement() {
     let team = start().await;
     let heard = team

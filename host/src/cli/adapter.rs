@@ -1,6 +1,7 @@
 //! `botyard adapter`.
 
 mod describe;
+mod test;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,6 +18,8 @@ use crate::manifest::Transport;
 use crate::plugin::{Adapter, BotServices, CallLimits, Component, Runtime};
 use crate::store::Journal;
 use crate::supervisor;
+
+pub(super) use test::{TestArguments, test};
 
 /// What an account's check may hand over.
 const OUTPUT_BYTES: usize = 1 << 20;

@@ -24,6 +24,8 @@ pub enum Kind {
     Button,
     Slash,
     Form,
+    /// Nobody waits for a word.
+    Message,
 }
 
 /// What an answer needs; it stands in `origin.reply-to`.
@@ -39,6 +41,9 @@ pub struct ReplyTo {
     /// The form's first field: where a word about the whole form is shown.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub field: Option<String>,
+    /// Who asked, and their team: streams are for somebody.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reader: Option<(String, String)>,
 }
 
 impl ReplyTo {
@@ -95,6 +100,7 @@ fn press(payload: &Value) -> Option<Item> {
         trigger: str_at(payload, "/trigger_id").map(str::to_owned),
         response_url: str_at(payload, "/response_url").map(str::to_owned),
         field: None,
+        reader: None,
     };
     let origin = Origin {
         key: format!("press:{channel}:{message}:{user}:{token}:{at}"),
@@ -161,6 +167,7 @@ fn submission(payload: &Value) -> Option<Item> {
         trigger: str_at(payload, "/trigger_id").map(str::to_owned),
         response_url: home.response_url,
         field: first,
+        reader: None,
     };
     let origin = Origin {
         key: format!("form:{}:{submitted}", str_at(view, "/id").unwrap_or_default()),
@@ -198,6 +205,7 @@ pub fn respond<W: Wire>(api: &Api<W>, to: &Origin, verdict: Verdict) -> Result<O
         return Ok(None);
     };
     let answer = match (reply.kind, verdict) {
+        (Kind::Message, _) => return Ok(None),
         (Kind::Button, Verdict::Taken(_)) | (_, Verdict::Later(_)) => taken(),
         (Kind::Slash, Verdict::Taken(word) | Verdict::Refused(word)) => whisper(&word),
         (Kind::Button, Verdict::Refused(word)) => {

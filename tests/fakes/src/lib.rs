@@ -4,6 +4,7 @@ pub mod acp;
 pub mod cli;
 pub mod discord;
 pub mod model;
+pub mod platform;
 pub mod slack;
 
 use std::path::PathBuf;

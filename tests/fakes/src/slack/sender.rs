@@ -120,6 +120,19 @@ impl Sender {
         Ok((ts, heard))
     }
 
+    /// Somebody uses Slack's own stop control on a thread whose agent works.
+    ///
+    /// # Errors
+    /// No answer in time, or no connection.
+    pub async fn stop_session(&self, channel: &str, thread: &str, user: &str) -> std::io::Result<Heard> {
+        let event = json!({
+            "type": "agent_session_stopped", "channel": channel, "thread_ts": thread, "user": user,
+            "event_ts": format!("{}.000000", now()),
+        });
+        let id = format!("EvS{}", self.workspace.calls().len());
+        self.json(&Self::callback(&event, &id), &[]).await
+    }
+
     /// The payload of a press on the button of `message` that carries `value`.
     pub fn press_payload(&self, message: &Message, user: &str, value: &str) -> Option<Value> {
         let (mut found, mut block_id) = (None, String::new());
@@ -253,9 +266,9 @@ impl Sender {
                 None => self.workspace.envelope("slash_commands", Value::Object(all)).await,
             };
         }
-        let mut body = url::form_urlencoded::Serializer::new(String::new());
-        body.extend_pairs(fields);
-        let body = body.finish();
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(fields)
+            .finish();
         let signed = self.sign(body.as_bytes(), now());
         self.send("application/x-www-form-urlencoded", body.as_bytes(), &signed, &[])
             .await
