@@ -44,6 +44,9 @@ enum Task {
     Run,
     /// Check bots.toml, and that it fits the adapters
     Check {
+        /// Also ask each platform whether the bot's account is set up
+        #[arg(long)]
+        online: bool,
         /// The problems as JSON
         #[arg(long)]
         json: bool,
@@ -120,7 +123,7 @@ fn perform(arguments: Arguments) -> Result<(), Failure> {
     let file = arguments.config.as_path();
     match arguments.task {
         Task::Run => run::run(file),
-        Task::Check { json } => check::check(file, json),
+        Task::Check { online, json } => check::check(file, online, json),
         Task::Status { json } => status::status(file, json),
         Task::Outbox { task, json } => match task.unwrap_or(OutboxTask::List) {
             OutboxTask::List => outbox::list(file, json),

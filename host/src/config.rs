@@ -263,6 +263,8 @@ pub struct BotConfig {
     pub show_thinking: bool,
     /// The largest file that is taken from, or given to, the chat. Default: 32 MiB.
     pub files_max_bytes: u64,
+    /// Messages from before it was called that an agent is given. Default: none.
+    pub history: u32,
     /// What the files of the bot may take on disk before old ones go. Default: 1 GiB.
     pub files_kept_bytes: u64,
 }

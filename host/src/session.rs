@@ -60,6 +60,8 @@ pub struct Bounds {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prompt {
     pub inbox: Option<InboxId>,
+    /// Further rows of the inbox that are part of it: an album's.
+    pub also: Vec<InboxId>,
     /// The vendor's id of who asks.
     pub asker: String,
     pub text: String,

@@ -45,7 +45,7 @@ impl Bot {
                     attachments: command.attachments.clone(),
                     group: None,
                 };
-                return Box::pin(self.hear(id, origin, message)).await;
+                return Box::pin(self.hear(id, Vec::new(), origin, message)).await;
             };
             self.answer_command(id, &origin, row, argument, true).await;
         }

@@ -155,9 +155,8 @@ pub(super) fn check(file: &Path, bot: &str, json: bool) -> Result<(), Failure> {
         let known: Vec<&str> = config.bots.iter().map(|bot| bot.name.as_str()).collect();
         return Err(Failure::user(format!("there is no bot `{bot}`")).hint(format!("known: {}", known.join(", "))));
     };
-    let scratch = Scratch::new()?;
     let findings = block_on(async {
-        let runtime = runtime(Some(&config), &scratch.0)?;
+        let runtime = Runtime::new(&config.host.data_dir.join("cache"))?;
         let component = supervisor::load(&runtime, &bot.adapter).await?;
         let mut problems = check_against(bot, index, component.about());
         if problems.iter().any(|problem| !problem.warning) {
@@ -166,10 +165,7 @@ pub(super) fn check(file: &Path, bot: &str, json: bool) -> Result<(), Failure> {
             }
             return Err(wrong(file, &problems));
         }
-        let journal = Journal::open(&scratch.0.join("check.db"))?;
-        let asked = ask(&config, bot, &runtime, &component, journal.clone(), &scratch.0).await;
-        journal.close().await;
-        asked
+        findings(&config, bot, &runtime, &component).await
     })?;
     let fine = findings.iter().all(|finding| finding.fine);
     if json {
@@ -193,6 +189,20 @@ pub(super) fn check(file: &Path, bot: &str, json: bool) -> Result<(), Failure> {
             bot.name
         )))
     }
+}
+
+/// What the platform says of a bot's account. What the adapter keeps meanwhile is thrown away.
+pub(super) async fn findings(
+    config: &Config,
+    bot: &BotConfig,
+    runtime: &Runtime,
+    component: &Component,
+) -> Result<Vec<Finding>, Failure> {
+    let scratch = Scratch::new()?;
+    let journal = Journal::open(&scratch.0.join("check.db"))?;
+    let asked = ask(config, bot, runtime, component, journal.clone(), &scratch.0).await;
+    journal.close().await;
+    asked
 }
 
 async fn ask(

@@ -257,6 +257,7 @@ impl SessionActor {
             files: prompt.files,
         };
         let mut job = Job::new(row, self.shared.rules.show_thinking);
+        job.also = prompt.also;
         if alone && self.seat.is_free() {
             // The agent waits for it: opened and begun in one write, see `hand`.
             job.reply = Some(reply);
@@ -264,7 +265,7 @@ impl SessionActor {
             return;
         }
         self.name_conversation();
-        match self.store_open(&job.row).await {
+        match self.store_open(&job.row, &job.also).await {
             Ok(()) => {
                 let _ = reply.send(Ok(job.row.id.clone()));
                 self.follow(&job);

@@ -13,8 +13,8 @@
 //! | `big N` | a line of N bytes, then an answer |
 //! | `permission TEXT` | asks for `Bash` with the text as command, unless a rule allows it; says what was decided; what it may run, it adds to the file `ran` in its working folder |
 //! | a word of the host's that `Bash` was granted | the same, as a model does that is told so |
-//! | `question` | `AskUserQuestion`: Blue or Red; says what was answered |
-//! | `propose` | `ExitPlanMode`; says what was decided |
+//! | `question`, alone | `AskUserQuestion`: Blue or Red; says what was answered |
+//! | `propose`, alone | `ExitPlanMode`; says what was decided |
 //! | `/compact TEXT` | sums up, unless the message is only words (`client_composed`) |
 //! | `model`, `mode` | says which it has |
 //! | `tool TEXT` | a tool call and its result, then an answer |
@@ -411,7 +411,7 @@ impl Cli {
                 self.answer("after the big line");
             }
             "permission" => return self.permission(rest),
-            "question" => {
+            "question" if rest.is_empty() => {
                 let options =
                     json!([{"label": "Blue", "description": "calm"}, {"label": "Red", "description": "loud"}]);
                 let questions = json!([{"question": "Which color?", "header": "Color", "multiSelect": false,
@@ -424,7 +424,7 @@ impl Cli {
                 };
                 self.answer(&said);
             }
-            "propose" => {
+            "propose" if rest.is_empty() => {
                 let asked = self.ask("ExitPlanMode", &json!({"plan": "1. build\n2. test"}), &json!([]))?;
                 let Ok(answer) = asked else { return Ok(asked.err()) };
                 let said = if answer["behavior"] == "allow" {

@@ -70,6 +70,7 @@ async fn prompt_goes_out_only_after_the_turn_is_on_disk() {
     });
     tokio::task::yield_now().await;
     let prompt = Prompt {
+        also: Vec::new(),
         inbox: Some(two),
         asker: "ann".to_owned(),
         text: "two".to_owned(),
