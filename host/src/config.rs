@@ -31,7 +31,7 @@ pub use known::KnownAgent;
 pub use problem::{Problem, locate, render};
 
 /// Adapters that are part of the binary; any other is a path to a component.
-pub const BUILT_IN_ADAPTERS: [&str; 3] = ["discord", "slack", "web"];
+pub const BUILT_IN_ADAPTERS: [&str; 4] = ["discord", "feishu", "slack", "web"];
 
 /// Words of `allow` and `approvers` that stand for more than one person begin so; `*` is everybody.
 const ALLOW_KINDS: [&str; 2] = ["group:", "tenant:"];
