@@ -1,7 +1,7 @@
 //! Builds the adapters that ship inside the binary.
 
 /// Each becomes `GUEST_NAME` for the compiler.
-const ADAPTERS: [&str; 3] = ["web", "slack", "discord"];
+const ADAPTERS: [&str; 4] = ["web", "slack", "discord", "feishu"];
 
 fn main() {
     for name in ADAPTERS {

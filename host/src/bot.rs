@@ -2,14 +2,17 @@
 //! stored, judges presses and commands, lets people in or not, and hands messages to sessions; shows views through
 //! the adapter.
 
+mod album;
 mod change;
 mod command;
 mod connection;
 mod dispatch;
 mod gather;
+mod history;
 mod intake;
 mod judge;
 mod offer;
+mod people;
 mod presenter;
 mod start;
 
@@ -61,6 +64,9 @@ struct Inner {
     lanes: dispatch::Lanes,
     /// Messages that something is brought for.
     gathering: Arc<gather::Queues>,
+    people: people::People,
+    /// Parts of messages that come as several events.
+    albums: album::Albums,
     /// Items that a lane holds: they are still `New` in the store and must not be taken up twice.
     in_flight: Mutex<HashSet<InboxId>>,
     /// A lane was full; the sweeper fetches what was left in the store.
@@ -163,6 +169,7 @@ impl Bot {
         }
         inner.events.fetch_add(1, Ordering::Relaxed);
         inner.last_event.store(event.received, Ordering::Relaxed);
+        inner.connection.heard();
         let share = begun + within.mul_f64(TRANSLATION_SHARE);
         match timeout_at(share, inner.adapter.translate(event)).await {
             Ok(Ok(translated)) => Ok(translated),

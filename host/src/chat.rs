@@ -620,6 +620,14 @@ pub struct CommandSpec {
     pub argument: Option<(String, String, bool)>,
 }
 
+/// A message that was said before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    pub id: String,
+    pub sender: Person,
+    pub text: String,
+}
+
 /// Whether something an account needs is there, and what to do if not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {

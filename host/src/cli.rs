@@ -46,6 +46,9 @@ enum Task {
     Run,
     /// Check bots.toml, and that it fits the adapters
     Check {
+        /// Also ask each platform whether the bot's account is set up
+        #[arg(long)]
+        online: bool,
         /// The problems as JSON
         #[arg(long)]
         json: bool,
@@ -114,6 +117,8 @@ enum AdapterTask {
     Inspect { file: String },
     /// Ask the platform whether a bot's account is set up as it must be
     Check { bot: String },
+    /// Run an adapter through the suite of scenarios against a fake of its platform
+    Test(adapter::TestArguments),
 }
 
 /// The whole program but its child-process roles. Reads the arguments of the process.
@@ -143,7 +148,7 @@ fn perform(arguments: Arguments) -> Result<(), Failure> {
     let file = arguments.config.as_path();
     match arguments.task {
         Task::Run => run::run(file),
-        Task::Check { json } => check::check(file, json),
+        Task::Check { online, json } => check::check(file, online, json),
         Task::Status { json } => status::status(file, json),
         Task::Sessions { task, json } => match task.unwrap_or(SessionsTask::List { bot: None }) {
             SessionsTask::List { bot } => sessions::list(file, bot, json),
@@ -161,6 +166,7 @@ fn perform(arguments: Arguments) -> Result<(), Failure> {
             AdapterTask::List => adapter::list(file, json),
             AdapterTask::Inspect { file: component } => adapter::inspect(file, &component, json),
             AdapterTask::Check { bot } => adapter::check(file, &bot, json),
+            AdapterTask::Test(arguments) => adapter::test(file, arguments, json),
         },
     }
 }

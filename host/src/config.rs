@@ -31,7 +31,7 @@ pub use known::KnownAgent;
 pub use problem::{Problem, locate, render};
 
 /// Adapters that are part of the binary; any other is a path to a component.
-pub const BUILT_IN_ADAPTERS: [&str; 3] = ["discord", "slack", "web"];
+pub const BUILT_IN_ADAPTERS: [&str; 4] = ["discord", "feishu", "slack", "web"];
 
 /// Words of `allow` and `approvers` that stand for more than one person begin so; `*` is everybody.
 const ALLOW_KINDS: [&str; 2] = ["group:", "tenant:"];
@@ -276,6 +276,8 @@ pub struct BotConfig {
     pub show_thinking: bool,
     /// The largest file that is taken from, or given to, the chat. Default: 32 MiB.
     pub files_max_bytes: u64,
+    /// Messages from before it was called that an agent is given. Default: none.
+    pub history: u32,
     /// What the files of the bot may take on disk before old ones go. Default: 1 GiB.
     pub files_kept_bytes: u64,
 }

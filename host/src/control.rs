@@ -63,8 +63,17 @@ pub struct BotStatus {
     pub adapter: String,
     /// `connecting`, `live`, `degraded` or `refused`.
     pub connection: String,
+    /// Since when it is so.
+    #[serde(default)]
+    pub since: Option<UnixMillis>,
+    /// When something last came over it, if only a sign of life; none: nothing since the start.
+    #[serde(default)]
+    pub heard: Option<UnixMillis>,
     /// Why, where it is degraded or refused.
     pub detail: Option<String>,
+    /// When it is tried again.
+    #[serde(default)]
+    pub retry_at: Option<UnixMillis>,
     pub agent: String,
     /// Sessions with a live process.
     pub sessions_live: u64,

@@ -6,6 +6,7 @@ pub mod chat;
 pub mod cli;
 pub mod command;
 pub mod config;
+pub mod conformance;
 pub mod control;
 pub mod crypto;
 pub mod demo;

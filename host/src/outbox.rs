@@ -46,6 +46,11 @@ pub trait Presenter: Send + Sync + 'static {
 pub trait ViewSource: Send + Sync + 'static {
     fn view(&self) -> View;
 
+    /// There is nothing in it yet but that it runs.
+    fn is_bare(&self) -> bool {
+        false
+    }
+
     /// The turn was seen to live elsewhere now: its adapter moved it.
     fn moved(&self, _to: &Conversation) {}
 }
@@ -63,6 +68,8 @@ pub struct Pace {
     pub can_update: bool,
     /// How many conversations may be shown at the same time.
     pub parallel: usize,
+    /// How long the first view of a turn waits while there is nothing in it but that it runs.
+    pub bare_hold: Duration,
 }
 
 /// One bot's outbox. Cheap to clone.
@@ -133,7 +140,8 @@ impl Outbox {
     /// A turn that goes on is to be seen: its view is fetched from `source` whenever the budget allows, until
     /// `settle` or `unfollow`. An [`OutboxRow`] for the turn must be stored already.
     pub fn follow(&self, turn: &TurnId, target: &Target, source: Arc<dyn ViewSource>) {
-        self.inner.change(turn, target, Change::Follow(source));
+        let until = Instant::now() + self.inner.pace.bare_hold;
+        self.inner.change(turn, target, Change::Follow(source, until));
     }
 
     /// The view of a followed turn changed. Cheap, any number of times.

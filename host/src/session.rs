@@ -65,6 +65,8 @@ pub struct Prompt {
     pub way: WhileRunning,
     pub kind: TurnKind,
     pub inbox: Option<InboxId>,
+    /// Further rows of the inbox that are part of it: an album's.
+    pub also: Vec<InboxId>,
     /// The vendor's id of who asks.
     pub asker: String,
     pub text: String,

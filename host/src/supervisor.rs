@@ -26,6 +26,7 @@ pub const BUILT_IN: &[(&str, &[u8])] = &[
     ("web", include_bytes!(env!("GUEST_WEB"))),
     ("slack", include_bytes!(env!("GUEST_SLACK"))),
     ("discord", include_bytes!(env!("GUEST_DISCORD"))),
+    ("feishu", include_bytes!(env!("GUEST_FEISHU"))),
 ];
 
 /// What one guest call may hand over to the host.

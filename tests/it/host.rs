@@ -67,6 +67,34 @@ impl Setup {
         }
     }
 
+    /// A Feishu bot on `api_base` over the long connection, whose agent is the scripted CLI.
+    pub(crate) fn feishu(api_base: &str) -> Self {
+        use botyard_fakes::feishu::{APP_ID, APP_SECRET};
+        Self {
+            adapter: "feishu".to_owned(),
+            secrets: r#"{ app_id = "file:id", app_secret = "file:secret" }"#.to_owned(),
+            files: vec![("id", APP_ID.to_owned()), ("secret", APP_SECRET.to_owned())],
+            ..Self::slack(api_base)
+        }
+    }
+
+    /// The same with a webhook, with an encrypt key or without.
+    #[must_use]
+    pub(crate) fn over_webhook(mut self, encrypted: bool) -> Self {
+        use botyard_fakes::feishu::{ENCRYPT_KEY, VERIFICATION_TOKEN};
+        self.mode = Some("webhook");
+        let key = if encrypted {
+            r#", encrypt_key = "file:encrypt""#
+        } else {
+            ""
+        };
+        self.secrets =
+            format!(r#"{{ app_id = "file:id", app_secret = "file:secret", verification_token = "file:token"{key} }}"#);
+        self.files.push(("token", VERIFICATION_TOKEN.to_owned()));
+        self.files.push(("encrypt", ENCRYPT_KEY.to_owned()));
+        self
+    }
+
     /// The same in Socket Mode.
     #[must_use]
     pub(crate) fn over_socket(mut self) -> Self {

@@ -35,6 +35,7 @@ fn config(allow: &[&str], approvers: &[&str]) -> BotConfig {
         call_timeout: Duration::from_secs(1),
         show_thinking: false,
         files_max_bytes: 1 << 20,
+        history: 0,
         files_kept_bytes: 1 << 30,
     }
 }

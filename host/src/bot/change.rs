@@ -46,7 +46,7 @@ impl Bot {
             mentions: message.mentions,
             ..before.clone()
         };
-        let text = self.compose(&row.item.origin, &message, &[]);
+        let text = self.compose_again(&row.item.origin, &message).await;
         let waits = turn.as_ref().is_some_and(waits);
         // Platforms also call it an edit when a link was unfolded.
         if same && !(waits && turn.as_ref().is_some_and(|turn| turn.prompt != text)) {

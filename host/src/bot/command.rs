@@ -54,7 +54,7 @@ impl Bot {
                     attachments: command.attachments.clone(),
                     group: None,
                 };
-                return Box::pin(self.hear(id, origin, message)).await;
+                return Box::pin(self.hear(id, Vec::new(), origin, message)).await;
             }
             if let Some((row, argument)) = found {
                 self.answer_command(id, &origin, row, argument, true).await;

@@ -142,7 +142,13 @@ impl Bot {
         let Item { origin, what } = item;
         match what {
             What::Press(press) => self.carry_out(id, &origin, &press).await,
-            What::Message(message) => return self.hear(id, origin, message).await,
+            What::Message(mut message) => match message.group.take() {
+                Some((group, settle)) => {
+                    self.hold_back(id, origin, message, group, settle);
+                    return false;
+                }
+                None => return self.hear(id, Vec::new(), origin, message).await,
+            },
             What::Command(command) => return self.obey(id, origin, &command).await,
             What::Stop => {
                 if self.admitted(&origin).await {
@@ -225,35 +231,31 @@ impl Bot {
     }
 
     /// False: see [`Bot::hand_over`].
-    pub(super) async fn hear(&self, id: InboxId, origin: Origin, mut message: Message) -> bool {
+    pub(super) async fn hear(&self, id: InboxId, also: Vec<InboxId>, origin: Origin, mut message: Message) -> bool {
         let inner = &self.inner;
         if !self.concerns_us(&origin, &message).await || !self.admitted(&origin).await {
-            self.done(id).await;
-            return true;
+            return self.dealt_with(id, also).await;
         }
         let mut way = None;
         if let Some((row, argument)) = command::typed(&message.text) {
             way = command::way(row).filter(|_| !argument.is_empty());
             if way.is_none() {
                 self.answer_command(id, &origin, row, argument, false).await;
-                self.done(id).await;
-                return true;
+                return self.dealt_with(id, also).await;
             }
             message.text = argument.to_owned();
         }
         if message.text.trim().is_empty() && message.attachments.is_empty() {
             self.say(&origin, Part::Text(command::help()), false).await;
-            self.done(id).await;
-            return true;
+            return self.dealt_with(id, also).await;
         }
         if !self.can(Ability::Buttons) && self.said_to_a_question(id, &origin, &message).await {
-            return true;
+            return self.dealt_with(id, also).await;
         }
         if !inner.per_user.allow(&origin.sender.id) {
             let text = "You have sent many messages within a minute. Please wait a little and send it again.";
             self.say(&origin, warning(text), true).await;
-            self.done(id).await;
-            return true;
+            return self.dealt_with(id, also).await;
         }
         let conversation = self.place(&origin, &message);
         if conversation.thread.is_some() && !conversation.direct {
@@ -266,6 +268,7 @@ impl Bot {
         };
         let heard = Heard {
             id,
+            also,
             origin,
             message,
             conversation,
@@ -273,6 +276,14 @@ impl Bot {
             way: way.unwrap_or(inner.config.while_running),
         };
         self.hand_over(heard).await
+    }
+
+    /// Nothing more is done for a message and its parts. True, as those who call this say that they are done.
+    async fn dealt_with(&self, id: InboxId, also: Vec<InboxId>) -> bool {
+        for id in also.into_iter().chain([id]) {
+            self.done(id).await;
+        }
+        true
     }
 
     /// Whose session something said here belongs to: in a thread that an adapter made for a session, that one. None:
@@ -322,6 +333,10 @@ impl Bot {
 
     /// They may talk; if not, they are told so at most once an hour, or not at all, as configured.
     pub(super) async fn admitted(&self, origin: &Origin) -> bool {
+        // A bot that answers itself never ends.
+        if self.inner.adapter.is_me(&origin.sender.id) {
+            return false;
+        }
         match admit(&self.inner.config, &origin.sender, &origin.conversation) {
             Admission::Allowed => true,
             Admission::Refused { say } => {

@@ -1,5 +1,5 @@
-//! What a message needs before an agent can have it: its files, brought here. That waits for a vendor, so it happens
-//! beside the lanes; messages of one session keep their order.
+//! What a message needs before an agent can have it: its files brought here, the names of persons, what was said before.
+//! All of it waits for a vendor, so it happens beside the lanes; messages of one session keep their order.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,8 +11,9 @@ use tracing::{debug, warn};
 
 use super::Bot;
 use super::dispatch::warning;
+use super::people::{line, with_names};
 use crate::chat::{
-    Attachment, CallError, Conversation, InboxId, Message, Origin, Part, SessionKey, Target, UnixMillis, What,
+    Attachment, CallError, Conversation, InboxId, Message, Origin, Part, Person, SessionKey, Target, UnixMillis, What,
 };
 use crate::config::{Scope, WhileRunning};
 use crate::session::{Prompt, SubmitError};
@@ -33,6 +34,8 @@ const NAME: usize = 80;
 #[derive(Debug, Clone)]
 pub(super) struct Heard {
     pub(super) id: InboxId,
+    /// Further rows of the inbox that are part of it: an album's.
+    pub(super) also: Vec<InboxId>,
     pub(super) origin: Origin,
     pub(super) message: Message,
     /// Where the answer goes.
@@ -48,6 +51,10 @@ pub(super) struct Gathered {
     pub(super) files: Vec<InFile>,
     /// Names of files that are not here, and why.
     pub(super) missing: Vec<(String, String)>,
+    /// By id: those whose name is known.
+    pub(super) names: HashMap<String, Person>,
+    /// What was said before, as the agent reads it.
+    pub(super) before: Option<String>,
 }
 
 /// Who is last of those that are gathered for, by session.
@@ -122,8 +129,16 @@ impl Bot {
     /// later, and its row is held until then.
     pub(super) async fn hand_over(&self, heard: Heard) -> bool {
         let inner = &self.inner;
-        if heard.message.attachments.is_empty() && !inner.gathering.holds(&heard.key) {
-            self.submit(heard, Gathered::default()).await;
+        let names = self.names_at_hand(&heard.origin, &heard.message).await;
+        let waits = !heard.message.attachments.is_empty()
+            || inner.gathering.holds(&heard.key)
+            || self.wants_history(&heard).await;
+        if let Some(names) = names.filter(|_| !waits) {
+            let gathered = Gathered {
+                names,
+                ..Gathered::default()
+            };
+            self.submit(heard, gathered).await;
             return true;
         }
         // The semaphore is never closed.
@@ -134,7 +149,7 @@ impl Bot {
         let mut place = inner.gathering.join(&heard.key);
         let bot = self.clone();
         inner.tasks.spawn(async move {
-            let id = heard.id;
+            let ids: Vec<InboxId> = heard.also.iter().copied().chain([heard.id]).collect();
             tokio::select! {
                 biased; // The end first: what is not handed over by then comes again with the next start.
                 () = bot.inner.stop.cancelled() => {}
@@ -148,7 +163,7 @@ impl Bot {
             }
             drop(place);
             drop(permit);
-            bot.finish(id);
+            ids.into_iter().for_each(|id| bot.finish(id));
         });
         false
     }
@@ -158,7 +173,7 @@ impl Bot {
         let id = heard.id;
         match self.inner.journal.read(move |s| s.inbox_get(id)).await {
             Ok(Some(row)) if row.state == InboxState::New => {
-                if let What::Message(message) = row.item.what {
+                if let (What::Message(message), true) = (row.item.what, heard.also.is_empty()) {
                     heard.message.text = message.text;
                 }
                 Some(heard)
@@ -175,8 +190,16 @@ impl Bot {
     async fn gather(&self, heard: &Heard) -> Gathered {
         let attachments = &heard.message.attachments;
         let brought = attachments.iter().take(FILES).map(|file| self.bring(file));
-        let brought = futures_util::future::join_all(brought).await;
-        let mut gathered = Gathered::default();
+        let (brought, names, before) = tokio::join!(
+            futures_util::future::join_all(brought),
+            self.names_for(&heard.origin, &heard.message),
+            self.said_before(heard),
+        );
+        let mut gathered = Gathered {
+            names,
+            before,
+            ..Gathered::default()
+        };
         for (attachment, brought) in attachments.iter().zip(brought) {
             match brought {
                 Ok(file) => {
@@ -267,8 +290,9 @@ impl Bot {
             way: heard.way,
             kind: TurnKind::Message,
             inbox: Some(heard.id),
+            also: heard.also.clone(),
             asker: heard.origin.sender.id.clone(),
-            text: self.compose(&heard.origin, &heard.message, &gathered.missing),
+            text: self.compose(&heard.origin, &heard.message, &gathered),
             target: Target {
                 conversation: heard.conversation.clone(),
                 reply_to: heard.origin.reply_to.clone(),
@@ -288,6 +312,9 @@ impl Bot {
                 let text = format!("{waiting} messages wait here already. Please send this one again later.");
                 self.say(&heard.origin, warning(&text), false).await;
                 self.done(heard.id).await;
+                for id in heard.also {
+                    self.done(id).await;
+                }
             }
             // It stays in the inbox and is tried again.
             Err(SubmitError::Unavailable(error)) => {
@@ -301,24 +328,43 @@ impl Bot {
         }
     }
 
-    /// What the agent is told: in shared conversations who speaks, then what is quoted, the text, and what could not be
-    /// had.
-    pub(super) fn compose(&self, origin: &Origin, message: &Message, missing: &[(String, String)]) -> String {
+    /// Several people speak to one agent here.
+    pub(super) fn names_speakers(&self, origin: &Origin) -> bool {
+        self.inner.config.scope != Scope::User && !origin.conversation.direct
+    }
+
+    /// What the agent is told of a message as it stands now, beside what was brought for it before.
+    pub(super) async fn compose_again(&self, origin: &Origin, message: &Message) -> String {
+        let gathered = Gathered {
+            names: self.names_for(origin, message).await,
+            ..Gathered::default()
+        };
+        self.compose(origin, message, &gathered)
+    }
+
+    /// What the agent is told: what was said before, what is quoted, in shared conversations who speaks, the text, and
+    /// what could not be had.
+    fn compose(&self, origin: &Origin, message: &Message, gathered: &Gathered) -> String {
         let mut text = String::with_capacity(message.text.len() + 64);
+        if let Some(before) = &gathered.before {
+            text.push_str(before);
+            text.push('\n');
+        }
         if let Some((_, quoted)) = message.quotes.as_ref().filter(|(_, quoted)| !quoted.is_empty()) {
             for line in quoted.lines() {
                 text.push_str("> ");
-                text.push_str(line);
+                text.push_str(&with_names(line, &gathered.names));
                 text.push('\n');
             }
             text.push('\n');
         }
-        if self.inner.config.scope != Scope::User && !origin.conversation.direct {
-            text.push_str(origin.sender.label());
+        if self.names_speakers(origin) {
+            let sender = gathered.names.get(&origin.sender.id).unwrap_or(&origin.sender);
+            text.push_str(&line(sender.label()));
             text.push_str(": ");
         }
-        text.push_str(&message.text);
-        for (name, why) in missing {
+        text.push_str(&with_names(&message.text, &gathered.names));
+        for (name, why) in &gathered.missing {
             text.push_str(&format!("\n\n(A file `{name}` came with this and is not here: {why}.)"));
         }
         text

@@ -95,8 +95,9 @@ impl Bot {
                     kind: TurnKind::Message,
                     // The turn takes the press's row: pressed is run, once.
                     inbox: Some(id),
+                    also: Vec::new(),
                     asker: turn.asker.clone(),
-                    text: self.compose(&item.origin, message, &[]),
+                    text: self.compose_again(&item.origin, message).await,
                     target: turn.target.clone(),
                     files: turn.files.clone(),
                 };

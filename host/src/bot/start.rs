@@ -11,9 +11,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use super::album::Albums;
 use super::connection::Line;
 use super::dispatch::Lanes;
 use super::gather::Queues;
+use super::people::People;
 use super::presenter::AdapterPresenter;
 use super::{Bot, Inner, intake};
 use crate::access::{PerUserPace, RefusalPace};
@@ -31,6 +33,8 @@ use crate::transport::{self, Managed};
 
 /// Conversations of one bot that are shown at the same time.
 const SHOWN_IN_PARALLEL: usize = 64;
+/// A turn that ends within this is one message on the platform and no update of it.
+const BARE_HOLD: Duration = Duration::from_millis(700);
 /// A link that ended is started again after this long at first, and this long at last.
 const LINK_BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 /// A link that is told to stop may take this long.
@@ -88,6 +92,7 @@ impl Bot {
             refresh: about.limits.refresh,
             can_update,
             parallel: SHOWN_IN_PARALLEL,
+            bare_hold: BARE_HOLD,
         };
         let presenter = Arc::new(AdapterPresenter {
             adapter: adapter.clone(),
@@ -123,6 +128,7 @@ impl Bot {
         let bot = Self {
             inner: Arc::new(Inner {
                 inbox: Inbox::new(journal.clone()),
+                people: People::new(&config.name, adapter.clone(), journal.clone()),
                 per_user: PerUserPace::new(config.per_user_per_minute),
                 refusals: RefusalPace::new(),
                 abilities,
@@ -134,6 +140,7 @@ impl Bot {
                 registry,
                 lanes,
                 gathering: Arc::new(Queues::new()),
+                albums: Albums::default(),
                 in_flight: Mutex::new(HashSet::new()),
                 behind: Notify::new(),
                 set_aside: Notify::new(),

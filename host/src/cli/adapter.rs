@@ -1,6 +1,7 @@
 //! `botyard adapter`.
 
 mod describe;
+mod test;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,6 +18,8 @@ use crate::manifest::Transport;
 use crate::plugin::{Adapter, BotServices, CallLimits, Component, Runtime};
 use crate::store::Journal;
 use crate::supervisor;
+
+pub(super) use test::{TestArguments, test};
 
 /// What an account's check may hand over.
 const OUTPUT_BYTES: usize = 1 << 20;
@@ -152,9 +155,8 @@ pub(super) fn check(file: &Path, bot: &str, json: bool) -> Result<(), Failure> {
         let known: Vec<&str> = config.bots.iter().map(|bot| bot.name.as_str()).collect();
         return Err(Failure::user(format!("there is no bot `{bot}`")).hint(format!("known: {}", known.join(", "))));
     };
-    let scratch = Scratch::new()?;
     let findings = block_on(async {
-        let runtime = runtime(Some(&config), &scratch.0)?;
+        let runtime = Runtime::new(&config.host.data_dir.join("cache"))?;
         let component = supervisor::load(&runtime, &bot.adapter).await?;
         let mut problems = check_against(bot, index, component.about());
         if problems.iter().any(|problem| !problem.warning) {
@@ -163,10 +165,7 @@ pub(super) fn check(file: &Path, bot: &str, json: bool) -> Result<(), Failure> {
             }
             return Err(wrong(file, &problems));
         }
-        let journal = Journal::open(&scratch.0.join("check.db"))?;
-        let asked = ask(&config, bot, &runtime, &component, journal.clone(), &scratch.0).await;
-        journal.close().await;
-        asked
+        findings(&config, bot, &runtime, &component).await
     })?;
     let fine = findings.iter().all(|finding| finding.fine);
     if json {
@@ -190,6 +189,20 @@ pub(super) fn check(file: &Path, bot: &str, json: bool) -> Result<(), Failure> {
             bot.name
         )))
     }
+}
+
+/// What the platform says of a bot's account. What the adapter keeps meanwhile is thrown away.
+pub(super) async fn findings(
+    config: &Config,
+    bot: &BotConfig,
+    runtime: &Runtime,
+    component: &Component,
+) -> Result<Vec<Finding>, Failure> {
+    let scratch = Scratch::new()?;
+    let journal = Journal::open(&scratch.0.join("check.db"))?;
+    let asked = ask(config, bot, runtime, component, journal.clone(), &scratch.0).await;
+    journal.close().await;
+    asked
 }
 
 async fn ask(

@@ -6,7 +6,8 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::failure::Failure;
-use super::{block_on, output, wrong};
+use super::{adapter, block_on, output, wrong};
+use crate::chat::Finding;
 use crate::config::{Config, Problem, check_against, locate, render};
 use crate::plugin::{Component, Runtime};
 use crate::supervisor;
@@ -21,11 +22,12 @@ struct Told<'a> {
     warning: bool,
 }
 
-pub(super) fn check(file: &Path, json: bool) -> Result<(), Failure> {
+/// `online`: the platforms are asked too, where the file is good.
+pub(super) fn check(file: &Path, online: bool, json: bool) -> Result<(), Failure> {
     let (bots, problems) = match Config::load(file) {
         Err(problems) => (0, problems),
         Ok((config, mut problems)) => {
-            let mut found = block_on(against_adapters(&config))?;
+            let mut found = block_on(against_adapters(&config, online))?;
             if let Ok(text) = std::fs::read_to_string(file) {
                 locate(&text, &mut found);
             }
@@ -66,8 +68,20 @@ fn told(problem: &Problem) -> Told<'_> {
     }
 }
 
-/// What the adapters' manifests say; an adapter that cannot be loaded is a problem of the bots that name it.
-async fn against_adapters(config: &Config) -> Result<Vec<Problem>, Failure> {
+/// What an account lacks, as a problem of its bot.
+fn lacks(index: usize, finding: &Finding) -> Problem {
+    Problem {
+        key: format!("bot[{index}]"),
+        line: None,
+        message: format!("the platform says: {}", output::line(&finding.subject, 300)),
+        hint: Some(output::line(&finding.advice, 600)).filter(|advice| !advice.is_empty()),
+        warning: false,
+    }
+}
+
+/// What the adapters' manifests say; an adapter that cannot be loaded is a problem of the bots that name it. Then, if
+/// that is wanted, what the platforms say of the accounts of bots without such problems.
+async fn against_adapters(config: &Config, online: bool) -> Result<Vec<Problem>, Failure> {
     let runtime = Runtime::new(&config.host.data_dir.join("cache"))?;
     let mut loaded: BTreeMap<&str, Result<Component, String>> = BTreeMap::new();
     let mut problems = Vec::new();
@@ -79,7 +93,15 @@ async fn against_adapters(config: &Config) -> Result<Vec<Problem>, Failure> {
             loaded.insert(&bot.adapter, component);
         }
         match &loaded[bot.adapter.as_str()] {
-            Ok(component) => problems.extend(check_against(bot, index, component.about())),
+            Ok(component) => {
+                let found = check_against(bot, index, component.about());
+                if online && found.iter().all(|problem| problem.warning) {
+                    let findings = adapter::findings(config, bot, &runtime, component).await?;
+                    let lacking = findings.iter().filter(|finding| !finding.fine);
+                    problems.extend(lacking.map(|finding| lacks(index, finding)));
+                }
+                problems.extend(found);
+            }
             Err(message) => problems.push(Problem {
                 key: format!("bot[{index}].adapter"),
                 line: None,

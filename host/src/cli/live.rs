@@ -27,17 +27,20 @@ impl Live {
             let asked = name.clone();
             let turns = self.host.journal().read(move |store| store.turns_open(&asked)).await?;
             let waiting = turns.iter().filter(|turn| turn.state == TurnState::Queued).count();
-            let (connection, detail) = match summary.connection.health {
-                Health::Connecting => ("connecting", None),
-                Health::Live => ("live", None),
-                Health::Degraded { why, .. } => ("degraded", Some(why)),
-                Health::Refused { why } => ("refused", Some(why)),
+            let (connection, detail, retry_at) = match summary.connection.health {
+                Health::Connecting => ("connecting", None, None),
+                Health::Live => ("live", None, None),
+                Health::Degraded { why, retry_at } => ("degraded", Some(why), retry_at),
+                Health::Refused { why } => ("refused", Some(why), None),
             };
             bots.push(BotStatus {
                 name,
                 adapter: summary.adapter,
                 connection: connection.to_owned(),
+                since: Some(summary.connection.since),
+                heard: summary.connection.heard,
                 detail,
+                retry_at,
                 agent: summary.agent,
                 sessions_live: summary.sessions_live as u64,
                 running: (turns.len() - waiting) as u64,

@@ -63,6 +63,11 @@ pub(super) fn age(at: UnixMillis) -> String {
     }
 }
 
+/// How long it is until then.
+pub(super) fn until(at: UnixMillis) -> String {
+    age(now().saturating_mul(2).saturating_sub(at))
+}
+
 /// One line of it, at most so many characters, without what a terminal would act on.
 pub(super) fn line(text: &str, chars_max: usize) -> String {
     let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();

@@ -29,6 +29,8 @@ pub(super) fn show(report: &StatusReport) -> String {
         "BOT",
         "ADAPTER",
         "CONNECTION",
+        "FOR",
+        "HEARD",
         "AGENT",
         "LIVE",
         "RUNNING",
@@ -43,6 +45,8 @@ pub(super) fn show(report: &StatusReport) -> String {
             bot.name.to_string(),
             output::line(&bot.adapter, 20),
             bot.connection.clone(),
+            bot.since.map_or_else(|| "-".to_owned(), output::age),
+            bot.heard.map_or_else(|| "-".to_owned(), output::age),
             output::line(&bot.agent, 20),
             bot.sessions_live.to_string(),
             bot.running.to_string(),
@@ -57,10 +61,12 @@ pub(super) fn show(report: &StatusReport) -> String {
         if let Some(detail) = &bot.detail {
             let _ = writeln!(
                 text,
-                "\n{}: {}: {}",
+                "\n{}: {}: {}{}",
                 bot.name,
                 bot.connection,
-                output::line(detail, 300)
+                output::line(detail, 300),
+                bot.retry_at
+                    .map_or_else(String::new, |at| format!("; tried again in {}", output::until(at)))
             );
         }
         if let Some(failure) = &bot.last_failure {

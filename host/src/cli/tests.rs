@@ -135,7 +135,10 @@ fn a_status_is_a_table_that_a_person_reads() {
                 name: "local".into(),
                 adapter: "web".into(),
                 connection: "live".into(),
+                since: Some(now() - 2 * 3_600_000 - 500),
+                heard: None,
                 detail: None,
+                retry_at: None,
                 agent: "auto".into(),
                 sessions_live: 1,
                 running: 1,
@@ -148,8 +151,11 @@ fn a_status_is_a_table_that_a_person_reads() {
             BotStatus {
                 name: "team".into(),
                 adapter: "slack".into(),
-                connection: "refused".into(),
+                connection: "degraded".into(),
+                since: Some(now() - 5_500),
+                heard: Some(now() - 61_000),
                 detail: Some("invalid_auth\u{1b}[31m".into()),
+                retry_at: Some(now() + 30_900),
                 agent: "claude".into(),
                 sessions_live: 0,
                 running: 0,
@@ -170,10 +176,10 @@ fn a_status_is_a_table_that_a_person_reads() {
     assert_eq!(
         status::show(&report),
         "botyard 0.1.0, process 7, up 3h, on http://127.0.0.1:8787\n\n\
-         BOT    ADAPTER  CONNECTION  AGENT   LIVE  RUNNING  WAITING  EVENTS  LAST  FAILURES\n\
-         local  web      live        auto    1     1        0        0       -     0\n\
-         team   slack    refused     claude  0     0        12       1234    1m    2\n\n\
-         team: refused: invalid_auth [31m\n\n\
+         BOT    ADAPTER  CONNECTION  FOR  HEARD  AGENT   LIVE  RUNNING  WAITING  EVENTS  LAST  FAILURES\n\
+         local  web      live        2h   -      auto    1     1        0        0       -     0\n\
+         team   slack    degraded    5s   1m     claude  0     0        12       1234    1m    2\n\n\
+         team: degraded: invalid_auth [31m; tried again in 30s\n\n\
          team: the adapter's last failure: unreachable\n\n\
          3 sessions, 13 open turns, 0 new messages, 0 replies on their way\n\
          2 replies were not taken: `botyard outbox`\n"

@@ -86,6 +86,7 @@ pub struct RawBot {
     pub show_thinking: Option<At<bool>>,
     pub files_max: Option<At<String>>,
     pub files_kept: Option<At<String>>,
+    pub history: Option<At<i64>>,
 }
 
 /// Everything that can be read, and the problems. None: the text is not TOML; all its syntax errors are told.
@@ -287,6 +288,7 @@ fn bot<'a>(reader: &mut Reader<'a>, table: &'a DeTable<'a>, place: Place) -> Raw
         show_thinking: s.flag(reader, "show_thinking"),
         files_max: s.text(reader, "files_max", "\"32MiB\""),
         files_kept: s.text(reader, "files_kept", "\"1GiB\""),
+        history: s.number(reader, "history", "20"),
     };
     s.finish(reader);
     bot

@@ -88,7 +88,8 @@ impl Settled {
 }
 
 pub(super) enum Change {
-    Follow(Arc<dyn ViewSource>),
+    /// Shown first at that time, or once there is something in it.
+    Follow(Arc<dyn ViewSource>, Instant),
     Settle(Settled, Memory),
 }
 
@@ -112,6 +113,8 @@ struct Entry {
     failures: u32,
     next_update: Option<Instant>,
     refresh_at: Option<Instant>,
+    /// A first view with nothing in it waits until then: a fast turn is one message and no update.
+    held: Option<Instant>,
 }
 
 impl Entry {
@@ -129,6 +132,7 @@ impl Entry {
             failures: 0,
             next_update: None,
             refresh_at: None,
+            held: None,
         }
     }
 
@@ -143,7 +147,11 @@ impl Entry {
             return None;
         }
         let wanted = if self.dirty { Some(now) } else { self.refresh_at }?;
-        Some(self.next_update.map_or(wanted, |next| next.max(wanted)))
+        [self.next_update, self.held]
+            .into_iter()
+            .flatten()
+            .chain([wanted])
+            .max()
     }
 
     /// A view was shown (or may have been).
@@ -153,6 +161,7 @@ impl Entry {
             .min(HOLD_AT_MOST)
             .max(pace.update_interval);
         self.shows = self.shows.saturating_add(1);
+        self.held = None;
         self.next_update = Some(now + pause);
         self.refresh_at = pace.refresh.map(|refresh| now + refresh);
     }
@@ -238,7 +247,8 @@ impl Plan {
         let order = self.orders;
         let entry = self.entries.entry(turn.clone()).or_insert_with(|| Entry::new(target));
         match change {
-            Change::Follow(source) => {
+            Change::Follow(source, until) => {
+                entry.held = (entry.shows == 0 && source.is_bare()).then_some(until);
                 entry.source = Some(source);
                 entry.dirty = true;
             }
@@ -264,8 +274,14 @@ impl Plan {
     /// True: the lane should look.
     pub(super) fn touch(&mut self, turn: &TurnId) -> bool {
         match self.entries.get_mut(turn) {
-            Some(entry) if entry.source.is_some() => !std::mem::replace(&mut entry.dirty, true),
-            _ => false,
+            Some(entry) => match &entry.source {
+                Some(source) => {
+                    let released = entry.held.take_if(|_| !source.is_bare()).is_some();
+                    !std::mem::replace(&mut entry.dirty, true) || released
+                }
+                None => false,
+            },
+            None => false,
         }
     }
 

@@ -41,6 +41,39 @@ async fn updates_are_coalesced_to_the_pace() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_first_view_with_nothing_in_it_waits_a_moment() {
+    let begin = async |turn: &str| {
+        let test = Test::new(pace());
+        let source = source(turn);
+        source.bare.store(true, Ordering::SeqCst);
+        test.put(turn, "C1", None).await;
+        test.outbox
+            .follow(&TurnId::from(turn), &target("C1"), Arc::clone(&source) as _);
+        test.change(&source);
+        pass(Duration::from_millis(300)).await;
+        (test, source)
+    };
+    let (test, _) = begin("fast").await;
+    test.settle("fast", "C1", 5, ViewState::Done).await;
+    let calls = test.idle().await;
+    assert_eq!((calls.len(), &calls[0].state), (1, &ViewState::Done), "{calls:?}");
+
+    let (test, source) = begin("speaks").await;
+    source.bare.store(false, Ordering::SeqCst);
+    test.change(&source);
+    let calls = test.calls(1).await;
+    assert!(calls[0].at < Duration::from_millis(350), "{calls:?}");
+
+    let (test, _) = begin("thinks").await;
+    assert_eq!(lock(&test.fake.calls).len(), 0);
+    let calls = test.calls(1).await;
+    assert!(
+        (700..750).contains(&calls[0].at.as_millis()),
+        "it is seen that it runs: {calls:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_unchanged_view_is_not_shown_again() {
     let test = Test::new(pace());
     test.follow("t1", "C1").await;

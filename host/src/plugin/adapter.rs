@@ -15,8 +15,8 @@ use super::sandbox::{Export, Service, Shown, State};
 use super::v1::{from_guest, to_guest};
 use super::{Adapter, BotServices, CallLimits, Component, LinkHost, Offers, Runtime};
 use crate::chat::{
-    Answer, Attachment, BotName, CallError, CommandSpec, Conversation, Event, FileRef, Finding, Origin, Person, Target,
-    Translated, Verdict, View,
+    Answer, Attachment, BotName, CallError, CommandSpec, Conversation, Event, FileRef, Finding, Origin, Person, Said,
+    Target, Translated, Verdict, View,
 };
 use crate::config::SecretText;
 use crate::egress::Outlet;
@@ -204,6 +204,11 @@ impl Adapter {
         Ok(me)
     }
 
+    /// Whether this is the bot itself, as far as it is known.
+    pub fn is_me(&self, id: &str) -> bool {
+        self.bound.me().is_some_and(|me| me.id == id)
+    }
+
     pub async fn translate(&self, event: &Event) -> Result<Translated, CallError> {
         let event = to_guest::event(event);
         let exports = self.component.exports();
@@ -329,6 +334,33 @@ impl Adapter {
         let conversation = to_guest::conversation(conversation);
         let said = ask!(self, Export::Account, indices, call_who(id, &conversation));
         from_guest::person(said).map_err(|problem| self.bound.wrong(Export::Account, &problem))
+    }
+
+    /// At most so many messages from before this one (the vendor's id; none: up to the newest), oldest first.
+    pub async fn before(
+        &self,
+        conversation: &Conversation,
+        message: Option<&str>,
+        at_most: u32,
+    ) -> Result<Vec<Said>, CallError> {
+        let indices = self
+            .component
+            .exports()
+            .history
+            .as_ref()
+            .ok_or(CallError::Missing("history"))?;
+        let conversation = to_guest::conversation(conversation);
+        let said = ask!(
+            self,
+            Export::History,
+            indices,
+            call_before(&conversation, message, at_most)
+        );
+        let said: Result<Vec<Said>, String> = said.into_iter().map(from_guest::said).collect();
+        let mut said = said.map_err(|problem| self.bound.wrong(Export::History, &problem))?;
+        let most = usize::try_from(at_most).unwrap_or(usize::MAX);
+        said.drain(..said.len().saturating_sub(most));
+        Ok(said)
     }
 
     /// Runs `link.run` in one long-lived instance until it returns, traps, or `stop` is cancelled (then it is

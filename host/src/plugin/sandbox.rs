@@ -34,6 +34,7 @@ pub(super) enum Export {
     Delivery,
     Attachments,
     Account,
+    History,
     Link,
 }
 
@@ -58,7 +59,7 @@ impl Export {
         match self {
             Self::Describe => false,
             Self::Ingress => matches!(service, S::Host | S::Files | S::Store | S::Crypto),
-            Self::Interaction | Self::Attachments | Self::Account => {
+            Self::Interaction | Self::Attachments | Self::Account | Self::History => {
                 matches!(
                     service,
                     S::Host | S::Http | S::Files | S::Store | S::Crypto | S::LinkCall
@@ -74,7 +75,7 @@ impl Export {
         match self {
             Self::Describe => Some(Duration::from_secs(5)),
             Self::Ingress => Some(Duration::from_secs(30)),
-            Self::Interaction => Some(Duration::from_secs(60)),
+            Self::Interaction | Self::History => Some(Duration::from_secs(60)),
             Self::Account => Some(Duration::from_secs(180)),
             // Files of a gigabyte go through these.
             Self::Delivery | Self::Attachments => Some(Duration::from_secs(900)),
@@ -92,6 +93,7 @@ impl fmt::Display for Export {
             Self::Delivery => "delivery",
             Self::Attachments => "attachments",
             Self::Account => "account",
+            Self::History => "history",
             Self::Link => "link",
         })
     }

@@ -274,6 +274,7 @@ impl SessionActor {
             files: prompt.files,
         };
         let mut job = Job::new(row, self.shared.rules.show_thinking);
+        job.also = prompt.also;
         if alone && self.seat.is_free() {
             // The agent waits for it: opened and begun in one write, see `hand`.
             job.reply = Some(reply);
@@ -281,7 +282,7 @@ impl SessionActor {
             return;
         }
         self.name_conversation();
-        match self.store_open(&job.row).await {
+        match self.store_open(&job.row, &job.also).await {
             Ok(()) => {
                 let _ = reply.send(Ok(job.row.id.clone()));
                 self.follow(&job);
@@ -501,7 +502,7 @@ impl SessionActor {
             cli_session: self.row.cli_session.clone(),
             row: self.row.clone(),
             offers: self.offers.clone(),
-            queue: self.waiting(),
+            queue: self.queued(),
         }
     }
 

@@ -272,6 +272,7 @@ impl Setup {
             refresh: None,
             can_update: true,
             parallel: 4,
+            bare_hold: Duration::ZERO,
         };
         let outbox = Outbox::new(self.rules.bot.clone(), journal.clone(), Arc::new(chat.clone()), pace);
         let (starts, started) = mpsc::channel(16);
@@ -369,6 +370,7 @@ impl Host {
         let prompt = Prompt {
             way: WhileRunning::Queue,
             kind: TurnKind::Message,
+            also: Vec::new(),
             inbox: Some(self.arrive(person, text).await),
             asker: person.to_owned(),
             text: text.to_owned(),

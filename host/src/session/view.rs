@@ -274,6 +274,11 @@ impl TurnView {
         }
     }
 
+    /// It runs, and nothing is in it.
+    fn is_bare(&self) -> bool {
+        self.state == ViewState::Running && self.slots.iter().all(|slot| slot.part.is_none())
+    }
+
     /// Everything as it is now. A new revision only if something changed since the last one.
     pub fn snapshot(&mut self) -> View {
         if std::mem::take(&mut self.changed) {
@@ -376,6 +381,10 @@ impl SharedView {
 impl ViewSource for SharedView {
     fn view(&self) -> View {
         self.with(TurnView::snapshot)
+    }
+
+    fn is_bare(&self) -> bool {
+        self.with(|view| view.is_bare())
     }
 
     fn moved(&self, to: &Conversation) {

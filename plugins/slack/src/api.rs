@@ -9,6 +9,8 @@ use botyard_sdk::types::{Error, Headers};
 
 use crate::event::str_at;
 
+mod stream;
+
 /// The host, as far as this adapter needs it; tests put a fake in its place.
 pub trait Wire {
     /// # Errors
@@ -27,6 +29,24 @@ pub trait Wire {
     fn posted(&self, ts: &str) -> Result<(), Error>;
     /// Seconds since 1970.
     fn now(&self) -> u32;
+    /// Whether this was kept, and not for too long.
+    fn is_kept(&self, key: &str) -> bool;
+    /// Remembers something of the workspace for so many seconds; best effort.
+    fn keep(&self, key: &str, seconds: u32);
+    /// The bot's own user id.
+    fn me(&self) -> Option<String>;
+    /// The operator's choice.
+    fn progress(&self) -> Progress;
+}
+
+/// How a running turn is shown in a thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// As a stream where Slack offers its own stop control; else by edits, which carry a button.
+    Auto,
+    /// As a stream wherever one is possible.
+    Stream,
+    Edit,
 }
 
 /// A call that did not do what it should.

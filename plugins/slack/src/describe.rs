@@ -40,13 +40,7 @@ pub fn about() -> About {
                 secrets: vec!["bot_token".into(), "app_token".into()],
             },
         ],
-        settings: vec![Setting {
-            name: "command".into(),
-            kind: SettingKind::Text,
-            choices: Vec::new(),
-            default: Some(COMMAND.into()),
-            purpose: "The app's slash command: its first word is a command, as in `/botyard stop`".into(),
-        }],
+        settings: settings(),
         secrets: vec![
             Secret {
                 name: "bot_token".into(),
@@ -83,7 +77,8 @@ pub fn about() -> About {
             // `chat.update` is tier 3, 50 per minute and workspace: 60 s / 50.
             update_interval_ms: 1200,
             updates_max: None,
-            refresh_ms: None,
+            // A thread's status goes away after two minutes, and is soon not enough (`show::flow`).
+            refresh_ms: Some(25_000),
             upload_max_bytes: 1_000_000_000,
             rates: rates(),
         },
@@ -94,11 +89,34 @@ pub fn about() -> About {
             | Abilities::FORMS
             | Abilities::FILES_IN
             | Abilities::FILES_OUT
+            | Abilities::TYPING
             | Abilities::REACTIONS
+            | Abilities::NATIVE_STOP
             | Abilities::COMMANDS
             | Abilities::WHISPERS,
         extra: Vec::new(),
     }
+}
+
+fn settings() -> Vec<Setting> {
+    vec![
+        Setting {
+            name: "command".into(),
+            kind: SettingKind::Text,
+            choices: Vec::new(),
+            default: Some(COMMAND.into()),
+            purpose: "The app's slash command: its first word is a command, as in `/botyard stop`".into(),
+        },
+        Setting {
+            name: "progress".into(),
+            kind: SettingKind::Choice,
+            choices: ["auto", "stream", "edit"].map(Into::into).into(),
+            default: Some("auto".into()),
+            purpose: "How a running answer is shown in a thread: `edit` by changing a message that has a Stop button, `stream` \
+                      as Slack's own stream, `auto` as a stream where Slack has its own stop control"
+                .into(),
+        },
+    ]
 }
 
 /// One URL serves all three kinds of requests; an operator may also give each its own.
@@ -147,6 +165,11 @@ fn rates() -> Vec<Rate> {
         minute("delete", 50),
         minute("read", 50),
         minute("ephemeral", 100),
+        // chat.startStream and chat.stopStream are tier 2, chat.appendStream is tier 4.
+        minute("stream", 20),
+        minute("stop", 20),
+        minute("append", 100),
+        minute("status", 50),
     ]
 }
 

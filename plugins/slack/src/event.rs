@@ -232,12 +232,19 @@ impl Reader {
                 .map_or_else(Vec::new, |f| attachments(f)),
             group: None,
         };
+        let reply_to = interactive::ReplyTo {
+            kind: interactive::Kind::Message,
+            trigger: None,
+            response_url: None,
+            field: None,
+            reader: team.map(|team| (user.to_owned(), team.to_owned())),
+        };
         let origin = Origin {
             key,
             conversation,
             sender: person(user, team),
             sent: seconds(ts),
-            reply_to: Vec::new(),
+            reply_to: reply_to.bytes(),
         };
         Some((origin, message))
     }
@@ -319,6 +326,7 @@ impl Reader {
             trigger: Some(trigger.to_owned()),
             response_url: field("response_url").map(str::to_owned),
             field: None,
+            reader: None,
         };
         let origin = Origin {
             key: format!("command:{trigger}"),
@@ -369,7 +377,7 @@ pub(crate) fn seconds(ts: &str) -> Option<u32> {
     ts.split('.').next()?.parse().ok()
 }
 
-fn attachments(files: &[Value]) -> Vec<Attachment> {
+pub(crate) fn attachments(files: &[Value]) -> Vec<Attachment> {
     files
         .iter()
         .filter_map(|file| {

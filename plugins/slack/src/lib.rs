@@ -10,15 +10,16 @@ pub mod event;
 pub mod form;
 pub mod interactive;
 pub mod show;
+pub mod stream;
 pub mod text;
 pub mod view;
 
 use botyard_sdk::raw_http::{Downloaded, Request, Response};
 use botyard_sdk::serde_json::Value;
 use botyard_sdk::types::{Answer, Attachment, Conversation, Error, Event, FileRef, Origin, Person};
-use botyard_sdk::{Adapter, account, delivery, history, host, ingress, interaction, manifest, memory, raw_http};
+use botyard_sdk::{Adapter, account, delivery, history, host, ingress, interaction, manifest, memory, raw_http, store};
 
-use crate::api::{Api, Place, Wire};
+use crate::api::{Api, Place, Progress, Wire};
 use crate::event::str_at;
 
 /// The adapter.
@@ -48,6 +49,27 @@ impl Wire for Host {
 
     fn now(&self) -> u32 {
         host::now()
+    }
+
+    fn is_kept(&self, key: &str) -> bool {
+        store::get(key).is_ok_and(|value| value.is_some())
+    }
+
+    fn keep(&self, key: &str, seconds: u32) {
+        // Not known the next time costs one call.
+        drop(store::put(key, b"1", Some(seconds)));
+    }
+
+    fn me(&self) -> Option<String> {
+        host::me().map(|me| me.id)
+    }
+
+    fn progress(&self) -> Progress {
+        match host::setting("progress").as_deref() {
+            Some("stream") => Progress::Stream,
+            Some("edit") => Progress::Edit,
+            _ => Progress::Auto,
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Makes the chat look like the view: posts what is not there, changes what is, and remembers after each step.
 //!
 //! `chat.postMessage` knows no idempotency key, so the intent is saved before it, the message carries an id in its
-//! metadata, and when an outcome was unclear the message is looked for before anything is posted again.
+//! metadata, and when an outcome was unclear the message is looked for before anything is posted again. In a thread a
+//! running turn is a status line first, then perhaps a stream ([`flow`]); everything else is messages that are edited.
 
 use botyard_sdk::delivery::{Part, State, Target, View};
 use botyard_sdk::serde_json;
@@ -9,7 +10,10 @@ use botyard_sdk::types::{Error, FileRef};
 use serde::{Deserialize, Serialize};
 
 use crate::api::{Api, Failure, Place, Shown, Wire};
+use crate::stream;
 use crate::view::{BUDGET, SMALLEST, render};
+
+mod flow;
 
 /// How long after an unclear call Slack may still be about to do it, in seconds.
 const SETTLE: u32 = 3;
@@ -37,6 +41,28 @@ pub struct Memory {
     /// Files that stand in the chat, or may, by the host's id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<String>,
+    /// The first message still grows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<Stream>,
+    /// This turn goes on by edits.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub edits: bool,
+    /// Since when the thread has its status line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u32>,
+    /// Slack shows its own stop control; none: not asked yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<bool>,
+}
+
+/// A message that grows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stream {
+    pub ts: String,
+    pub progress: stream::Progress,
+    /// What was appended last may be there or not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unsure: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +71,9 @@ pub struct Pending {
     pub index: usize,
     pub id: String,
     pub at: u32,
+    /// A stream was begun, which carries no id.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stream: bool,
 }
 
 /// Shows the view.
@@ -86,6 +115,23 @@ impl<W: Wire> Stage<'_, W> {
 
     fn show(&mut self, view: &View) -> Result<(), Error> {
         self.settle()?;
+        let over = matches!(view.state, State::Done | State::Stopped | State::Failed(_));
+        if !self.flow(view, over)? {
+            self.edit(view)?;
+        }
+        if over {
+            for block in &view.blocks {
+                if let Part::File(file) = &block.part {
+                    self.file(file)?;
+                }
+            }
+            self.rest()?;
+        }
+        Ok(())
+    }
+
+    /// Messages that look like the view.
+    fn edit(&mut self, view: &View) -> Result<(), Error> {
         loop {
             let budget = self.memory.budget.unwrap_or(BUDGET);
             match self.bring(&render(view, budget)) {
@@ -94,17 +140,9 @@ impl<W: Wire> Stage<'_, W> {
                     self.save()?;
                 }
                 Err(failure) => return Err(failure.error),
-                Ok(()) => break,
+                Ok(()) => return Ok(()),
             }
         }
-        if matches!(view.state, State::Done | State::Stopped | State::Failed(_)) {
-            for block in &view.blocks {
-                if let Part::File(file) = &block.part {
-                    self.file(file)?;
-                }
-            }
-        }
-        Ok(())
     }
 
     /// A post that was begun and whose end nobody saw: was it posted?
@@ -112,10 +150,21 @@ impl<W: Wire> Stage<'_, W> {
         let Some(pending) = self.memory.pending.clone() else {
             return Ok(());
         };
-        let found = self
-            .api
-            .find(self.place(), &pending.id, pending.at.saturating_sub(SKEW));
+        let oldest = pending.at.saturating_sub(SKEW);
+        let found = match (pending.stream, self.api.wire.me()) {
+            (false, _) => self.api.find(self.place(), &pending.id, oldest),
+            (true, Some(me)) => self.api.find_stream(self.place(), &me, oldest),
+            (true, None) => Ok(None),
+        };
         match found {
+            Ok(Some(ts)) if pending.stream => {
+                self.memory.stream = Some(Stream {
+                    ts: ts.clone(),
+                    progress: stream::Progress::default(),
+                    unsure: true,
+                });
+                self.stands(pending.index, &ts, String::new())
+            }
             Ok(Some(ts)) => self.stands(pending.index, &ts, String::new()),
             Ok(None) if self.api.wire.now() < pending.at.saturating_add(SETTLE) => {
                 Err(Error::RateLimited(Some(SETTLE * 1000)))
@@ -137,6 +186,8 @@ impl<W: Wire> Stage<'_, W> {
     /// A message is in the chat: remembered before anything else happens.
     fn stands(&mut self, index: usize, ts: &str, digest: String) -> Result<(), Error> {
         self.memory.pending = None;
+        // Slack takes it away when something is posted.
+        self.memory.status = None;
         self.memory.count += 1;
         let entry = (ts.to_owned(), digest);
         match self.memory.posted.get_mut(index) {
@@ -161,6 +212,9 @@ impl<W: Wire> Stage<'_, W> {
                     Err(failure) if failure.is(&["edit_window_closed", "cant_update_message"]) => {
                         self.post(index, shown, digest)?;
                     }
+                    Err(failure) if failure.is(&["streaming_state_conflict"]) => {
+                        self.conflict(index, &ts, shown, digest)?;
+                    }
                     Err(failure) => return Err(failure),
                 },
                 None => self.post(index, shown, digest)?,
@@ -183,6 +237,7 @@ impl<W: Wire> Stage<'_, W> {
             index,
             id: id.clone(),
             at: self.api.wire.now(),
+            stream: false,
         });
         self.save().map_err(host)?;
         match self.api.post(self.place(), shown, &id) {
@@ -253,14 +308,8 @@ const fn host(error: Error) -> Failure {
 /// What a message shows, in 16 characters (FNV-1a).
 fn digest(shown: &Shown) -> String {
     let blocks = serde_json::to_string(&shown.blocks).unwrap_or_default();
-    let hash = shown
-        .text
-        .bytes()
-        .chain([0])
-        .chain(blocks.bytes())
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+    let text = format!("{}\0{blocks}", shown.text);
+    let hash = stream::hash(text.as_bytes());
     format!("{hash:016x}")
 }
 

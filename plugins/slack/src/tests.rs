@@ -8,7 +8,7 @@ use botyard_sdk::raw_http::{Body, Downloaded, Request, Response};
 use botyard_sdk::serde_json::json;
 use botyard_sdk::types::{Attachment, Conversation, Error, FileRef};
 
-use crate::api::{Api, Wire};
+use crate::api::{Api, Progress, Wire};
 use crate::{before, describe, fetch, me, who};
 
 /// A host that passes requests to a team in memory, and puts the token where the manifest allows it.
@@ -18,6 +18,8 @@ pub(crate) struct Fake {
     pub(crate) saved: RefCell<Option<Vec<u8>>>,
     pub(crate) posted: RefCell<Vec<String>>,
     pub(crate) clock: Cell<u32>,
+    pub(crate) kept: RefCell<Vec<String>>,
+    pub(crate) progress: Cell<Progress>,
     /// Bytes of the host's files.
     pub(crate) file: Vec<u8>,
 }
@@ -31,6 +33,8 @@ pub(crate) fn fake() -> Api<Fake> {
             team: Workspace::new(),
             saved: RefCell::default(),
             posted: RefCell::default(),
+            kept: RefCell::default(),
+            progress: Cell::new(Progress::Auto),
             clock: Cell::new(u32::try_from(now).expect("before 2106")),
             file: b"a,b\n1,2\n".to_vec(),
         },
@@ -108,6 +112,22 @@ impl Wire for Fake {
 
     fn now(&self) -> u32 {
         self.clock.get()
+    }
+
+    fn is_kept(&self, key: &str) -> bool {
+        self.kept.borrow().iter().any(|kept| kept == key)
+    }
+
+    fn keep(&self, key: &str, _: u32) {
+        self.kept.borrow_mut().push(key.to_owned());
+    }
+
+    fn me(&self) -> Option<String> {
+        Some(slack::BOT_USER.into())
+    }
+
+    fn progress(&self) -> Progress {
+        self.progress.get()
     }
 }
 

@@ -311,7 +311,7 @@ fn duration(ms: u32) -> String {
 }
 
 /// The state, the footer and the stop button: at the end of the last message.
-fn tail(view: &View) -> Group {
+pub(crate) fn tail(view: &View) -> Group {
     let mut tail = Group::default();
     let mut lines = Vec::new();
     match &view.state {

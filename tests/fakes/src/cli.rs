@@ -13,8 +13,8 @@
 //! | `big N` | a line of N bytes, then an answer |
 //! | `permission TEXT` | asks for `Bash` with the text as command, unless a rule allows it; says what was decided; what it may run, it adds to the file `ran` in its working folder |
 //! | a word of the host's that `Bash` was granted | the same, as a model does that is told so |
-//! | `question` | `AskUserQuestion`: Blue or Red; says what was answered |
-//! | `propose` | `ExitPlanMode`; says what was decided |
+//! | `question`, alone | `AskUserQuestion`: Blue or Red; says what was answered |
+//! | `propose`, alone | `ExitPlanMode`; says what was decided |
 //! | `/compact TEXT` | sums up, unless the message is only words (`client_composed`) |
 //! | `model`, `mode` | says which it has |
 //! | `tool TEXT` | a tool call and its result, then an answer |
@@ -37,6 +37,8 @@
 //! stderr and exits with code 4; `mute` never says its version.
 //!
 //! It is strict: a message without uuid, a broken line, or an unexpected flag ends it with code 2 and says why.
+
+mod start;
 
 use std::collections::{HashSet, VecDeque};
 use std::fs::{self, OpenOptions};
@@ -103,14 +105,14 @@ pub fn main(args: Vec<String>) -> ExitCode {
 }
 
 fn run(args: Vec<String>) -> Result<ExitCode, String> {
-    let Started {
+    let start::Started {
         session,
         resume,
         fork,
         model,
         mode,
         rules,
-    } = session(args)?;
+    } = start::read(args)?;
     let start = std::env::var_os("FAKE_CLI_START").unwrap_or_default();
     if start == "exit" {
         let _ = writeln!(io::stderr(), "fake-cli: told to exit at the start");
@@ -178,89 +180,6 @@ fn run(args: Vec<String>) -> Result<ExitCode, String> {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
-    })
-}
-
-/// How it was started.
-struct Started {
-    session: String,
-    resume: bool,
-    /// Of which the session is a copy.
-    fork: Option<String>,
-    model: String,
-    mode: String,
-    /// Commands of `Bash` that need no permission.
-    rules: Vec<String>,
-}
-
-/// What `Bash(COMMAND)` allows.
-fn rule(text: &str) -> Option<String> {
-    Some(text.strip_prefix("Bash(")?.strip_suffix(')')?.to_owned())
-}
-
-/// Every flag must be known.
-fn session(args: Vec<String>) -> Result<Started, String> {
-    let (mut begun, mut resumed, mut fork) = (None, None, false);
-    let (mut model, mut mode, mut rules) = ("fake".to_owned(), "default".to_owned(), Vec::new());
-    let mut args = args.into_iter();
-    while let Some(arg) = args.next() {
-        let (name, value) = match arg.split_once('=') {
-            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
-            None => (arg, None),
-        };
-        match name.as_str() {
-            "-p" | "--print" | "--verbose" | "--include-partial-messages" | "--replay-user-messages" => {}
-            "--session-id" | "--resume" => {
-                let id = value
-                    .or_else(|| args.next())
-                    .ok_or_else(|| format!("{name} lacks its value"))?;
-                uuid::Uuid::parse_str(&id).map_err(|_| format!("Error: Invalid session ID `{id}`"))?;
-                if name == "--resume" {
-                    resumed = Some(id);
-                } else {
-                    begun = Some(id);
-                }
-            }
-            "--fork-session" => fork = true,
-            "--model" => model = value.or_else(|| args.next()).ok_or("--model lacks its value")?,
-            "--permission-mode" => {
-                mode = value
-                    .or_else(|| args.next())
-                    .ok_or("--permission-mode lacks its value")?;
-            }
-            "--settings" => {
-                let text = value.or_else(|| args.next()).ok_or("--settings lacks its value")?;
-                let settings = parse(&text)?;
-                let allow = settings["permissions"]["allow"].as_array().cloned().unwrap_or_default();
-                rules.extend(allow.iter().filter_map(|text| rule(text.as_str()?)));
-            }
-            "--input-format"
-            | "--output-format"
-            | "--permission-prompt-tool"
-            | "--append-system-prompt"
-            | "--allowedTools"
-            | "--disallowedTools" => {
-                value
-                    .or_else(|| args.next())
-                    .ok_or_else(|| format!("{name} lacks its value"))?;
-            }
-            _ => return Err(format!("error: unknown option '{name}'")),
-        }
-    }
-    let new = || uuid::Uuid::new_v4().to_string();
-    let (session, resume, fork) = match (begun, resumed, fork) {
-        (Some(_), Some(_), false) => return Err("error: --session-id needs --fork-session with --resume".to_owned()),
-        (begun, Some(from), true) => (begun.unwrap_or_else(new), false, Some(from)),
-        (None, Some(id), false) => (id, true, None),
-        (begun, None, _) => (begun.unwrap_or_else(new), false, None),
-    };
-    Ok(Started {
-        session,
-        resume,
-        fork,
-        model,
-        mode,
-        rules,
     })
 }
 
@@ -492,7 +411,7 @@ impl Cli {
                 self.answer("after the big line");
             }
             "permission" => return self.permission(rest),
-            "question" => {
+            "question" if rest.is_empty() => {
                 let options =
                     json!([{"label": "Blue", "description": "calm"}, {"label": "Red", "description": "loud"}]);
                 let questions = json!([{"question": "Which color?", "header": "Color", "multiSelect": false,
@@ -505,7 +424,7 @@ impl Cli {
                 };
                 self.answer(&said);
             }
-            "propose" => {
+            "propose" if rest.is_empty() => {
                 let asked = self.ask("ExitPlanMode", &json!({"plan": "1. build\n2. test"}), &json!([]))?;
                 let Ok(answer) = asked else { return Ok(asked.err()) };
                 let said = if answer["behavior"] == "allow" {

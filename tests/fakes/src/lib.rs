@@ -1,9 +1,11 @@
-//! Strict, scriptable, breakable stand-ins for what botyard talks to: a model API, CLIs, Discord, Slack.
+//! Strict, scriptable, breakable stand-ins for what botyard talks to: a model API, CLIs, Discord, Feishu, Slack.
 
 pub mod acp;
 pub mod cli;
 pub mod discord;
+pub mod feishu;
 pub mod model;
+pub mod platform;
 pub mod slack;
 
 use std::path::PathBuf;

@@ -9,6 +9,7 @@ mod request;
 mod sender;
 mod server;
 mod socket;
+mod stream;
 mod workspace;
 
 pub use request::{Reply, Request};

@@ -6,3 +6,5 @@ pub const ECHO: &[u8] = include_bytes!(env!("GUEST_ECHO"));
 pub const HOSTILE: &[u8] = include_bytes!(env!("GUEST_HOSTILE"));
 /// Does what a test says, on a platform of plain JSON; see `room/src/lib.rs`.
 pub const ROOM: &[u8] = include_bytes!(env!("GUEST_ROOM"));
+/// The smallest adapter with a vendor of its own.
+pub const PLAIN: &[u8] = include_bytes!(env!("GUEST_PLAIN"));

@@ -8,6 +8,7 @@ import bolt from '@slack/bolt';
 import { ErrorCode, LogLevel, WebClient } from '@slack/web-api';
 
 const TOKEN = 'xoxb-1-fake-token';
+const APP_TOKEN = 'xapp-1-fake-token';
 const SECRET = '8f742231b10e8888abcd99yyyzzz85a5';
 const program = process.env.FAKE_SLACK;
 let fake;
@@ -160,6 +161,72 @@ test('a file is uploaded in its three steps', async () => {
 test('a form needs a trigger of Slack\'s', async () => {
   const view = { type: 'modal', title: { type: 'plain_text', text: 'T' }, blocks: [] };
   await refused(slack.views.open({ trigger_id: '1.2.x', view }), 'invalid_trigger_id');
+});
+
+test('a message grows as a stream, in its order and with its limits', async () => {
+  const root = await slack.chat.postMessage({ channel: 'C1', text: 'go' });
+  const place = { channel: 'C1', thread_ts: root.ts };
+  await slack.assistant.threads.setStatus({ channel_id: 'C1', thread_ts: root.ts, status: 'is working' });
+  const session = await slack.agents.sessions.setStatus({ channel_id: 'C1', thread_ts: root.ts, status: 'processing' });
+  assert.equal(session.status, 'processing');
+  await refused(slack.chat.startStream(place), 'missing_recipient_user_id');
+  const reader = { recipient_user_id: 'U1', recipient_team_id: 'T1' };
+  const started = await slack.chat.startStream({ ...place, ...reader, task_display_mode: 'timeline' });
+  const { ts } = started;
+  const task = (status) => ({ type: 'task_update', id: 's1', title: 'Read it', status });
+  await slack.chat.appendStream({ channel: 'C1', ts, chunks: [{ type: 'markdown_text', text: 'one ' }, task('in_progress')] });
+  await refused(slack.chat.update({ channel: 'C1', ts, text: 'x' }), 'streaming_state_conflict');
+  await refused(slack.chat.appendStream({ channel: 'C1', ts, markdown_text: 'x'.repeat(12001) }), 'msg_too_long');
+  await slack.chat.stopStream({ channel: 'C1', ts, chunks: [task('complete')], markdown_text: 'two' });
+  await refused(slack.chat.appendStream({ channel: 'C1', ts, markdown_text: 'late' }), 'message_not_in_streaming_state');
+  await refused(slack.chat.stopStream({ channel: 'C1', ts }), 'message_not_in_streaming_state');
+  const read = await act({ do: 'read', channel: 'C1' });
+  assert.equal(read.at(-1), 'one \n(complete) Read it\ntwo');
+
+  // The SDK's own helper, which buffers and speaks in its own order.
+  const helper = slack.chatStream({ ...place, ...reader, buffer_size: 4 });
+  await helper.append({ markdown_text: 'first ' });
+  await helper.append({ markdown_text: 'second ' });
+  await helper.stop({ markdown_text: 'third' });
+  assert.equal((await act({ do: 'read', channel: 'C1' })).at(-1), 'first second third');
+});
+
+test('bolt holds sockets of Socket Mode, over a refresh too', async () => {
+  const clientOptions = { slackApiUrl: `${url}/api/` };
+  const app = new bolt.App({
+    token: TOKEN,
+    appToken: APP_TOKEN,
+    socketMode: true,
+    logLevel: LogLevel.ERROR,
+    clientOptions,
+    installerOptions: { clientOptions },
+  });
+  const happened = [];
+  app.message(/./, async ({ message }) => happened.push(['message', message.text]));
+  app.event('app_mention', async ({ event }) => happened.push(['mention', event.text]));
+  app.command('/botyard', async ({ ack, command }) => {
+    await ack(`working on ${command.text}`);
+    happened.push(['command', command.text]);
+  });
+  await app.start();
+  try {
+    const write = (text) => act({ do: 'write', channel: 'D1', user: 'U1', text });
+    const taken = { status: 200, body: '' };
+    assert.deepEqual(await write('before'), taken);
+    await act({ do: 'refresh' });
+    assert.deepEqual(await write('after'), taken);
+    const answer = await act({ do: 'slash', channel: 'C1', user: 'U1', command: '/botyard', text: 'stop' });
+    assert.equal(answer.status, 200);
+    assert.equal(JSON.parse(answer.body).text, 'working on stop');
+    const sockets = await act({ do: 'sockets' });
+    assert.deepEqual(sockets, { open: 1, opened: 2, protests: [] });
+  } finally {
+    await app.stop();
+  }
+  assert.deepEqual(happened, [['message', 'before'], ['message', 'after'], ['command', 'stop']]);
+  const other = client('xapp-wrong');
+  await refused(other.apps.connections.open(), 'invalid_auth');
+  await refused(slack.apps.connections.open(), 'not_allowed_token_type');
 });
 
 test('bolt understands what the fake sends: events, presses and commands', async () => {

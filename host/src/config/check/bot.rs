@@ -107,6 +107,10 @@ impl Checker<'_> {
             ),
             show_thinking: raw.show_thinking.as_ref().is_some_and(|given| given.value),
             files_max_bytes: self.size(raw.files_max.as_ref(), FILES_MAX_RANGE, FILES_MAX_BYTES) as u64,
+            history: self
+                .number(raw.history.as_ref(), 0..=200)
+                .and_then(|number| u32::try_from(number).ok())
+                .unwrap_or(0),
             files_kept_bytes: self.size(raw.files_kept.as_ref(), FILES_KEPT_RANGE, FILES_KEPT_BYTES) as u64,
         }
     }

@@ -98,12 +98,17 @@ pub(super) struct Source {
     pub(super) turn: String,
     pub(super) revision: AtomicU32,
     pub(super) fetched: AtomicUsize,
+    pub(super) bare: AtomicBool,
 }
 
 impl ViewSource for Source {
     fn view(&self) -> View {
         self.fetched.fetch_add(1, Ordering::SeqCst);
         view(&self.turn, self.revision.load(Ordering::SeqCst), ViewState::Running)
+    }
+
+    fn is_bare(&self) -> bool {
+        self.bare.load(Ordering::SeqCst)
     }
 }
 
@@ -112,6 +117,7 @@ pub(super) fn source(turn: &str) -> Arc<Source> {
         turn: turn.into(),
         revision: AtomicU32::new(1),
         fetched: AtomicUsize::new(0),
+        bare: AtomicBool::new(false),
     })
 }
 
@@ -150,6 +156,7 @@ pub(super) fn pace() -> Pace {
         refresh: None,
         can_update: true,
         parallel: 8,
+        bare_hold: Duration::from_millis(700),
     }
 }
 

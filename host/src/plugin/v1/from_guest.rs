@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{account, http, ingress, manifest, socket, types};
+use super::{account, history, http, ingress, manifest, socket, types};
 use crate::chat::{self, CallError};
 use crate::egress;
 
@@ -201,6 +201,14 @@ pub(in crate::plugin) fn finding(f: account::Finding) -> chat::Finding {
         subject: cut(f.subject, TEXT_MAX),
         advice: cut(f.advice, TEXT_MAX),
     }
+}
+
+pub(in crate::plugin) fn said(s: history::Said) -> Checked<chat::Said> {
+    Ok(chat::Said {
+        id: id("a message's id", s.id)?,
+        sender: person(s.sender)?,
+        text: s.text,
+    })
 }
 
 /// An event that a link hands over.

@@ -171,7 +171,7 @@ impl SessionActor {
     }
 
     /// What waits, in its order.
-    pub(super) fn waiting(&self) -> Vec<Waiting> {
+    pub(super) fn queued(&self) -> Vec<Waiting> {
         let of = |job: &super::job::Job| Waiting {
             asker: job.row.asker.clone(),
             prompt: job.row.prompt.clone(),

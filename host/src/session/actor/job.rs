@@ -24,6 +24,8 @@ pub(super) enum Work {
 
 pub(super) struct Job {
     pub(super) row: TurnRow,
+    /// Rows of the inbox that are part of its message.
+    pub(super) also: Vec<InboxId>,
     pub(super) view: Arc<SharedView>,
     pub(super) turn: Turn,
     pub(super) work: Work,
@@ -50,6 +52,7 @@ impl Job {
         let view = TurnView::new(row.id.clone(), row.attempt, show_thinking);
         Self {
             row,
+            also: Vec::new(),
             view: Arc::new(SharedView::new(view)),
             turn: Turn::new(),
             work: Work::Message,

@@ -206,7 +206,7 @@ impl SessionActor {
             decision: Decision::Stop,
             expires: now.saturating_add(STOP_LASTS),
         };
-        if let Err(error) = self.store_begin(&job.row, &stop).await {
+        if let Err(error) = self.store_begin(&job.row, &job.also, &stop).await {
             tracing::error!(bot = %job.row.bot, session = %self.key, turn = %job.row.id, %error, "a turn was not begun");
             match job.reply.take() {
                 Some(reply) => {
@@ -274,7 +274,7 @@ impl SessionActor {
             decision: Decision::Stop,
             expires: now().saturating_add(STOP_LASTS),
         };
-        if let Err(error) = self.store_begin(&job.row, &stop).await {
+        if let Err(error) = self.store_begin(&job.row, &job.also, &stop).await {
             // It is followed all the same; its end is stored when the store can.
             tracing::error!(bot = %job.row.bot, session = %self.key, turn = %job.row.id, %error, "a turn was not stored");
         }

@@ -45,6 +45,11 @@ fn put_inbox(store: &mut dyn Store, inbox: Option<InboxId>, state: InboxState) -
     inbox.map_or(Ok(()), |id| store.inbox_state(id, state))
 }
 
+/// The other parts of the message went into the turn: nothing more is done for them.
+fn put_also(store: &mut dyn Store, also: &[InboxId]) -> Result<()> {
+    also.iter().try_for_each(|id| store.inbox_state(*id, InboxState::Done))
+}
+
 /// The session row, and the ownership of the CLI's conversation where it is new.
 fn put_session(store: &mut dyn Store, row: &SessionRow, claim: bool) -> Result<()> {
     if claim
@@ -99,12 +104,13 @@ impl SessionActor {
     }
 
     /// A turn waits: it, its message, its place in the outbox and the session.
-    pub(super) async fn store_open(&mut self, turn: &TurnRow) -> Result<()> {
+    pub(super) async fn store_open(&mut self, turn: &TurnRow, also: &[InboxId]) -> Result<()> {
         let (session, claim) = self.session_now();
-        let turn = turn.clone();
+        let (turn, also) = (turn.clone(), also.to_vec());
         let result = self.shared.journal.write(move |store| {
             store.turn_put(&turn)?;
             put_inbox(store, turn.inbox, InboxState::Taken)?;
+            put_also(store, &also)?;
             put_session(store, &session, claim)?;
             put_outbox(store, &turn, Show::Nothing, session.updated)
         });
@@ -113,12 +119,13 @@ impl SessionActor {
     }
 
     /// A turn is about to be handed to the agent: from here on it may have acted.
-    pub(super) async fn store_begin(&mut self, turn: &TurnRow, stop: &TokenRow) -> Result<()> {
+    pub(super) async fn store_begin(&mut self, turn: &TurnRow, also: &[InboxId], stop: &TokenRow) -> Result<()> {
         let (session, claim) = self.session_now();
-        let (turn, stop) = (turn.clone(), stop.clone());
+        let (turn, also, stop) = (turn.clone(), also.to_vec(), stop.clone());
         let result = self.shared.journal.write(move |store| {
             store.turn_put(&turn)?;
             put_inbox(store, turn.inbox, InboxState::Taken)?;
+            put_also(store, &also)?;
             put_session(store, &session, claim)?;
             put_outbox(store, &turn, Show::Nothing, session.updated)?;
             store.token_put(&stop)

@@ -72,6 +72,7 @@ async fn prompt_goes_out_only_after_the_turn_is_on_disk() {
     let prompt = Prompt {
         way: WhileRunning::Queue,
         kind: TurnKind::Message,
+        also: Vec::new(),
         inbox: Some(two),
         asker: "ann".to_owned(),
         text: "two".to_owned(),

@@ -77,7 +77,7 @@ fn origin(key: &str) -> Origin {
         conversation: home(None),
         sender: person("U1", Some("T1")),
         sent: Some(1_700_000_001),
-        reply_to: vec![],
+        reply_to: br#"{"kind":"message","reader":["U1","T1"]}"#.to_vec(),
     }
 }
 
@@ -196,6 +196,7 @@ fn edits_and_deletions_of_people_are_heard() {
         what: What::Deleted("1700000001.000100".into()),
     };
     expected.origin.sent = Some(1_700_000_010);
+    expected.origin.reply_to.clear();
     assert_eq!(told(&deletion), [expected]);
 }
 
@@ -203,7 +204,7 @@ fn edits_and_deletions_of_people_are_heard() {
 fn reactions_and_the_stop_control_are_heard() {
     let reaction = json!({ "type": "reaction_added", "user": "U1", "reaction": "eyes", "item_user": "UBOT",
         "item": { "type": "message", "channel": "C1", "ts": "1.000100" }, "event_ts": "1700000001.000200" });
-    let expected = Item {
+    let mut expected = Item {
         origin: origin("reaction:C1:1.000100:U1:eyes:1700000001.000200"),
         what: What::Reacted(Reaction {
             id: "1.000100".into(),
@@ -211,6 +212,7 @@ fn reactions_and_the_stop_control_are_heard() {
             added: true,
         }),
     };
+    expected.origin.reply_to.clear();
     assert_eq!(told(&reaction), [expected]);
     let stop = json!({ "type": "agent_session_stopped", "channel": "C1", "thread_ts": "1.0", "user": "U1" });
     assert_eq!(told(&stop)[0].what, What::Stop);

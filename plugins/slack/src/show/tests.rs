@@ -3,6 +3,7 @@
 use botyard_fakes::slack::Trouble;
 
 use super::*;
+use crate::api::Progress;
 use crate::tests::{Fake, channel, fake};
 use crate::view::tests::{ask, text, view};
 
@@ -15,6 +16,7 @@ struct Turn {
 
 fn turn() -> Turn {
     let api = fake();
+    api.wire.progress.set(Progress::Edit);
     let thread = api.wire.team.say("C1", "U1", "go", None);
     Turn {
         api,
@@ -153,6 +155,7 @@ fn a_host_that_died_in_the_middle_of_a_post_finds_it() {
             index: 0,
             id: "n1-0".into(),
             at: turn.api.wire.clock.get(),
+            stream: false,
         }),
         ..Memory::default()
     };

@@ -29,7 +29,7 @@ pub(crate) fn text(text: &str) -> Part {
     Part::Text(text.into())
 }
 
-fn step(title: &str, detail: &str, state: StepState) -> Part {
+pub(crate) fn step(title: &str, detail: &str, state: StepState) -> Part {
     let output = if state == StepState::Failed {
         "no such\nfile"
     } else {

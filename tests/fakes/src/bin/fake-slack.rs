@@ -1,10 +1,13 @@
 //! Serves the Slack fake and prints where, for clients in other languages. Ends when stdin closes.
 //!
 //! Each line of stdin is a JSON command, answered with a line of JSON: `{"do": "write" | "mention" | "slash" | "press",
-//! "hook": URL, "channel": ID, "user": ID, "text": ...}` makes a person act and sends Slack's request to the hook. A
-//! press is on the newest message with a button that carries `text`.
+//! "hook": URL, "channel": ID, "user": ID, "text": ...}` makes a person act and sends Slack's request to the hook,
+//! or over a socket of Socket Mode where no hook is named. A press is on the newest message with a button that carries
+//! `text`. `{"do": "refresh"}` makes the sockets change, `{"do": "sockets"}` tells how many are open, how many there
+//! were, and what was said on them that Slack would not understand; `{"do": "read"}` what stands in the channel.
 
 use std::io::BufRead as _;
+use std::time::Duration;
 
 use botyard_fakes::slack::{Message, Sender, Slack};
 use serde_json::{Value, json};
@@ -41,14 +44,33 @@ async fn act(slack: &Slack, line: &str) -> std::io::Result<Value> {
     let command: Value = serde_json::from_str(line)?;
     let field = |name: &str| command[name].as_str().unwrap_or_default();
     let (channel, user, text) = (field("channel"), field("user"), field("text"));
-    let sender = Sender::new(slack.workspace.clone(), field("hook"));
+    let team = &slack.workspace;
+    match field("do") {
+        "refresh" => {
+            team.refresh_sockets("refresh_requested", Duration::from_millis(200));
+            return Ok(json!({}));
+        }
+        "sockets" => {
+            let (open, opened) = team.sockets();
+            return Ok(json!({ "open": open, "opened": opened, "protests": team.protests() }));
+        }
+        "read" => {
+            let read: Vec<String> = team.replies(channel).iter().map(Message::read).collect();
+            return Ok(json!(read));
+        }
+        _ => {}
+    }
+    let sender = match field("hook") {
+        "" => Sender::socket(team.clone()),
+        hook => Sender::new(team.clone(), hook),
+    };
     let heard = match field("do") {
         "write" => sender.write(channel, user, text, None).await?.1,
         "mention" => sender.mention(channel, user, text, None).await?.1,
         "slash" => sender.slash(channel, user, field("command"), text).await?,
         "press" => {
             let has = |message: &Message| message.buttons().iter().any(|(_, value)| value == text);
-            let newest = slack.workspace.replies(channel).into_iter().rfind(has);
+            let newest = team.replies(channel).into_iter().rfind(has);
             let newest = newest.ok_or_else(|| std::io::Error::other(format!("no message has a button `{text}`")))?;
             sender.press(&newest, user, text).await?
         }

@@ -5,12 +5,12 @@
 //! `thread_not_found`, that metadata over 8,000 characters is `metadata_too_large` (the name is documented, the
 //! number is not), which of two errors wins when a call has both, and the wording of sentences beside error names.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
 use super::block::{self, Surface};
+use super::stream;
 use super::workspace::{Message, State, Upload};
 
 /// `text` over this is cut by chat.postMessage (docs.slack.dev/reference/methods/chat.postMessage, "Truncating content").
@@ -54,6 +54,8 @@ pub(crate) fn reads(method: &str) -> bool {
 pub(crate) fn scope(method: &str, channel: &str) -> Option<&'static str> {
     Some(match method {
         "chat.postMessage" | "chat.update" | "chat.postEphemeral" | "chat.delete" => "chat:write",
+        "chat.startStream" | "chat.appendStream" | "chat.stopStream" => "chat:write",
+        "assistant.threads.setStatus" | "agents.sessions.setStatus" => "chat:write",
         "conversations.replies" | "conversations.history" if channel.starts_with('D') => "im:history",
         "conversations.replies" | "conversations.history" => "channels:history",
         "conversations.info" if channel.starts_with('D') => "im:read",
@@ -88,6 +90,11 @@ pub(crate) fn call(state: &mut State, method: &str, arguments: &Map<String, Valu
             let gone = state.messages.remove(at);
             Ok(json!({ "channel": gone.channel, "ts": gone.ts }))
         }
+        "chat.startStream" => stream::start(&call, state),
+        "chat.appendStream" => stream::append(&call, state),
+        "chat.stopStream" => stream::stop(&call, state),
+        "assistant.threads.setStatus" => stream::status(&call, state),
+        "agents.sessions.setStatus" => stream::session(&call, state),
         "conversations.info" => {
             let id = call.channel(state, true)?;
             let channel = &state.channels[id];
@@ -108,7 +115,7 @@ pub(crate) fn call(state: &mut State, method: &str, arguments: &Map<String, Valu
                 .uploads
                 .get(call.text("file"))
                 .ok_or_else(|| wrong("file_not_found"))?;
-            let url = format!("{}/files/{}", state.url, call.text("file"));
+            let url = format!("{}/api/files/{}", state.url, call.text("file"));
             let file =
                 json!({ "id": call.text("file"), "name": file.name, "size": file.length, "url_private_download": url });
             Ok(json!({ "file": file }))
@@ -117,12 +124,12 @@ pub(crate) fn call(state: &mut State, method: &str, arguments: &Map<String, Valu
     }
 }
 
-struct Call<'a> {
+pub(crate) struct Call<'a> {
     arguments: &'a Map<String, Value>,
 }
 
 impl Call<'_> {
-    fn text(&self, name: &str) -> &str {
+    pub(crate) fn text(&self, name: &str) -> &str {
         self.arguments.get(name).and_then(Value::as_str).unwrap_or_default()
     }
 
@@ -135,7 +142,7 @@ impl Call<'_> {
     }
 
     /// A channel that is there; for posting, one that takes posts.
-    fn channel<'s>(&'s self, state: &State, reading: bool) -> Result<&'s str, Wrong> {
+    pub(crate) fn channel<'s>(&'s self, state: &State, reading: bool) -> Result<&'s str, Wrong> {
         let id = self.text("channel");
         let channel = state.channels.get(id).ok_or_else(|| wrong("channel_not_found"))?;
         if channel.without_bot {
@@ -148,7 +155,7 @@ impl Call<'_> {
     }
 
     /// JSON that came as itself, or in a form as text.
-    fn json(&self, name: &str, problem: &str) -> Result<Option<Value>, Wrong> {
+    pub(crate) fn json(&self, name: &str, problem: &str) -> Result<Option<Value>, Wrong> {
         match self.arguments.get(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) if text.is_empty() => Ok(None),
@@ -183,7 +190,7 @@ impl Call<'_> {
         Ok((text.to_owned(), blocks))
     }
 
-    fn metadata(&self) -> Result<Option<Value>, Wrong> {
+    pub(crate) fn metadata(&self) -> Result<Option<Value>, Wrong> {
         let Some(metadata) = self.json("metadata", "invalid_metadata_format")? else {
             return Ok(None);
         };
@@ -213,17 +220,16 @@ impl Call<'_> {
             }
         }
         let message = Message {
-            ts: state.stamp(),
             thread_ts: thread.map(str::to_owned),
-            user: super::BOT_USER.into(),
             text: text.chars().take(TEXT).collect(),
             blocks,
             metadata,
             ephemeral_to,
-            edits: 0,
-            reactions: BTreeSet::new(),
-            channel,
+            ..Message::of_bot(&channel, &state.stamp())
         };
+        if let (Some(thread), None) = (thread, &message.ephemeral_to) {
+            state.statuses.remove(&(channel, thread.to_owned()));
+        }
         let answer = if message.ephemeral_to.is_some() {
             json!({ "message_ts": message.ts })
         } else {
@@ -234,7 +240,7 @@ impl Call<'_> {
     }
 
     /// The place of a message of the bot's own.
-    fn own_message(&self, state: &State, not_ours: &str) -> Result<usize, Wrong> {
+    pub(crate) fn own_message(&self, state: &State, not_ours: &str) -> Result<usize, Wrong> {
         let (channel, ts) = (self.channel(state, true)?, self.text("ts"));
         let at = state
             .messages
@@ -250,6 +256,9 @@ impl Call<'_> {
 
     fn update(&self, state: &mut State) -> Outcome {
         let at = self.own_message(state, "cant_update_message")?;
+        if state.messages[at].streaming {
+            return Err(wrong("streaming_state_conflict"));
+        }
         if self.text("text").chars().count() > UPDATE_TEXT {
             return Err(wrong("msg_too_long"));
         }

@@ -61,14 +61,15 @@ impl Workspace {
     /// Takes one request, as the server would.
     pub fn request(&self, request: &Request) -> Reply {
         let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
-        let reply = if let Some(name) = path.strip_prefix("/api/") {
+        // On a host of their own at Slack's; here below the API, where its token may go.
+        let reply = if let Some(id) = path.strip_prefix("/api/files/") {
+            self.file(id, request)
+        } else if let Some(name) = path.strip_prefix("/api/") {
             self.api(name, query, request)
         } else if path.starts_with("/response/") {
             self.respond(path, request)
         } else if let Some(id) = path.strip_prefix("/upload/v1/") {
             self.upload(id, request)
-        } else if let Some(id) = path.strip_prefix("/files/") {
-            self.file(id, request)
         } else {
             Reply::text(404, "text/html", "not found")
         };
@@ -116,16 +117,10 @@ impl Workspace {
         let ts = state.stamp();
         let whispered = body.get("response_type").and_then(Value::as_str) != Some("in_channel");
         state.messages.push(Message {
-            channel,
-            ts,
-            thread_ts: None,
-            user: super::BOT_USER.into(),
             text,
             blocks,
-            metadata: None,
             ephemeral_to: whispered.then_some(user),
-            edits: 0,
-            reactions: std::collections::BTreeSet::new(),
+            ..Message::of_bot(&channel, &ts)
         });
         state.calls.push(Call {
             method: "response_url".into(),
@@ -179,7 +174,7 @@ impl Workspace {
             shared: true,
         };
         state.uploads.insert(id.clone(), upload);
-        format!("{}/files/{id}", state.url)
+        format!("{}/api/files/{id}", state.url)
     }
 }
 

@@ -22,9 +22,28 @@ pub struct Message {
     /// How often it was changed.
     pub edits: u32,
     pub reactions: BTreeSet<(String, String)>,
+    /// It still grows.
+    pub streaming: bool,
 }
 
 impl Message {
+    /// An empty one of the bot's.
+    pub(crate) fn of_bot(channel: &str, ts: &str) -> Self {
+        Self {
+            channel: channel.into(),
+            ts: ts.into(),
+            thread_ts: None,
+            user: super::BOT_USER.into(),
+            text: String::new(),
+            blocks: Vec::new(),
+            metadata: None,
+            ephemeral_to: None,
+            edits: 0,
+            reactions: BTreeSet::new(),
+            streaming: false,
+        }
+    }
+
     pub(crate) fn json(&self, with_metadata: bool) -> Value {
         let mut value =
             json!({ "type": "message", "ts": self.ts, "user": self.user, "text": self.text, "team": super::TEAM });
@@ -80,6 +99,11 @@ fn read_block(block: &Value) -> String {
     };
     match block["type"].as_str() {
         Some("markdown") => text(block),
+        Some("task_card") => format!(
+            "({}) {}",
+            block["status"].as_str().unwrap_or_default(),
+            block["title"].as_str().unwrap_or_default()
+        ),
         Some("section" | "header") => text(&block["text"]),
         Some("context" | "actions") => block["elements"]
             .as_array()
@@ -105,6 +129,8 @@ pub struct Call {
 /// What goes wrong with one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
+    /// None: the next trouble is for a later call.
+    Nothing,
     /// 429 with `Retry-After`; nothing is done.
     RateLimited { seconds: u32 },
     /// This status; nothing is done.
@@ -161,6 +187,10 @@ pub(crate) struct State {
     pub(crate) views: Vec<Value>,
     pub(crate) uploads: BTreeMap<String, Upload>,
     pub(crate) sockets: super::socket::Sockets,
+    /// By channel and thread.
+    pub(crate) statuses: BTreeMap<(String, String), String>,
+    pub(crate) sessions: BTreeMap<(String, String), String>,
+    pub(crate) agent_sessions: bool,
     pub(crate) last: u64,
     pub(crate) serial: u64,
 }
@@ -222,6 +252,9 @@ impl Workspace {
             views: Vec::new(),
             uploads: BTreeMap::new(),
             sockets: super::socket::Sockets::default(),
+            statuses: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            agent_sessions: true,
             last: 0,
             serial: 0,
         };
@@ -240,10 +273,6 @@ impl Workspace {
         self.changed.send_modify(|count| *count += 1);
     }
 
-    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
-    }
-
     pub fn add_channel(&self, id: &str, channel: Channel) {
         self.lock().channels.insert(id.into(), channel);
     }
@@ -260,6 +289,16 @@ impl Workspace {
     /// One trouble for the next call of this method, or for the next call at all.
     pub fn trouble(&self, method: Option<&str>, trouble: Trouble) {
         self.lock().troubles.push_back((method.map(str::to_owned), trouble));
+    }
+
+    /// Troubles that did not come are forgotten.
+    pub fn heal(&self) {
+        self.lock().troubles.clear();
+    }
+
+    /// Rises when something happened.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
     }
 
     /// Posts faster than one in `per` for each channel, after `burst`, get 429. Slack documents one second and "short
@@ -287,6 +326,7 @@ impl Workspace {
             ephemeral_to: None,
             edits: 0,
             reactions: BTreeSet::new(),
+            streaming: false,
         });
         drop(state);
         self.touched();

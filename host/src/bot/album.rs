@@ -1,0 +1,201 @@
+//! Albums: several events that are one message. They are held back until some time after the last, and are one message
+//! then. The rows stay new in the inbox meanwhile, so that after a crash they are gathered once more.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::Bot;
+use crate::chat::{InboxId, Message, Origin};
+
+/// Nothing is held back longer than this after the first, whatever comes.
+const LONGEST: Duration = Duration::from_secs(60);
+/// Parts of one album; a further one is the first of another.
+const PARTS: usize = 32;
+
+/// Channel, person and the vendor's id of the group.
+type Key = (String, String, String);
+
+#[derive(Debug, Default)]
+pub(super) struct Albums {
+    open: Mutex<HashMap<Key, Album>>,
+}
+
+#[derive(Debug)]
+struct Album {
+    parts: Vec<(InboxId, Origin, Message)>,
+    until: Instant,
+    at_last: Instant,
+}
+
+impl Albums {
+    fn open(&self) -> MutexGuard<'_, HashMap<Key, Album>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// True: it is the first of its album, which somebody must wait for.
+    fn add(&self, key: &Key, part: (InboxId, Origin, Message), settle: Duration, now: Instant) -> bool {
+        let mut open = self.open();
+        match open.get_mut(key) {
+            Some(album) => {
+                album.parts.push(part);
+                album.until = match album.parts.len() {
+                    PARTS.. => now,
+                    _ => (now + settle).min(album.at_last),
+                };
+                false
+            }
+            None => {
+                let at_last = now + LONGEST;
+                open.insert(
+                    key.clone(),
+                    Album {
+                        parts: vec![part],
+                        until: (now + settle).min(at_last),
+                        at_last,
+                    },
+                );
+                true
+            }
+        }
+    }
+
+    /// The parts, once the album is whole; until then, when to look again.
+    fn take(&self, key: &Key, now: Instant) -> Result<Vec<(InboxId, Origin, Message)>, Instant> {
+        let mut open = self.open();
+        match open.get(key) {
+            Some(album) if album.until > now => Err(album.until),
+            _ => Ok(open.remove(key).map(|album| album.parts).unwrap_or_default()),
+        }
+    }
+}
+
+impl Bot {
+    /// Holds a part of an album back; its row is held until the album goes its way.
+    pub(super) fn hold_back(&self, id: InboxId, origin: Origin, message: Message, group: String, settle: Duration) {
+        let key = (origin.conversation.channel.clone(), origin.sender.id.clone(), group);
+        let first = self
+            .inner
+            .albums
+            .add(&key, (id, origin, message), settle, Instant::now());
+        if !first {
+            return;
+        }
+        let bot = self.clone();
+        self.inner.tasks.spawn(async move {
+            let parts = loop {
+                match bot.inner.albums.take(&key, Instant::now()) {
+                    Ok(parts) => break parts,
+                    Err(until) => tokio::select! {
+                        biased; // The end first: the rows are new and come again with the next start.
+                        () = bot.inner.stop.cancelled() => return,
+                        () = sleep_until(until) => {}
+                    },
+                }
+            };
+            let Some((id, also, origin, message)) = merged(parts) else {
+                return;
+            };
+            if bot.hear(id, also.clone(), origin, message).await {
+                bot.finish(id);
+                also.into_iter().for_each(|id| bot.finish(id));
+            }
+        });
+    }
+}
+
+/// One message of all parts, in the order in which they were stored: the first one's place and the ids of the others.
+fn merged(mut parts: Vec<(InboxId, Origin, Message)>) -> Option<(InboxId, Vec<InboxId>, Origin, Message)> {
+    parts.sort_by_key(|(id, ..)| *id);
+    let mut parts = parts.into_iter();
+    let (id, origin, mut whole) = parts.next()?;
+    whole.group = None;
+    let mut also = Vec::new();
+    for (id, _, part) in parts {
+        also.push(id);
+        if !part.text.trim().is_empty() {
+            if !whole.text.trim().is_empty() {
+                whole.text.push_str("\n\n");
+            }
+            whole.text.push_str(&part.text);
+        }
+        whole.addressed |= part.addressed;
+        whole.mentions.extend(part.mentions);
+        whole.attachments.extend(part.attachments);
+        whole.quotes = whole.quotes.or(part.quotes);
+        whole.new_thread = whole.new_thread.or(part.new_thread);
+    }
+    Some((id, also, origin, whole))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::{Conversation, Person};
+
+    fn part(id: i64, text: &str) -> (InboxId, Origin, Message) {
+        let origin = Origin {
+            key: format!("k{id}"),
+            conversation: Conversation {
+                tenant: None,
+                channel: "C1".into(),
+                thread: None,
+                direct: true,
+            },
+            sender: Person {
+                id: "ann".into(),
+                name: None,
+                handle: None,
+                tenant: None,
+                groups: Vec::new(),
+                locale: None,
+                bot: false,
+            },
+            sent: None,
+            reply_to: Vec::new(),
+        };
+        let message = Message {
+            id: format!("m{id}"),
+            text: text.into(),
+            mentions: Vec::new(),
+            addressed: id == 2,
+            quotes: None,
+            new_thread: None,
+            attachments: Vec::new(),
+            group: None,
+        };
+        (InboxId(id), origin, message)
+    }
+
+    #[test]
+    fn parts_are_one_message_in_their_order() {
+        let (id, also, origin, whole) = merged(vec![part(3, "three"), part(1, ""), part(2, "two")]).unwrap();
+        assert_eq!((id, also), (InboxId(1), vec![InboxId(2), InboxId(3)]));
+        assert_eq!((origin.key.as_str(), whole.id.as_str()), ("k1", "m1"));
+        assert_eq!((whole.text.as_str(), whole.addressed), ("two\n\nthree", true));
+        assert!(merged(Vec::new()).is_none());
+    }
+
+    #[test]
+    fn an_album_ends_some_time_after_the_last_and_never_later_than_at_last() {
+        let albums = Albums::default();
+        let key = ("C1".to_owned(), "ann".to_owned(), "g".to_owned());
+        let (settle, begun) = (Duration::from_secs(10), Instant::now());
+        assert!(albums.add(&key, part(1, "a"), settle, begun));
+        assert_eq!(albums.take(&key, begun).unwrap_err(), begun + settle);
+        let mut now = begun;
+        for number in 2..10 {
+            now += Duration::from_secs(9);
+            assert!(!albums.add(&key, part(number, "b"), settle, now));
+        }
+        assert_eq!(albums.take(&key, now - settle * 3).unwrap_err(), begun + LONGEST);
+        assert_eq!(albums.take(&key, now).unwrap().len(), 9);
+        assert!(albums.add(&key, part(99, "a"), settle, now), "a new one");
+        for number in 0..PARTS as i64 {
+            albums.add(&key, part(number, "b"), settle, now);
+        }
+        assert!(albums.take(&key, now).is_ok());
+    }
+}

@@ -1,0 +1,189 @@
+//! What a vendor does wrong, and what becomes of the answer.
+
+use std::time::Duration;
+
+use botyard_fakes::platform::{Fault, Place};
+
+use super::bench::{Bench, Reply};
+use super::show::ask;
+use super::{Outcome, Wrong, failed, not_applicable};
+use crate::chat::{CallError, Part, View, ViewState};
+
+/// The views of a turn that streams, asks and ends.
+fn views(reply: &mut Reply, bench: &Bench) -> Vec<View> {
+    let text = |text: &str| Part::Text(text.to_owned());
+    let asks = bench.can(crate::manifest::Ability::Buttons);
+    let mut views = vec![reply.view(ViewState::Running, vec![text("The beginning")], None)];
+    let mut parts = vec![text("The beginning of it.")];
+    if asks {
+        parts.push(ask(None).0);
+        views.push(reply.view(ViewState::Asking, parts.clone(), None));
+        parts.pop();
+        parts.push(ask(Some("Allowed by ann")).0);
+    }
+    parts.push(text("The very end."));
+    views.push(reply.view(ViewState::Done, parts, None));
+    views
+}
+
+/// The calls that such a turn costs, counted on one that goes well.
+async fn calls(bench: &Bench, place: &Place) -> Result<usize, Wrong> {
+    let mut reply = bench.asked(place.clone()).await?;
+    let before = bench.platform.calls();
+    for view in views(&mut reply, bench) {
+        if let Err(error) = reply.show(bench, &view).await {
+            return failed(format!("it is not shown where nothing goes wrong: {error}"));
+        }
+    }
+    stands(bench, &reply)?;
+    Ok(bench.platform.calls() - before)
+}
+
+fn stands(bench: &Bench, reply: &Reply) -> Outcome {
+    for words in ["The beginning of it.", "The very end."] {
+        let count = reply.count(bench, words);
+        if count != 1 {
+            return failed(format!("`{words}` stands there {count} times: {:?}", reply.read(bench)));
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn limited(bench: &Bench) -> Outcome {
+    let total = calls(bench, &Place::Direct).await?;
+    for nth in [1, total] {
+        let mut reply = bench.asked(Place::Direct).await?;
+        bench.platform.fault(nth, Fault::RateLimited(Duration::from_secs(1)));
+        for view in views(&mut reply, bench) {
+            if let Err(error) = reply.show(bench, &view).await {
+                return failed(format!("call {nth} of {total} was limited, and it says `{error}`"));
+            }
+        }
+        bench.platform.heal();
+        stands(bench, &reply).map_err(|wrong| about(wrong, &format!("call {nth} of {total} was limited")))?;
+    }
+    Ok(())
+}
+
+pub(super) async fn failing(bench: &Bench) -> Outcome {
+    errors(bench, Fault::Failing).await
+}
+
+pub(super) async fn failing_after(bench: &Bench) -> Outcome {
+    errors(bench, Fault::FailingAfter).await
+}
+
+pub(super) async fn cut_before(bench: &Bench) -> Outcome {
+    errors(bench, Fault::CutBefore).await
+}
+
+pub(super) async fn cut_after(bench: &Bench) -> Outcome {
+    errors(bench, Fault::CutAfter).await
+}
+
+async fn errors(bench: &Bench, fault: Fault) -> Outcome {
+    let total = calls(bench, &Place::Channel).await?;
+    for nth in 1..=total {
+        let what = format!("call {nth} of {total}");
+        let mut reply = bench.asked(Place::Channel).await?;
+        bench.platform.fault(nth, fault);
+        let mut unclear = false;
+        for view in views(&mut reply, bench) {
+            match reply.show(bench, &view).await {
+                Ok(()) => {}
+                // It was done, or not: whoever runs the bot is told, and nothing is repeated blindly.
+                Err(CallError::Ambiguous(_)) if matches!(fault, Fault::FailingAfter | Fault::CutAfter) => {
+                    unclear = true;
+                    break;
+                }
+                Err(error) => return failed(format!("{what}: it says `{error}`")),
+            }
+        }
+        bench.platform.heal();
+        if unclear {
+            if reply.count(bench, "The beginning") > 1 {
+                return failed(format!("{what}: it is repeated blindly"));
+            }
+            continue;
+        }
+        stands(bench, &reply).map_err(|wrong| about(wrong, &what))?;
+    }
+    Ok(())
+}
+
+pub(super) async fn kills(bench: &Bench) -> Outcome {
+    let total = calls(bench, &Place::Channel).await?;
+    for nth in 1..=total {
+        let what = format!("killed when call {nth} of {total} was done");
+        let mut reply = bench.asked(Place::Channel).await?;
+        let before = bench.platform.calls();
+        bench.platform.fault(nth, Fault::Hanging);
+        let mut killed = false;
+        let mut unclear = false;
+        for view in views(&mut reply, bench) {
+            if !killed {
+                let left = nth.saturating_sub(bench.platform.calls() - before);
+                match reply.show_killed(bench, &view, left.max(1)).await {
+                    Ok(false) => continue,
+                    Ok(true) => {
+                        killed = true;
+                        bench.platform.heal();
+                    }
+                    Err(error) => return failed(format!("{what}: before that it says `{error}`")),
+                }
+            }
+            // The next run has what was remembered, and nothing else.
+            match reply.show(bench, &view).await {
+                Ok(()) => {}
+                Err(CallError::Ambiguous(_)) => {
+                    unclear = true;
+                    break;
+                }
+                Err(error) => return failed(format!("{what}: then it says `{error}`")),
+            }
+        }
+        bench.platform.heal();
+        if unclear {
+            if reply.count(bench, "The beginning") > 1 {
+                return failed(format!("{what}: it is repeated blindly"));
+            }
+            continue;
+        }
+        stands(bench, &reply).map_err(|wrong| about(wrong, &what))?;
+    }
+    Ok(())
+}
+
+pub(super) async fn revoked(bench: &Bench) -> Outcome {
+    let mut reply = bench.asked(Place::Direct).await?;
+    bench.platform.revoke();
+    let view = reply.view(ViewState::Done, vec![Part::Text("too late".to_owned())], None);
+    match reply.show(bench, &view).await {
+        Err(CallError::Unauthorized(_)) => Ok(()),
+        other => failed(format!("it says {other:?}")),
+    }
+}
+
+pub(super) async fn removed(bench: &Bench) -> Outcome {
+    let mut reply = bench.asked(Place::Channel).await?;
+    let text = |text: &str| vec![Part::Text(text.to_owned())];
+    reply.parts(bench, ViewState::Running, text("Half of the")).await?;
+    let Some(seen) = bench.platform.seen(&reply.place).pop() else {
+        return not_applicable("nothing stands there before the end");
+    };
+    bench.platform.remove(&reply.place, &seen.id);
+    let view = reply.view(ViewState::Done, text("Half of the answer."), None);
+    match reply.show(bench, &view).await {
+        Ok(()) if reply.count(bench, "Half of the answer.") == 1 => Ok(()),
+        Ok(()) => failed("it says that it is shown, and it is not there"),
+        Err(CallError::Gone(_)) => Ok(()),
+        Err(error) => failed(format!("it says `{error}`")),
+    }
+}
+
+fn about(wrong: Wrong, what: &str) -> Wrong {
+    match wrong {
+        Wrong::Failed(why) => Wrong::Failed(format!("{what}: {why}")),
+        other => other,
+    }
+}

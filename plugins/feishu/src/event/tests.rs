@@ -1,0 +1,320 @@
+//! Events as the fake makes them, and whole items.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use botyard_fakes::feishu::{ANN, BEN, BOT, Button, DIRECT, GROUP, TENANT, Tenant};
+use botyard_sdk::interaction::Verdict;
+use botyard_sdk::serde_json::json;
+use botyard_sdk::types::Form;
+
+use super::*;
+use crate::tests::{Secrets, direct, group};
+
+#[derive(Debug, Default)]
+struct Chats(RefCell<BTreeMap<String, String>>);
+
+impl Book for Chats {
+    fn chat_of(&self, person: &str) -> Option<String> {
+        self.0.borrow().get(person).cloned()
+    }
+
+    fn note(&self, person: &str, chat: &str) {
+        self.0.borrow_mut().insert(person.into(), chat.into());
+    }
+}
+
+fn read_with(book: &Chats, body: &Value) -> Option<Item> {
+    let reader = Reader {
+        me: Some(BOT.into()),
+        vault: &Secrets::default(),
+        book,
+    };
+    let event = Event {
+        transport: "link".into(),
+        name: "event".into(),
+        method: String::new(),
+        query: String::new(),
+        headers: Vec::new(),
+        payload: body.to_string().into_bytes(),
+        received: 0,
+    };
+    let mut translated = reader.translate(&event).expect("it can be read");
+    assert!(translated.items.len() <= 1 && translated.answer.is_none());
+    translated.items.pop()
+}
+
+fn read(body: &Value) -> Option<Item> {
+    read_with(&Chats::default(), body)
+}
+
+fn ann() -> Person {
+    person(ANN, Some(TENANT))
+}
+
+#[test]
+fn a_direct_message_is_for_the_bot() {
+    let tenant = Tenant::new();
+    let said = tenant.write(DIRECT, ANN, "hello there");
+    assert_eq!(
+        read(&tenant.message_event(&said)),
+        Some(Item {
+            origin: Origin {
+                key: format!("message:{}", said.id),
+                conversation: direct(),
+                sender: ann(),
+                sent: u32::try_from(said.created_ms / 1000).ok(),
+                reply_to: format!("{{\"message\":\"{}\"}}", said.id).into_bytes(),
+            },
+            what: What::Message(Message {
+                id: said.id.clone(),
+                text: "hello there".into(),
+                mentions: Vec::new(),
+                addressed: true,
+                quotes: None,
+                new_thread: Some(said.id),
+                attachments: Vec::new(),
+                group: None,
+            }),
+        })
+    );
+}
+
+fn message(item: Option<Item>) -> (Conversation, Message) {
+    match item {
+        Some(Item {
+            origin,
+            what: What::Message(message),
+        }) => (origin.conversation, message),
+        other => panic!("no message: {other:?}"),
+    }
+}
+
+#[test]
+fn in_a_group_the_bot_is_addressed_by_its_mention_which_is_cut_out() {
+    let tenant = Tenant::new();
+    let said = tenant.write(GROUP, ANN, "@_user_1 ask @_user_3 about it");
+    let (conversation, found) = message(read(&tenant.message_event(&said)));
+    assert_eq!(conversation, group(None));
+    assert_eq!(found.text, format!("ask <@{BEN}> about it"));
+    assert!(found.addressed);
+    let mut ben = person(BEN, None);
+    ben.name = Some("Ben".into());
+    assert_eq!(found.mentions, [ben]);
+    let said = tenant.write(GROUP, ANN, "just talk");
+    assert!(!message(read(&tenant.message_event(&said))).1.addressed);
+    let said = tenant.write(GROUP, ANN, "@_user_1");
+    let (_, found) = message(read(&tenant.message_event(&said)));
+    assert_eq!(
+        (found.text.as_str(), found.addressed),
+        ("", true),
+        "a mention alone still calls the bot"
+    );
+}
+
+#[test]
+fn a_thread_is_named_by_its_first_message() {
+    let tenant = Tenant::new();
+    let first = tenant.write(GROUP, ANN, "@_user_1 go");
+    let (_, found) = message(read(&tenant.message_event(&first)));
+    assert_eq!(found.new_thread.as_deref(), Some(first.id.as_str()));
+    let text = json!({ "text": "and on" });
+    let within = tenant.say(GROUP, BEN, "text", &text, Some((&first.id, true)));
+    let deeper = tenant.say(GROUP, BEN, "text", &text, Some((&within.id, true)));
+    for said in [&within, &deeper] {
+        let (conversation, found) = message(read(&tenant.message_event(said)));
+        assert_eq!(conversation, group(Some(&first.id)));
+        assert_eq!(found.new_thread, None);
+    }
+    // An answer that opens no thread only quotes.
+    let plain = tenant.write(GROUP, ANN, "@_user_1 look");
+    let quoting = tenant.say(GROUP, BEN, "text", &text, Some((&plain.id, false)));
+    let (conversation, found) = message(read(&tenant.message_event(&quoting)));
+    assert_eq!(conversation, group(None));
+    assert_eq!(found.quotes, Some((plain.id, String::new())));
+    assert_eq!(found.new_thread, Some(quoting.id));
+}
+
+#[test]
+fn bots_and_what_is_unknown_are_passed_over() {
+    let tenant = Tenant::new();
+    let said = tenant.write(GROUP, ANN, "hi");
+    let mut event = tenant.message_event(&said);
+    event["event"]["sender"]["sender_type"] = "app".into();
+    assert_eq!(read(&event), None);
+    let mut event = tenant.message_event(&said);
+    event["header"]["event_type"] = "im.something.new_v9".into();
+    assert_eq!(read(&event), None);
+    for pointer in [
+        "/event/message/message_id",
+        "/event/sender/sender_id/open_id",
+        "/event/message",
+    ] {
+        let mut event = tenant.message_event(&said);
+        *event.pointer_mut(pointer).expect("it is there") = Value::Null;
+        assert_eq!(read(&event), None, "{pointer}");
+    }
+    assert_eq!(read(&json!([1])), None);
+}
+
+#[test]
+fn a_recall_is_a_deletion_by_somebody_untold() {
+    let tenant = Tenant::new();
+    let said = tenant.write(GROUP, ANN, "hi");
+    let item = read(&tenant.recall_event(&said)).expect("an item");
+    assert_eq!(item.what, What::Deleted(said.id.clone()));
+    assert_eq!(item.origin.key, format!("recall:{}", said.id));
+    assert_eq!(
+        (item.origin.conversation, item.origin.sender.id.as_str()),
+        (group(None), UNTOLD)
+    );
+}
+
+#[test]
+fn reactions_come_and_go() {
+    let tenant = Tenant::new();
+    let said = tenant.write(GROUP, ANN, "hi");
+    for added in [true, false] {
+        let item = read(&tenant.reaction_event(&said, ANN, "THUMBSUP", added)).expect("an item");
+        assert_eq!(
+            item.what,
+            What::Reacted(Reaction {
+                id: said.id.clone(),
+                emoji: "THUMBSUP".into(),
+                added,
+            })
+        );
+        assert_eq!(item.origin.sender.id, ANN);
+    }
+    let mut own = tenant.reaction_event(&said, BOT, "Typing", true);
+    assert_eq!(read(&own), None);
+    own["event"]["operator_type"] = "app".into();
+    assert_eq!(read(&own), None);
+}
+
+#[test]
+fn the_menu_is_a_command_in_the_chat_that_the_person_has_with_the_bot() {
+    let tenant = Tenant::new();
+    let book = Chats::default();
+    let command = |item: Option<Item>| match item {
+        Some(Item {
+            origin,
+            what: What::Command(command),
+        }) => (origin.conversation, command.name),
+        other => panic!("no command: {other:?}"),
+    };
+    let (conversation, name) = command(read_with(&book, &tenant.menu_event(ANN, "/new")));
+    assert_eq!((conversation.channel.as_str(), name.as_str()), (ANN, "new"));
+    assert!(conversation.direct);
+    read_with(&book, &tenant.message_event(&tenant.write(DIRECT, ANN, "hi")));
+    assert_eq!(
+        command(read_with(&book, &tenant.menu_event(ANN, "new"))),
+        (direct(), "new".into())
+    );
+}
+
+#[test]
+fn the_bot_hears_that_it_came_into_a_group() {
+    let tenant = Tenant::new();
+    let item = read(&tenant.added_event(GROUP, ANN)).expect("an item");
+    assert_eq!(
+        item.what,
+        What::Other(Other {
+            name: "joined".into(),
+            fields: vec![("name".into(), "a group".into())],
+        })
+    );
+    assert_eq!((item.origin.conversation, item.origin.sender), (group(None), ann()));
+}
+
+fn button(value: Value) -> Button {
+    Button {
+        label: "Allow".into(),
+        value,
+        submits: false,
+    }
+}
+
+fn pressed(item: Option<Item>) -> botyard_sdk::ingress::Press {
+    match item {
+        Some(Item {
+            what: What::Press(press),
+            ..
+        }) => press,
+        other => panic!("no press: {other:?}"),
+    }
+}
+
+#[test]
+fn a_press_brings_its_token_and_a_form_its_fields() {
+    let tenant = Tenant::new();
+    let said = tenant.write(GROUP, ANN, "any message");
+    let event = tenant.press_event(&said, ANN, &button(press::value("t-allow")), None);
+    let item = read(&event).expect("an item");
+    assert_eq!((&item.origin.conversation, &item.origin.sender), (&group(None), &ann()));
+    let press = pressed(Some(item));
+    assert_eq!((press.token.as_str(), press.values), ("t-allow", None));
+
+    let filled = json!({ "b1f_why": "because", "b1f_which": ["a", "b"], "other_x": "no", "b1f_none": null });
+    let event = tenant.press_event(&said, ANN, &button(press::form_value("t-form", "b1f_")), Some(&filled));
+    let press = pressed(read(&event));
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let mut values = press.values.expect("a form");
+    values.sort();
+    assert_eq!(values, [pair("which", "a"), pair("which", "b"), pair("why", "because")]);
+
+    let mut select = tenant.press_event(&said, ANN, &button(press::value("t-list")), None);
+    select["event"]["action"]["option"] = "blue".into();
+    assert_eq!(pressed(read(&select)).values, Some(vec![pair("selection", "blue")]));
+
+    // A button of another program's.
+    let event = tenant.press_event(&said, ANN, &button(json!({ "key": "value" })), None);
+    assert_eq!(read(&event), None);
+}
+
+#[test]
+fn a_press_of_an_old_card_is_one_too() {
+    let body = json!({
+        "open_id": ANN, "open_message_id": "om_1", "open_chat_id": GROUP, "tenant_key": TENANT, "token": "c-1",
+        "action": { "tag": "button", "value": { "token": "t-allow" } },
+    });
+    let item = read(&body).expect("an item");
+    assert_eq!(item.origin.key, format!("press:om_1:{ANN}:t-allow:c-1"));
+    assert_eq!(item.origin.conversation, group(None));
+    assert_eq!(pressed(Some(item)).token, "t-allow");
+}
+
+#[test]
+fn the_immediate_word_is_a_toast() {
+    let tenant = Tenant::new();
+    let said = tenant.write(GROUP, ANN, "any message");
+    let item = read(&tenant.press_event(&said, ANN, &button(press::value("t")), None)).expect("an item");
+    let word = |verdict: &Verdict| -> Value {
+        let answer = press::respond(&item.origin, verdict).expect("an answer");
+        serde_json::from_slice(&answer.body).expect("JSON")
+    };
+    let toast = |kind: &str, word: &str| json!({ "toast": { "type": kind, "content": word } });
+    assert_eq!(word(&Verdict::Taken("Allowed".into())), toast("success", "Allowed"));
+    assert_eq!(word(&Verdict::Taken(String::new())), json!({}));
+    assert_eq!(word(&Verdict::Later(true)), json!({}));
+    assert_eq!(word(&Verdict::Refused("Too late".into())), toast("warning", "Too late"));
+    let wrong = Verdict::Correct(vec![
+        ("why".into(), "Say why.".into()),
+        ("n".into(), "A number.".into()),
+    ]);
+    assert_eq!(word(&wrong), toast("error", "Say why. A number."));
+    let form = Form {
+        token: "t".into(),
+        label: String::new(),
+        title: "Why".into(),
+        fields: Vec::new(),
+        submit: String::new(),
+    };
+    assert_eq!(
+        word(&Verdict::Open(form)),
+        toast("info", "Fill in “Why” in the card and send it.")
+    );
+    // Nothing waits for a word to a message.
+    let said = read(&tenant.message_event(&said)).expect("an item");
+    assert_eq!(press::respond(&said.origin, &Verdict::Taken("x".into())), None);
+}

@@ -1,0 +1,166 @@
+//! Speaks to a hook as Feishu does: encrypted and signed where there is an encrypt key, within a time.
+//!
+//! Source: open.feishu.cn/document/server-docs/event-subscription-guide/event-subscription-configure-/encrypt-key-encryption-configuration-case.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aes::cipher::block_padding::Pkcs7;
+use aes::cipher::{BlockModeEncrypt as _, KeyIvInit as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use sha1::Sha1;
+use sha2::{Digest as _, Sha256};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// What the hook said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    pub status: u16,
+    pub body: String,
+}
+
+/// Feishu waits three seconds; for a challenge one.
+const PATIENCE: Duration = Duration::from_secs(3);
+const CHALLENGE: Duration = Duration::from_secs(1);
+
+/// Sends to one URL, `http://127.0.0.1:PORT/...`.
+#[derive(Debug, Clone)]
+pub struct Sender {
+    pub url: String,
+    /// None: calls are plain, and the verification token is all that proves them.
+    pub encrypt_key: Option<String>,
+    pub token: String,
+}
+
+impl Sender {
+    /// With the encrypt key.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            encrypt_key: Some(super::ENCRYPT_KEY.into()),
+            token: super::VERIFICATION_TOKEN.into(),
+        }
+    }
+
+    #[must_use]
+    pub fn plain(mut self) -> Self {
+        self.encrypt_key = None;
+        self
+    }
+
+    /// Feishu tries the address.
+    ///
+    /// # Errors
+    /// No answer within a second, or no connection.
+    pub async fn challenge(&self, word: &str) -> std::io::Result<Heard> {
+        self.send(&self.call(&Self::challenge_body(word, &self.token)), CHALLENGE)
+            .await
+    }
+
+    /// What a challenge says.
+    pub fn challenge_body(word: &str, token: &str) -> Value {
+        json!({ "challenge": word, "token": token, "type": "url_verification" })
+    }
+
+    /// # Errors
+    /// No answer within three seconds, or no connection.
+    pub async fn event(&self, event: &Value) -> std::io::Result<Heard> {
+        self.send(&self.call(event), PATIENCE).await
+    }
+
+    /// A card's callback of the old kind: plain, and signed with the verification token.
+    ///
+    /// # Errors
+    /// No answer within three seconds, or no connection.
+    pub async fn old_card(&self, body: &Value) -> std::io::Result<Heard> {
+        self.send(&self.old_card_call(body), PATIENCE).await
+    }
+
+    /// The call of an event or of a challenge.
+    pub fn call(&self, body: &Value) -> Call {
+        let body = body.to_string();
+        let Some(key) = &self.encrypt_key else {
+            return Call::new(body, None);
+        };
+        let body = json!({ "encrypt": encrypt(key, &body) }).to_string();
+        let signature = hex::encode(Sha256::digest(format!("{STAMP}{NONCE}{key}{body}")));
+        Call::new(body, Some(signature))
+    }
+
+    /// The call of a card of the old kind.
+    pub fn old_card_call(&self, body: &Value) -> Call {
+        let body = body.to_string();
+        let signature = hex::encode(Sha1::digest(format!("{STAMP}{NONCE}{}{body}", self.token)));
+        Call::new(body, Some(signature))
+    }
+
+    /// Sends a call as it is.
+    ///
+    /// # Errors
+    /// No answer in time, or no connection.
+    pub async fn send(&self, call: &Call, limit: Duration) -> std::io::Result<Heard> {
+        let late = |_| std::io::Error::from(std::io::ErrorKind::TimedOut);
+        tokio::time::timeout(limit, self.exchange(call)).await.map_err(late)?
+    }
+
+    async fn exchange(&self, call: &Call) -> std::io::Result<Heard> {
+        let rest = self.url.strip_prefix("http://").unwrap_or(&self.url);
+        let (address, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let mut stream = TcpStream::connect(address).await?;
+        let mut head = format!(
+            "POST /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {}\r\n",
+            call.body.len()
+        );
+        for (name, value) in &call.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        stream.write_all(format!("{head}\r\n{}", call.body).as_bytes()).await?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await?;
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        Ok(Heard {
+            status: status.unwrap_or(0),
+            body: body.to_owned(),
+        })
+    }
+}
+
+/// A call to a hook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Call {
+    fn new(body: String, signature: Option<String>) -> Self {
+        let mut headers = vec![
+            ("Content-Type".to_owned(), "application/json; charset=utf-8".to_owned()),
+            ("X-Lark-Request-Timestamp".to_owned(), STAMP.to_owned()),
+            ("X-Lark-Request-Nonce".to_owned(), NONCE.to_owned()),
+        ];
+        headers.extend(signature.map(|signature| ("X-Lark-Signature".to_owned(), signature)));
+        Self { headers, body }
+    }
+}
+
+const STAMP: &str = "1700000000";
+const NONCE: &str = "fake-nonce";
+
+/// AES-256-CBC under the digest of the key, the vector in front.
+fn encrypt(key: &str, text: &str) -> String {
+    let key: [u8; 32] = Sha256::digest(key).into();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_nanos());
+    let vector = now.to_be_bytes();
+    let cipher = cbc::Encryptor::<aes::Aes256>::new(&key.into(), &vector.into());
+    let mut room = text.as_bytes().to_vec();
+    room.resize(text.len() + vector.len(), 0);
+    let encrypted = cipher.encrypt_padded::<Pkcs7>(&mut room, text.len());
+    let encrypted = encrypted.expect("a block's room is enough");
+    STANDARD.encode([&vector, encrypted].concat())
+}
