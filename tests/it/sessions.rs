@@ -170,7 +170,7 @@ async fn fork_goes_on_in_a_copy_and_the_original_stays_as_it_was() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn model_and_mode_are_chosen_and_kept_over_a_restart() {
-    let room = Room::open("").await;
+    let room = Room::open("approvers = [\"ann\"]\nasker_approves = false").await;
     room.say("m1", "model").await;
     room.vendor.done_with("model: fake").await;
     room.say("m2", "/model").await;
@@ -236,7 +236,7 @@ async fn conversation_is_summed_up_exported_and_counted() {
         "{text}"
     );
     room.say("m7", "/export jsonl").await;
-    told(&room, "\\\"prompt\\\":\\\"one\\\"").await;
+    told(&room, "\\\"prompt\\\":\\\"Ann: one\\\"").await;
     room.say("m8", "/tools").await;
     told(&room, "It can use: `Bash`, `Read`.").await;
     room.say("m9", "/workspace").await;

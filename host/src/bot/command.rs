@@ -137,6 +137,7 @@ impl Bot {
                     way: WhileRunning::Queue,
                     kind: TurnKind::Compact,
                     inbox: Some(id),
+                    also: Vec::new(),
                     asker: origin.sender.id.clone(),
                     text: focus.to_owned(),
                     target: Target {

@@ -29,10 +29,10 @@ impl SessionActor {
             return Err(SubmitError::Closed);
         };
         row.prompt = format!("{}\n\n{}", row.prompt, prompt.text);
-        let (kept, inbox) = (row.clone(), prompt.inbox);
+        let (kept, inbox) = (row.clone(), prompt.also.into_iter().chain(prompt.inbox));
         let write = self.shared.journal.write(move |store: &mut dyn Store| {
             store.turn_put(&kept)?;
-            inbox.map_or(Ok(()), |id| store.inbox_state(id, InboxState::Done))
+            inbox.into_iter().try_for_each(|id| store.inbox_state(id, InboxState::Done))
         });
         write
             .await
