@@ -229,7 +229,7 @@ impl Bot {
                 Err(_) => return None,
             },
             What::Command(command) => {
-                Verdict::Later(crate::command::named(&command.name).is_none_or(|row| row.private))
+                Verdict::Later(crate::command::named(&command.name, &command.arguments).is_none_or(|row| row.private))
             }
             _ => return None,
         };

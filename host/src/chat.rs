@@ -52,17 +52,32 @@ id!(
     SessionKey
 );
 
+id!(
+    /// One conversation with an agent, as people name it: made by the host, of letters and digits.
+    SessionId
+);
+
 impl TurnId {
     /// A new one: 80 random bits.
     pub fn random() -> Self {
-        const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-        Self(
-            random::<16>()
-                .iter()
-                .map(|byte| char::from(LETTERS[usize::from(byte % 32)]))
-                .collect(),
-        )
+        Self(letters::<16>())
     }
+}
+
+impl SessionId {
+    /// A new one: 50 random bits. It is no secret: whose a session is, its key says.
+    pub fn random() -> Self {
+        Self(letters::<10>())
+    }
+}
+
+/// So many of a-z 2-7, 5 random bits each.
+fn letters<const N: usize>() -> String {
+    const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    random::<N>()
+        .iter()
+        .map(|byte| char::from(LETTERS[usize::from(byte % 32)]))
+        .collect()
 }
 
 impl Token {
@@ -476,6 +491,45 @@ pub struct Ask {
     pub form: Option<Form>,
     /// What was decided and by whom: nothing can be pressed any more.
     pub settled: Option<String>,
+}
+
+/// What a request is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Subject {
+    Tool,
+    /// Whether to go ahead with a plan.
+    Plan,
+    /// The agent wants to know something.
+    Questions(Vec<Question>),
+}
+
+/// A question of the agent to the person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    pub text: String,
+    /// Label and description.
+    pub options: Vec<(String, String)>,
+    /// More than one may be chosen.
+    pub several: bool,
+}
+
+/// What of a tool's input a person may change before they allow it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Editable {
+    No,
+    /// The whole of it.
+    Json,
+    /// This member of it, a text.
+    Field(String),
+}
+
+/// What "allow for this session" would allow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lasting {
+    /// In the driver's own form; given back when it is allowed, and to every later process of the session.
+    pub updates: String,
+    /// For the person: `Bash(git log *)`.
+    pub words: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,7 +9,17 @@ pub enum Action {
     New,
     Stop,
     Status,
+    /// Answers the question that is open here.
+    Decide,
     Help,
+}
+
+/// What may follow a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Operand {
+    pub name: &'static str,
+    pub description: &'static str,
+    pub required: bool,
 }
 
 /// One row of the table.
@@ -17,9 +27,38 @@ pub enum Action {
 pub struct Row {
     pub name: &'static str,
     pub description: &'static str,
+    /// None: it stands alone.
+    pub operand: Option<Operand>,
     /// The answer concerns only who asked, where the platform can whisper.
     pub private: bool,
     pub action: Action,
+}
+
+impl Row {
+    /// `new`, `deny [WHY]`, `edit INPUT`: as the help shows it.
+    pub fn usage(&self) -> String {
+        match self.operand {
+            None => self.name.to_owned(),
+            Some(operand) if operand.required => format!("{} {}", self.name, operand.name.to_uppercase()),
+            Some(operand) => format!("{} [{}]", self.name, operand.name.to_uppercase()),
+        }
+    }
+}
+
+const fn optional(name: &'static str, description: &'static str) -> Option<Operand> {
+    Some(Operand {
+        name,
+        description,
+        required: false,
+    })
+}
+
+const fn required(name: &'static str, description: &'static str) -> Option<Operand> {
+    Some(Operand {
+        name,
+        description,
+        required: true,
+    })
 }
 
 /// Every command, in the order of the help.
@@ -27,43 +66,79 @@ pub const TABLE: &[Row] = &[
     Row {
         name: "new",
         description: "Forget this conversation and begin a new one",
+        operand: None,
         private: false,
         action: Action::New,
     },
     Row {
         name: "stop",
         description: "Stop what the agent is doing; what waits stays",
+        operand: None,
         private: false,
         action: Action::Stop,
     },
     Row {
         name: "status",
         description: "Show what the agent is doing and what waits",
+        operand: None,
         private: true,
         action: Action::Status,
     },
     Row {
+        name: "allow",
+        description: "Allow what the agent asks for; `all`: for this session",
+        operand: optional("all", "`all`: also what is like it, for this session"),
+        private: false,
+        action: Action::Decide,
+    },
+    Row {
+        name: "edit",
+        description: "Allow what the agent asks for, with this input instead",
+        operand: required("input", "The command, or the input as JSON"),
+        private: false,
+        action: Action::Decide,
+    },
+    Row {
+        name: "deny",
+        description: "Deny what the agent asks for; why, if you like",
+        operand: optional("why", "What the agent is told"),
+        private: false,
+        action: Action::Decide,
+    },
+    Row {
+        name: "answer",
+        description: "Answer the agent's question in your own words",
+        operand: required("answer", "An option, its number, or your own words"),
+        private: false,
+        action: Action::Decide,
+    },
+    Row {
         name: "help",
         description: "Show what you can say",
+        operand: None,
         private: true,
         action: Action::Help,
     },
 ];
 
-/// The row of a command that a platform delivered by name.
-pub fn named(name: &str) -> Option<&'static Row> {
+/// The row of a command that a platform delivered by name. None: it is no command, or nothing may follow it.
+pub fn named(name: &str, argument: &str) -> Option<&'static Row> {
     let name = name.trim_start_matches(['/', '!']);
-    TABLE.iter().find(|row| row.name.eq_ignore_ascii_case(name))
+    let row = TABLE.iter().find(|row| row.name.eq_ignore_ascii_case(name))?;
+    (argument.trim().is_empty() || row.operand.is_some()).then_some(row)
 }
 
-/// The row that a plain message means: `/stop` or `!stop`, alone. Anything else with a slash is the agent's to read,
-/// as text.
-pub fn typed(text: &str) -> Option<&'static Row> {
+/// The row that a plain message means, and what follows: `/stop` or `!stop`, alone; `/deny` and why. Anything else with
+/// a slash is the agent's to read, as text.
+pub fn typed(text: &str) -> Option<(&'static Row, &str)> {
     let text = text.trim();
-    if !text.starts_with(['/', '!']) || text.contains(char::is_whitespace) {
+    let said = text.strip_prefix(['/', '!'])?;
+    let (name, argument) = said.split_once(char::is_whitespace).unwrap_or((said, ""));
+    let argument = argument.trim();
+    if name.starts_with(['/', '!']) {
         return None;
     }
-    named(&text[1..])
+    Some((named(name, argument)?, argument))
 }
 
 /// What is told to platforms that have menus of their own.
@@ -73,7 +148,9 @@ pub fn specs() -> Vec<CommandSpec> {
         .map(|row| CommandSpec {
             name: row.name.into(),
             description: row.description.into(),
-            argument: None,
+            argument: row
+                .operand
+                .map(|operand| (operand.name.into(), operand.description.into(), operand.required)),
         })
         .collect()
 }
@@ -82,8 +159,9 @@ pub fn specs() -> Vec<CommandSpec> {
 pub fn help() -> String {
     let mut text = String::from("Write what you want done, in your own words. You can also say:\n");
     for row in TABLE {
-        text.push_str(&format!("\n- `/{}` or `!{}`: {}", row.name, row.name, row.description));
+        text.push_str(&format!("\n- `/{}`: {}", row.usage(), row.description));
     }
+    text.push_str("\n\nWhere `/` means something else already, write `!` instead.");
     text
 }
 
@@ -92,8 +170,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_lone_known_word_is_a_command() {
-        let action = |text| typed(text).map(|row| row.action);
+    fn only_a_known_word_is_a_command_and_alone_where_nothing_may_follow() {
+        let action = |text| typed(text).map(|(row, _)| row.action);
         assert_eq!(action("/stop"), Some(Action::Stop));
         assert_eq!(action("  !NEW \n"), Some(Action::New));
         assert_eq!(action("/stop it please"), None);
@@ -102,6 +180,10 @@ mod tests {
         assert_eq!(action("/compact"), None);
         assert_eq!(action("/"), None);
         assert_eq!(action("é/stop"), None);
+        assert_eq!(action("//stop"), None);
+        let (row, why) = typed(" !deny \n not on\na Friday ").unwrap();
+        assert_eq!((row.name, why), ("deny", "not on\na Friday"));
+        assert_eq!(typed("/deny").unwrap().1, "");
     }
 
     #[test]
@@ -112,6 +194,13 @@ mod tests {
                 .iter()
                 .all(|row| help.contains(row.name) && help.contains(row.description))
         );
-        assert_eq!(specs().len(), TABLE.len());
+        let specs = specs();
+        assert_eq!(specs.len(), TABLE.len());
+        let deny = specs.iter().find(|spec| spec.name == "deny").unwrap();
+        assert!(deny.argument.as_ref().is_some_and(|(_, _, required)| !required));
+        assert!(
+            help.contains("`/edit INPUT`") && help.contains("`/deny [WHY]`"),
+            "{help}"
+        );
     }
 }

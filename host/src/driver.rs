@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::chat::PlanItem;
+use crate::chat::{Editable, Lasting, PlanItem, Subject, UnixMillis};
 use crate::config::{AgentProfile, DriverKind};
 
 /// How a process of an agent is started for one session.
@@ -32,6 +32,13 @@ pub struct Launch {
     pub cli_session: String,
     /// Go on with `cli_session` rather than begin it.
     pub resume: bool,
+    /// Begin `cli_session` as a copy of this conversation.
+    pub fork: Option<String>,
+    /// What the chat chose, instead of the profile's.
+    pub model: Option<String>,
+    pub mode: Option<String>,
+    /// What people allowed for the whole session: [`Lasting::updates`] of earlier processes.
+    pub allowed: Vec<String>,
     /// What the host tells the agent of the chat, behind the profile's instructions.
     pub note: Option<String>,
 }
@@ -73,19 +80,37 @@ pub enum Command {
         text: String,
         images: Vec<Image>,
     },
-    /// The answer to [`AgentEvent::Permission`]. An allow lets exactly this request through. `message`: why not, for
-    /// the agent; with an allow, the answer to its question (`AskUserQuestion`).
-    Decide {
-        request: String,
-        allow: bool,
-        message: String,
-    },
+    /// A word into the turn that runs: the agent reads it as soon as it can, and answers in the same turn.
+    Steer { id: String, text: String },
+    /// Sum the conversation up to make room; a turn like that of a prompt. `focus`: what matters, may be empty.
+    Compact { id: String, focus: String },
+    /// The answer to [`AgentEvent::Permission`].
+    Decide { request: String, answer: Answer },
+    /// From the next request to the model on.
+    SetModel(String),
+    /// The permission mode, from now on.
+    SetMode(String),
     /// End the turn, keep the process.
     Interrupt,
     /// Close stdin: the process finishes and exits. It is killed if it is idle and does not.
     Close,
     /// End the process and all its descendants now.
     Kill,
+}
+
+/// What a person decided about a [`Permission`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Lets exactly this request through.
+    Allow,
+    /// And the like of it until the process ends: [`Lasting::updates`].
+    AllowLasting(String),
+    /// With this input instead: JSON.
+    AllowWith(String),
+    /// The answers to its questions, by the question's text.
+    Answers(Vec<(String, String)>),
+    /// Why not, for the agent.
+    Deny(String),
 }
 
 /// A tool call that needs a person.
@@ -102,6 +127,22 @@ pub struct Permission {
     pub title: String,
     /// What a person needs to see to decide: the command, the diff, the path. Markdown.
     pub detail: String,
+    pub subject: Subject,
+    pub editable: Editable,
+    /// None: only this once.
+    pub lasting: Option<Lasting>,
+    /// It is told why something is denied.
+    pub hears: bool,
+}
+
+/// What an agent has to choose from. None: it says nothing of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Offers {
+    pub tools: Option<Vec<String>>,
+    pub models: Option<Vec<String>>,
+    pub modes: Option<Vec<String>>,
+    /// The mode it is in.
+    pub mode: Option<String>,
 }
 
 /// Why a turn failed, in words for the person, and the cause for the operator.
@@ -145,6 +186,8 @@ pub enum AgentEvent {
         id: String,
         model: Option<String>,
     },
+    /// Where that is known or has changed.
+    Offers(Offers),
     /// It took this message up: it now stands in the CLI's transcript.
     Started {
         id: String,
@@ -186,7 +229,7 @@ pub enum AgentEvent {
         output: String,
     },
     Plan(Vec<PlanItem>),
-    Permission(Permission),
+    Permission(Box<Permission>),
     /// The CLI no longer waits for this answer.
     PermissionWithdrawn {
         request: String,
@@ -197,6 +240,11 @@ pub enum AgentEvent {
         of: u32,
         after: Duration,
         reason: String,
+    },
+    /// The account's limit is reached, or nearly. `until`: when it is lifted.
+    Limited {
+        until: Option<UnixMillis>,
+        reached: bool,
     },
     Compacting,
     Usage {

@@ -138,7 +138,7 @@ pub struct Route {
 }
 
 /// The transports that this host itself runs.
-pub const MANAGED: [&str; 2] = ["web", "slack"];
+pub const MANAGED: [&str; 3] = ["web", "slack", "discord"];
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Transport {

@@ -4,6 +4,7 @@
 mod actor;
 mod folder;
 pub mod process;
+pub mod question;
 mod registry;
 mod tray;
 pub mod turn;
@@ -37,6 +38,8 @@ pub struct SessionRules {
     /// Messages that may wait behind the one that is worked on.
     pub queue_limit: usize,
     pub ask_timeout: Duration,
+    /// What the platform can show of a question.
+    pub shows: question::Shows,
     pub show_thinking: bool,
     /// Where the host keeps the bot's files.
     pub files_dir: PathBuf,

@@ -12,7 +12,10 @@ mod conformance;
 
 use serde::{Deserialize, Serialize};
 
-use crate::chat::{BotName, Conversation, Event, InboxId, Item, SessionKey, Target, Token, TurnId, UnixMillis, View};
+use crate::chat::{
+    BotName, Conversation, Editable, Event, InboxId, Item, Lasting, SessionId, SessionKey, Subject, Target, Token,
+    TurnId, UnixMillis, View,
+};
 
 pub use journal::Journal;
 
@@ -78,12 +81,25 @@ pub enum TurnState {
     Done,
 }
 
+/// What an agent is given.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TurnKind {
+    /// What a person said.
+    #[default]
+    Message,
+    /// To sum the conversation up; the prompt says what matters.
+    Compact,
+}
+
 /// One question and everything until the agent is idle again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TurnRow {
     pub id: TurnId,
     pub bot: BotName,
     pub session: SessionKey,
+    /// The session that it was opened in; it is worked on in the one that is current then.
+    pub session_id: SessionId,
+    pub kind: TurnKind,
     /// None: the bot spoke first (an agent's background work).
     pub inbox: Option<InboxId>,
     pub state: TurnState,
@@ -112,22 +128,72 @@ pub struct InFile {
     pub size_bytes: u32,
 }
 
-/// One agent's memory under one key.
+/// One conversation with an agent. Under a key there may be several, of which one is current: it gets what is said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionRow {
+    pub id: SessionId,
     pub key: SessionKey,
     pub bot: BotName,
     pub agent: String,
     pub conversation: Conversation,
     /// The person that it belongs to, where the scope is `user`.
     pub owner: Option<String>,
-    /// The CLI's own id for the conversation; none before the first turn and after `new`.
+    /// The CLI's own id for the conversation; none before the first turn and after `clear`.
     pub cli_session: Option<String>,
     /// True once the CLI is known to have kept something under `cli_session`.
     pub resumable: bool,
-    /// Counts `new`: the working folder and the CLI session are of this epoch.
+    /// `cli_session` is to begin as a copy of this conversation of the CLI's.
+    pub fork: Option<String>,
+    /// Counts `new` under the key: the working folder is of this epoch.
     pub epoch: u32,
+    /// What people call it.
+    pub name: Option<String>,
+    /// The beginning of what was said first, and of what was answered last.
+    pub first: String,
+    pub last: String,
+    /// Turns that came to an end.
+    pub turns: u32,
+    /// Chosen in the chat, instead of the agent's own.
+    pub model: Option<String>,
+    pub mode: Option<String>,
+    /// What people allowed for the whole session: the driver's [`Lasting::updates`].
+    pub allowed: Vec<String>,
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    /// Millionths of a US dollar.
+    pub cost_micros: u64,
+    pub created: UnixMillis,
     pub updated: UnixMillis,
+}
+
+impl SessionRow {
+    /// One that nobody has said anything in.
+    pub fn begin(key: SessionKey, bot: BotName, agent: String, conversation: Conversation) -> Self {
+        Self {
+            id: SessionId::random(),
+            key,
+            bot,
+            agent,
+            conversation,
+            owner: None,
+            cli_session: None,
+            resumable: false,
+            fork: None,
+            epoch: 0,
+            name: None,
+            first: String::new(),
+            last: String::new(),
+            turns: 0,
+            model: None,
+            mode: None,
+            allowed: Vec::new(),
+            input_tokens: 0,
+            output_tokens: 0,
+            cost_micros: 0,
+            created: 0,
+            updated: 0,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -205,6 +271,11 @@ pub struct AskRow {
     /// Tool and input, in the driver's words: what an approval allows exactly once.
     pub tool: String,
     pub input: String,
+    pub subject: Subject,
+    pub editable: Editable,
+    pub lasting: Option<Lasting>,
+    /// The agent is told why something is denied.
+    pub hears: bool,
     /// Who may decide; empty means the asker and whoever the bot names.
     pub approvers: Vec<String>,
     pub expires: UnixMillis,
@@ -213,10 +284,19 @@ pub struct AskRow {
     pub decided: Option<(Decision, String)>,
 }
 
+/// What a press means, and, the first six, what was decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Decision {
     Allow,
+    /// And the like of it for the rest of the session.
+    AllowSession,
+    /// With this input instead: JSON.
+    AllowWith(String),
+    /// The answers to the agent's questions, by the question's text.
+    Answer(Vec<(String, String)>),
     Deny,
+    /// In the words of who denied.
+    DenyBecause(String),
     /// Not of an ask: ends the turn.
     Stop,
     /// Expired, the turn ended, or the agent withdrew it.
@@ -225,6 +305,33 @@ pub enum Decision {
     Again(InboxId),
     /// The same, and it stays as it was.
     Keep(InboxId),
+    /// Opens this form; what is sent with it decides.
+    Form(FormKind),
+    /// What was chosen beside the button decides.
+    Choose,
+    /// Not of an ask: as if whoever presses had typed this command, without its slash.
+    Say(String),
+}
+
+impl Decision {
+    /// The agent may go on as it asked, or with what it was told.
+    pub const fn allows(&self) -> bool {
+        matches!(
+            self,
+            Self::Allow | Self::AllowSession | Self::AllowWith(_) | Self::Answer(_)
+        )
+    }
+}
+
+/// What a form asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FormKind {
+    /// The input, to be changed before it is allowed.
+    Input,
+    /// Why it is denied, or what the plan lacks.
+    Reason,
+    /// The answers to the agent's questions.
+    Answers,
 }
 
 /// What a token stands for.
@@ -324,9 +431,18 @@ pub trait Store: Send {
     fn turn_of_inbox(&mut self, id: InboxId) -> Result<Option<TurnRow>>;
     /// Not `Done`, oldest first.
     fn turns_open(&mut self, bot: &BotName) -> Result<Vec<TurnRow>>;
+    /// The turns of one session, newest first.
+    fn turns_of(&mut self, session: &SessionId, limit: u32) -> Result<Vec<TurnRow>>;
+    /// Inserts or replaces by id, and makes it the current one of its key.
     fn session_put(&mut self, row: &SessionRow) -> Result<()>;
+    /// The current one of this key.
     fn session_get(&mut self, key: &SessionKey) -> Result<Option<SessionRow>>;
-    /// Newest first.
+    fn session_by_id(&mut self, id: &SessionId) -> Result<Option<SessionRow>>;
+    /// All of this key, newest first, without the first `skip`.
+    fn sessions_of(&mut self, key: &SessionKey, skip: u32, limit: u32) -> Result<Vec<SessionRow>>;
+    /// How many sessions this key has, and their highest epoch.
+    fn session_counts(&mut self, key: &SessionKey) -> Result<(u32, u32)>;
+    /// Of all keys, newest first.
     fn sessions(&mut self, bot: Option<&BotName>, limit: u32) -> Result<Vec<SessionRow>>;
     /// The turn lives here now, a thread that had no name when it was opened; its session's conversation is this one,
     /// the bot is part of the thread, and what is said here belongs to that session. What was private never leads to

@@ -1,9 +1,10 @@
 //! How a vendor's bytes reach the host: verified here, translated by the adapter. Knows neither sessions nor
 //! adapters, only an [`Inlet`].
 //!
-//! A managed transport holds a connection of a platform's own kind ([`slack`]): it keeps it alive, hands over
+//! A managed transport holds a connection of a platform's own kind ([`slack`], [`discord`]): it keeps it alive, hands over
 //! raw frames in their order, acknowledges in time, and says truly how the connection is.
 
+pub mod discord;
 pub mod slack;
 pub mod web;
 pub mod webhook;
@@ -84,6 +85,7 @@ impl fmt::Debug for Managed {
 pub async fn run(name: &str, managed: Managed) {
     match name {
         "slack" => slack::run(managed).await,
+        "discord" => discord::run(managed).await,
         _ => managed.inlet.report(Health::Refused {
             why: format!("this botyard has no transport `{name}`"),
         }),

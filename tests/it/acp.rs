@@ -22,7 +22,7 @@ async fn asked(agent: &mut Running, words: &str) -> (Vec<AgentEvent>, Permission
     agent.prompt(words).await;
     let events = agent.until(|event| matches!(event, AgentEvent::Permission(_))).await;
     match events.last() {
-        Some(AgentEvent::Permission(asked)) => (events.clone(), asked.clone()),
+        Some(AgentEvent::Permission(asked)) => (events.clone(), (**asked).clone()),
         _ => panic!("{events:?}"),
     }
 }

@@ -1,7 +1,7 @@
 //! The demo agent, as the driver sees it: a real process under the guard, with its pauses switched off.
 
 use botyard::chat::{PlanItem, PlanState};
-use botyard::driver::{AgentEvent, Command, FailureKind, Outcome};
+use botyard::driver::{AgentEvent, Answer, Command, FailureKind, Outcome};
 
 use crate::yard::{Running, Yard, outcome, text};
 
@@ -25,13 +25,12 @@ async fn asked(agent: &mut Running) -> String {
 }
 
 async fn decided(agent: &mut Running, request: String, allow: bool) -> Vec<AgentEvent> {
-    let message = "no".to_owned();
-    let decide = Command::Decide {
-        request,
-        allow,
-        message,
+    let answer = if allow {
+        Answer::Allow
+    } else {
+        Answer::Deny("no".to_owned())
     };
-    agent.send(decide).await;
+    agent.send(Command::Decide { request, answer }).await;
     agent.until(|event| matches!(event, AgentEvent::Idle { .. })).await
 }
 

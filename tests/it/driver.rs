@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use botyard::driver::{AgentEvent, Command, FailureKind, Outcome};
+use botyard::driver::{AgentEvent, Answer, Command, FailureKind, Offers, Outcome};
 use botyard_fakes::cli;
 
 use crate::yard::{LIMIT, Yard, outcome, text};
@@ -51,7 +51,21 @@ async fn an_answer_comes_in_order_and_ends_idle() {
         AgentEvent::Result { outcome: Outcome::Ok },
         AgentEvent::Idle { background: 0 },
     ];
+    let (offers, events): (Vec<_>, Vec<_>) = events
+        .into_iter()
+        .partition(|event| matches!(event, AgentEvent::Offers(_)));
     assert_eq!(events, expected);
+    let offered = Offers {
+        models: Some(vec!["fake".to_owned(), "other".to_owned()]),
+        modes: Some(["default", "acceptEdits", "plan"].map(str::to_owned).to_vec()),
+        ..Offers::default()
+    };
+    let found = Offers {
+        tools: Some(vec!["Bash".to_owned(), "Read".to_owned()]),
+        mode: Some("default".to_owned()),
+        ..Offers::default()
+    };
+    assert_eq!(offers, [AgentEvent::Offers(offered), AgentEvent::Offers(found)]);
     agent.send(Command::Close).await;
     assert_eq!(agent.exit().await, None);
 }
@@ -79,7 +93,9 @@ async fn a_broken_stream_is_withdrawn() {
 #[tokio::test]
 async fn permission_is_asked_and_the_answer_is_kept_to() {
     let mut agent = fake().start(false);
-    for (allow, message, said) in [(true, "", "allowed: rm x"), (false, "not today", "denied: not today")] {
+    let deny = Answer::Deny("not today".to_owned());
+    for (answer, said) in [(Answer::Allow, "allowed: rm x"), (deny, "denied: not today")] {
+        let allow = answer == Answer::Allow;
         agent.prompt("permission rm x").await;
         let events = agent.until(|event| matches!(event, AgentEvent::Permission(_))).await;
         let Some(AgentEvent::Permission(asked)) = events.last() else {
@@ -91,8 +107,7 @@ async fn permission_is_asked_and_the_answer_is_kept_to() {
         );
         let decide = Command::Decide {
             request: asked.request.clone(),
-            allow,
-            message: message.to_owned(),
+            answer,
         };
         agent.send(decide).await;
         let events = agent.until(|event| matches!(event, AgentEvent::Idle { .. })).await;

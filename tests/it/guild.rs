@@ -18,20 +18,28 @@ impl Guild {
         let world = World::new();
         // Where it calls is known when the host runs; nothing is told by the gateway from now on.
         world.application(true, Some("https://bots.example.com/hook/team"));
-        Self::with(&world.clone(), |base| {
-            adjust(Setup::discord(base, world.public_key()).with("mode = \"interactions\""))
+        Self::start(world, |setup| {
+            adjust(Setup {
+                mode: Some("interactions"),
+                ..setup
+            })
         })
         .await
     }
 
-    async fn with(world: &World, setup: impl FnOnce(&str) -> Setup) -> Self {
+    /// The host holds a connection with the gateway.
+    pub(crate) async fn connected(adjust: impl FnOnce(Setup) -> Setup) -> Self {
+        let guild = Self::start(World::new(), adjust).await;
+        guild.listens().await;
+        guild
+    }
+
+    /// A host in this world; its commands are told.
+    pub(crate) async fn start(world: World, adjust: impl FnOnce(Setup) -> Setup) -> Self {
         let discord = Discord::serve(world.clone()).await;
-        let host = TestHost::start(&setup(&discord.api_base())).await;
-        let guild = Self {
-            world: world.clone(),
-            discord,
-            host,
-        };
+        let setup = adjust(Setup::discord(&discord.api_base(), world.public_key()));
+        let host = TestHost::start(&setup).await;
+        let guild = Self { world, discord, host };
         guild
             .world
             .wait_for(PATIENCE, "commands", |world| {
@@ -39,6 +47,21 @@ impl Guild {
             })
             .await;
         guild
+    }
+
+    /// Waits until the gateway has a session to tell.
+    pub(crate) async fn listens(&self) {
+        self.world
+            .wait_for(PATIENCE, "a session", |world| (world.connected() == 1).then_some(()))
+            .await;
+    }
+
+    /// Another host takes up what the last one left; in between `meanwhile` happens.
+    pub(crate) async fn restart(self, meanwhile: impl FnOnce(&World)) -> Self {
+        let folder = self.host.stop().await;
+        meanwhile(&self.world);
+        let host = TestHost::start_in(folder).await;
+        Self { host, ..self }
     }
 
     pub(crate) async fn stop(self) {

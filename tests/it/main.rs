@@ -1,6 +1,7 @@
 //! One integration binary: the host in one process with its neighbours, and the rules of the house.
 
 mod acp;
+mod asking;
 mod binary;
 mod company;
 mod conformance;
@@ -10,6 +11,7 @@ mod doings;
 mod driver;
 mod exec;
 mod feishu;
+mod gateway;
 mod guild;
 mod host;
 mod journey;

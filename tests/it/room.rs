@@ -210,14 +210,7 @@ impl Room {
 
     /// Ann presses a button of a view, in this thread.
     pub(crate) async fn press(&self, view: &Value, label: &str, thread: Option<&str>) -> String {
-        let token = view["asks"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .flat_map(|ask| ask["choices"].as_array().cloned().unwrap_or_default())
-            .find(|choice| choice["label"] == label)
-            .unwrap_or_else(|| panic!("no button {label} in {view}"))["token"]
-            .clone();
+        let token = button(view, label);
         let key = format!("press-{}-{label}", view["turn"]);
         let from = json!({ "id": "ann" });
         self.tell(
@@ -225,6 +218,18 @@ impl Room {
         )
         .await
     }
+}
+
+/// The token of a button.
+pub(crate) fn button(view: &Value, label: &str) -> Value {
+    view["asks"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .flat_map(|ask| ask["choices"].as_array().cloned().unwrap_or_default())
+        .find(|choice| choice["label"] == label)
+        .unwrap_or_else(|| panic!("no button {label} in {view}"))["token"]
+        .clone()
 }
 
 /// A message of Ann's in the channel `C1`, that names the bot.

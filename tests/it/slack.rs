@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use botyard::chat::Health;
-use botyard_fakes::slack::{Envelope, Message};
+use botyard_fakes::slack::{Envelope, Message, Sender};
 use serde_json::{Value, json};
 
 use crate::host::PATIENCE;
@@ -93,6 +93,39 @@ async fn running_answer_is_slacks_own_stream_and_slacks_own_control_stops_it() {
         })
         .await;
     assert_eq!(team.team.replies("C1").len(), 1);
+    stop(team).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_come_from_slack_and_go_there() {
+    let team = start().await;
+    let heard = team
+        .sender
+        .share("D1", "U1", "look", ("notes.txt", b"some notes"))
+        .await;
+    assert_eq!(heard.expect("acknowledged").status, 200);
+    team.final_with("D1", "notes.txt has 10 bytes").await;
+    team.write("U1", "give report.csv a,b").await;
+    team.team
+        .wait_for(PATIENCE, "the file", |team| {
+            team.files()
+                .contains(&("report.csv".to_owned(), b"a,b".to_vec()))
+                .then_some(())
+        })
+        .await;
+    stop(team).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shortcut_of_a_message_is_answered_in_its_thread() {
+    let team = start().await;
+    let ts = team.team.say("C1", "U2", "what is this about", None);
+    let said = team.team.messages("C1").remove(0);
+    let heard = team.sender.interact(&Sender::shortcut_payload(&said, "U1")).await;
+    assert_eq!(heard.expect("acknowledged").status, 200);
+    let reply = team.final_with("C1", "Have a look at this message.").await;
+    assert!(reply.read().contains("what is this about"), "{}", reply.read());
+    assert_eq!(reply.thread_ts, Some(ts));
     stop(team).await;
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use botyard::config::{AgentProfile, DriverKind, Login};
 use botyard::driver::process::set_guard_program;
-use botyard::driver::{self, Agent, AgentEvent, Command, Launch, Outcome};
+use botyard::driver::{self, Agent, AgentEvent, Answer, Command, Launch, Outcome};
 use tempfile::TempDir;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -69,6 +69,10 @@ impl Yard {
             note: None,
             cli_session: self.session.clone(),
             resume,
+            fork: None,
+            model: None,
+            mode: None,
+            allowed: Vec::new(),
         };
         Running {
             agent: driver::start(&self.profile, launch),
@@ -105,12 +109,13 @@ impl Running {
     }
 
     pub(crate) async fn decide(&self, request: &str, allow: bool) {
-        self.send(Command::Decide {
-            request: request.to_owned(),
-            allow,
-            message: String::new(),
-        })
-        .await;
+        let answer = if allow {
+            Answer::Allow
+        } else {
+            Answer::Deny(String::new())
+        };
+        let request = request.to_owned();
+        self.send(Command::Decide { request, answer }).await;
     }
 
     /// A file in the workspace.

@@ -73,7 +73,7 @@ async fn asked(peer: &Peer, agent: &mut Running, command: &str) -> Permission {
     let seen = |event: &AgentEvent| matches!(event, AgentEvent::Permission(_) | AgentEvent::Idle { .. });
     let events = agent.until(seen).await;
     match events.last() {
-        Some(AgentEvent::Permission(asked)) => asked.clone(),
+        Some(AgentEvent::Permission(asked)) => (**asked).clone(),
         _ => panic!("it was not asked: {}; {events:?}", said(&events)),
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use botyard::chat::PlanState;
 use botyard::config::{Login, SecretText};
-use botyard::driver::{AgentEvent, Command, FailureKind, Outcome, Permission};
+use botyard::driver::{AgentEvent, Answer, Command, FailureKind, Outcome, Permission};
 use botyard_fakes::model::{Model, Reply, by_words};
 
 use crate::yard::{LIMIT, Running, Yard, outcome, text};
@@ -31,16 +31,15 @@ async fn permission(agent: &mut Running, words: &str) -> (Vec<AgentEvent>, Permi
     agent.prompt(words).await;
     let mut events = agent.until(|event| matches!(event, AgentEvent::Permission(_))).await;
     match events.pop() {
-        Some(AgentEvent::Permission(asked)) => (events, asked),
+        Some(AgentEvent::Permission(asked)) => (events, *asked),
         _ => panic!("{events:?}"),
     }
 }
 
-async fn decide(agent: &mut Running, asked: &Permission, allow: bool, message: &str) -> Vec<AgentEvent> {
+async fn decide(agent: &mut Running, asked: &Permission, answer: Answer) -> Vec<AgentEvent> {
     let decide = Command::Decide {
         request: asked.request.clone(),
-        allow,
-        message: message.to_owned(),
+        answer,
     };
     agent.send(decide).await;
     agent.until(|event| matches!(event, AgentEvent::Idle { .. })).await
@@ -125,7 +124,7 @@ async fn a_tool_runs_when_it_is_allowed_and_not_when_it_is_denied() {
             "{}",
             asked.detail
         );
-        let events = decide(&mut agent, &asked, false, "the owner said no").await;
+        let events = decide(&mut agent, &asked, Answer::Deny("the owner said no".to_owned())).await;
         let ended = events.iter().find_map(|event| match event {
             AgentEvent::ToolEnded {
                 failed, denied, output, ..
@@ -145,7 +144,7 @@ async fn a_tool_runs_when_it_is_allowed_and_not_when_it_is_denied() {
                 .iter()
                 .any(|event| matches!(event, AgentEvent::Tool { kind: "execute", call, .. } if *call == asked.call))
         );
-        let events = decide(&mut agent, &asked, true, "").await;
+        let events = decide(&mut agent, &asked, Answer::Allow).await;
         assert_eq!(text(&events), "result: it is made");
         assert!(events.iter().any(|event| matches!(
             event,
@@ -211,8 +210,7 @@ async fn an_interrupt_ends_a_stream_a_silence_a_question_and_a_tool() {
         let (_, asked) = permission(&mut agent, r#"tool Bash {"command": "touch begun; sleep 1000"}"#).await;
         let allow = Command::Decide {
             request: asked.request,
-            allow: true,
-            message: String::new(),
+            answer: Answer::Allow,
         };
         agent.send(allow).await;
         wait_for(&yard.folder.path().join("work/begun")).await;
@@ -287,8 +285,7 @@ async fn a_kill_in_the_middle_of_a_tool_leaves_nothing_and_the_conversation_goes
         let (_, asked) = permission(&mut agent, words).await;
         let allow = Command::Decide {
             request: asked.request,
-            allow: true,
-            message: String::new(),
+            answer: Answer::Allow,
         };
         agent.send(allow).await;
         let file = yard.folder.path().join("work/pid");
@@ -455,7 +452,8 @@ async fn its_plan_and_its_questions_are_understood() {
         let (_, asked) = permission(&mut agent, words).await;
         assert_eq!(asked.title, "Question: Which color?");
         assert!(asked.detail.contains("- **Blue**: calm"), "{}", asked.detail);
-        let events = decide(&mut agent, &asked, true, "Blue").await;
+        let answers = vec![("Which color?".to_owned(), "Blue".to_owned())];
+        let events = decide(&mut agent, &asked, Answer::Answers(answers)).await;
         assert!(text(&events).contains("Blue"), "{events:?}");
         stop(agent).await;
     }
@@ -487,7 +485,7 @@ async fn work_in_the_background_is_counted_and_reported_later() {
         let mut agent = yard.start(false);
         let words = r#"tool Bash {"command": "touch begun; while [ ! -e go ]; do sleep 0.05; done; echo done", "run_in_background": true, "description": "wait"}"#;
         let (_, asked) = permission(&mut agent, words).await;
-        let events = decide(&mut agent, &asked, true, "").await;
+        let events = decide(&mut agent, &asked, Answer::Allow).await;
         assert_eq!(events.last(), Some(&AgentEvent::Idle { background: 1 }), "{events:?}");
         wait_for(&yard.folder.path().join("work/begun")).await;
         std::fs::write(yard.folder.path().join("work/go"), "").unwrap();

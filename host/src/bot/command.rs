@@ -1,44 +1,67 @@
 //! Carries out what people say to the host itself: the rows of [`crate::command`].
 
-use super::dispatch::info;
+use super::dispatch::{info, warning};
+use super::judge::Said;
 use super::{Bot, ago};
-use crate::chat::{Command, Health, InboxId, Message, Origin, Part};
+use crate::chat::{Command, Health, InboxId, Message, Origin, Part, SessionKey};
 use crate::command::{self, Action, Row};
+use crate::session::question;
+use crate::store::{AskRow, Decision};
+
+/// What became of words that may answer a question.
+enum Spoken {
+    Taken,
+    /// No question is open, or they say nothing to it.
+    Nothing,
+    NotTheirs,
+    Wrong(String),
+    /// The store failed.
+    Unknown,
+}
 
 impl Bot {
     /// False: see [`Bot::hand_over`].
     pub(super) async fn obey(&self, id: InboxId, origin: Origin, command: &Command) -> bool {
         if self.admitted(&origin).await {
-            match command::named(&command.name) {
-                Some(row) => self.answer_command(&origin, row, true).await,
-                None => {
-                    // A command that the platform has under another name (`/botyard fix the build`): its first word
-                    // may be one of ours, else all of it is for the agent.
-                    let first = command.arguments.split_whitespace().next().unwrap_or("help");
-                    match command::named(first).filter(|_| command.arguments.split_whitespace().count() <= 1) {
-                        Some(row) => self.answer_command(&origin, row, true).await,
-                        None => {
-                            let message = Message {
-                                id: origin.key.clone(),
-                                text: command.arguments.clone(),
-                                mentions: Vec::new(),
-                                addressed: true,
-                                quotes: None,
-                                new_thread: None,
-                                attachments: command.attachments.clone(),
-                                group: None,
-                            };
-                            return Box::pin(self.hear(id, Vec::new(), origin, message)).await;
-                        }
-                    }
-                }
-            }
+            let said = command.arguments.trim();
+            // A command that the platform has under another name (`/botyard stop`): what follows may be one of ours,
+            // else all of it is for the agent.
+            let inner = || {
+                command::named(said, "")
+                    .map(|row| (row, ""))
+                    .or_else(|| command::typed(said))
+            };
+            let found = command::named(&command.name, said)
+                .map(|row| (row, said))
+                .or_else(inner);
+            let Some((row, argument)) = found else {
+                let message = Message {
+                    id: origin.key.clone(),
+                    text: format!("{} {said}", command.name).trim().to_owned(),
+                    mentions: Vec::new(),
+                    addressed: true,
+                    quotes: None,
+                    new_thread: None,
+                    attachments: command.attachments.clone(),
+                    group: None,
+                };
+                return Box::pin(self.hear(id, Vec::new(), origin, message)).await;
+            };
+            self.answer_command(id, &origin, row, argument, true).await;
         }
         self.done(id).await;
         true
     }
 
-    pub(super) async fn answer_command(&self, origin: &Origin, row: &'static Row, native: bool) {
+    /// `native`: by the platform's own menu, which can whisper.
+    pub(super) async fn answer_command(
+        &self,
+        id: InboxId,
+        origin: &Origin,
+        row: &'static Row,
+        argument: &str,
+        native: bool,
+    ) {
         let registry = &self.inner.registry;
         let Some(key) = self.session_of(&origin.conversation, &origin.sender.id).await else {
             return self
@@ -49,6 +72,10 @@ impl Bot {
                 )
                 .await;
         };
+        if argument.is_empty() && row.operand.is_some_and(|operand| operand.required) {
+            let usage = warning(&format!("Say it like this: `/{}`.", row.usage()));
+            return self.say(origin, usage, native).await;
+        }
         let part = match row.action {
             Action::Help => Part::Text(command::help()),
             Action::New => {
@@ -63,11 +90,66 @@ impl Bot {
                 }
             }
             Action::Status => Part::Text(self.status_text(&key).await),
+            Action::Decide => {
+                let (name, argument) = (row.name, argument.to_owned());
+                let read = move |ask: &AskRow| question::commanded(ask, name, &argument);
+                match self.say_to_question(id, &key, origin, read).await {
+                    // The question itself shows what was decided.
+                    Spoken::Taken => return,
+                    Spoken::Nothing => info("There is nothing here that this answers."),
+                    Spoken::NotTheirs => warning("This is not yours to decide."),
+                    Spoken::Wrong(why) => warning(&why),
+                    Spoken::Unknown => warning("That could not be stored just now. Please say it again."),
+                }
+            }
         };
         self.say(origin, part, row.private && native).await;
     }
 
-    async fn status_text(&self, key: &crate::chat::SessionKey) -> String {
+    /// Where nothing can be pressed, the next message of somebody who may decide answers the question that is open.
+    /// False: it is a message like any other.
+    pub(super) async fn said_to_a_question(&self, id: InboxId, origin: &Origin, message: &Message) -> bool {
+        let Some(key) = self.session_of(&origin.conversation, &origin.sender.id).await else {
+            return false;
+        };
+        let text = message.text.clone();
+        let read = move |ask: &AskRow| question::said(ask, &text);
+        match self.say_to_question(id, &key, origin, read).await {
+            Spoken::Taken => true,
+            Spoken::Wrong(why) => {
+                self.say(origin, warning(&why), false).await;
+                self.done(id).await;
+                true
+            }
+            // Somebody else's words, while a question waits for its own people, are a message.
+            Spoken::Nothing | Spoken::NotTheirs | Spoken::Unknown => false,
+        }
+    }
+
+    /// Takes words for the decision of the question that is open, and tells the session.
+    async fn say_to_question(
+        &self,
+        id: InboxId,
+        key: &SessionKey,
+        origin: &Origin,
+        read: impl FnOnce(&AskRow) -> Option<Result<Decision, String>> + Send + 'static,
+    ) -> Spoken {
+        match self.judge_words(id, key, origin, read).await {
+            Ok(Said::Taken(ask, decision)) => {
+                self.inner.registry.decide(&ask, decision).await;
+                Spoken::Taken
+            }
+            Ok(Said::Nothing) => Spoken::Nothing,
+            Ok(Said::NotTheirs) => Spoken::NotTheirs,
+            Ok(Said::Wrong(why)) => Spoken::Wrong(why),
+            Err(error) => {
+                tracing::warn!(bot = %self.inner.config.name, %error, "an answer could not be stored");
+                Spoken::Unknown
+            }
+        }
+    }
+
+    async fn status_text(&self, key: &SessionKey) -> String {
         let status = self.inner.registry.status(key).await;
         let mut lines = match status {
             None => vec!["No conversation yet.".to_owned()],

@@ -222,12 +222,15 @@ impl Bot {
         if !self.concerns_us(&origin, &message).await || !self.admitted(&origin).await {
             return self.dealt_with(id, also).await;
         }
-        if let Some(row) = command::typed(&message.text) {
-            self.answer_command(&origin, row, false).await;
+        if let Some((row, argument)) = command::typed(&message.text) {
+            self.answer_command(id, &origin, row, argument, false).await;
             return self.dealt_with(id, also).await;
         }
         if message.text.trim().is_empty() && message.attachments.is_empty() {
             self.say(&origin, Part::Text(command::help()), false).await;
+            return self.dealt_with(id, also).await;
+        }
+        if !self.can(Ability::Buttons) && self.said_to_a_question(id, &origin, &message).await {
             return self.dealt_with(id, also).await;
         }
         if !inner.per_user.allow(&origin.sender.id) {

@@ -1,45 +1,57 @@
-//! Judges a press: is the token ours, at home here, still open, and may this person decide? What was decided is
-//! stored before anybody is told.
+//! Judges a press: is the token ours, at home here, still open, and may this person decide? And what is said to an
+//! open question in words. What was decided is stored before anybody is told.
 
 use super::Bot;
 use crate::access;
-use crate::chat::{Conversation, InboxId, Origin, Press, Token, Verdict, now};
-use crate::store::{AskState, AuditRow, Decision, InboxState, Result as StoreResult, Store};
+use crate::chat::{Conversation, Form, InboxId, Origin, Person, Press, SessionKey, Verdict, now};
+use crate::config::BotConfig;
+use crate::session::question::{self, Corrections};
+use crate::store::{AskRow, AskState, AuditRow, Decision, InboxState, Result as StoreResult, Store, TokenRow};
 
 /// What the store says of a press, in one transaction.
 enum Judged {
     Taken(Decision),
+    /// Nothing is decided yet: a form is to be filled in.
+    Open(Form),
+    Wrong(Corrections),
+    /// Nothing was chosen.
+    Nothing,
     Unknown,
     Elsewhere,
     NotTheirs,
     Late(Option<Decision>),
 }
 
+/// What became of words said to an open question.
+pub(super) enum Said {
+    /// Nothing is open here, or the words say nothing to it.
+    Nothing,
+    NotTheirs,
+    /// Not like this.
+    Wrong(String),
+    Taken(Box<AskRow>, Decision),
+}
+
 impl Bot {
     /// Stores the decision if there is one; the verdict is for whoever pressed.
     pub(super) async fn judge(&self, id: InboxId, origin: &Origin, press: &Press) -> Verdict {
         let config = self.inner.config.clone();
-        let origin = origin.clone();
-        let token = press.token.clone();
+        let (origin, press) = (origin.clone(), press.clone());
         let judged = self
             .inner
             .journal
             .write(move |store| {
-                let judged = judge_in(store, &token, &origin, &config)?;
+                let judged = judge_in(store, &press, &origin, &config)?;
                 let what = match &judged {
-                    Judged::Taken(decision) => format!("{decision:?} by press"),
+                    Judged::Taken(decision) => format!("{} by press", audited(decision)),
                     Judged::NotTheirs => "press refused: not theirs to decide".into(),
                     Judged::Elsewhere => "press refused: another conversation's token".into(),
-                    Judged::Unknown | Judged::Late(_) => String::new(),
+                    Judged::Unknown | Judged::Late(_) | Judged::Open(_) | Judged::Wrong(_) | Judged::Nothing => {
+                        String::new()
+                    }
                 };
                 if !what.is_empty() {
-                    let row = AuditRow {
-                        at: now(),
-                        bot: config.name,
-                        who: origin.sender.id,
-                        what,
-                    };
-                    store.audit(&row)?;
+                    store.audit(&audit(&config, &origin.sender, what))?;
                 }
                 if !matches!(judged, Judged::Taken(_)) {
                     store.inbox_state(id, InboxState::Done)?;
@@ -48,32 +60,118 @@ impl Bot {
             })
             .await;
         match judged {
-            Ok(Judged::Taken(Decision::Allow)) => Verdict::Taken("Allowed".into()),
-            Ok(Judged::Taken(Decision::Deny)) => Verdict::Taken("Denied".into()),
-            Ok(Judged::Taken(Decision::Again(_))) => Verdict::Taken("Running it again".into()),
-            Ok(Judged::Taken(Decision::Keep(_))) => Verdict::Taken("Kept".into()),
-            Ok(Judged::Taken(_)) => Verdict::Taken("Stopping".into()),
+            Ok(Judged::Taken(decision)) => Verdict::Taken(taken(&decision).into()),
+            Ok(Judged::Open(form)) => Verdict::Open(form),
+            Ok(Judged::Wrong(fields)) => Verdict::Correct(fields),
+            Ok(Judged::Nothing) => Verdict::Refused("Choose something first.".into()),
             Ok(Judged::Unknown) => Verdict::Refused("This button is not known any more.".into()),
             Ok(Judged::Elsewhere) => Verdict::Refused("This button belongs to another conversation.".into()),
             Ok(Judged::NotTheirs) => Verdict::Refused("This is not yours to decide.".into()),
-            Ok(Judged::Late(Some(Decision::Allow))) => Verdict::Refused("Too late: it was allowed already.".into()),
-            Ok(Judged::Late(Some(Decision::Deny))) => Verdict::Refused("Too late: it was denied already.".into()),
-            Ok(Judged::Late(_)) => Verdict::Refused("Too late: this is over.".into()),
+            Ok(Judged::Late(decision)) => Verdict::Refused(late(decision.as_ref()).into()),
             Err(error) => {
                 tracing::warn!(bot = %self.inner.config.name, %error, "a press could not be judged");
                 Verdict::Refused("That could not be stored just now. Please press again.".into())
             }
         }
     }
+
+    /// Takes words for the decision of the one question that is open in this session. `read` makes a decision of
+    /// them, or says what is wrong; none: they say nothing to that question.
+    pub(super) async fn judge_words(
+        &self,
+        id: InboxId,
+        key: &SessionKey,
+        origin: &Origin,
+        read: impl FnOnce(&AskRow) -> Option<Result<Decision, String>> + Send + 'static,
+    ) -> StoreResult<Said> {
+        let Some(turn) = self.inner.registry.status(key).await.and_then(|status| status.running) else {
+            return Ok(Said::Nothing);
+        };
+        let config = self.inner.config.clone();
+        let sender = origin.sender.clone();
+        self.inner
+            .journal
+            .write(move |store| {
+                let open = store.asks_of(&turn)?.into_iter().find(question::is_open_now);
+                let Some(mut ask) = open else {
+                    return Ok(Said::Nothing);
+                };
+                let Some(read) = read(&ask) else {
+                    return Ok(Said::Nothing);
+                };
+                let asker = store.turn_get(&turn)?.map(|turn| turn.asker).unwrap_or_default();
+                if !access::may_decide(&config, &asker, &sender) {
+                    let what = "answer refused: not theirs to decide".to_owned();
+                    store.audit(&audit(&config, &sender, what))?;
+                    return Ok(Said::NotTheirs);
+                }
+                let decision = match read {
+                    Ok(decision) => decision,
+                    Err(why) => return Ok(Said::Wrong(why)),
+                };
+                ask.state = AskState::Decided;
+                ask.decided = Some((decision.clone(), sender.id.clone()));
+                store.ask_put(&ask)?;
+                store.inbox_state(id, InboxState::Done)?;
+                let what = format!("{} in words", audited(&decision));
+                store.audit(&audit(&config, &sender, what))?;
+                Ok(Said::Taken(Box::new(ask), decision))
+            })
+            .await
+    }
 }
 
-fn judge_in(
-    store: &mut dyn Store,
-    token: &Token,
-    origin: &Origin,
-    config: &crate::config::BotConfig,
-) -> StoreResult<Judged> {
-    let Some(row) = store.token_get(token)?.filter(|row| row.bot == config.name) else {
+fn audit(config: &BotConfig, who: &Person, what: String) -> AuditRow {
+    AuditRow {
+        at: now(),
+        bot: config.name.clone(),
+        who: who.id.clone(),
+        what,
+    }
+}
+
+/// What the audit keeps of a decision: what it was, and nothing of what was written.
+const fn audited(decision: &Decision) -> &'static str {
+    match decision {
+        Decision::Allow => "Allow",
+        Decision::AllowSession => "AllowSession",
+        Decision::AllowWith(_) => "AllowWith",
+        Decision::Answer(_) => "Answer",
+        Decision::Deny => "Deny",
+        Decision::DenyBecause(_) => "DenyBecause",
+        Decision::Stop => "Stop",
+        Decision::Say(_) => "Command",
+        Decision::Again(_) => "Again",
+        Decision::Keep(_) => "Keep",
+        Decision::Withdrawn | Decision::Form(_) | Decision::Choose => "Nothing",
+    }
+}
+
+const fn taken(decision: &Decision) -> &'static str {
+    match decision {
+        Decision::Allow => "Allowed",
+        Decision::AllowSession => "Allowed for this session",
+        Decision::AllowWith(_) => "Allowed with changes",
+        Decision::Answer(_) => "Answered",
+        Decision::Deny | Decision::DenyBecause(_) => "Denied",
+        Decision::Stop => "Stopping",
+        Decision::Again(_) => "Running it again",
+        Decision::Keep(_) => "Kept",
+        Decision::Say(_) | Decision::Withdrawn | Decision::Form(_) | Decision::Choose => "",
+    }
+}
+
+const fn late(decision: Option<&Decision>) -> &'static str {
+    match decision {
+        Some(Decision::Answer(_)) => "Too late: it was answered already.",
+        Some(decision) if decision.allows() => "Too late: it was allowed already.",
+        Some(Decision::Deny | Decision::DenyBecause(_)) => "Too late: it was denied already.",
+        _ => "Too late: this is over.",
+    }
+}
+
+fn judge_in(store: &mut dyn Store, press: &Press, origin: &Origin, config: &BotConfig) -> StoreResult<Judged> {
+    let Some(row) = store.token_get(&press.token)?.filter(|row| row.bot == config.name) else {
         return Ok(Judged::Unknown);
     };
     let turn = store.turn_get(&row.turn)?;
@@ -83,27 +181,47 @@ fn judge_in(
     if !home(&row.conversation) && !moved.is_some_and(home) {
         return Ok(Judged::Elsewhere);
     }
+    if let Decision::Say(_) = row.decision {
+        // A command is whoever gives it: what it may do is judged when it is carried out.
+        return Ok(in_time(&row));
+    }
     let asker = turn.map(|turn| turn.asker).unwrap_or_default();
     if !access::may_decide(config, &asker, &origin.sender) {
         return Ok(Judged::NotTheirs);
     }
     let Some(ask) = &row.ask else {
-        return Ok(if row.expires > now() {
-            Judged::Taken(row.decision)
-        } else {
-            Judged::Late(None)
-        });
+        return Ok(in_time(&row));
     };
     let Some(mut ask) = store.ask_get(ask)? else {
         return Ok(Judged::Unknown);
     };
-    if ask.state != AskState::Open || ask.expires <= now() {
+    if !question::is_open_now(&ask) {
         return Ok(Judged::Late(ask.decided.map(|(decision, _)| decision)));
     }
+    let decision = match (&row.decision, &press.values) {
+        (Decision::Form(kind), None) => return Ok(Judged::Open(question::form(*kind, &ask, &row.token))),
+        (Decision::Form(kind), Some(values)) => match question::sent(*kind, &ask, values) {
+            Ok(decision) => decision,
+            Err(wrong) => return Ok(Judged::Wrong(wrong)),
+        },
+        (Decision::Choose, values) => match question::chosen(&ask, values.as_deref().unwrap_or_default()) {
+            Some(decision) => decision,
+            None => return Ok(Judged::Nothing),
+        },
+        (decision, _) => decision.clone(),
+    };
     ask.state = AskState::Decided;
-    ask.decided = Some((row.decision.clone(), origin.sender.id.clone()));
+    ask.decided = Some((decision.clone(), origin.sender.id.clone()));
     store.ask_put(&ask)?;
-    Ok(Judged::Taken(row.decision))
+    Ok(Judged::Taken(decision))
+}
+
+fn in_time(row: &TokenRow) -> Judged {
+    if row.expires > now() {
+        Judged::Taken(row.decision.clone())
+    } else {
+        Judged::Late(None)
+    }
 }
 
 /// A press counts only where its question was shown: the same tenant and channel. A platform may leave out the

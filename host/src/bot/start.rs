@@ -26,6 +26,7 @@ use crate::inbox::Inbox;
 use crate::manifest::{Ability, Transport};
 use crate::outbox::{Outbox, Pace};
 use crate::plugin::Adapter;
+use crate::session::question::Shows;
 use crate::session::{Bounds, Processes, Registry, SessionRules};
 use crate::store::{Journal, StoreError};
 use crate::transport::{self, Managed};
@@ -107,6 +108,11 @@ impl Bot {
             data_dir,
             queue_limit: config.queue_limit,
             ask_timeout: config.ask_timeout,
+            shows: Shows {
+                buttons: abilities.contains(&Ability::Buttons),
+                choices: abilities.contains(&Ability::Choices),
+                forms: abilities.contains(&Ability::Forms),
+            },
             show_thinking: config.show_thinking,
             files_dir: adapter.files().folder().to_owned(),
             bounds: Bounds {

@@ -34,8 +34,12 @@ pub(super) fn start(profile: &AgentProfile, launch: Launch) -> Agent {
 fn opening(profile: &AgentProfile, launch: &Launch) -> Opening {
     Opening {
         resume: launch.resume.then(|| launch.cli_session.clone()),
-        model: profile.model.clone(),
-        mode: Some(profile.permission_mode.clone()).filter(|mode| mode != MODE_OF_ITS_OWN),
+        model: launch.model.clone().or_else(|| profile.model.clone()),
+        mode: launch
+            .mode
+            .clone()
+            .or_else(|| Some(profile.permission_mode.clone()))
+            .filter(|mode| mode != MODE_OF_ITS_OWN),
         instructions: launch.instructions(profile),
         has_key: matches!(profile.login, Login::ApiKey(_)),
         ..Opening::default()

@@ -1,6 +1,7 @@
 //! Claude Code's stream-json protocol with its control requests. `botyard demo-agent` speaks it too.
 
 mod failure;
+mod lasting;
 mod launch;
 mod stream;
 mod text;

@@ -24,7 +24,7 @@ use super::{Prompt, SessionStatus, SubmitError};
 use crate::chat::{SessionKey, Target, Tone, TurnId, now};
 use crate::config::Scope;
 use crate::driver::Failure;
-use crate::store::{AskRow, Decision, SessionRow, TurnRow, TurnState};
+use crate::store::{AskRow, Decision, SessionRow, TurnKind, TurnRow, TurnState};
 
 /// What the registry says to an actor. A message whose `reply` is dropped was not read.
 pub(super) enum SessionMsg {
@@ -101,22 +101,14 @@ impl SessionActor {
         inbox: mpsc::Receiver<SessionMsg>,
         published: Published,
     ) -> Self {
-        let row = SessionRow {
-            key: key.clone(),
-            bot: shared.rules.bot.clone(),
-            agent: shared.rules.agent.name.clone(),
-            conversation: crate::chat::Conversation {
-                tenant: None,
-                channel: String::new(),
-                thread: None,
-                direct: false,
-            },
-            owner: None,
-            cli_session: None,
-            resumable: false,
-            epoch: 0,
-            updated: 0,
+        let nowhere = crate::chat::Conversation {
+            tenant: None,
+            channel: String::new(),
+            thread: None,
+            direct: false,
         };
+        let rules = &shared.rules;
+        let row = SessionRow::begin(key.clone(), rules.bot.clone(), rules.agent.name.clone(), nowhere);
         Self {
             shared,
             id,
@@ -252,6 +244,8 @@ impl SessionActor {
             id: TurnId::random(),
             bot: self.row.bot.clone(),
             session: self.key.clone(),
+            session_id: self.row.id.clone(),
+            kind: TurnKind::Message,
             inbox: prompt.inbox,
             state: TurnState::Queued,
             attempt: 0,
@@ -415,13 +409,29 @@ impl SessionActor {
         }
         self.kill_process();
         self.forget_conversation();
-        self.row.epoch = self.row.epoch.saturating_add(1);
+        let key = self.key.clone();
+        let counts = self.shared.journal.read(move |store| store.session_counts(&key)).await;
+        let epoch = counts.map_or(self.row.epoch, |(_, epoch)| epoch.max(self.row.epoch));
+        let SessionRow {
+            bot,
+            agent,
+            conversation,
+            owner,
+            ..
+        } = self.row.clone();
+        self.row = SessionRow {
+            owner,
+            // A working folder that no session under this key has had.
+            epoch: epoch.saturating_add(1),
+            ..SessionRow::begin(self.key.clone(), bot, agent, conversation)
+        };
         self.store_session().await;
     }
 
     fn forget_conversation(&mut self) {
         self.row.cli_session = None;
         self.row.resumable = false;
+        self.row.fork = None;
         self.unclaimed = false;
         self.handed = false;
     }
@@ -493,6 +503,8 @@ impl SessionActor {
             id: TurnId::random(),
             bot: self.row.bot.clone(),
             session: self.key.clone(),
+            session_id: self.row.id.clone(),
+            kind: TurnKind::Message,
             inbox: None,
             state: TurnState::Running,
             attempt: 1,

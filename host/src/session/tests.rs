@@ -14,9 +14,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::*;
-use crate::chat::{CallError, Conversation, Item, Message, Origin, Part, Person, SessionKey, View, ViewState, What};
+use crate::chat::{
+    Block, CallError, Conversation, Editable, Item, Lasting, Message, Origin, Part, Person, SessionKey, Subject, View,
+    ViewState, What,
+};
 use crate::config::{DriverKind, Login};
-use crate::driver::{Agent, AgentEvent, Command, Failure, FailureKind, Launch, Outcome, Permission};
+use crate::driver::{Agent, AgentEvent, Answer, Command, Failure, FailureKind, Launch, Outcome, Permission};
 use crate::outbox::{BoxFuture, Outbox, Pace, Presenter};
 use crate::store::{Journal, TurnRow};
 
@@ -163,15 +166,30 @@ impl Cli {
             detail: String::new(),
         })
         .await;
-        self.say(AgentEvent::Permission(Permission {
+        self.say(AgentEvent::Permission(Box::new(Permission {
             request: request.to_owned(),
             call,
             tool: "Bash".to_owned(),
             input: input.to_owned(),
             title: "Bash: rm".to_owned(),
             detail: String::new(),
-        }))
+            subject: Subject::Tool,
+            editable: Editable::Field("command".to_owned()),
+            lasting: Some(Lasting {
+                updates: "[\"rm\"]".to_owned(),
+                words: "`rm`".to_owned(),
+            }),
+            hears: true,
+        })))
         .await;
+    }
+
+    /// The next decision.
+    async fn decision(&mut self) -> (String, Answer) {
+        match self.command().await {
+            Command::Decide { request, answer } => (request, answer),
+            other => panic!("not a decision: {other:?}"),
+        }
     }
 
     async fn exits(&self, kind: Option<FailureKind>) {
@@ -228,6 +246,7 @@ impl Setup {
             data_dir: folder.path().join("data"),
             queue_limit: 2,
             ask_timeout: Duration::from_secs(3600),
+            shows: question::Shows::ALL,
             show_thinking: false,
             files_dir: folder.path().join("kept"),
             bounds: Bounds {
@@ -416,8 +435,27 @@ impl Host {
         self.chat.until(turn, |view| !open(view).contains(&pressed)).await;
     }
 
+    /// As `press` of a button whose form, or whose choice, comes to this.
+    async fn decide(&self, turn: &TurnId, decision: crate::store::Decision) {
+        let ask = self.judged(turn, "Deny", Some(decision)).await;
+        let decision = ask.decided.clone().expect("just decided").0;
+        soon(self.registry.decide(&ask, decision)).await;
+        // What is asked next must not be taken for this one.
+        let open = |block: &Block| matches!(&block.part, Part::Ask(ask) if ask.settled.is_none());
+        self.chat.until(turn, |view| !view.blocks.iter().any(open)).await;
+    }
+
     /// As `press`, but the host ends before the session hears of it.
     async fn judge(&self, turn: &TurnId, label: &str) -> crate::store::AskRow {
+        self.judged(turn, label, None).await
+    }
+
+    async fn judged(
+        &self,
+        turn: &TurnId,
+        label: &str,
+        decision: Option<crate::store::Decision>,
+    ) -> crate::store::AskRow {
         let view = self.chat.until(turn, |view| view.state == ViewState::Asking).await;
         let ask = view.blocks.iter().rev().find_map(|block| match &block.part {
             Part::Ask(ask) if ask.settled.is_none() => Some(ask.clone()),
@@ -435,7 +473,7 @@ impl Host {
                 .ask_get(&token.ask.expect("of an ask"))?
                 .expect("the ask is stored");
             ask.state = crate::store::AskState::Decided;
-            ask.decided = Some((token.decision, "U9".to_owned()));
+            ask.decided = Some((decision.unwrap_or(token.decision), "U9".to_owned()));
             store.ask_put(&ask)?;
             Ok(ask)
         });

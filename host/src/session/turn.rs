@@ -62,7 +62,7 @@ pub enum Action {
     /// End the process; nothing it still says is heard.
     Kill,
     /// Ask a person.
-    Ask(Permission),
+    Ask(Box<Permission>),
     /// The agent does not wait for this decision any more.
     Withdraw(String),
     Finish(Ending),

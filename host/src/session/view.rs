@@ -13,6 +13,8 @@ use crate::chat::{Ask, Block, Conversation, FileRef, Notice, Part, StepState, To
 use crate::driver::AgentEvent;
 use crate::outbox::ViewSource;
 
+pub(super) use words::shorten;
+
 /// What a step keeps of a tool's output, in bytes; the interface promises at most 4 KiB.
 const OUTPUT_MAX_BYTES: usize = 4096;
 
@@ -239,7 +241,7 @@ impl TurnView {
         self.uncertain.clear();
         let open: Vec<String> = self.asks.keys().cloned().collect();
         for id in open {
-            self.settle(&id, "No longer needed", true);
+            self.settle(&id, super::question::WITHDRAWN, true);
         }
         self.close_steps();
         for at in 0..self.slots.len() {

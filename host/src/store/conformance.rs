@@ -5,9 +5,10 @@ pub(super) mod sample;
 
 use self::sample::{ask_row, bot, conversation, event, item, outbox_row, session_row, token_row, turn_row, view};
 use super::{
-    AskRow, AskState, AuditRow, Counts, InboxState, OutboxRow, OutboxState, Outcome, Store, StoreError, TurnState,
+    AskRow, AskState, AuditRow, Counts, InboxState, OutboxRow, OutboxState, Outcome, SessionRow, Store, StoreError,
+    TurnRow, TurnState,
 };
-use crate::chat::{BotName, Conversation, InboxId, SessionKey, Token, TurnId, ViewState};
+use crate::chat::{BotName, Conversation, InboxId, SessionId, SessionKey, Token, TurnId, ViewState};
 
 /// Opens the same data again at each call.
 pub(super) type Open<'a> = &'a dyn Fn() -> Box<dyn Store>;
@@ -26,7 +27,7 @@ macro_rules! suite {
             a_failed_job_is_undone_alone, a_rollback_keeps_nothing, everything_is_there_after_opening_again,
             forgetting_keeps_what_is_not_done, a_key_is_known_as_long_as_its_row, forgetting_goes_in_steps,
             values_expire, what_an_adapter_keeps_is_counted, tokens_and_asks_come_back, asks_expire_when_open,
-            web_rows_rise_when_replaced, a_cli_session_has_one_owner, pending_rows_come_by_next_try,
+            web_rows_rise_when_replaced, a_cli_session_has_one_owner, one_session_of_a_key_is_current, pending_rows_come_by_next_try,
             an_outcome_is_of_one_revision, the_adapters_memory_is_not_taken_away, credentials_reopen_what_waited,
             a_message_tells_its_turn, threads_are_known_once_joined, timers_come_when_due,
             what_was_set_aside_is_counted_and_listed, counts_tell_what_is_to_be_done,
@@ -372,6 +373,55 @@ pub(super) fn web_rows_rise_when_replaced(open: Open<'_>) {
     );
     assert_eq!(list(store.as_mut(), seqs[1], 9), [(seqs[3], "d".to_owned())]);
     assert_eq!(list(store.as_mut(), 0, 1), [(seqs[1], "b".to_owned())]);
+}
+
+pub(super) fn one_session_of_a_key_is_current(open: Open<'_>) {
+    let mut store = open();
+    let row = |id: &str, epoch, updated| SessionRow {
+        id: SessionId::from(id),
+        epoch,
+        ..session_row("s1", updated)
+    };
+    commit(store.as_mut(), |s| {
+        s.session_put(&row("a", 0, 1)).unwrap();
+        s.session_put(&row("b", 5, 3)).unwrap();
+        s.session_put(&row("c", 2, 2)).unwrap();
+        s.session_put(&session_row("s2", 9)).unwrap();
+        s.turn_put(&TurnRow {
+            session_id: SessionId::from("a"),
+            ..turn_row("t1", TurnState::Done, 1)
+        })
+        .unwrap();
+        s.turn_put(&TurnRow {
+            session_id: SessionId::from("a"),
+            ..turn_row("t2", TurnState::Queued, 2)
+        })
+        .unwrap();
+        s.turn_put(&turn_row("t3", TurnState::Done, 3)).unwrap();
+    });
+    let key = SessionKey::from("s1");
+    let id = |row: Option<SessionRow>| row.map(|row| row.id.0);
+    assert_eq!(id(store.session_get(&key).unwrap()).as_deref(), Some("c"));
+    commit(store.as_mut(), |s| s.session_put(&row("a", 0, 4)).unwrap());
+    assert_eq!(id(store.session_get(&key).unwrap()).as_deref(), Some("a"));
+    assert_eq!(
+        id(store.session_by_id(&SessionId::from("b")).unwrap()).as_deref(),
+        Some("b")
+    );
+    assert_eq!(store.session_by_id(&SessionId::from("zzz")).unwrap(), None);
+    assert_eq!(store.session_counts(&key).unwrap(), (3, 5));
+    assert_eq!(store.session_counts(&SessionKey::from("s9")).unwrap(), (0, 0));
+    let ids = |rows: Vec<SessionRow>| rows.into_iter().map(|row| row.id.0).collect::<Vec<_>>();
+    assert_eq!(ids(store.sessions_of(&key, 0, 2).unwrap()), ["a", "b"]);
+    assert_eq!(ids(store.sessions_of(&key, 2, 2).unwrap()), ["c"]);
+    assert_eq!(store.sessions(None, 9).unwrap().len(), 4);
+    let turns = |limit| -> Vec<String> {
+        let rows = store.turns_of(&SessionId::from("a"), limit).unwrap();
+        rows.into_iter().map(|row| row.id.0).collect()
+    };
+    let mut turns = turns;
+    assert_eq!(turns(9), ["t2", "t1"]);
+    assert_eq!(turns(1), ["t2"]);
 }
 
 pub(super) fn a_cli_session_has_one_owner(open: Open<'_>) {

@@ -16,7 +16,9 @@ use super::{
     AsideRow, AskRow, AuditRow, Counts, FORGET_AT_ONCE, InboxRow, InboxState, OutboxRow, Outcome, Recall, Result,
     SessionRow, Store, StoreError, TimerRow, TokenRow, TurnRow, WebRow,
 };
-use crate::chat::{BotName, Conversation, Event, InboxId, Item, SessionKey, Target, Token, TurnId, UnixMillis, What};
+use crate::chat::{
+    BotName, Conversation, Event, InboxId, Item, SessionId, SessionKey, Target, Token, TurnId, UnixMillis, What,
+};
 
 /// How long a write waits for somebody else's lock on the file. Shorter than the shortest deadline of a vendor
 /// (Slack, 3 s), so that it still gets its 503.
@@ -263,11 +265,12 @@ impl Store for SqliteStore {
     }
 
     fn turn_put(&mut self, row: &TurnRow) -> Result<()> {
-        let sql = "INSERT INTO turns (id, bot, session, inbox, state, attempt, target, asker, prompt, opened, view, files) \
-                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET \
+        let sql = "INSERT INTO turns (id, bot, session, inbox, state, attempt, target, asker, prompt, opened, view, files, \
+                   session_id, kind) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET \
                    bot = excluded.bot, session = excluded.session, inbox = excluded.inbox, state = excluded.state, \
                    attempt = excluded.attempt, asker = excluded.asker, prompt = excluded.prompt, \
-                   opened = excluded.opened, view = excluded.view, files = excluded.files";
+                   opened = excluded.opened, view = excluded.view, files = excluded.files, \
+                   session_id = excluded.session_id, kind = excluded.kind";
         let view = row.view.as_ref().map(to_json).transpose()?;
         let params = params![
             row.id.as_str(),
@@ -282,6 +285,8 @@ impl Store for SqliteStore {
             row.opened,
             view,
             to_json(&row.files)?,
+            row.session_id.as_str(),
+            row.kind.number(),
         ];
         self.run(sql, params).map(drop)
     }
@@ -298,6 +303,12 @@ impl Store for SqliteStore {
         let columns = rows::TURN;
         let sql = format!("SELECT {columns} FROM turns WHERE bot = ? AND state < 3 ORDER BY opened, rowid");
         self.all(&sql, [bot.as_str()], rows::turn)
+    }
+
+    fn turns_of(&mut self, session: &SessionId, limit: u32) -> Result<Vec<TurnRow>> {
+        let columns = rows::TURN;
+        let sql = format!("SELECT {columns} FROM turns WHERE session_id = ? ORDER BY opened DESC, rowid DESC LIMIT ?");
+        self.all(&sql, params![session.as_str(), limit], rows::turn)
     }
 
     fn turn_of_inbox(&mut self, id: InboxId) -> Result<Option<TurnRow>> {
@@ -320,44 +331,52 @@ impl Store for SqliteStore {
     }
 
     fn session_put(&mut self, row: &SessionRow) -> Result<()> {
-        let sql = "INSERT INTO sessions (key, bot, agent, conversation, owner, cli_session, resumable, epoch, updated) \
-                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET \
-                   bot = excluded.bot, agent = excluded.agent, conversation = excluded.conversation, \
-                   owner = excluded.owner, cli_session = excluded.cli_session, resumable = excluded.resumable, \
-                   epoch = excluded.epoch, updated = excluded.updated";
+        let put_by = "UPDATE sessions SET current = 0 WHERE key = ? AND current = 1 AND id <> ?";
+        self.run(put_by, [row.key.as_str(), row.id.as_str()])?;
+        let sql = "INSERT INTO sessions (id, key, current, bot, epoch, updated, session) VALUES (?, ?, 1, ?, ?, ?, ?) \
+                   ON CONFLICT (id) DO UPDATE SET key = excluded.key, current = 1, bot = excluded.bot, \
+                   epoch = excluded.epoch, updated = excluded.updated, session = excluded.session";
         let params = params![
+            row.id.as_str(),
             row.key.as_str(),
             row.bot.as_str(),
-            row.agent,
-            to_json(&row.conversation)?,
-            row.owner,
-            row.cli_session,
-            row.resumable,
             row.epoch,
             row.updated,
+            to_json(row)?,
         ];
         self.run(sql, params).map(drop)
     }
 
     fn session_get(&mut self, key: &SessionKey) -> Result<Option<SessionRow>> {
-        self.one(
-            &format!("SELECT {} FROM sessions WHERE key = ?", rows::SESSION),
-            [key.as_str()],
-            rows::session,
-        )
+        let sql = "SELECT session FROM sessions WHERE key = ? AND current = 1";
+        self.one(sql, [key.as_str()], |row| rows::json(row, 0))
+    }
+
+    fn session_by_id(&mut self, id: &SessionId) -> Result<Option<SessionRow>> {
+        let sql = "SELECT session FROM sessions WHERE id = ?";
+        self.one(sql, [id.as_str()], |row| rows::json(row, 0))
+    }
+
+    fn sessions_of(&mut self, key: &SessionKey, skip: u32, limit: u32) -> Result<Vec<SessionRow>> {
+        let sql = "SELECT session FROM sessions WHERE key = ? ORDER BY updated DESC, rowid DESC LIMIT ? OFFSET ?";
+        self.all(sql, params![key.as_str(), limit, skip], |row| rows::json(row, 0))
+    }
+
+    fn session_counts(&mut self, key: &SessionKey) -> Result<(u32, u32)> {
+        let sql = "SELECT count(*), coalesce(max(epoch), 0) FROM sessions WHERE key = ?";
+        let counts = self.one(sql, [key.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(counts.unwrap_or_default())
     }
 
     fn sessions(&mut self, bot: Option<&BotName>, limit: u32) -> Result<Vec<SessionRow>> {
-        let columns = rows::SESSION;
         match bot {
             Some(bot) => {
-                let sql =
-                    format!("SELECT {columns} FROM sessions WHERE bot = ? ORDER BY updated DESC, rowid DESC LIMIT ?");
-                self.all(&sql, params![bot.as_str(), limit], rows::session)
+                let sql = "SELECT session FROM sessions WHERE bot = ? ORDER BY updated DESC, rowid DESC LIMIT ?";
+                self.all(sql, params![bot.as_str(), limit], |row| rows::json(row, 0))
             }
             None => {
-                let sql = format!("SELECT {columns} FROM sessions ORDER BY updated DESC, rowid DESC LIMIT ?");
-                self.all(&sql, [limit], rows::session)
+                let sql = "SELECT session FROM sessions ORDER BY updated DESC, rowid DESC LIMIT ?";
+                self.all(sql, [limit], |row| rows::json(row, 0))
             }
         }
     }

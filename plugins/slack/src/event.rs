@@ -377,7 +377,7 @@ pub(crate) fn seconds(ts: &str) -> Option<u32> {
     ts.split('.').next()?.parse().ok()
 }
 
-fn attachments(files: &[Value]) -> Vec<Attachment> {
+pub(crate) fn attachments(files: &[Value]) -> Vec<Attachment> {
     files
         .iter()
         .filter_map(|file| {

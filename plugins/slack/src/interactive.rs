@@ -1,13 +1,13 @@
 //! Presses and forms: what `block_actions` and `view_submission` mean, and the immediate word to whoever did it.
 
-use botyard_sdk::ingress::{Item, Press, Translated, What};
+use botyard_sdk::ingress::{Item, Message, Press, Translated, What};
 use botyard_sdk::interaction::Verdict;
 use botyard_sdk::serde_json::{self, Value, json};
 use botyard_sdk::types::{Answer, Conversation, Error, Origin};
 use serde::{Deserialize, Serialize};
 
 use crate::api::{Api, Wire};
-use crate::event::{answer_json, items, nothing, person, seconds, str_at, taken};
+use crate::event::{answer_json, attachments, items, nothing, person, seconds, str_at, taken};
 use crate::{form, text};
 
 /// The first part of an `action_id`: a button that is a decision by itself.
@@ -67,9 +67,58 @@ pub fn translate(payload: &Value) -> Translated {
     let item = match str_at(payload, "/type") {
         Some("block_actions") => press(payload),
         Some("view_submission") => submission(payload),
+        Some("message_action") => about(payload),
         _ => None,
     };
     item.map_or_else(nothing, |item| items(vec![item]))
+}
+
+/// The app's shortcut in the menu of a message: a question about that message, whoever wrote it.
+fn about(payload: &Value) -> Option<Item> {
+    let (channel, user) = (str_at(payload, "/channel/id")?, str_at(payload, "/user/id")?);
+    let message = payload.get("message")?;
+    let ts = str_at(message, "/ts")?;
+    let at = str_at(payload, "/action_ts")?;
+    let team = str_at(payload, "/user/team_id").or(str_at(payload, "/team/id"));
+    let said = text::hear(str_at(message, "/text").unwrap_or_default(), None).text;
+    let files = message.get("files").and_then(Value::as_array);
+    let thread = str_at(message, "/thread_ts");
+    let mut sender = person(user, team);
+    sender.handle = str_at(payload, "/user/username").map(str::to_owned);
+    let reply_to = ReplyTo {
+        kind: Kind::Message,
+        trigger: None,
+        response_url: None,
+        field: None,
+        reader: team.map(|team| (user.to_owned(), team.to_owned())),
+    };
+    let origin = Origin {
+        key: format!("about:{channel}:{ts}:{user}:{at}"),
+        conversation: Conversation {
+            tenant: tenant(payload),
+            channel: channel.to_owned(),
+            thread: thread.map(str::to_owned),
+            direct: channel.starts_with('D'),
+        },
+        sender,
+        sent: seconds(at),
+        reply_to: reply_to.bytes(),
+    };
+    let message = Message {
+        // Its own: an edit of the message it is about does not change it.
+        id: at.to_owned(),
+        text: "Have a look at this message.".to_owned(),
+        mentions: Vec::new(),
+        addressed: true,
+        quotes: Some((ts.to_owned(), said)),
+        new_thread: thread.is_none().then(|| ts.to_owned()),
+        attachments: files.map_or_else(Vec::new, |files| attachments(files)),
+        group: None,
+    };
+    Some(Item {
+        origin,
+        what: What::Message(message),
+    })
 }
 
 fn tenant(payload: &Value) -> Option<String> {

@@ -102,20 +102,20 @@ allow = ["*"]
                     .write(move |store| {
                         for index in chunk {
                             store.session_put(&SessionRow {
-                                key: SessionKey(format!("team/known/{index}")),
-                                bot: BotName("team".into()),
-                                agent: "scripted".into(),
-                                conversation: Conversation {
-                                    tenant: Some("T1".into()),
-                                    channel: format!("K{index}"),
-                                    thread: None,
-                                    direct: true,
-                                },
-                                owner: None,
                                 cli_session: Some(format!("00000000-0000-4000-8000-{index:012}")),
                                 resumable: true,
-                                epoch: 0,
                                 updated: 1_700_000_000_000,
+                                ..SessionRow::begin(
+                                    SessionKey(format!("team/known/{index}")),
+                                    BotName("team".into()),
+                                    "scripted".into(),
+                                    Conversation {
+                                        tenant: Some("T1".into()),
+                                        channel: format!("K{index}"),
+                                        thread: None,
+                                        direct: true,
+                                    },
+                                )
                             })?;
                         }
                         Ok(())

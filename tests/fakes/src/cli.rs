@@ -11,8 +11,12 @@
 //! | `crash` | ends itself with SIGKILL, in the middle of an answer |
 //! | `garbage` | lines that are no JSON, unknown types and unknown fields, then an answer |
 //! | `big N` | a line of N bytes, then an answer |
-//! | `permission TEXT` | asks for `Bash` with the text as command, says what was decided; what it may run, it adds to the file `ran` in its working folder |
+//! | `permission TEXT` | asks for `Bash` with the text as command, unless a rule allows it; says what was decided; what it may run, it adds to the file `ran` in its working folder |
 //! | a word of the host's that `Bash` was granted | the same, as a model does that is told so |
+//! | `question`, alone | `AskUserQuestion`: Blue or Red; says what was answered |
+//! | `propose`, alone | `ExitPlanMode`; says what was decided |
+//! | `/compact TEXT` | sums up, unless the message is only words (`client_composed`) |
+//! | `model`, `mode` | says which it has |
 //! | `tool TEXT` | a tool call and its result, then an answer |
 //! | `plan` | `TodoWrite`, then an answer |
 //! | `think TEXT` | thinks, then answers |
@@ -26,10 +30,15 @@
 //! | `recall` | the messages that this conversation had, also before a `--resume` |
 //! | anything else | `echo: TEXT` |
 //!
+//! Rules come with `--settings` and with `updatedPermissions`; `set_model`, `set_permission_mode` and `--fork-session`
+//! do what they do in the real one.
+//!
 //! Environment, for what happens before a message: `FAKE_CLI_START=silent` never answers `initialize`; `exit` writes to
 //! stderr and exits with code 4; `mute` never says its version.
 //!
 //! It is strict: a message without uuid, a broken line, or an unexpected flag ends it with code 2 and says why.
+
+mod start;
 
 use std::collections::{HashSet, VecDeque};
 use std::fs::{self, OpenOptions};
@@ -69,6 +78,9 @@ struct Cli {
     /// The message's block was begun.
     block_open: bool,
     failed: bool,
+    model: String,
+    mode: String,
+    rules: Vec<String>,
 }
 
 /// Why a turn stops early.
@@ -93,7 +105,14 @@ pub fn main(args: Vec<String>) -> ExitCode {
 }
 
 fn run(args: Vec<String>) -> Result<ExitCode, String> {
-    let (session, resume) = session(args)?;
+    let start::Started {
+        session,
+        resume,
+        fork,
+        model,
+        mode,
+        rules,
+    } = start::read(args)?;
     let start = std::env::var_os("FAKE_CLI_START").unwrap_or_default();
     if start == "exit" {
         let _ = writeln!(io::stderr(), "fake-cli: told to exit at the start");
@@ -118,7 +137,14 @@ fn run(args: Vec<String>) -> Result<ExitCode, String> {
         failed: false,
         transcript,
         session,
+        model,
+        mode,
+        rules,
     };
+    if let Some(from) = fork {
+        let copied = fs::copy(folder.join(&from), &cli.transcript);
+        copied.map_err(|_| format!("No conversation found with session ID: {from}"))?;
+    }
     if resume {
         let Ok(text) = fs::read_to_string(&cli.transcript) else {
             let words = format!("No conversation found with session ID: {}", cli.session);
@@ -155,42 +181,6 @@ fn run(args: Vec<String>) -> Result<ExitCode, String> {
     } else {
         ExitCode::SUCCESS
     })
-}
-
-/// The id of the session and whether it goes on; every flag must be known.
-fn session(args: Vec<String>) -> Result<(String, bool), String> {
-    let mut session = None;
-    let mut args = args.into_iter();
-    while let Some(arg) = args.next() {
-        let (name, value) = match arg.split_once('=') {
-            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
-            None => (arg, None),
-        };
-        match name.as_str() {
-            "-p" | "--print" | "--verbose" | "--include-partial-messages" | "--replay-user-messages" => {}
-            "--session-id" | "--resume" => {
-                let id = value
-                    .or_else(|| args.next())
-                    .ok_or_else(|| format!("{name} lacks its value"))?;
-                uuid::Uuid::parse_str(&id).map_err(|_| format!("Error: Invalid session ID `{id}`"))?;
-                session = Some((id, name == "--resume"));
-            }
-            "--input-format"
-            | "--output-format"
-            | "--permission-prompt-tool"
-            | "--permission-mode"
-            | "--model"
-            | "--append-system-prompt"
-            | "--allowedTools"
-            | "--disallowedTools" => {
-                value
-                    .or_else(|| args.next())
-                    .ok_or_else(|| format!("{name} lacks its value"))?;
-            }
-            _ => return Err(format!("error: unknown option '{name}'")),
-        }
-    }
-    Ok(session.unwrap_or_else(|| (uuid::Uuid::new_v4().to_string(), false)))
 }
 
 impl Cli {
@@ -232,7 +222,16 @@ impl Cli {
         let subtype = line["request"]["subtype"].as_str().unwrap_or_default();
         let answer = match subtype {
             "initialize" => {
-                json!({"commands": [], "agents": [], "output_style": "default", "models": [], "account": {}})
+                json!({"commands": [], "agents": [], "output_style": "default", "models": [{"value": "fake"}, {"value": "other"}],
+                    "account": {}})
+            }
+            "set_model" => {
+                self.model = line["request"]["model"].as_str().unwrap_or("fake").to_owned();
+                json!({"model": self.model})
+            }
+            "set_permission_mode" => {
+                self.mode = line["request"]["mode"].as_str().unwrap_or("default").to_owned();
+                json!({"mode": self.mode})
             }
             "get_binary_version" => json!({"version": VERSION}),
             "interrupt" => json!({"still_queued": []}),
@@ -324,7 +323,15 @@ impl Cli {
         let mut replay = message.clone();
         replay["isReplay"] = json!(true);
         self.say(&replay);
-        let stop = self.act(&text)?;
+        let stop = if text.starts_with("/compact") && message["client_composed"] != true {
+            self.say(&json!({"type": "system", "subtype": "status", "status": "compacting"}));
+            self.history = vec![format!("summary of {}", self.history.len() - 1)];
+            self.say(&json!({"type": "system", "subtype": "compact_boundary"}));
+            self.done("");
+            None
+        } else {
+            self.act(&text)?
+        };
         if let Some(Stop::Interrupted) = stop {
             self.failed = true;
             self.result(json!({"subtype": "error_during_execution", "is_error": true,
@@ -340,11 +347,11 @@ impl Cli {
     }
 
     fn begin(&mut self) {
-        let session = self.session.clone();
+        let (session, model, mode) = (self.session.clone(), self.model.clone(), self.mode.clone());
         self.say(&json!({"type": "system", "subtype": "session_state_changed", "state": "running"}));
         self.say(
-            &json!({"type": "system", "subtype": "init", "session_id": session, "model": "fake",
-            "tools": ["Bash", "Read"], "mcp_servers": [], "permissionMode": "default", "claude_code_version": VERSION}),
+            &json!({"type": "system", "subtype": "init", "session_id": session, "model": model,
+            "tools": ["Bash", "Read"], "mcp_servers": [], "permissionMode": mode, "claude_code_version": VERSION}),
         );
     }
 
@@ -404,6 +411,31 @@ impl Cli {
                 self.answer("after the big line");
             }
             "permission" => return self.permission(rest),
+            "question" if rest.is_empty() => {
+                let options =
+                    json!([{"label": "Blue", "description": "calm"}, {"label": "Red", "description": "loud"}]);
+                let questions = json!([{"question": "Which color?", "header": "Color", "multiSelect": false,
+                    "options": options}]);
+                let asked = self.ask("AskUserQuestion", &json!({"questions": questions}), &json!([]))?;
+                let Ok(answer) = asked else { return Ok(asked.err()) };
+                let said = match answer["updatedInput"]["answers"]["Which color?"].as_str() {
+                    Some(color) => format!("answered: {color}"),
+                    None => format!("not answered: {}", answer["message"].as_str().unwrap_or_default()),
+                };
+                self.answer(&said);
+            }
+            "propose" if rest.is_empty() => {
+                let asked = self.ask("ExitPlanMode", &json!({"plan": "1. build\n2. test"}), &json!([]))?;
+                let Ok(answer) = asked else { return Ok(asked.err()) };
+                let said = if answer["behavior"] == "allow" {
+                    "approved".to_owned()
+                } else {
+                    format!("again: {}", answer["message"].as_str().unwrap_or_default())
+                };
+                self.answer(&said);
+            }
+            "model" => self.answer(&format!("model: {}", self.model)),
+            "mode" => self.answer(&format!("mode: {}", self.mode)),
             "tool" => {
                 let (message, call) = (self.start_message(), self.number());
                 let input = json!({"file_path": rest});
@@ -518,44 +550,72 @@ impl Cli {
     }
 
     fn permission(&mut self, command: &str) -> Result<Option<Stop>, String> {
-        let (message, call, request) = (self.start_message(), self.number(), self.number());
+        if self.rules.iter().any(|rule| rule == command) {
+            self.answer(&format!("allowed: {command}"));
+            return Ok(None);
+        }
         let input = json!({"command": command});
+        let rules = json!([{"toolName": "Bash", "ruleContent": command}]);
+        let suggestions = json!([{"type": "addRules", "rules": rules, "behavior": "allow",
+            "destination": "localSettings"}]);
+        let decision = match self.ask("Bash", &input, &suggestions)? {
+            Ok(decision) => decision,
+            Err(stop) => return Ok(Some(stop)),
+        };
+        let said = if decision["behavior"] == "allow" {
+            let command = decision["updatedInput"]["command"]
+                .as_str()
+                .ok_or_else(|| format!("allowed without the input: {decision}"))?
+                .to_owned();
+            for update in decision["updatedPermissions"].as_array().cloned().unwrap_or_default() {
+                if update["destination"] != "session" {
+                    return Err(format!("a rule for longer than the session: {update}"));
+                }
+                let rules = update["rules"].as_array().cloned().unwrap_or_default();
+                let content = |rule: &Value| rule["ruleContent"].as_str().map(str::to_owned);
+                self.rules.extend(rules.iter().filter_map(content));
+            }
+            let ran = OpenOptions::new().create(true).append(true).open("ran");
+            ran.and_then(|mut ran| writeln!(ran, "{command}"))
+                .map_err(|error| format!("`ran` cannot be written: {error}"))?;
+            format!("allowed: {command}")
+        } else {
+            format!("denied: {}", decision["message"].as_str().unwrap_or_default())
+        };
+        self.answer(&said);
+        Ok(None)
+    }
+
+    /// A tool call that needs a person: the answer, with the call's own result told.
+    fn ask(&mut self, tool: &str, input: &Value, suggestions: &Value) -> Result<Result<Value, Stop>, String> {
+        let (message, call, request) = (self.start_message(), self.number(), self.number());
         self.assistant(
             &message,
-            &json!({"type": "tool_use", "id": call, "name": "Bash", "input": input}),
+            &json!({"type": "tool_use", "id": call, "name": tool, "input": input}),
         );
         self.say(&json!({"type": "system", "subtype": "session_state_changed", "state": "requires_action"}));
         self.say(
             &json!({"type": "control_request", "request_id": request, "request": {"subtype": "can_use_tool",
-            "tool_name": "Bash", "input": input, "tool_use_id": call, "permission_suggestions": []}}),
+            "tool_name": tool, "input": input, "tool_use_id": call, "permission_suggestions": suggestions}}),
         );
         loop {
             match self.wait(None)? {
                 Err(stop) => {
                     self.say(&json!({"type": "control_cancel_request", "request_id": request}));
-                    return Ok(Some(stop));
+                    return Ok(Err(stop));
                 }
                 Ok(Some(answer)) if answer["request_id"] == request => {
-                    let decision = &answer["response"];
-                    let said = if decision["behavior"] == "allow" {
-                        if decision["updatedInput"] != input {
+                    let decision = answer["response"].clone();
+                    if decision["behavior"] == "allow" {
+                        if !decision["updatedInput"].is_object() {
                             return Err(format!("allowed without the input: {answer}"));
                         }
-                        let ran = OpenOptions::new().create(true).append(true).open("ran");
-                        ran.and_then(|mut ran| writeln!(ran, "{command}"))
-                            .map_err(|error| format!("`ran` cannot be written: {error}"))?;
-                        self.tool_result(&call, &format!("ran {command}"), false);
-                        format!("allowed: {command}")
+                        self.tool_result(&call, &format!("ran {tool}"), false);
                     } else {
-                        let why = decision["message"]
-                            .as_str()
-                            .ok_or("denied without a message")?
-                            .to_owned();
-                        self.tool_result(&call, &why, true);
-                        format!("denied: {why}")
-                    };
-                    self.answer(&said);
-                    return Ok(None);
+                        let why = decision["message"].as_str().ok_or("denied without a message")?;
+                        self.tool_result(&call, why, true);
+                    }
+                    return Ok(Ok(decision));
                 }
                 Ok(_) => {}
             }
@@ -665,7 +725,12 @@ fn spoken(text: &str) -> &str {
 /// The command of a tool call that was granted while no process was there to be told.
 fn granted(text: &str) -> Option<String> {
     let (_, rest) = text.split_once("to use the tool Bash with the input ")?;
-    let (input, _) = rest.split_once(". It was granted")?;
+    let (input, rest) = rest.split_once(". It was granted")?;
+    let other = rest.strip_prefix(" with another input").and_then(|rest| {
+        let (_, input) = rest.split_once("with exactly the input ")?;
+        Some(input.split_once(" now;")?.0)
+    });
+    let input = other.unwrap_or(input);
     let input: Value = serde_json::from_str(input).ok()?;
     input["command"].as_str().map(str::to_owned)
 }

@@ -18,13 +18,13 @@ use super::opening::{Offer, Opening};
 use super::quirk::Quirk;
 use super::reply::{Kind, Reply};
 use super::tool::Call;
-use crate::chat::{PlanItem, PlanState};
+use crate::chat::{Editable, PlanItem, PlanState, Subject};
 use crate::config::KnownAgent;
 use crate::driver::failure::of_end;
 use crate::driver::plain::harmless;
 use crate::driver::process::Ended;
 use crate::driver::stdio::{Protocol, Queues};
-use crate::driver::{AgentEvent, Command, Failure, FailureKind, Outcome, Permission};
+use crate::driver::{AgentEvent, Answer, Command, Failure, FailureKind, Outcome, Permission};
 
 /// How long an agent that tells the history late may be silent before it has told it all.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -191,7 +191,9 @@ impl Client {
         }
     }
 
-    fn decide(&mut self, request: &str, allow: bool) {
+    /// The protocol has no place for another input, nor for a reason.
+    fn decide(&mut self, request: &str, answer: &Answer) {
+        let allow = matches!(answer, Answer::Allow);
         let Some(asked) = self.asked.remove(request) else {
             return;
         };
@@ -255,14 +257,18 @@ impl Client {
         let request = id.to_string();
         let events = &mut self.queues.events;
         events.push_back(step(&name, call, &self.workspace));
-        events.push_back(AgentEvent::Permission(Permission {
+        events.push_back(AgentEvent::Permission(Box::new(Permission {
             request: request.clone(),
             call: name.clone(),
             tool: call.tool(),
             input: call.input(),
             title: call.title(&self.workspace),
             detail: call.question(),
-        }));
+            subject: Subject::Tool,
+            editable: Editable::No,
+            lasting: None,
+            hears: false,
+        })));
         let id = id.clone();
         self.asked.insert(
             request,
@@ -490,7 +496,10 @@ impl Protocol for Client {
         match command {
             command if !self.ready => self.held.push(command),
             Command::Prompt { id, text, images: _ } => self.prompt(id, text),
-            Command::Decide { request, allow, .. } => self.decide(&request, allow),
+            // What is said into a running turn differs from agent to agent: it waits, like every prompt.
+            Command::Steer { id, text } => self.prompt(id, text),
+            Command::Decide { request, answer } => self.decide(&request, &answer),
+            Command::Compact { .. } | Command::SetModel(_) | Command::SetMode(_) => {}
             Command::Interrupt => self.interrupt(),
             Command::Close | Command::Kill => {}
         }

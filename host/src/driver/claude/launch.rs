@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use super::lasting;
 use crate::config::{AgentProfile, Login};
 use crate::driver::Launch;
 use crate::driver::environment::environment;
@@ -52,14 +53,27 @@ fn arguments(profile: &AgentProfile, launch: &Launch) -> Vec<String> {
     ]
     .map(str::to_owned)
     .to_vec();
-    let flag = if launch.resume { "--resume" } else { "--session-id" };
-    args.push(format!("{flag}={}", launch.cli_session));
-    let mut pair = |name: &str, value: &str| args.extend([name.to_owned(), value.to_owned()]);
-    if !profile.permission_mode.is_empty() {
-        pair("--permission-mode", &profile.permission_mode);
+    match (&launch.fork, launch.resume) {
+        (_, true) => args.push(format!("--resume={}", launch.cli_session)),
+        (Some(from), false) => args.extend([
+            format!("--resume={from}"),
+            "--fork-session".to_owned(),
+            format!("--session-id={}", launch.cli_session),
+        ]),
+        (None, false) => args.push(format!("--session-id={}", launch.cli_session)),
     }
-    if let Some(model) = &profile.model {
+    let mut pair = |name: &str, value: &str| args.extend([name.to_owned(), value.to_owned()]);
+    let (settings, allowed_mode) = lasting::settings(&launch.allowed);
+    let mode = launch.mode.as_ref().or(allowed_mode.as_ref());
+    let mode = mode.unwrap_or(&profile.permission_mode);
+    if !mode.is_empty() {
+        pair("--permission-mode", mode);
+    }
+    if let Some(model) = launch.model.as_ref().or(profile.model.as_ref()) {
         pair("--model", model);
+    }
+    if let Some(settings) = &settings {
+        pair("--settings", settings);
     }
     if let Some(instructions) = launch.instructions(profile) {
         pair("--append-system-prompt", &instructions);
@@ -130,6 +144,10 @@ pub(in crate::driver) mod tests {
             note: None,
             cli_session: "6f1f".to_owned(),
             resume: false,
+            fork: None,
+            model: None,
+            mode: None,
+            allowed: Vec::new(),
         }
     }
 
@@ -162,6 +180,35 @@ pub(in crate::driver) mod tests {
             ..launch()
         };
         assert!(arguments(&profile, &resumed).contains(&"--resume=6f1f".to_owned()));
+    }
+
+    #[test]
+    fn what_the_chat_chose_goes_before_the_profile() {
+        let profile = AgentProfile {
+            model: Some("opus".to_owned()),
+            ..profile()
+        };
+        let updates = r#"[{"type":"addRules","behavior":"allow","rules":[{"toolName":"WebFetch"}]},
+            {"type":"setMode","mode":"acceptEdits"}]"#;
+        let mut launch = Launch {
+            fork: Some("0ld".to_owned()),
+            model: Some("haiku".to_owned()),
+            allowed: vec![updates.to_owned()],
+            ..launch()
+        };
+        let words = arguments(&profile, &launch).join(" ");
+        for part in [
+            "--resume=0ld --fork-session --session-id=6f1f",
+            "--permission-mode acceptEdits --model haiku",
+            r#"--settings {"permissions":{"additionalDirectories":[],"allow":["WebFetch"]}}"#,
+        ] {
+            assert!(words.contains(part), "{words}");
+        }
+        launch.mode = Some("plan".to_owned());
+        launch.resume = true;
+        let words = arguments(&profile, &launch).join(" ");
+        assert!(words.contains("--permission-mode plan"), "{words}");
+        assert!(words.contains("--resume=6f1f") && !words.contains("fork"), "{words}");
     }
 
     #[test]

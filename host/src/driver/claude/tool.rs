@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::chat::{PlanItem, PlanState};
+use crate::chat::{Editable, PlanItem, PlanState, Question, Subject};
 use crate::driver::words::{self, ASK_LIMIT, STEP_LIMIT, cut_fenced, fenced, inline, one_line, pretty, shorten_path};
 
 /// The words of [`crate::chat::Step`]'s kind.
@@ -19,6 +19,27 @@ pub(super) fn kind(tool: &str) -> &'static str {
         "Task" | "Agent" | "Skill" | "ExitPlanMode" | "EnterPlanMode" => "think",
         "WebFetch" | "WebSearch" => "fetch",
         _ => "other",
+    }
+}
+
+/// What a request to use it is about.
+pub(super) fn subject(tool: &str, input: &Value) -> Subject {
+    match tool {
+        "ExitPlanMode" => Subject::Plan,
+        "AskUserQuestion" => Subject::Questions(questions(input)),
+        _ => Subject::Tool,
+    }
+}
+
+/// What of its input a person may change.
+pub(super) fn editable(tool: &str, input: &Value) -> Editable {
+    match tool {
+        "ExitPlanMode" | "AskUserQuestion" => Editable::No,
+        "Bash" | "PowerShell" if input.get("command").is_some_and(Value::is_string) => {
+            Editable::Field("command".to_owned())
+        }
+        _ if input.is_object() => Editable::Json,
+        _ => Editable::No,
     }
 }
 
@@ -117,19 +138,13 @@ fn body(tool: &str, input: &Value) -> String {
     }
 }
 
-/// A question of the agent to the person.
-pub(super) struct Question {
-    pub(super) text: String,
-    /// Label and description.
-    pub(super) options: Vec<(String, String)>,
-}
-
 /// The questions of an `AskUserQuestion`.
-pub(super) fn questions(input: &Value) -> Vec<Question> {
+fn questions(input: &Value) -> Vec<Question> {
     let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let all = input.get("questions").and_then(Value::as_array).into_iter().flatten();
     all.map(|question| Question {
         text: text(question, "question"),
+        several: question.get("multiSelect").and_then(Value::as_bool).unwrap_or(false),
         options: question
             .get("options")
             .and_then(Value::as_array)

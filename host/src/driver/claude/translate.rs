@@ -8,6 +8,7 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 
 use super::failure;
+use super::lasting;
 use super::stream::Stream;
 use super::text::harmless;
 use super::tool::{self, Plan};
@@ -15,7 +16,10 @@ use super::wire::{Asked, Assistant, ControlResponse, Incoming, Lifecycle, System
 use crate::driver::process::Ended;
 use crate::driver::stdio::{Protocol, Queues};
 use crate::driver::words::{STEP_LIMIT, cut};
-use crate::driver::{AgentEvent, Command, Failure, Image, Outcome, Permission};
+use crate::driver::{AgentEvent, Answer, Command, Failure, Image, Offers, Outcome, Permission};
+
+/// The permission modes that may be changed to while it runs. `bypassPermissions` may not.
+const MODES: [&str; 3] = ["default", "acceptEdits", "plan"];
 
 /// From the answer to `initialize` to that about the version. Both were asked at the same time.
 const VERSION_TIME: Duration = Duration::from_secs(2);
@@ -28,6 +32,8 @@ enum Sent {
     Interrupt,
     /// Take back this prompt.
     TakeBack(String),
+    /// The model or the mode.
+    Setting,
 }
 
 #[derive(Debug)]
@@ -39,7 +45,6 @@ struct SentPrompt {
 /// A `can_use_tool` that waits.
 #[derive(Debug)]
 struct Waiting {
-    tool: String,
     input: Value,
     call: String,
 }
@@ -84,6 +89,10 @@ pub(super) struct Translator {
     tasks: HashSet<String>,
     session: Option<(String, Option<String>)>,
     cost: f64,
+    /// What it said there is to choose from, until it is told.
+    models: Option<Vec<String>>,
+    /// Tools and mode as they were told last.
+    offered: (Option<Vec<String>>, Option<String>),
     complaint: Option<String>,
     last_failure: Option<Failure>,
 }
@@ -115,6 +124,8 @@ impl Translator {
             tasks: HashSet::new(),
             session: None,
             cost: 0.0,
+            models: None,
+            offered: (None, None),
             complaint: None,
             last_failure: None,
         };
@@ -133,46 +144,76 @@ impl Translator {
             json!({"type": "image", "source": {"type": "base64", "media_type": image.media_type, "data": data}})
         });
         let content: Vec<Value> = images.chain([json!({"type": "text", "text": text})]).collect();
-        self.queues.line(&json!({
+        // Never merged into a running turn: one prompt, one turn, one result.
+        let more = json!({"priority": "later", "client_composed": true});
+        self.message(id, &Value::Array(content), more);
+    }
+
+    /// With the CLI's own priority: into a running turn with the next tool result, else a turn right behind it.
+    fn steer(&mut self, id: String, text: &str) {
+        let text = harmless(text, self.version.as_deref());
+        let content = json!([{"type": "text", "text": text}]);
+        self.message(id, &content, json!({"client_composed": true}));
+    }
+
+    /// The one command that it is to take for a command.
+    fn compact(&mut self, id: String, focus: &str) {
+        let focus = focus.split_whitespace().collect::<Vec<_>>().join(" ");
+        // What an `@` names would be read without asking.
+        let text = format!("/compact {}", focus.replace('@', ""));
+        let content = json!([{"type": "text", "text": text.trim()}]);
+        self.message(id, &content, json!({"priority": "later"}));
+    }
+
+    fn message(&mut self, id: String, content: &Value, more: Value) {
+        let mut line = json!({
             "type": "user",
             "uuid": &id,
             "session_id": "",
             "parent_tool_use_id": null,
-            // Never merged into a running turn: one prompt, one turn, one result.
-            "priority": "later",
-            "client_composed": true,
             "message": {"role": "user", "content": content},
-        }));
+        });
+        if let (Value::Object(line), Value::Object(more)) = (&mut line, more) {
+            line.extend(more);
+        }
+        self.queues.line(&line);
         self.prompts.push(SentPrompt { id, started: false });
         self.open = true;
         self.result_owed = true;
     }
 
-    fn decide(&mut self, request: &str, allow: bool, message: &str) {
+    fn decide(&mut self, request: &str, answer: Answer) {
         let Some(waiting) = self.waiting.remove(request) else {
             return;
         };
-        let answer = if allow {
-            let mut input = waiting.input;
-            if waiting.tool == "AskUserQuestion" && !message.is_empty() {
-                let answers = tool::questions(&input)
-                    .into_iter()
-                    .map(|question| (question.text, message.into()));
-                let answers = answers.collect::<serde_json::Map<String, Value>>();
-                if let Value::Object(fields) = &mut input {
-                    fields.insert("answers".to_owned(), Value::Object(answers));
-                }
+        let mut input = waiting.input;
+        // 2.1.197 fails the tool if the input is not given back.
+        let answer = match answer {
+            Answer::Allow => json!({"behavior": "allow", "updatedInput": input}),
+            Answer::AllowLasting(updates) => {
+                let updates = serde_json::from_str::<Value>(&updates).unwrap_or(Value::Array(Vec::new()));
+                json!({"behavior": "allow", "updatedInput": input, "updatedPermissions": updates})
             }
-            // 2.1.197 fails the tool if the input is not given back.
-            json!({"behavior": "allow", "updatedInput": input})
-        } else {
-            self.denied.insert(waiting.call);
-            let message = if message.is_empty() {
-                "The user does not allow this."
-            } else {
-                message
-            };
-            json!({"behavior": "deny", "message": message})
+            Answer::AllowWith(changed) => {
+                let input = serde_json::from_str::<Value>(&changed).unwrap_or(input);
+                json!({"behavior": "allow", "updatedInput": input})
+            }
+            Answer::Answers(answers) => {
+                let answers = answers.into_iter().map(|(question, answer)| (question, answer.into()));
+                if let Value::Object(fields) = &mut input {
+                    fields.insert("answers".to_owned(), Value::Object(answers.collect()));
+                }
+                json!({"behavior": "allow", "updatedInput": input})
+            }
+            Answer::Deny(message) => {
+                self.denied.insert(waiting.call);
+                let message = if message.is_empty() {
+                    "The user does not allow this.".to_owned()
+                } else {
+                    message
+                };
+                json!({"behavior": "deny", "message": message})
+            }
         };
         self.respond(request, &answer);
     }
@@ -216,6 +257,10 @@ impl Translator {
                 if let Some(id) = system.session_id {
                     self.session(id, system.model);
                 }
+                self.offers(system.tools, system.permission_mode);
+            }
+            "status" if system.permission_mode.is_some() && system.status.is_none() => {
+                self.offers(None, system.permission_mode);
             }
             "status" if system.status.as_deref() == Some("compacting") => {
                 self.queues.events.push_back(AgentEvent::Compacting);
@@ -268,6 +313,26 @@ impl Translator {
             }
             _ => {}
         }
+    }
+
+    /// Tells what it has to choose from, where that is new.
+    fn offers(&mut self, tools: Option<Vec<String>>, mode: Option<String>) {
+        let tools = tools.filter(|tools| self.offered.0.as_ref() != Some(tools));
+        let mode = mode.filter(|mode| self.offered.1.as_ref() != Some(mode));
+        if tools.is_none() && mode.is_none() {
+            return;
+        }
+        if tools.is_some() {
+            self.offered.0.clone_from(&tools);
+        }
+        if mode.is_some() {
+            self.offered.1.clone_from(&mode);
+        }
+        self.queues.events.push_back(AgentEvent::Offers(Offers {
+            tools,
+            mode,
+            ..Offers::default()
+        }));
     }
 
     fn session(&mut self, id: String, model: Option<String>) {
@@ -483,16 +548,21 @@ impl Translator {
         match asked.subtype.as_str() {
             "can_use_tool" => {
                 let (path, reason) = (asked.blocked_path.as_deref(), asked.decision_reason.as_deref());
-                self.queues.events.push_back(AgentEvent::Permission(Permission {
-                    request: request.to_owned(),
-                    call: asked.tool_use_id.clone(),
-                    input: asked.input.to_string(),
-                    title: tool::title(&asked.tool_name, &asked.input, &self.workspace),
-                    detail: tool::question(&asked.tool_name, &asked.input, path, reason),
-                    tool: asked.tool_name.clone(),
-                }));
+                self.queues
+                    .events
+                    .push_back(AgentEvent::Permission(Box::new(Permission {
+                        request: request.to_owned(),
+                        call: asked.tool_use_id.clone(),
+                        input: asked.input.to_string(),
+                        title: tool::title(&asked.tool_name, &asked.input, &self.workspace),
+                        detail: tool::question(&asked.tool_name, &asked.input, path, reason),
+                        subject: tool::subject(&asked.tool_name, &asked.input),
+                        editable: tool::editable(&asked.tool_name, &asked.input),
+                        lasting: lasting::of(&asked.permission_suggestions),
+                        hears: true,
+                        tool: asked.tool_name,
+                    })));
                 let waiting = Waiting {
-                    tool: asked.tool_name,
                     input: asked.input,
                     call: asked.tool_use_id,
                 };
@@ -514,6 +584,7 @@ impl Translator {
         match self.sent.remove(&response.request_id) {
             Some(Sent::Initialize) => {
                 self.initialized = true;
+                self.models = models(&response.response);
                 self.check_ready();
             }
             Some(Sent::Version) => {
@@ -531,6 +602,11 @@ impl Translator {
                     self.check_idle(self.state == State::Unknown);
                 }
             }
+            Some(Sent::Setting) => {
+                if let Some(error) = &response.error {
+                    tracing::info!(%error, "a setting was not taken");
+                }
+            }
             Some(Sent::Interrupt) | None => {}
         }
     }
@@ -544,6 +620,11 @@ impl Translator {
             pid: self.pid,
             version: self.version.clone(),
         });
+        self.queues.events.push_back(AgentEvent::Offers(Offers {
+            models: self.models.take(),
+            modes: Some(MODES.map(str::to_owned).to_vec()),
+            ..Offers::default()
+        }));
         for command in std::mem::take(&mut self.held) {
             self.command(command);
         }
@@ -581,11 +662,13 @@ impl Protocol for Translator {
         match command {
             command if !self.ready => self.held.push(command),
             Command::Prompt { id, text, images } => self.prompt(id, &text, &images),
-            Command::Decide {
-                request,
-                allow,
-                message,
-            } => self.decide(&request, allow, &message),
+            Command::Steer { id, text } => self.steer(id, &text),
+            Command::Compact { id, focus } => self.compact(id, &focus),
+            Command::Decide { request, answer } => self.decide(&request, answer),
+            Command::SetModel(model) => self.request(Sent::Setting, &json!({"subtype": "set_model", "model": model})),
+            Command::SetMode(mode) => {
+                self.request(Sent::Setting, &json!({"subtype": "set_permission_mode", "mode": mode}));
+            }
             Command::Interrupt => self.interrupt(),
             Command::Close | Command::Kill => {}
         }
@@ -609,6 +692,15 @@ impl Protocol for Translator {
             Incoming::Lifecycle(lifecycle) => self.lifecycle(&lifecycle),
             Incoming::Request(request) => self.asked(&request.request_id, request.request),
             Incoming::Response(response) => self.answered(&response),
+            Incoming::Limit(limit) => {
+                let info = limit.rate_limit_info;
+                if !matches!(info.status.as_str(), "" | "allowed") {
+                    self.queues.events.push_back(AgentEvent::Limited {
+                        until: info.resets_at.map(|seconds| seconds.saturating_mul(1000)),
+                        reached: info.status == "rejected",
+                    });
+                }
+            }
             Incoming::Cancel(cancel) => {
                 if self.waiting.remove(&cancel.request_id).is_some() {
                     let request = cancel.request_id;
@@ -637,6 +729,13 @@ impl Protocol for Translator {
         self.stream.withdraw(&mut self.queues.events);
         self.queues.events.push_back(AgentEvent::Exited { failure });
     }
+}
+
+/// The names of the models in an answer to `initialize`.
+fn models(answer: &Value) -> Option<Vec<String>> {
+    let models = answer.get("models")?.as_array()?;
+    let name = |model: &Value| model.get("value").and_then(Value::as_str).map(str::to_owned);
+    Some(models.iter().filter_map(name).collect())
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ pub(super) enum Incoming {
     Request(ControlRequest),
     Response(ControlResponse),
     Cancel(CancelRequest),
+    Limit(LimitEvent),
     Other,
 }
 
@@ -45,6 +46,7 @@ impl Incoming {
             "control_request" => Self::Request(read(line)?),
             "control_response" => Self::Response(read::<ResponseLine>(line)?.response),
             "control_cancel_request" => Self::Cancel(read(line)?),
+            "rate_limit_event" => Self::Limit(read(line)?),
             _ => Self::Other,
         })
     }
@@ -82,6 +84,12 @@ pub(super) struct System {
     pub(super) model: Option<String>,
     #[serde(deserialize_with = "lenient")]
     pub(super) claude_code_version: Option<String>,
+    /// `init`.
+    #[serde(deserialize_with = "lenient")]
+    pub(super) tools: Option<Vec<String>>,
+    /// `init` and `status`.
+    #[serde(rename = "permissionMode", deserialize_with = "lenient")]
+    pub(super) permission_mode: Option<String>,
     /// `status`: `requesting`, `compacting` or nothing.
     #[serde(deserialize_with = "lenient")]
     pub(super) status: Option<String>,
@@ -342,6 +350,28 @@ pub(super) struct Asked {
     pub(super) blocked_path: Option<String>,
     #[serde(deserialize_with = "lenient")]
     pub(super) decision_reason: Option<String>,
+    /// What could be allowed for longer, in the CLI's own form.
+    #[serde(deserialize_with = "lenient")]
+    pub(super) permission_suggestions: Vec<Value>,
+}
+
+/// Only with a subscription's login.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(super) struct LimitEvent {
+    #[serde(deserialize_with = "lenient")]
+    pub(super) rate_limit_info: LimitInfo,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(super) struct LimitInfo {
+    /// `allowed`, `allowed_warning`, `rejected`.
+    #[serde(deserialize_with = "lenient")]
+    pub(super) status: String,
+    /// Seconds since 1970.
+    #[serde(rename = "resetsAt", deserialize_with = "lenient")]
+    pub(super) resets_at: Option<i64>,
 }
 
 #[derive(Deserialize)]

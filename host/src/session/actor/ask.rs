@@ -6,18 +6,17 @@ use tokio::time::Instant;
 
 use super::SessionActor;
 use super::job::OpenAsk;
-use crate::chat::{Ask, Choice, Style, Token, UnixMillis, now, random};
-use crate::driver::{Command, Permission};
+use crate::chat::{Subject, UnixMillis, now, random};
+use crate::driver::{Answer, Command, Permission};
+use crate::session::question::{self, WITHDRAWN, words};
 use crate::session::turn::{Input, State};
-use crate::store::{AskRow, AskState, Decision, TokenRow, TurnState};
+use crate::store::{AskRow, AskState, Decision, TurnState};
 
 /// What the agent is told with a denial, by whose hand it came.
 const DENIED: &str = "The person denied this. Do not try it in another way; go on without it or ask what to do.";
 const EXPIRED: &str = "Nobody decided in time, so this is denied. Go on without it, or say what you would need.";
-
-/// What people read.
-const EXPIRED_WORDS: &str = "Expired: nobody decided in time";
-const WITHDRAWN_WORDS: &str = "No longer needed";
+const KEEP_PLANNING: &str = "The person does not want to go ahead yet: keep planning, and ask what is missing.";
+const SKIPPED: &str = "The person does not answer this. Go on as you think best, or say what you would need.";
 
 impl SessionActor {
     /// The agent needs a person: stored with its buttons and the view in one write, then shown.
@@ -29,8 +28,7 @@ impl SessionActor {
             self.current = Some(job);
             self.tell(Command::Decide {
                 request: permission.request.clone(),
-                allow: true,
-                message: String::new(),
+                answer: Answer::Allow,
             });
             self.decided_input(&permission.request).await;
             return;
@@ -45,39 +43,16 @@ impl SessionActor {
             request: permission.request,
             tool: permission.tool,
             input: permission.input,
+            subject: permission.subject,
+            editable: permission.editable,
+            lasting: permission.lasting,
+            hears: permission.hears,
             approvers: Vec::new(),
             expires: now().saturating_add(UnixMillis::try_from(timeout.as_millis()).unwrap_or(UnixMillis::MAX)),
             state: AskState::Open,
             decided: None,
         };
-        let token = |decision| TokenRow {
-            token: Token::random(),
-            bot: row.bot.clone(),
-            conversation: row.conversation.clone(),
-            session: row.session.clone(),
-            turn: row.turn.clone(),
-            ask: Some(row.id.clone()),
-            decision,
-            expires: row.expires,
-        };
-        let tokens = [token(Decision::Allow), token(Decision::Deny)];
-        let choice = |label: &str, token: &TokenRow, style| Choice {
-            label: label.to_owned(),
-            description: String::new(),
-            token: token.token.clone(),
-            style,
-        };
-        let question = Ask {
-            title: permission.title,
-            text: permission.detail,
-            choices: vec![
-                choice("Allow", &tokens[0], Style::Primary),
-                choice("Deny", &tokens[1], Style::Danger),
-            ],
-            selection: None,
-            form: None,
-            settled: None,
-        };
+        let (question, tokens) = question::pose(&row, permission.title, permission.detail, self.shared.rules.shows);
         let view = job.view.with(|view| {
             view.ask(&row.id, &permission.call, question);
             view.snapshot()
@@ -115,8 +90,7 @@ impl SessionActor {
             self.input(&Input::Stop).await;
             return;
         }
-        let words = words(&decision, &who);
-        self.settle(&ask.id, decision, &who, &words, DENIED).await;
+        self.settle(&ask.id, decision, &who).await;
     }
 
     /// Whatever is over its time is denied.
@@ -136,28 +110,33 @@ impl SessionActor {
                 .and_then(|row| row.decided)
             {
                 // Somebody was just in time, and was told so; the session hears of it in a moment.
-                Some((decision, who)) => {
-                    let words = words(&decision, &who);
-                    self.settle(&ask, decision, &who, &words, DENIED).await;
-                }
-                None => self.settle(&ask, Decision::Deny, "", EXPIRED_WORDS, EXPIRED).await,
+                Some((decision, who)) => self.settle(&ask, decision, &who).await,
+                None => self.settle(&ask, Decision::Deny, "").await,
             }
         }
     }
 
-    /// Takes a decision into the turn, on disk first, then tells the agent.
-    async fn settle(&mut self, ask: &str, decision: Decision, who: &str, words: &str, message: &str) {
+    /// Takes a decision into the turn, on disk first, then tells the agent. `who`: empty if nobody decided in time.
+    async fn settle(&mut self, ask: &str, decision: Decision, who: &str) {
         let Some(mut job) = self.current.take() else { return };
         let Some(at) = job.asks.iter().position(|open| open.row.id == ask) else {
             self.current = Some(job);
             return;
         };
         let mut row = job.asks.remove(at).row;
-        let allow = decision == Decision::Allow;
+        let answer = answer(&row, &decision, who);
+        let words = words(&row, &decision, who);
+        if decision == Decision::AllowSession
+            && let Some(lasting) = &row.lasting
+            && !self.row.allowed.contains(&lasting.updates)
+        {
+            self.row.allowed.push(lasting.updates.clone());
+        }
         row.state = AskState::Decided;
+        let denied = !decision.allows();
         row.decided = Some((decision, who.to_owned()));
         let view = job.view.with(|view| {
-            view.settle(ask, words, !allow);
+            view.settle(ask, &words, denied);
             view.snapshot()
         });
         let attached = job.turn.is_with_agent();
@@ -174,8 +153,7 @@ impl SessionActor {
         if attached && job.turn.state() != State::Stopping {
             self.tell(Command::Decide {
                 request: row.request.clone(),
-                allow,
-                message: message.to_owned(),
+                answer,
             });
         }
         if attached {
@@ -201,7 +179,7 @@ impl SessionActor {
             row.state = AskState::Closed;
             row.decided = Some((Decision::Withdrawn, String::new()));
             let view = job.view.with(|view| {
-                view.settle(&row.id, WITHDRAWN_WORDS, true);
+                view.settle(&row.id, WITHDRAWN, true);
                 view.snapshot()
             });
             if job.asks.is_empty() && job.turn.state() != State::Asking {
@@ -232,20 +210,31 @@ impl SessionActor {
     }
 }
 
-/// What stands under a decided question.
-pub(super) fn words(decision: &Decision, who: &str) -> String {
-    let what = match decision {
-        Decision::Allow => "Allowed",
-        Decision::Deny if who.is_empty() => return EXPIRED_WORDS.to_owned(),
-        Decision::Deny => "Denied",
-        Decision::Stop | Decision::Withdrawn | Decision::Again(_) | Decision::Keep(_) => {
-            return WITHDRAWN_WORDS.to_owned();
+/// What the agent is told of a decision, while it waits for it.
+fn answer(row: &AskRow, decision: &Decision, who: &str) -> Answer {
+    match decision {
+        Decision::Allow => Answer::Allow,
+        Decision::AllowSession => row
+            .lasting
+            .as_ref()
+            .map_or(Answer::Allow, |lasting| Answer::AllowLasting(lasting.updates.clone())),
+        Decision::AllowWith(input) => Answer::AllowWith(input.clone()),
+        Decision::Answer(answers) => Answer::Answers(answers.clone()),
+        denied => Answer::Deny(denial(row, denied, who)),
+    }
+}
+
+/// Why not, in words for the agent.
+pub(super) fn denial(row: &AskRow, decision: &Decision, who: &str) -> String {
+    match (decision, &row.subject) {
+        (Decision::DenyBecause(why), Subject::Plan) => {
+            format!("The person does not want to go ahead yet and says: {why}\nPlan again with that in mind.")
         }
-    };
-    if who.is_empty() {
-        what.to_owned()
-    } else {
-        format!("{what} by <@{who}>")
+        (Decision::DenyBecause(why), _) => format!("The person denied this and says: {why}"),
+        _ if who.is_empty() => EXPIRED.to_owned(),
+        (_, Subject::Plan) => KEEP_PLANNING.to_owned(),
+        (_, Subject::Questions(_)) => SKIPPED.to_owned(),
+        (_, Subject::Tool) => DENIED.to_owned(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::chat::{InboxId, TurnId};
+use crate::chat::{InboxId, Subject, TurnId};
 use crate::session::SubmitError;
 use crate::session::turn::{State, Turn};
 use crate::session::view::{SharedView, TurnView};
@@ -93,20 +93,8 @@ impl Job {
                         worked. Check what was done already before you go on, so that nothing is done twice."
             .to_owned();
         for ask in &self.decided {
-            let allowed = matches!(ask.decided, Some((Decision::Allow, _)));
-            text.push_str(&if allowed {
-                format!(
-                    "\nYou had asked for permission to use the tool {} with the input {}. It was granted: if it is \
-                     not done yet, use the tool with exactly this input now; you will not be asked again this once.",
-                    ask.tool, ask.input
-                )
-            } else {
-                format!(
-                    "\nYou had asked for permission to use the tool {} with the input {}. It was denied: do not do \
-                     it, and go on without it.",
-                    ask.tool, ask.input
-                )
-            });
+            text.push('\n');
+            text.push_str(&told_later(ask));
         }
         let repeat = !self.row.prompt.is_empty() && (self.work != Work::Decisions || !remembers);
         if repeat {
@@ -124,6 +112,49 @@ impl Job {
         if self.turn.state() != State::Queued {
             self.turn = Turn::new();
         }
+    }
+}
+
+/// A decision, for an agent that goes on in another process than the one that asked.
+fn told_later(ask: &AskRow) -> String {
+    let (decision, who) = ask.decided.clone().unwrap_or((Decision::Deny, String::new()));
+    let asked = match ask.subject {
+        Subject::Tool => format!(
+            "You had asked for permission to use the tool {} with the input {}.",
+            ask.tool, ask.input
+        ),
+        Subject::Plan => "You had asked whether to go ahead with your plan.".to_owned(),
+        Subject::Questions(_) => "You had asked the person a question.".to_owned(),
+    };
+    let answer = match &decision {
+        Decision::Allow if ask.subject == Subject::Plan => "The person approved it: go ahead.".to_owned(),
+        Decision::Allow | Decision::AllowSession => "It was granted: if it is not done yet, use the tool with exactly \
+                                                     this input now; you will not be asked again this once."
+            .to_owned(),
+        Decision::AllowWith(input) => format!(
+            "It was granted with another input: if it is not done yet, use the tool with exactly the input {input} \
+             now; you will not be asked again this once."
+        ),
+        Decision::Answer(answers) => {
+            let answers = answers
+                .iter()
+                .map(|(question, answer)| format!("- {question}: {answer}"));
+            format!("The answers are:\n{}", answers.collect::<Vec<_>>().join("\n"))
+        }
+        denied => format!(
+            "It was not granted: do not do it. {}",
+            super::ask::denial(ask, denied, &who)
+        ),
+    };
+    format!("{asked} {answer}")
+}
+
+/// The tool and the input that a decision lets through once, in a process that asks again.
+pub(super) fn allowance(ask: &AskRow) -> Option<(String, String)> {
+    match &ask.decided {
+        Some((Decision::Allow | Decision::AllowSession, _)) => Some((ask.tool.clone(), ask.input.clone())),
+        Some((Decision::AllowWith(input), _)) => Some((ask.tool.clone(), input.clone())),
+        _ => None,
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::SessionActor;
-use super::job::Job;
+use super::job::{Job, allowance};
 use super::record::STOP_LASTS;
 use super::seat::Seat;
 use crate::chat::{Token, Tone, ViewState, now};
@@ -107,7 +107,7 @@ impl SessionActor {
                 self.tell(Command::Interrupt);
             }
             Action::Kill => self.kill_process(),
-            Action::Ask(permission) => self.ask(permission).await,
+            Action::Ask(permission) => self.ask(*permission).await,
             Action::Withdraw(request) => self.withdrawn(&request).await,
             Action::Finish(ending) => self.finish(ending).await,
         }
@@ -178,11 +178,7 @@ impl SessionActor {
             images: laid.images,
         });
         job.turn.handle(&Input::Handed { id: &prompt, alone });
-        let allowed = job
-            .decided
-            .iter()
-            .filter(|ask| matches!(ask.decided, Some((Decision::Allow, _))));
-        job.allowances = allowed.map(|ask| (ask.tool.clone(), ask.input.clone())).collect();
+        job.allowances = job.decided.iter().filter_map(allowance).collect();
         for ask in &job.decided {
             self.close_ask(ask);
         }

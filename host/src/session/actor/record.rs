@@ -87,6 +87,9 @@ impl SessionActor {
 
     fn session_now(&mut self) -> (SessionRow, bool) {
         self.row.updated = now();
+        if self.row.created == 0 {
+            self.row.created = self.row.updated;
+        }
         (self.row.clone(), self.unclaimed)
     }
 
@@ -153,14 +156,15 @@ impl SessionActor {
 
     /// A decision is about to be told to the agent. False: the host ends.
     pub(super) async fn store_decided(&mut self, turn: &TurnRow, ask: &AskRow) -> bool {
+        let (session, claim) = self.session_now();
         let (turn, ask) = (turn.clone(), ask.clone());
-        let now = now();
         self.keep(move || {
-            let (turn, ask) = (turn.clone(), ask.clone());
+            let (session, turn, ask) = (session.clone(), turn.clone(), ask.clone());
             move |store: &mut dyn Store| {
                 store.ask_put(&ask)?;
                 store.turn_put(&turn)?;
-                put_outbox(store, &turn, Show::Nothing, now)
+                put_session(store, &session, claim)?;
+                put_outbox(store, &turn, Show::Nothing, session.updated)
             }
         })
         .await
@@ -170,6 +174,9 @@ impl SessionActor {
     pub(super) async fn store_end(&mut self, job: &Job, view: &View) -> bool {
         // A CLI refuses to begin a conversation twice; going on with one that it did not keep is mended.
         self.row.resumable |= self.handed;
+        if self.row.resumable {
+            self.row.fork = None;
+        }
         let (session, claim) = self.session_now();
         let now = session.updated;
         let turn = job.row.clone();

@@ -7,11 +7,12 @@ use tokio::time::Instant;
 use super::SessionActor;
 use super::ask::until;
 use super::job::{Job, OpenAsk, Work};
-use crate::chat::{Part, Tone, TurnId, View};
+use crate::chat::{Ask, Part, Token, Tone, TurnId, View};
 use crate::driver::{Failure, FailureKind};
+use crate::session::question;
 use crate::session::turn::{Ending, Turn};
 use crate::session::view::{SharedView, TurnView};
-use crate::store::{AskRow, AskState, Decision, Result, Store, TurnRow, TurnState};
+use crate::store::{AskRow, AskState, Result, Store, TurnRow, TurnState};
 
 /// The words for a turn that is done a second time.
 const AGAIN: &str =
@@ -24,14 +25,20 @@ struct Asked {
     blocks: Vec<(String, u32)>,
 }
 
+fn a_token(ask: &Ask) -> Option<&Token> {
+    let choice = ask.choices.first().map(|choice| &choice.token);
+    let selection = ask.selection.as_ref().map(|selection| &selection.token);
+    choice.or(selection).or(ask.form.as_ref().map(|form| &form.token))
+}
+
 fn read_asked(store: &mut dyn Store, turn: &TurnId, view: Option<&View>) -> Result<Asked> {
     let asks = store.asks_of(turn)?;
     let mut blocks = Vec::new();
     for block in view.map(|view| view.blocks.as_slice()).unwrap_or_default() {
         if let Part::Ask(ask) = &block.part
             && ask.settled.is_none()
-            && let Some(choice) = ask.choices.first()
-            && let Some(ask) = store.token_get(&choice.token)?.and_then(|token| token.ask)
+            && let Some(token) = a_token(ask)
+            && let Some(ask) = store.token_get(token)?.and_then(|token| token.ask)
         {
             blocks.push((ask, block.id));
         }
@@ -127,9 +134,8 @@ impl SessionActor {
             .collect();
         for ask in &job.decided {
             if let Some((decision, who)) = &ask.decided {
-                let words = super::ask::words(decision, who);
-                job.view
-                    .with(|view| view.settle(&ask.id, &words, *decision != Decision::Allow));
+                let words = question::words(ask, decision, who);
+                job.view.with(|view| view.settle(&ask.id, &words, !decision.allows()));
             }
         }
         if !open.is_empty() {

@@ -184,6 +184,10 @@ impl SessionActor {
             temp_dir: folders.temp,
             cli_session: self.row.cli_session.clone().unwrap_or_default(),
             resume,
+            fork: self.row.fork.clone(),
+            model: self.row.model.clone(),
+            mode: self.row.mode.clone(),
+            allowed: self.row.allowed.clone(),
             note: tray::note(&folders.outbox, &folders.workspace, self.shared.rules.bounds),
         };
         tracing::debug!(bot = %self.row.bot, session = %self.key, resume, "an agent is started");

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::config::{AgentProfile, DriverKind, SecretText};
 use crate::session::Bounds;
+use crate::session::question::Shows;
 
 fn said(channel: &str, thread: Option<&str>, direct: bool) -> Conversation {
     Conversation {
@@ -44,6 +45,7 @@ fn rules(login: Login, workspace_shared: bool) -> SessionRules {
         data_dir: PathBuf::from("/data"),
         queue_limit: 3,
         ask_timeout: Duration::from_secs(1),
+        shows: Shows::ALL,
         show_thinking: false,
         files_dir: PathBuf::from("/data/files/team"),
         bounds: Bounds {

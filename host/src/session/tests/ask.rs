@@ -1,5 +1,5 @@
 use super::*;
-use crate::store::{AskState, TurnState};
+use crate::store::{AskState, Decision, TurnState};
 
 async fn asks_of(host: &Host, turn: &TurnId) -> Vec<AskState> {
     let turn = turn.clone();
@@ -19,10 +19,7 @@ async fn allowed_tool_runs_and_the_question_is_settled() {
     assert!(soon(host.registry.status(&key(&host, "ann"))).await.unwrap().asking);
 
     host.press(&turn, "Allow").await;
-    match cli.command().await {
-        Command::Decide { request, allow, .. } => assert_eq!((request.as_str(), allow), ("r1", true)),
-        other => panic!("not a decision: {other:?}"),
-    }
+    assert_eq!(cli.decision().await, ("r1".to_owned(), Answer::Allow));
     assert_eq!(host.row(&turn).await.state, TurnState::Running);
     cli.answer("done").await;
     let view = host.chat.ended(&turn).await;
@@ -36,15 +33,97 @@ async fn denied_tool_is_told_and_the_turn_goes_on() {
     let (turn, mut cli) = host.talking("ann", "do it").await;
     cli.asks("r1", "{}").await;
     host.press(&turn, "Deny").await;
-    match cli.command().await {
-        Command::Decide { allow, message, .. } => assert!(!allow && !message.is_empty()),
-        other => panic!("not a decision: {other:?}"),
-    }
+    assert!(matches!(cli.decision().await.1, Answer::Deny(why) if !why.is_empty()));
     cli.answer("then not").await;
     assert_eq!(
         seen(&host.chat.ended(&turn).await),
         ["Bash: rm: Denied", "Bash: rm? Denied by <@U9>", "then not"]
     );
+}
+
+#[tokio::test]
+async fn what_is_allowed_for_the_session_is_told_to_every_later_process() {
+    let setup = Setup::new();
+    let mut host = setup.start().await;
+    let (turn, mut cli) = host.talking("ann", "do it").await;
+    assert!(cli.launch.allowed.is_empty());
+    cli.asks("r1", "{}").await;
+    host.press(&turn, "Allow for this session").await;
+    let updates = "[\"rm\"]".to_owned();
+    assert_eq!(cli.decision().await.1, Answer::AllowLasting(updates.clone()));
+    cli.answer("done").await;
+    let view = host.chat.ended(&turn).await;
+    assert_eq!(seen(&view)[1], "Bash: rm? Allowed for this session by <@U9>");
+    host.crash(cli).await;
+
+    let mut host = setup.start().await;
+    let again = host.send("ann", "again").await;
+    let cli = host.spawned().await;
+    assert_eq!(cli.launch.allowed, [updates]);
+    cli.ready().await;
+    cli.answer("done").await;
+    host.chat.ended(&again).await;
+    // A new conversation has none of it.
+    let key = key(&host, "ann");
+    soon(host.registry.reset(&key)).await;
+    host.send("ann", "afresh").await;
+    cli.exits(None).await;
+    assert!(host.spawned().await.launch.allowed.is_empty());
+}
+
+#[tokio::test]
+async fn changed_input_and_reasons_and_answers_reach_the_agent() {
+    let mut host = Setup::new().start().await;
+    let (turn, mut cli) = host.talking("ann", "do it").await;
+    let changed = r#"{"command":"ls"}"#.to_owned();
+    cli.asks("r1", r#"{"command":"rm"}"#).await;
+    host.decide(&turn, Decision::AllowWith(changed.clone())).await;
+    assert_eq!(cli.decision().await.1, Answer::AllowWith(changed));
+    cli.asks("r2", "{}").await;
+    host.decide(&turn, Decision::DenyBecause("not on a Friday".to_owned()))
+        .await;
+    let told = cli.decision().await.1;
+    assert!(
+        matches!(&told, Answer::Deny(why) if why.ends_with("says: not on a Friday")),
+        "{told:?}"
+    );
+    let answers = vec![("Which?".to_owned(), "Blue".to_owned())];
+    cli.asks("r3", "{}").await;
+    host.decide(&turn, Decision::Answer(answers.clone())).await;
+    assert_eq!(cli.decision().await.1, Answer::Answers(answers));
+    cli.answer("done").await;
+    let words: Vec<String> = seen(&host.chat.ended(&turn).await);
+    assert_eq!(words[1], "Bash: rm? Allowed with changes by <@U9>: `ls`");
+    assert_eq!(words[3], "Bash: rm? Denied by <@U9>: not on a Friday");
+    assert_eq!(words[5], "Bash: rm? Answered by <@U9>: Blue");
+}
+
+#[tokio::test]
+async fn changed_input_after_a_restart_allows_exactly_that_once() {
+    let setup = Setup::new();
+    let mut host = setup.start().await;
+    let (turn, cli) = host.talking("ann", "do it").await;
+    cli.asks("r1", r#"{"command":"rm"}"#).await;
+    let changed = Decision::AllowWith(r#"{"command":"ls"}"#.to_owned());
+    host.judged(&turn, "Allow", Some(changed)).await;
+    host.crash(cli).await;
+
+    let mut host = setup.start().await;
+    let mut cli = host.spawned().await;
+    cli.ready().await;
+    let told = cli.prompt().await;
+    assert!(
+        told.contains("another input") && told.contains(r#"{"command":"ls"}"#),
+        "{told}"
+    );
+    // What it had asked at first was not allowed.
+    cli.asks("r2", r#"{"command":"rm"}"#).await;
+    host.press(&turn, "Deny").await;
+    assert!(matches!(cli.decision().await.1, Answer::Deny(_)));
+    cli.asks("r3", r#"{"command":"ls"}"#).await;
+    assert_eq!(cli.decision().await, ("r3".to_owned(), Answer::Allow));
+    cli.answer("done").await;
+    host.chat.ended(&turn).await;
 }
 
 #[tokio::test]
@@ -70,7 +149,7 @@ async fn question_that_nobody_decides_is_denied_in_the_end() {
     let mut host = setup.start().await;
     let (turn, mut cli) = host.talking("ann", "do it").await;
     cli.asks("r1", "{}").await;
-    assert!(matches!(cli.command().await, Command::Decide { allow: false, .. }));
+    assert!(matches!(cli.decision().await.1, Answer::Deny(_)));
     cli.answer("nobody cared").await;
     assert_eq!(
         seen(&host.chat.ended(&turn).await)[1],
@@ -114,15 +193,12 @@ async fn approval_after_a_restart_allows_exactly_that_once() {
     // Another input is asked, the very same is not, and a second time it is asked again.
     cli.asks("r2", r#"{"a":1,"b":3}"#).await;
     host.press(&turn, "Deny").await;
-    assert!(matches!(cli.command().await, Command::Decide { allow: false, .. }));
+    assert!(matches!(cli.decision().await.1, Answer::Deny(_)));
     cli.asks("r3", r#"{ "b":2, "a":1 }"#).await;
-    match cli.command().await {
-        Command::Decide { request, allow, .. } => assert_eq!((request.as_str(), allow), ("r3", true)),
-        other => panic!("not a decision: {other:?}"),
-    }
+    assert_eq!(cli.decision().await, ("r3".to_owned(), Answer::Allow));
     cli.asks("r4", r#"{"a":1,"b":2}"#).await;
     host.press(&turn, "Deny").await;
-    assert!(matches!(cli.command().await, Command::Decide { allow: false, .. }));
+    assert!(matches!(cli.decision().await.1, Answer::Deny(_)));
     cli.answer("done").await;
     let view = host.chat.ended(&turn).await;
     assert!(view.revision > asked.revision);
@@ -142,10 +218,10 @@ async fn decision_that_the_agent_never_heard_is_told_after_the_restart() {
     let mut host = setup.start().await;
     let mut cli = host.spawned().await;
     cli.ready().await;
-    assert!(cli.prompt().await.contains("denied"));
+    assert!(cli.prompt().await.contains("not granted"));
     cli.asks("r2", "{}").await;
     host.press(&turn, "Deny").await;
-    assert!(matches!(cli.command().await, Command::Decide { allow: false, .. }));
+    assert!(matches!(cli.decision().await.1, Answer::Deny(_)));
     cli.answer("fine").await;
     let view = host.chat.ended(&turn).await;
     assert_eq!(seen(&view)[..2], ["Bash: rm: Denied", "Bash: rm? Denied by <@U9>"]);

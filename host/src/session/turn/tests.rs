@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::chat::{Editable, Subject};
 
 fn failure(kind: FailureKind) -> Failure {
     Failure {
@@ -17,15 +18,19 @@ fn text() -> AgentEvent {
     }
 }
 
-fn permission(request: &str) -> Permission {
-    Permission {
+fn permission(request: &str) -> Box<Permission> {
+    Box::new(Permission {
         request: request.to_owned(),
         call: "call".to_owned(),
         tool: "Bash".to_owned(),
         input: "{}".to_owned(),
         title: "Bash".to_owned(),
         detail: String::new(),
-    }
+        subject: Subject::Tool,
+        editable: Editable::No,
+        lasting: None,
+        hears: true,
+    })
 }
 
 fn result(outcome: Outcome) -> AgentEvent {

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::words::{retrying, shorten, usage};
+use super::words::{limited, retrying, shorten, usage};
 use super::{OUTPUT_MAX_BYTES, TurnView};
 use crate::chat::{Notice, Part, PlanItem, Step, StepState, Tone};
 use crate::driver::AgentEvent;
@@ -67,7 +67,11 @@ impl TurnView {
                     self.changed = true;
                 }
             }
+            AgentEvent::Limited { until, reached } => {
+                self.pass(Tone::Warning, limited(*until, *reached, crate::chat::now()));
+            }
             AgentEvent::Ready { .. }
+            | AgentEvent::Offers(_)
             | AgentEvent::Started { .. }
             | AgentEvent::Permission(_)
             | AgentEvent::PermissionWithdrawn { .. }

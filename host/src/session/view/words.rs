@@ -2,9 +2,34 @@
 
 use std::time::Duration;
 
+use crate::chat::UnixMillis;
+
 pub(super) fn retrying(attempt: u32, of: u32, after: Duration, reason: &str) -> String {
     let seconds = after.as_secs_f32().ceil();
     format!("The model does not answer ({reason}). Trying again in {seconds} s ({attempt} of {of}).")
+}
+
+/// `until` and `now` are of the wall clock.
+pub(super) fn limited(until: Option<UnixMillis>, reached: bool, now: UnixMillis) -> String {
+    let what = if reached {
+        "The agent's account has used up its allowance"
+    } else {
+        "The agent's account has nearly used up its allowance"
+    };
+    match until.map(|until| until.saturating_sub(now)).filter(|left| *left > 0) {
+        Some(left) => format!("{what}; it is renewed in {}.", duration(left)),
+        None => format!("{what}."),
+    }
+}
+
+/// Milliseconds as people say them, never too short: `3 min`, `2 h 5 min`.
+pub(crate) fn duration(milliseconds: UnixMillis) -> String {
+    let minutes = milliseconds.max(0).saturating_add(59_999) / 60_000;
+    match (minutes / 60, minutes % 60) {
+        (0, minutes) => format!("{minutes} min"),
+        (hours, 0) => format!("{hours} h"),
+        (hours, minutes) => format!("{hours} h {minutes} min"),
+    }
 }
 
 pub(super) fn usage(input: u64, output: u64, cost: Option<f64>) -> String {
@@ -24,7 +49,7 @@ fn count(tokens: u64) -> String {
 }
 
 /// At most `max_bytes` of it, whole characters, with a mark where something is missing.
-pub(super) fn shorten(text: &str, max_bytes: usize) -> String {
+pub(in crate::session) fn shorten(text: &str, max_bytes: usize) -> String {
     const MARK: &str = "…";
     if text.len() <= max_bytes {
         return text.to_owned();

@@ -1,11 +1,11 @@
 //! One of each kind of row.
 
 use crate::chat::{
-    BotName, Conversation, Event, InboxId, Item, Message, Origin, Person, SessionKey, Target, Token, TurnId, View,
-    ViewState, What,
+    BotName, Conversation, Editable, Event, InboxId, Item, Lasting, Message, Origin, Person, Question, SessionId,
+    SessionKey, Subject, Target, Token, TurnId, View, ViewState, What,
 };
 use crate::store::{
-    AskRow, AskState, Decision, InFile, OutboxRow, OutboxState, SessionRow, TokenRow, TurnRow, TurnState,
+    AskRow, AskState, Decision, InFile, OutboxRow, OutboxState, SessionRow, TokenRow, TurnKind, TurnRow, TurnState,
 };
 
 pub(crate) fn bot() -> BotName {
@@ -93,6 +93,8 @@ pub(crate) fn turn_row(id: &str, state: TurnState, opened: i64) -> TurnRow {
         id: TurnId::from(id),
         bot: bot(),
         session: SessionKey::from("s1"),
+        session_id: SessionId::from("id-s1"),
+        kind: TurnKind::Compact,
         inbox: Some(InboxId(7)),
         state,
         attempt: 1,
@@ -112,15 +114,16 @@ pub(crate) fn turn_row(id: &str, state: TurnState, opened: i64) -> TurnRow {
 
 pub(crate) fn session_row(key: &str, updated: i64) -> SessionRow {
     SessionRow {
-        key: SessionKey::from(key),
-        bot: bot(),
-        agent: "claude".into(),
-        conversation: conversation("C1"),
+        id: SessionId(format!("id-{key}")),
         owner: Some("U1".into()),
         cli_session: Some("9b2e".into()),
         resumable: true,
         epoch: 2,
+        name: Some("the build".into()),
+        allowed: vec!["[]".into()],
+        cost_micros: 7,
         updated,
+        ..SessionRow::begin(SessionKey::from(key), bot(), "claude".into(), conversation("C1"))
     }
 }
 
@@ -134,6 +137,17 @@ pub(crate) fn ask_row(id: &str, state: AskState, expires: i64) -> AskRow {
         request: "r1".into(),
         tool: "Bash".into(),
         input: "{}".into(),
+        subject: Subject::Questions(vec![Question {
+            text: "Which?".into(),
+            options: vec![("A".into(), String::new())],
+            several: true,
+        }]),
+        editable: Editable::Field("command".into()),
+        lasting: Some(Lasting {
+            updates: "[]".into(),
+            words: "all".into(),
+        }),
+        hears: true,
         approvers: vec!["U2".into()],
         expires,
         state,

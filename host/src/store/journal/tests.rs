@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::super::conformance::sample::{bot, item};
 use super::*;
-use crate::chat::{BotName, Conversation, Event, InboxId, Item, SessionKey, Token, TurnId};
+use crate::chat::{BotName, Conversation, Event, InboxId, Item, SessionId, SessionKey, Token, TurnId};
 use crate::store::{
     AsideRow, AskRow, AuditRow, Counts, InboxRow, InboxState, OutboxRow, Outcome, Recall, SessionRow, TimerRow,
     TokenRow, TurnRow, WebRow,
@@ -127,8 +127,12 @@ impl Store for Counting {
         session_at(bot: &BotName, conversation: &Conversation) -> Result<Option<SessionKey>>;
         turn_get(id: &TurnId) -> Result<Option<TurnRow>>;
         turns_open(bot: &BotName) -> Result<Vec<TurnRow>>;
+        turns_of(session: &SessionId, limit: u32) -> Result<Vec<TurnRow>>;
         session_put(row: &SessionRow) -> Result<()>;
         session_get(key: &SessionKey) -> Result<Option<SessionRow>>;
+        session_by_id(id: &SessionId) -> Result<Option<SessionRow>>;
+        sessions_of(key: &SessionKey, skip: u32, limit: u32) -> Result<Vec<SessionRow>>;
+        session_counts(key: &SessionKey) -> Result<(u32, u32)>;
         sessions(bot: Option<&BotName>, limit: u32) -> Result<Vec<SessionRow>>;
         cli_session_claim(cli_session: &str, key: &SessionKey) -> Result<bool>;
         outbox_put(row: &OutboxRow) -> Result<()>;

@@ -26,7 +26,8 @@ impl SqliteStore {
             "INSERT INTO threads (bot, place) VALUES (?, ?) ON CONFLICT DO NOTHING",
             params![bot.as_str(), place],
         )?;
-        let sql = "SELECT session, (SELECT conversation FROM sessions WHERE key = session) FROM turns WHERE id = ?";
+        let sql = "SELECT session, (SELECT json_extract(sessions.session, '$.conversation') FROM sessions \
+                   WHERE key = turns.session AND current = 1) FROM turns WHERE id = ?";
         let session = self.one(sql, [turn.as_str()], |row| {
             let from: Option<Conversation> = rows::json_or_none(row, 1)?;
             Ok((row.get::<_, String>(0)?, from))
@@ -39,7 +40,7 @@ impl SqliteStore {
             return Ok(());
         }
         self.run(
-            "UPDATE sessions SET conversation = ? WHERE key = ?",
+            "UPDATE sessions SET session = json_set(session, '$.conversation', json(?)) WHERE key = ? AND current = 1",
             params![to_json(to)?, session],
         )?;
         self.run(

@@ -6,10 +6,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::super::{
-    AsideRow, AskState, InboxRow, InboxState, OutboxRow, OutboxState, Result, SessionRow, StoreError, TimerRow,
-    TurnRow, TurnState, WebRow,
+    AsideRow, AskState, InboxRow, InboxState, OutboxRow, OutboxState, Result, StoreError, TimerRow, TurnKind, TurnRow,
+    TurnState, WebRow,
 };
-use crate::chat::{BotName, Conversation, InboxId, SessionKey, TurnId};
+use crate::chat::{BotName, Conversation, InboxId, SessionId, SessionKey, TurnId};
 
 /// A state as the number that stands in a table, and back. The numbers are in the schema's partial indexes too.
 macro_rules! numbered {
@@ -32,6 +32,7 @@ macro_rules! numbered {
 
 numbered!(InboxState: New = 0, Taken = 1, Done = 2);
 numbered!(TurnState: Queued = 0, Running = 1, Asking = 2, Done = 3);
+numbered!(TurnKind: Message = 0, Compact = 1);
 numbered!(OutboxState: Pending = 0, Sent = 1, Ambiguous = 2, Dead = 3, Unauthorized = 4);
 
 impl AskState {
@@ -99,7 +100,8 @@ pub(super) fn aside(row: &Row<'_>) -> rusqlite::Result<AsideRow> {
     })
 }
 
-pub(super) const TURN: &str = "id, bot, session, inbox, state, attempt, target, asker, prompt, opened, view, files";
+pub(super) const TURN: &str =
+    "id, bot, session, inbox, state, attempt, target, asker, prompt, opened, view, files, session_id, kind";
 pub(super) fn turn(row: &Row<'_>) -> rusqlite::Result<TurnRow> {
     Ok(TurnRow {
         id: TurnId(row.get(0)?),
@@ -114,21 +116,8 @@ pub(super) fn turn(row: &Row<'_>) -> rusqlite::Result<TurnRow> {
         opened: row.get(9)?,
         view: json_or_none(row, 10)?,
         files: json(row, 11)?,
-    })
-}
-
-pub(super) const SESSION: &str = "key, bot, agent, conversation, owner, cli_session, resumable, epoch, updated";
-pub(super) fn session(row: &Row<'_>) -> rusqlite::Result<SessionRow> {
-    Ok(SessionRow {
-        key: SessionKey(row.get(0)?),
-        bot: bot(row, 1)?,
-        agent: row.get(2)?,
-        conversation: json(row, 3)?,
-        owner: row.get(4)?,
-        cli_session: row.get(5)?,
-        resumable: row.get(6)?,
-        epoch: row.get(7)?,
-        updated: row.get(8)?,
+        session_id: SessionId(row.get(12)?),
+        kind: state(row, 13, TurnKind::of)?,
     })
 }
 

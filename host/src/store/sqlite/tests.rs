@@ -81,6 +81,36 @@ fn an_older_file_is_copied_before_it_is_changed() {
 }
 
 #[test]
+fn sessions_of_the_first_version_are_each_the_current_one() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("botyard.db");
+    let old = SqliteStore::open_as(&path, &schema::MIGRATIONS[..1]).unwrap();
+    old.conn
+        .execute_batch(
+            r#"INSERT INTO sessions VALUES ('k', 'team', 'claude',
+                 '{"tenant":null,"channel":"C","thread":null,"direct":true}', NULL, 'cli', 1, 3, 77);
+               INSERT INTO sessions VALUES ('j', 'team', 'claude',
+                 '{"tenant":null,"channel":"D","thread":null,"direct":true}', 'U1', NULL, 0, 0, 78);
+               INSERT INTO turns VALUES ('t', 'team', 'k', NULL, 3, 1,
+                 '{"conversation":{"tenant":null,"channel":"C","thread":null,"direct":true},"reply_to":[],"private_to":null}',
+                 'U1', 'hi', 5, NULL);"#,
+        )
+        .unwrap();
+    drop(old);
+    let mut new = SqliteStore::open(&path).unwrap();
+    let session = new.session_get(&SessionKey::from("k")).unwrap().unwrap();
+    assert_eq!((session.cli_session.as_deref(), session.resumable), (Some("cli"), true));
+    assert_eq!((session.epoch, session.updated), (3, 77));
+    assert_eq!(session.conversation.channel, "C");
+    assert_eq!(new.session_by_id(&session.id).unwrap(), Some(session.clone()));
+    let turns = new.turns_of(&session.id, 9).unwrap();
+    assert_eq!((turns.len(), turns[0].kind), (1, super::super::TurnKind::Message));
+    let other = new.session_get(&SessionKey::from("j")).unwrap().unwrap();
+    assert_ne!(other.id, session.id);
+    assert_eq!(new.session_counts(&session.key).unwrap(), (1, 3));
+}
+
+#[test]
 fn a_file_of_version_1_tells_still_which_turn_a_message_shows() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("botyard.db");
@@ -259,13 +289,12 @@ fn statements(source: &str) -> Vec<(Vec<(&'static str, &'static str)>, String)> 
         if sql.starts_with("SELECT count(*)") || sql.contains("{table}") {
             continue;
         }
-        let table = ["inbox", "aside", "turns", "sessions", "outbox", "timers", "web"]
+        let table = ["inbox", "aside", "turns", "outbox", "timers", "web"]
             .into_iter()
             .zip([
                 rows::INBOX,
                 rows::ASIDE,
                 rows::TURN,
-                rows::SESSION,
                 rows::OUTBOX,
                 rows::TIMER,
                 rows::WEB,

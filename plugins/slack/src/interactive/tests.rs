@@ -57,6 +57,47 @@ fn a_press_carries_its_token() {
 }
 
 #[test]
+fn shortcut_in_a_messages_menu_asks_about_that_message() {
+    let api = fake();
+    let ts = api.wire.team.say("C1", "U2", "see &lt;this&gt;", None);
+    let said = api.wire.team.messages("C1").remove(0);
+    let mut payload = Sender::shortcut_payload(&said, "U1");
+    let expected = Item {
+        origin: Origin {
+            key: format!("about:C1:{ts}:U1:1700000001.000200"),
+            conversation: crate::tests::channel(None),
+            sender: botyard_sdk::types::Person {
+                handle: Some("u1".into()),
+                ..person("U1", Some("T1"))
+            },
+            sent: Some(1_700_000_001),
+            reply_to: br#"{"kind":"message","reader":["U1","T1"]}"#.to_vec(),
+        },
+        what: What::Message(Message {
+            id: "1700000001.000200".into(),
+            text: "Have a look at this message.".into(),
+            mentions: vec![],
+            addressed: true,
+            quotes: Some((ts.clone(), "see <this>".into())),
+            new_thread: Some(ts),
+            attachments: vec![],
+            group: None,
+        }),
+    };
+    assert_eq!(translate(&payload), items(vec![expected]));
+    payload["message"]["thread_ts"] = "1.0".into();
+    payload["message"]["files"] = json!([{ "id": "F1", "name": "a.txt", "url_private": "https://files.slack.com/a" }]);
+    let item = translate(&payload).items.remove(0);
+    assert_eq!(item.origin.conversation, crate::tests::channel(Some("1.0")));
+    let What::Message(message) = item.what else {
+        panic!("{:?}", item.what)
+    };
+    assert_eq!((message.new_thread, message.attachments.len()), (None, 1));
+    payload["type"] = "shortcut".into();
+    assert_eq!(translate(&payload), nothing());
+}
+
+#[test]
 fn a_refusal_is_whispered_and_a_decision_is_shown_by_the_view() {
     let api = fake();
     let item = pressed(&api);

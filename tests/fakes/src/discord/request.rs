@@ -84,6 +84,8 @@ impl World {
     /// Takes one request, as the server would.
     pub fn request(&self, request: &Request) -> Reply {
         let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
+        // discord.js says `%40original`.
+        let path = &path.replace("%40", "@");
         let reply = if let Some(rest) = path.strip_prefix("/api/v10/") {
             self.api(rest, query, request)
         } else if let Some(rest) = path.strip_prefix("/attachments/") {

@@ -85,6 +85,7 @@ pub(crate) fn route(state: &mut State, asked: &Asked<'_>) -> Result<Value, Wrong
         }
         ("GET", ["channels", id, "messages"]) => history(state, id, asked),
         ("POST", ["channels", id, "messages"]) => post(state, id, asked),
+        ("GET", ["channels", id, "messages", message]) => one(state, id, message),
         ("PATCH", ["channels", id, "messages", message]) => edit(state, id, message, &asked.body),
         ("DELETE", ["channels", id, "messages", message]) => delete(state, id, message),
         ("POST", ["channels", id, "messages", message, "threads"]) => thread(state, id, message, &asked.body),
@@ -168,6 +169,14 @@ fn commands(state: &mut State, body: &Value) -> Result<Value, Wrong> {
     }
     state.commands = kept;
     Ok(state.commands.clone().into())
+}
+
+fn one(state: &State, id: &str, message: &str) -> Result<Value, Wrong> {
+    seen(state, id)?;
+    let found = state.messages.iter().find(|one| one.channel == id && one.id == message);
+    found
+        .map(|found| state.message_json(found))
+        .ok_or_else(|| wrong(404, 10008, "Unknown Message"))
 }
 
 fn history(state: &State, id: &str, asked: &Asked<'_>) -> Result<Value, Wrong> {
@@ -308,11 +317,9 @@ impl State {
     /// A dispatch about a message, with what only dispatches have.
     pub(crate) fn tell_message(&mut self, name: &str, message: &Message) {
         let mut told = self.message_json(message);
-        if let Some(guild) = self
-            .channels
-            .get(&message.channel)
-            .and_then(|channel| channel.guild.clone())
-        {
+        let place = self.channels.get(&message.channel).cloned().unwrap_or_default();
+        told["channel_type"] = place.kind.into();
+        if let Some(guild) = place.guild {
             told["guild_id"] = guild.into();
             let mut member = self.member_json(&message.author);
             if let Some(fields) = member.as_object_mut() {

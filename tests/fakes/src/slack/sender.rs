@@ -167,6 +167,40 @@ impl Sender {
         }))
     }
 
+    /// A person writes with a file: the message stands in the team and its event is sent.
+    ///
+    /// # Errors
+    /// No answer within three seconds, or no connection.
+    pub async fn share(&self, channel: &str, user: &str, text: &str, file: (&str, &[u8])) -> std::io::Result<Heard> {
+        let ts = self.workspace.say(channel, user, text, None);
+        let (name, bytes) = file;
+        let url = self.workspace.put_file(name, bytes);
+        let said = self
+            .workspace
+            .messages(channel)
+            .into_iter()
+            .find(|message| message.ts == ts);
+        let mut event = said.map(|message| self.message_event(&message)).unwrap_or_default();
+        event["subtype"] = "file_share".into();
+        event["files"] = json!([{
+            "id": url.rsplit('/').next(), "name": name, "title": name, "mimetype": "text/plain", "size": bytes.len(),
+            "url_private": url, "url_private_download": url,
+        }]);
+        self.json(&Self::callback(&event, &format!("EvF{}", ts.replace('.', ""))), &[])
+            .await
+    }
+
+    /// The payload of the app's shortcut in the menu of `message`.
+    pub fn shortcut_payload(message: &Message, user: &str) -> Value {
+        json!({
+            "type": "message_action", "token": "legacy", "callback_id": "ask", "action_ts": "1700000001.000200",
+            "trigger_id": "1.2.x", "response_url": "http://127.0.0.1:1/response/x", "message_ts": message.ts,
+            "team": { "id": super::TEAM, "domain": "team" },
+            "user": { "id": user, "username": user.to_lowercase(), "team_id": super::TEAM },
+            "channel": { "id": message.channel, "name": "general" }, "message": message.json(false),
+        })
+    }
+
     /// A person presses the button that carries `value`.
     ///
     /// # Errors

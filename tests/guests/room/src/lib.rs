@@ -4,7 +4,9 @@
 use botyard_sdk::manifest::*;
 use botyard_sdk::raw_http::{Body, Downloaded, Request};
 use botyard_sdk::serde_json::{Value, from_slice, json};
-use botyard_sdk::types::{Answer, Attachment, Conversation, Error, Event, FileRef, Origin, Person};
+use botyard_sdk::types::{
+    Answer, Attachment, Conversation, Error, Event, FieldKind, FileRef, Form, OptionItem, Origin, Person,
+};
 use botyard_sdk::{Adapter, account, delivery, history, http, ingress, interaction, memory, raw_http};
 
 /// The adapter.
@@ -75,7 +77,10 @@ fn item(item: &Value) -> Result<ingress::Item, Error> {
         }),
         "press" => ingress::What::Press(ingress::Press {
             token: text(item, "token"),
-            values: None,
+            values: item["values"].as_array().map(|pairs| {
+                let one = |pair: &Value, at: usize| pair[at].as_str().unwrap_or_default().to_owned();
+                pairs.iter().map(|pair| (one(pair, 0), one(pair, 1))).collect()
+            }),
         }),
         "reacted" => ingress::What::Reacted(ingress::Reaction {
             id: text(item, "id"),
@@ -109,13 +114,37 @@ fn said(answer: &raw_http::Response) -> Result<Value, Error> {
     from_slice(&answer.body).map_err(|error| Error::Unavailable(error.to_string()))
 }
 
+fn option(option: &OptionItem) -> Value {
+    json!({ "label": option.label, "value": option.value })
+}
+
+/// A form, with the value that each of its fields begins with.
+fn form(form: &Form) -> Value {
+    let fields: Vec<Value> = form
+        .fields
+        .iter()
+        .map(|field| {
+            let options: Vec<Value> = match &field.kind {
+                FieldKind::OneOf(options) | FieldKind::SomeOf(options) => options.iter().map(option).collect(),
+                FieldKind::Line | FieldKind::Paragraph => Vec::new(),
+            };
+            json!({ "name": field.name, "label": field.label, "value": field.value, "options": options })
+        })
+        .collect();
+    json!({ "token": form.token, "title": form.title, "fields": fields, "submit": form.submit })
+}
+
 fn ask(ask: &delivery::Ask) -> Value {
     let choices: Vec<Value> = ask
         .choices
         .iter()
         .map(|choice| json!({ "label": choice.label, "token": choice.token }))
         .collect();
-    json!({ "title": ask.title, "text": ask.text, "choices": choices, "settled": ask.settled })
+    let selection = ask.selection.as_ref().map(|selection| {
+        let options: Vec<Value> = selection.options.iter().map(option).collect();
+        json!({ "token": selection.token, "options": options, "submit": selection.submit })
+    });
+    json!({ "title": ask.title, "text": ask.text, "choices": choices, "selection": selection, "settled": ask.settled })
 }
 
 fn state(state: &delivery::State) -> &'static str {
@@ -167,6 +196,8 @@ impl Adapter for Room {
             abilities: Abilities::UPDATE
                 | Abilities::THREADS
                 | Abilities::BUTTONS
+                | Abilities::CHOICES
+                | Abilities::FORMS
                 | Abilities::FILES_IN
                 | Abilities::FILES_OUT
                 | Abilities::REACTIONS
@@ -254,6 +285,8 @@ impl Adapter for Room {
         let word = match verdict {
             interaction::Verdict::Taken(word) => format!("taken: {word}"),
             interaction::Verdict::Refused(word) => format!("refused: {word}"),
+            interaction::Verdict::Open(it) => form(&it).to_string(),
+            interaction::Verdict::Correct(wrong) => format!("correct: {}", json!(wrong)),
             _ => return Ok(None),
         };
         Ok(Some(Answer {

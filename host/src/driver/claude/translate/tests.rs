@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::chat::{Editable, Subject};
 use crate::driver::FailureKind;
 
 /// A translator that is ready, with nothing told and nothing written yet.
@@ -23,7 +24,11 @@ fn ready(version: &str) -> Translator {
         pid: 7,
         version: Some(version.to_owned()),
     };
-    assert_eq!(told(&mut translator), [ready]);
+    let offers = AgentEvent::Offers(Offers {
+        modes: Some(MODES.map(str::to_owned).to_vec()),
+        ..Offers::default()
+    });
+    assert_eq!(told(&mut translator), [ready, offers]);
     written(&mut translator);
     translator
 }
@@ -424,11 +429,16 @@ fn permission_is_answered_with_the_input_or_a_reason() {
         request: "c".to_owned(),
     };
     assert_eq!(told(&mut translator), [withdrawn]);
-    for (request, allow) in [("a", true), ("b", false), ("c", true), ("a", true)] {
+    let deny = || Answer::Deny(String::new());
+    for (request, answer) in [
+        ("a", Answer::Allow),
+        ("b", deny()),
+        ("c", Answer::Allow),
+        ("a", Answer::Allow),
+    ] {
         translator.command(Command::Decide {
             request: request.to_owned(),
-            allow,
-            message: String::new(),
+            answer,
         });
     }
     let answers = written(&mut translator)
@@ -454,6 +464,143 @@ fn permission_is_answered_with_the_input_or_a_reason() {
         output: "no\n[image]".to_owned(),
     };
     assert_eq!(told(&mut translator), [ended]);
+}
+
+#[test]
+fn every_answer_of_a_person_has_its_form() {
+    let mut translator = ready("2.1.329");
+    let questions = json!({"questions": [{"question": "Which color?", "multiSelect": true,
+        "options": [{"label": "Blue", "description": "calm"}, {"label": "Red"}]}]});
+    let suggestions = json!([{"type": "addRules", "behavior": "allow", "destination": "localSettings",
+        "rules": [{"toolName": "Bash", "ruleContent": "touch *"}]}]);
+    for (id, tool, input) in [
+        ("a", "Bash", json!({"command": "touch a"})),
+        ("b", "Bash", json!({"command": "touch b", "timeout": 5})),
+        ("c", "AskUserQuestion", questions.clone()),
+        ("d", "ExitPlanMode", json!({"plan": "1. do it"})),
+    ] {
+        say(
+            &mut translator,
+            &json!({"type": "control_request", "request_id": id, "request": {"subtype": "can_use_tool",
+            "tool_name": tool, "input": input, "tool_use_id": id, "permission_suggestions": suggestions}}),
+        );
+    }
+    let asked: Vec<Permission> = told(&mut translator)
+        .into_iter()
+        .map(|event| match event {
+            AgentEvent::Permission(asked) => *asked,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let lasting = asked[0].lasting.clone().unwrap();
+    assert_eq!(lasting.words, "`Bash(touch *)`");
+    assert_eq!(asked[0].editable, Editable::Field("command".to_owned()));
+    let question = crate::chat::Question {
+        text: "Which color?".to_owned(),
+        options: vec![
+            ("Blue".to_owned(), "calm".to_owned()),
+            ("Red".to_owned(), String::new()),
+        ],
+        several: true,
+    };
+    assert_eq!(asked[2].subject, Subject::Questions(vec![question]));
+    assert_eq!((&asked[3].subject, &asked[3].editable), (&Subject::Plan, &Editable::No));
+
+    let answers = [
+        Answer::AllowLasting(lasting.updates),
+        Answer::AllowWith(r#"{"command":"touch c","timeout":5}"#.to_owned()),
+        Answer::Answers(vec![("Which color?".to_owned(), "Blue, Red".to_owned())]),
+        Answer::Deny("Say more.".to_owned()),
+    ];
+    for (id, answer) in ["a", "b", "c", "d"].into_iter().zip(answers) {
+        let request = id.to_owned();
+        translator.command(Command::Decide { request, answer });
+    }
+    let mut answered = questions;
+    answered["answers"] = json!({"Which color?": "Blue, Red"});
+    let told: Vec<Value> = written(&mut translator)
+        .into_iter()
+        .map(|line| line["response"]["response"].clone())
+        .collect();
+    assert_eq!(
+        told,
+        [
+            json!({"behavior": "allow", "updatedInput": {"command": "touch a"}, "updatedPermissions": [{
+                "type": "addRules", "behavior": "allow", "destination": "session",
+                "rules": [{"toolName": "Bash", "ruleContent": "touch *"}]}]}),
+            json!({"behavior": "allow", "updatedInput": {"command": "touch c", "timeout": 5}}),
+            json!({"behavior": "allow", "updatedInput": answered}),
+            json!({"behavior": "deny", "message": "Say more."}),
+        ]
+    );
+}
+
+#[test]
+fn settings_and_other_messages_have_their_form() {
+    let mut translator = ready("2.1.197");
+    translator.command(Command::SetModel("haiku".to_owned()));
+    translator.command(Command::SetMode("plan".to_owned()));
+    translator.command(Command::Steer {
+        id: "s".to_owned(),
+        text: "/also @x".to_owned(),
+    });
+    translator.command(Command::Compact {
+        id: "c".to_owned(),
+        focus: "keep\nthe @plan".to_owned(),
+    });
+    let lines = written(&mut translator);
+    assert_eq!(lines[0]["request"], json!({"subtype": "set_model", "model": "haiku"}));
+    assert_eq!(
+        lines[1]["request"],
+        json!({"subtype": "set_permission_mode", "mode": "plan"})
+    );
+    // Into the running turn, and only words.
+    assert_eq!(lines[2].get("priority"), None);
+    assert_eq!(lines[2]["message"]["content"][0]["text"], "> /also @ x");
+    // The one message that is a command of the CLI's; nothing in it can name a file.
+    assert_eq!(lines[3]["message"]["content"][0]["text"], "/compact keep the plan");
+    assert_eq!(
+        (lines[3].get("client_composed"), &lines[3]["priority"]),
+        (None, &json!("later"))
+    );
+}
+
+#[test]
+fn limits_tools_and_modes_are_told_when_they_change() {
+    let mut translator = ready("2.1.329");
+    let init = json!({"type": "system", "subtype": "init", "session_id": "s", "tools": ["Bash", "Read"],
+        "permissionMode": "default"});
+    say(&mut translator, &init);
+    say(&mut translator, &init);
+    say(
+        &mut translator,
+        &json!({"type": "system", "subtype": "status", "status": null, "permissionMode": "plan"}),
+    );
+    for status in ["allowed", "rejected"] {
+        say(
+            &mut translator,
+            &json!({"type": "rate_limit_event", "rate_limit_info": {"status": status, "resetsAt": 1_800_000_000}}),
+        );
+    }
+    let events = told(&mut translator);
+    assert_eq!(
+        events[1..],
+        [
+            AgentEvent::Offers(Offers {
+                tools: Some(vec!["Bash".to_owned(), "Read".to_owned()]),
+                mode: Some("default".to_owned()),
+                ..Offers::default()
+            }),
+            AgentEvent::Offers(Offers {
+                mode: Some("plan".to_owned()),
+                ..Offers::default()
+            }),
+            AgentEvent::Limited {
+                until: Some(1_800_000_000_000),
+                reached: true,
+            },
+        ]
+    );
 }
 
 #[test]

@@ -1,0 +1,178 @@
+//! What only the connection knows of an event: whether its channel is a thread, and of which channel; which role
+//! Discord made for the bot. Learnt from dispatches; what they did not tell (after a resume nobody tells it again) is
+//! asked for once.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::Value;
+
+use super::Gateway;
+use crate::chat::{CallError, Headers};
+
+/// Channels that are remembered; beyond that the memory begins anew.
+const CHANNELS: usize = 100_000;
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    /// None: Discord does not show it to the bot.
+    pub(super) kind: Option<u64>,
+    pub(super) parent: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    places: HashMap<String, Place>,
+    /// The bot's own role by server; none: it has none.
+    roles: HashMap<String, Option<String>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Facts {
+    me: Option<String>,
+    known: Mutex<Known>,
+}
+
+/// Kinds of channels that are threads: docs.discord.com/developers/resources/channel#channel-object-channel-types.
+const THREADS: [u64; 3] = [10, 11, 12];
+
+fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
+    value.get(name).and_then(Value::as_str)
+}
+
+fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
+    value.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn place(channel: &Value) -> Place {
+    let kind = channel.get("type").and_then(Value::as_u64);
+    let parent = text(channel, "parent_id").filter(|_| kind.is_some_and(|kind| THREADS.contains(&kind)));
+    Place {
+        kind,
+        parent: parent.map(str::to_owned),
+    }
+}
+
+impl Known {
+    fn learn(&mut self, channel: &Value) {
+        if self.places.len() >= CHANNELS {
+            self.places.clear();
+        }
+        if let Some(id) = text(channel, "id") {
+            self.places.insert(id.to_owned(), place(channel));
+        }
+    }
+}
+
+impl Facts {
+    pub(super) fn new(me: Option<String>) -> Self {
+        Self {
+            me,
+            known: Mutex::default(),
+        }
+    }
+
+    fn own_role(&self, roles: &[Value]) -> Option<String> {
+        let of_bot = |role: &&Value| role.pointer("/tags/bot_id").and_then(Value::as_str) == self.me.as_deref();
+        roles
+            .iter()
+            .find(|role| self.me.is_some() && of_bot(role))
+            .and_then(|role| text(role, "id"))
+            .map(str::to_owned)
+    }
+
+    /// Whether a dispatch of this name tells of channels or roles.
+    pub(super) fn teaches(name: &str) -> bool {
+        matches!(
+            name,
+            "GUILD_CREATE"
+                | "CHANNEL_CREATE"
+                | "CHANNEL_UPDATE"
+                | "CHANNEL_DELETE"
+                | "THREAD_CREATE"
+                | "THREAD_UPDATE"
+                | "THREAD_DELETE"
+                | "THREAD_LIST_SYNC"
+        )
+    }
+
+    /// Learns from a dispatch.
+    pub(super) fn learn(&self, name: &str, data: &Value) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match name {
+            "GUILD_CREATE" | "THREAD_LIST_SYNC" => {
+                for channel in list(data, "channels").iter().chain(list(data, "threads")) {
+                    known.learn(channel);
+                }
+                if let (Some(id), Some(_)) = (text(data, "id"), data.get("roles")) {
+                    let role = self.own_role(list(data, "roles"));
+                    known.roles.insert(id.to_owned(), role);
+                }
+            }
+            "CHANNEL_DELETE" | "THREAD_DELETE" => {
+                if let Some(id) = text(data, "id") {
+                    known.places.remove(id);
+                }
+            }
+            _ => known.learn(data),
+        }
+    }
+
+    pub(super) fn place(&self, channel: &str) -> Option<Place> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.places.get(channel).cloned()
+    }
+
+    pub(super) fn role(&self, guild: &str) -> Option<Option<String>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.roles.get(guild).cloned()
+    }
+}
+
+impl Gateway {
+    /// The headers that an event of a server gets. Asks Discord where it must, which takes ten seconds at most.
+    pub(super) async fn facts_of(&self, data: &Value) -> Headers {
+        let mut headers = Headers::new();
+        let (Some(guild), Some(channel)) = (text(data, "guild_id"), text(data, "channel_id")) else {
+            return headers;
+        };
+        let place = match self.facts.place(channel) {
+            Some(place) => place,
+            None => self.ask_for_place(channel).await,
+        };
+        if let Some(kind) = place.kind {
+            headers.push(("botyard-channel-type".to_owned(), kind.to_string()));
+        }
+        if let Some(parent) = place.parent {
+            headers.push(("botyard-thread-parent".to_owned(), parent));
+        }
+        if !list(data, "mention_roles").is_empty() {
+            let role = match self.facts.role(guild) {
+                Some(role) => role,
+                None => self.ask_for_role(guild).await,
+            };
+            headers.extend(role.map(|role| ("botyard-own-role".to_owned(), role)));
+        }
+        headers
+    }
+
+    async fn ask_for_place(&self, channel: &str) -> Place {
+        let place = match self.get(&format!("/channels/{channel}")).await {
+            Ok(answer) => place(&answer),
+            Err(CallError::Gone(_)) => Place::default(),
+            // It is asked again with the next event.
+            Err(_) => return Place::default(),
+        };
+        let mut known = self.facts.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.places.insert(channel.to_owned(), place.clone());
+        place
+    }
+
+    async fn ask_for_role(&self, guild: &str) -> Option<String> {
+        let answer = self.get(&format!("/guilds/{guild}/roles")).await.ok()?;
+        let role = self.facts.own_role(answer.as_array().map_or(&[], Vec::as_slice));
+        let mut known = self.facts.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.roles.insert(guild.to_owned(), role.clone());
+        role
+    }
+}

@@ -1,0 +1,211 @@
+//! One shard's dispatches in their order: handed over, and remembered as heard only when they are stored.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesOrdered;
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use super::facts::Facts;
+use super::session::Session;
+use super::{Gateway, word};
+use crate::chat::{Answer, Event, now};
+use crate::outbox::BoxFuture;
+use crate::transport::Accepted;
+
+/// Dispatches that wait between the connection and the bot's own line.
+pub(super) const QUEUE: usize = 1_024;
+/// Of those that the bot has, so many may be without an outcome.
+const OPEN: usize = 256;
+/// What has no deadline of the vendor's.
+const PLAIN: Duration = Duration::from_secs(30);
+/// An interaction gets at least so long, however long it waited here.
+const LEAST: Duration = Duration::from_millis(200);
+
+/// What the relay tells.
+#[derive(Debug)]
+pub(super) enum Told {
+    /// A new session, and the connection that it began on: everything after this belongs to it.
+    Begun(u64, Session),
+    /// There is none any more.
+    Lost,
+    Dispatch(Dispatch),
+}
+
+#[derive(Debug)]
+pub(super) struct Dispatch {
+    /// Counts the connections of this shard: after a failure the rest of its events is told again.
+    pub(super) epoch: u64,
+    pub(super) seq: u64,
+    pub(super) name: String,
+    /// The frame as it came.
+    pub(super) frame: String,
+    pub(super) came: Instant,
+}
+
+/// How far the events are stored.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Progress {
+    pub(super) session: Option<Session>,
+    /// The connection on which it began; what came before says nothing of it.
+    pub(super) begun: u64,
+    /// Events of this connection could not be stored: it must be resumed.
+    pub(super) failed: Option<u64>,
+}
+
+pub(super) struct Story {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) shard: u32,
+    pub(super) shards: u32,
+    pub(super) progress: watch::Sender<Progress>,
+    /// Words to interactions, which outlive the order of events.
+    pub(super) words: TaskTracker,
+}
+
+type Outcome = BoxFuture<'static, (u64, u64, Accepted)>;
+
+impl Story {
+    /// Until the relay ends or the bot stops.
+    pub(super) async fn run(self, mut told: mpsc::Receiver<Told>) {
+        let stop = self.gateway.managed.stop.clone();
+        let mut open: FuturesOrdered<Outcome> = FuturesOrdered::new();
+        loop {
+            // Outcomes first: they make room, and move the point from which a resume begins.
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                Some((epoch, seq, accepted)) = open.next(), if !open.is_empty() => {
+                    self.outcome(&mut open, epoch, seq, accepted).await;
+                }
+                next = told.recv(), if open.len() < OPEN => match next {
+                    None => return,
+                    Some(Told::Begun(epoch, session)) => self.begun(epoch, Some(session)).await,
+                    Some(Told::Lost) => self.begun(0, None).await,
+                    Some(Told::Dispatch(dispatch)) => self.hand_over(dispatch, &mut open).await,
+                },
+            }
+        }
+    }
+
+    async fn begun(&self, epoch: u64, session: Option<Session>) {
+        self.gateway.keep(self.shard, self.shards, session.as_ref()).await;
+        self.progress.send_modify(|progress| {
+            progress.session = session;
+            progress.begun = epoch;
+        });
+    }
+
+    fn has_failed(&self, epoch: u64) -> bool {
+        self.progress.borrow().failed.is_some_and(|failed| epoch <= failed)
+    }
+
+    /// One event has its outcome, and perhaps those behind it: the newest is what is kept.
+    async fn outcome(&self, open: &mut FuturesOrdered<Outcome>, epoch: u64, seq: u64, accepted: Accepted) {
+        let mut reached = None;
+        let mut one = Some((epoch, seq, accepted));
+        while let Some((epoch, seq, accepted)) = one.take() {
+            if epoch < self.progress.borrow().begun {
+                // It was another session's.
+            } else if self.has_failed(epoch) {
+                // What came after the event that was not stored comes again.
+            } else if accepted == Accepted::Unavailable {
+                self.progress.send_modify(|progress| progress.failed = Some(epoch));
+            } else {
+                reached = Some(seq);
+            }
+            one = futures_util::FutureExt::now_or_never(open.next()).flatten();
+        }
+        let Some(reached) = reached else { return };
+        let Some(mut session) = self.progress.borrow().session.clone() else {
+            return;
+        };
+        if reached <= session.seq {
+            return;
+        }
+        session.seq = reached;
+        self.gateway.keep(self.shard, self.shards, Some(&session)).await;
+        self.progress.send_modify(|progress| progress.session = Some(session));
+    }
+
+    async fn hand_over(&self, dispatch: Dispatch, open: &mut FuturesOrdered<Outcome>) {
+        let Dispatch {
+            epoch,
+            seq,
+            name,
+            frame,
+            came,
+        } = dispatch;
+        if self.has_failed(epoch) {
+            return;
+        }
+        let teaches = Facts::teaches(&name);
+        let wanted = self.gateway.events.contains(&name);
+        let data = (teaches || wanted)
+            .then(|| serde_json::from_str::<Value>(&frame).ok())
+            .flatten()
+            .and_then(|mut whole| whole.get_mut("d").map(Value::take))
+            .unwrap_or_default();
+        if teaches {
+            self.gateway.facts.learn(&name, &data);
+        }
+        if !wanted {
+            open.push_back(Box::pin(async move { (epoch, seq, Accepted::Stored(None)) }));
+            return;
+        }
+        let due = (name == "INTERACTION_CREATE").then(|| word::Due::of(&data)).flatten();
+        let (within, tell) = match due {
+            Some(due) => {
+                let (tell, told) = oneshot::channel();
+                let until = came + word::PATIENCE;
+                self.words
+                    .spawn(word::give(Arc::clone(&self.gateway), due, told, until));
+                (until.saturating_duration_since(Instant::now()).max(LEAST), Some(tell))
+            }
+            None => (PLAIN, None),
+        };
+        let mut headers = if tell.is_some() {
+            // An interaction tells everything itself, and has no time for questions.
+            Vec::new()
+        } else {
+            self.gateway.facts_of(&data).await
+        };
+        let session = self
+            .progress
+            .borrow()
+            .session
+            .as_ref()
+            .map(|session| session.id.clone());
+        headers.push((
+            "botyard-sequence".to_owned(),
+            format!("{}:{seq}", session.unwrap_or_default()),
+        ));
+        let event = Event {
+            transport: "discord".to_owned(),
+            name,
+            method: String::new(),
+            query: String::new(),
+            headers,
+            payload: frame.into_bytes(),
+            received: now(),
+        };
+        let outcome = self.gateway.managed.inlet.enqueue(event, within).await;
+        open.push_back(Box::pin(async move {
+            let accepted = outcome.await;
+            if let Some(tell) = tell {
+                let _ = tell.send(word_of(&accepted));
+            }
+            (epoch, seq, accepted)
+        }));
+    }
+}
+
+fn word_of(accepted: &Accepted) -> Option<Answer> {
+    match accepted {
+        Accepted::Stored(answer) => answer.clone(),
+        Accepted::Forged | Accepted::Unavailable => None,
+    }
+}
