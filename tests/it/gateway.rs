@@ -32,7 +32,7 @@ async fn refused(guild: &Guild, what: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn direct_message_is_answered_once_with_a_sign_of_typing() {
+async fn direct_message_is_answered_once() {
     let guild = Guild::connected(|setup| setup).await;
     guild.world.say(DIRECT, ANN, "hello there");
     guild.final_with(DIRECT, "echo: hello there").await;

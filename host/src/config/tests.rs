@@ -44,6 +44,8 @@ impl Place {
             ("SLACK_APP_TOKEN", "xapp-of-the-environment"),
             ("DISCORD_TOKEN", "token"),
             ("DISCORD_PUBLIC_KEY", "key"),
+            ("FEISHU_APP_ID", "cli_1"),
+            ("FEISHU_APP_SECRET", "secret"),
             ("EMPTY", ""),
         ];
         let environment = Environment {
@@ -153,7 +155,7 @@ fn the_default_file_with_all_its_examples_is_good() {
     assert_eq!(place.told(&text), "");
     let (config, _) = place.parse(&text).expect("the examples are good");
     let names: Vec<&str> = config.bots.iter().map(|bot| bot.name.as_str()).collect();
-    assert_eq!(names, ["local", "team", "guild", "elsewhere"]);
+    assert_eq!(names, ["local", "team", "guild", "office", "elsewhere"]);
     assert_eq!(
         config.bots[1].secrets["bot_token"],
         SecretText::new("xoxb-of-the-environment")

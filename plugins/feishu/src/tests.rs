@@ -234,7 +234,7 @@ fn the_bot_knows_itself_and_others() {
         (BOT, Some("botyard"), true)
     );
     let name = |id: &str| account::who(&api, id, &group(None)).map(|person| person.name);
-    assert_eq!(name(ANN), Ok(Some("Ann 安".into())));
+    assert_eq!(name(ANN), Ok(Some("安妮".into())));
     assert_eq!(name("ou_nobody"), Err(Error::Gone("the person is not known".into())));
     // Without the right to read contacts, the group's members tell.
     api.wire.tenant.revoke("contact:user.base:readonly");

@@ -177,7 +177,7 @@ impl Tenant {
             secret: super::APP_SECRET.into(),
             tokens: BTreeMap::new(),
             scopes: super::SCOPES.iter().map(|scope| (*scope).to_owned()).collect(),
-            people: BTreeMap::from([(super::ANN.into(), "Ann 安".into()), (super::BEN.into(), "Ben".into())]),
+            people: BTreeMap::from([(super::ANN.into(), "安妮".into()), (super::BEN.into(), "Ben".into())]),
             unreachable: BTreeSet::new(),
             chats: BTreeMap::from([
                 (super::GROUP.into(), Chat::default()),
@@ -272,7 +272,7 @@ impl Tenant {
         let mut message = state.message(chat, who, kind, content.clone(), under);
         // A person's mentions are placeholders in the text, and stand beside it.
         let text = content.to_string();
-        let everybody = [(super::BOT, "botyard"), (super::ANN, "Ann 安"), (super::BEN, "Ben")];
+        let everybody = [(super::BOT, "botyard"), (super::ANN, "安妮"), (super::BEN, "Ben")];
         for (number, (id, name)) in everybody.into_iter().enumerate() {
             let key = format!("@_user_{}", number + 1);
             if text.contains(&key) {
