@@ -14,7 +14,6 @@ pub enum Action {
     Decide,
     /// What follows is a message: how it comes to an agent that works.
     Now,
-    Steer,
     Later,
     List,
     Switch,
@@ -109,13 +108,6 @@ pub const TABLE: &[Row] = &[
         operand: required("message", "What you want done"),
         private: false,
         action: Action::Now,
-    },
-    Row {
-        name: "steer",
-        description: "Tell the agent this while it works, where it can listen; else it waits",
-        operand: required("message", "What it should know"),
-        private: false,
-        action: Action::Steer,
     },
     Row {
         name: "later",
@@ -297,7 +289,6 @@ pub fn typed(text: &str) -> Option<(&'static Row, &str)> {
 pub const fn way(row: &Row) -> Option<WhileRunning> {
     match row.action {
         Action::Now => Some(WhileRunning::Interrupt),
-        Action::Steer => Some(WhileRunning::Steer),
         Action::Later => Some(WhileRunning::Queue),
         _ => None,
     }

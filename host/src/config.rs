@@ -219,8 +219,6 @@ pub enum Refuse {
 pub enum WhileRunning {
     /// It waits for its turn.
     Queue,
-    /// The agent reads it within the turn that runs, where it can; else it waits.
-    Steer,
     /// The turn that runs is stopped, and this is next.
     Interrupt,
 }

@@ -252,7 +252,7 @@ async fn vendor_in_trouble_gets_the_final_view_in_the_end() {
 async fn commands_are_answered_by_the_host() {
     let yard = Team::start(|setup| setup).await;
     yard.write("U1", "!help").await;
-    yard.final_with("D1", "Forget this conversation").await;
+    yard.final_with("D1", "Begin a new conversation").await;
     yard.write("U1", "remember the sea").await;
     yard.final_with("D1", "echo: remember the sea").await;
     yard.write("U1", "!status").await;

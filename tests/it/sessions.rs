@@ -255,29 +255,6 @@ async fn busy(room: &Room, id: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn word_into_a_running_turn_is_answered_in_it() {
-    let room = Room::open("").await;
-    room.say("m1", "slow 2000 first of all").await;
-    room.vendor
-        .until("half of it", |view| {
-            view["text"].as_str().is_some_and(|text| !text.is_empty())
-        })
-        .await;
-    room.say("m2", "/steer look here").await;
-    let done = room.vendor.done_with("echo: Ann: look here").await;
-    let text = done["text"].as_str().unwrap_or_default();
-    assert!(text.contains("first of all"), "one turn has both: {done}");
-    assert!(
-        done.to_string().contains("Told while it works: Ann: look here"),
-        "{done}"
-    );
-    // Nothing runs now: it is a message like any other.
-    room.say("m3", "/steer and then").await;
-    room.vendor.done_with("echo: Ann: and then").await;
-    room.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn message_interrupts_where_the_bot_says_so_and_where_a_word_does() {
     let room = Room::open("while_running = \"interrupt\"").await;
     busy(&room, "m1").await;

@@ -102,7 +102,7 @@ impl Bot {
             }
             Action::Status => Part::Text(self.status_text(&key).await),
             // Taken out of the message before it came here.
-            Action::Now | Action::Steer | Action::Later => return,
+            Action::Now | Action::Later => return,
             Action::Compact => return self.compact(id, &key, origin, argument).await,
             Action::Decide => {
                 let (name, argument) = (row.name, argument.to_owned());

@@ -10,7 +10,6 @@ mod progress;
 mod record;
 mod recovery;
 mod seat;
-mod steer;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
@@ -249,10 +248,6 @@ impl SessionActor {
             return;
         }
         let way = if alone { WhileRunning::Queue } else { prompt.way };
-        if way == WhileRunning::Steer && self.can_steer(&prompt) {
-            let _ = reply.send(self.steer(prompt).await);
-            return;
-        }
         self.row.conversation.clone_from(&prompt.target.conversation);
         if self.shared.rules.scope == Scope::User {
             self.row.owner = Some(prompt.asker.clone());

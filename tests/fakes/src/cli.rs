@@ -141,10 +141,6 @@ fn run(args: Vec<String>) -> Result<ExitCode, String> {
         mode,
         rules,
     };
-    if let Some(from) = fork {
-        let copied = fs::copy(folder.join(&from), &cli.transcript);
-        copied.map_err(|_| format!("No conversation found with session ID: {from}"))?;
-    }
     if resume {
         let Ok(text) = fs::read_to_string(&cli.transcript) else {
             let words = format!("No conversation found with session ID: {}", cli.session);
@@ -156,13 +152,16 @@ fn run(args: Vec<String>) -> Result<ExitCode, String> {
             let _ = writeln!(io::stderr(), "{words}");
             return Ok(ExitCode::FAILURE);
         };
-        cli.history = text
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect();
+        cli.history = remembered(&text);
     } else if cli.transcript.exists() {
         let _ = writeln!(io::stderr(), "Error: Session ID {} is already in use.", cli.session);
         return Ok(ExitCode::FAILURE);
+    }
+    if let Some(from) = fork {
+        let unknown = |_| format!("No conversation found with session ID: {from}");
+        let text = fs::read_to_string(folder.join(&from)).map_err(unknown)?;
+        fs::write(&cli.transcript, &text).map_err(|error| error.to_string())?;
+        cli.history = remembered(&text);
     }
     thread::spawn(move || {
         for line in io::stdin().lock().lines().map_while(Result::ok) {
@@ -181,6 +180,12 @@ fn run(args: Vec<String>) -> Result<ExitCode, String> {
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// What a transcript holds.
+fn remembered(transcript: &str) -> Vec<String> {
+    let lines = transcript.lines();
+    lines.filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
 impl Cli {

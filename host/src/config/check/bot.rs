@@ -80,11 +80,7 @@ impl Checker<'_> {
             grant_hosts: self.grant_hosts(raw),
             while_running: self.word(
                 raw.while_running.as_ref(),
-                &[
-                    ("queue", WhileRunning::Queue),
-                    ("steer", WhileRunning::Steer),
-                    ("interrupt", WhileRunning::Interrupt),
-                ],
+                &[("queue", WhileRunning::Queue), ("interrupt", WhileRunning::Interrupt)],
                 WhileRunning::Queue,
             ),
             queue_limit: self
