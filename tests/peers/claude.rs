@@ -469,7 +469,13 @@ async fn a_message_that_comes_again_is_not_done_again() {
         agent.until(|event| matches!(event, AgentEvent::Idle { .. })).await;
         let before = model.requests().len();
         let text = "only once".to_owned();
-        agent.send(Command::Prompt { id, text }).await;
+        agent
+            .send(Command::Prompt {
+                id,
+                text,
+                images: Vec::new(),
+            })
+            .await;
         let events = agent.until(|event| matches!(event, AgentEvent::Idle { .. })).await;
         assert_eq!(outcome(&events), Some(&Outcome::Ok), "{events:?}");
         assert_eq!(model.requests().len(), before);

@@ -3,11 +3,13 @@
 
 mod acp;
 mod claude;
+#[expect(dead_code, reason = "the integration tests use the rest")]
 #[path = "../it/host.rs"]
 mod host;
 mod journey;
 mod python;
 #[path = "../it/team.rs"]
 mod team;
+#[expect(dead_code, reason = "the integration tests use the rest")]
 #[path = "../it/yard.rs"]
 mod yard;
