@@ -19,8 +19,8 @@ mod route;
 mod server;
 mod world;
 
+pub use crate::served::{Reply, Request};
 pub use hook::{Heard, Hook};
-pub use request::{Reply, Request};
 pub use server::Discord;
 pub use world::{Call, Channel, Message, Trouble, World};
 

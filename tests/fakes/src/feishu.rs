@@ -13,8 +13,8 @@ mod sender;
 mod server;
 mod tenant;
 
+pub use crate::served::{Reply, Request};
 pub use line::{Ack, Config};
-pub use request::{Reply, Request};
 pub use sender::{Call as HookCall, Heard, Sender};
 pub use server::Feishu;
 pub use tenant::{Button, Call, Message, Reaction, Tenant, Trouble};

@@ -6,6 +6,7 @@ pub mod discord;
 pub mod feishu;
 pub mod model;
 pub mod platform;
+mod served;
 pub mod slack;
 
 use std::path::PathBuf;

@@ -12,7 +12,7 @@ mod socket;
 mod stream;
 mod workspace;
 
-pub use request::{Reply, Request};
+pub use crate::served::{Reply, Request};
 pub use sender::{Heard, Sender};
 pub use server::Slack;
 pub use socket::Envelope;

@@ -7,49 +7,14 @@ use serde_json::{Value, json};
 use super::check::{Wrong, wrong};
 use super::route;
 use super::world::{Call, State, Trouble, World};
+use crate::served::{Reply, Request};
 
-/// As it came over the wire.
-#[derive(Debug, Clone, Default)]
-pub struct Request {
-    pub method: String,
-    /// Path and query.
-    pub target: String,
-    pub authorization: Option<String>,
-    pub content_type: Option<String>,
-    pub body: Vec<u8>,
-}
-
-/// What is answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
-    /// Answer only after this.
-    pub delay: Duration,
-    /// Answer nothing at all.
-    pub cut: bool,
-}
-
-impl Reply {
-    fn new(status: u16, headers: Vec<(String, String)>, body: Vec<u8>) -> Self {
-        Self {
-            status,
-            headers,
-            body,
-            delay: Duration::ZERO,
-            cut: false,
-        }
+fn json_reply(status: u16, body: &Value) -> Reply {
+    // A 204 with a JSON content type breaks Discord's own clients.
+    if body.is_null() {
+        return Reply::new(if status == 200 { 204 } else { status }, Vec::new(), Vec::new());
     }
-
-    fn json(status: u16, body: &Value) -> Self {
-        // A 204 with a JSON content type breaks Discord's own clients.
-        if body.is_null() {
-            return Self::new(if status == 200 { 204 } else { status }, Vec::new(), Vec::new());
-        }
-        let headers = vec![("content-type".into(), "application/json".into())];
-        Self::new(status, headers, body.to_string().into_bytes())
-    }
+    Reply::of(status, "application/json", body.to_string())
 }
 
 /// A file of a multipart body.
@@ -91,7 +56,7 @@ impl World {
         } else if let Some(rest) = path.strip_prefix("/attachments/") {
             self.cdn(rest)
         } else {
-            Reply::json(404, &json!({ "message": "404: Not Found", "code": 0 }))
+            json_reply(404, &json!({ "message": "404: Not Found", "code": 0 }))
         };
         self.touched();
         reply
@@ -190,7 +155,7 @@ fn answer(
         }
     }
     let (mut reply, mut answer) = match route::route(state, asked) {
-        Ok(body) => (Reply::json(200, &body), body),
+        Ok(body) => (json_reply(200, &body), body),
         Err(wrong) => refused(&wrong),
     };
     reply.headers.extend(headers);
@@ -212,14 +177,14 @@ fn refused(wrong: &Wrong) -> (Reply, Value) {
     if let Some(errors) = &wrong.errors {
         body["errors"] = errors.clone();
     }
-    (Reply::json(wrong.status, &body), body)
+    (json_reply(wrong.status, &body), body)
 }
 
 /// /topics/rate-limits#exceeding-a-rate-limit
 fn limited(pause: Duration, scope: &str) -> (Reply, Value) {
     let seconds = pause.as_secs_f64();
     let body = json!({ "message": "You are being rate limited.", "retry_after": seconds, "global": false });
-    let mut reply = Reply::json(429, &body);
+    let mut reply = json_reply(429, &body);
     reply
         .headers
         .push(("retry-after".into(), (seconds.ceil() as u64).to_string()));

@@ -8,6 +8,8 @@ use ring::signature::Ed25519KeyPair;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::served::wait_for;
+
 use super::gateway::Gateway;
 
 /// What a message is now.
@@ -362,36 +364,22 @@ impl World {
     /// # Panics
     /// After `limit`, with what stands in all channels.
     pub async fn wait_for<T>(&self, limit: Duration, what: &str, mut look: impl FnMut(&Self) -> Option<T>) -> T {
-        let mut changes = self.changed.subscribe();
-        let waited = async {
-            loop {
-                if let Some(found) = look(self) {
-                    return found;
-                }
-                if changes.changed().await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            }
+        let stands = || {
+            let state = self.lock();
+            let shown = state
+                .messages
+                .iter()
+                .map(|m| format!("{} {}: {}", m.channel, m.author, m.read()));
+            let calls = state
+                .calls
+                .iter()
+                .rev()
+                .take(20)
+                .map(|c| format!("{} {}", c.name, c.status));
+            let (shown, calls) = (shown.collect::<Vec<_>>(), calls.collect::<Vec<_>>());
+            format!("the chat is {shown:#?}, the last calls {calls:#?}")
         };
-        match tokio::time::timeout(limit, waited).await {
-            Ok(found) => found,
-            Err(_) => {
-                let state = self.lock();
-                let shown: Vec<String> = state
-                    .messages
-                    .iter()
-                    .map(|m| format!("{} {}: {}", m.channel, m.author, m.read()))
-                    .collect();
-                let calls: Vec<String> = state
-                    .calls
-                    .iter()
-                    .rev()
-                    .take(20)
-                    .map(|c| format!("{} {}", c.name, c.status))
-                    .collect();
-                panic!("no {what} within {limit:?}; the chat is {shown:#?}, the last calls {calls:#?}");
-            }
-        }
+        wait_for(self.changed.subscribe(), limit, what, || look(self), stands).await
     }
 }
 

@@ -9,45 +9,7 @@ use serde_json::{Value, json};
 
 use super::tenant::{Call, State, Tenant, Trouble, Upload};
 use super::{card, line, message};
-
-/// As it came over the wire.
-#[derive(Debug, Clone, Default)]
-pub struct Request {
-    pub method: String,
-    /// Path and query.
-    pub target: String,
-    pub authorization: Option<String>,
-    pub content_type: Option<String>,
-    pub body: Vec<u8>,
-}
-
-/// What is answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
-    /// Answer only after this.
-    pub delay: Duration,
-    /// Answer nothing at all.
-    pub cut: bool,
-}
-
-impl Reply {
-    fn json(status: u16, body: &Value) -> Self {
-        Self::bytes(status, "application/json; charset=utf-8", body.to_string().into_bytes())
-    }
-
-    fn bytes(status: u16, kind: &str, body: Vec<u8>) -> Self {
-        Self {
-            status,
-            headers: vec![("content-type".into(), kind.into())],
-            body,
-            delay: Duration::ZERO,
-            cut: false,
-        }
-    }
-}
+use crate::served::{Reply, Request};
 
 /// A refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,7 +129,7 @@ fn answer(
                 .push(("x-ogw-ratelimit-reset".into(), seconds.to_string()));
             return reply;
         }
-        Some(Trouble::Status(status)) => return Reply::bytes(*status, "text/html", b"<html>trouble</html>".to_vec()),
+        Some(Trouble::Status(status)) => return Reply::of(*status, "text/html", b"<html>trouble</html>".to_vec()),
         Some(Trouble::Code(code)) => return refusal(&wrong(*code, "trouble")),
         Some(Trouble::CutBefore) => {
             let mut reply = Reply::json(500, &Value::Null);
@@ -182,7 +144,7 @@ fn answer(
     };
     match trouble {
         Some(Trouble::StatusAfter(status)) => {
-            reply = Reply::bytes(*status, "text/html", b"<html>trouble</html>".to_vec());
+            reply = Reply::of(*status, "text/html", b"<html>trouble</html>".to_vec());
         }
         Some(Trouble::Slow(delay)) => reply.delay = *delay,
         Some(Trouble::Cut) => reply.cut = true,
@@ -202,7 +164,7 @@ fn done(state: &mut State, asked: &Asked<'_>, request: &Request) -> Reply {
     }
     if let ("GET", ["open-apis", "im", "v1", "messages", id, "resources", key]) = (asked.method, &asked.path[..]) {
         return match resource(state, id, key, asked.query("type")) {
-            Ok(upload) => Reply::bytes(200, "application/octet-stream", upload.bytes.clone()),
+            Ok(upload) => Reply::of(200, "application/octet-stream", upload.bytes.clone()),
             Err(wrong) => refusal(&wrong),
         };
     }

@@ -1,33 +1,16 @@
 //! The company on a loopback port: calls by HTTP, and the long connection on the same port. Connections can be cut
 //! without a word, as networks do.
 
-use std::io;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use tokio::net::TcpStream;
 
-use axum::Router;
-use axum::body::{Body, to_bytes};
-use axum::extract::connect_info::Connected;
-use axum::extract::{ConnectInfo, Request as HttpRequest, State};
-use axum::http::{Response, header};
-use axum::serve::{IncomingStream, Listener};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-use tokio_util::task::AbortOnDropHandle;
-
-use super::request::Request;
 use super::tenant::Tenant;
+use crate::served::{Reply, Request, Server, Task, Vendor, http};
 
 /// A served company; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Feishu {
     pub tenant: Tenant,
-    url: String,
-    _tasks: [AbortOnDropHandle<()>; 2],
+    server: Server,
 }
 
 impl Feishu {
@@ -44,49 +27,30 @@ impl Feishu {
     /// # Panics
     /// When loopback cannot be listened on.
     pub async fn serve(tenant: Tenant) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
-        let url = format!("http://{}", listener.local_addr().expect("bound"));
-        tenant.lock().url.clone_from(&url);
-        let (calls, accepted) = mpsc::channel(64);
-        let app = Router::new()
-            .fallback(handle)
-            .with_state(tenant.clone())
-            .into_make_service_with_connect_info::<Cut>();
-        let http = tokio::spawn(async move {
-            let served = axum::serve(Accepted(accepted), app).await;
-            served.expect("serving does not fail");
-        });
-        let sort = tokio::spawn(sort(listener, tenant.clone(), calls));
-        Self {
-            tenant,
-            url,
-            _tasks: [AbortOnDropHandle::new(http), AbortOnDropHandle::new(sort)],
-        }
+        let server = Server::start(tenant.clone(), |url| url.clone_into(&mut tenant.lock().url)).await;
+        Self { tenant, server }
     }
 
     /// `http://127.0.0.1:PORT`.
     pub fn url(&self) -> &str {
-        &self.url
+        &self.server.url
     }
 }
 
-/// Long connections are served here, all else goes on to the HTTP server.
-async fn sort(listener: TcpListener, tenant: Tenant, calls: mpsc::Sender<TcpStream>) {
-    // Ends with this task.
-    let mut lines = JoinSet::new();
-    loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            continue;
-        };
-        let (tenant, calls) = (tenant.clone(), calls.clone());
-        lines.spawn(async move {
+impl Vendor for Tenant {
+    fn request(&self, request: &Request) -> Reply {
+        Self::request(self, request)
+    }
+
+    /// The long connection answers a handshake in headers of its own, all else is HTTP.
+    fn connection(self, stream: TcpStream) -> Task {
+        Box::pin(async move {
             if is_line(&stream).await {
-                tenant.line(stream).await;
+                self.line(stream).await;
             } else {
-                let _ = calls.send(stream).await;
+                http(self, stream).await;
             }
-        });
-        while lines.try_join_next().is_some() {}
+        })
     }
 }
 
@@ -99,99 +63,5 @@ async fn is_line(stream: &TcpStream) -> bool {
             Ok(n) => return begin[..n] == *BEGIN,
             Err(_) => return false,
         }
-    }
-}
-
-async fn handle(State(tenant): State<Tenant>, ConnectInfo(cut): ConnectInfo<Cut>, http: HttpRequest) -> Response<Body> {
-    let (parts, body) = http.into_parts();
-    let text = |name| {
-        let value = parts.headers.get(name)?;
-        value.to_str().ok().map(str::to_owned)
-    };
-    let Ok(body) = to_bytes(body, 64 << 20).await else {
-        return Response::new(Body::empty());
-    };
-    let reply = tenant.request(&Request {
-        method: parts.method.to_string(),
-        target: parts.uri.to_string(),
-        authorization: text(header::AUTHORIZATION),
-        content_type: text(header::CONTENT_TYPE),
-        body: body.to_vec(),
-    });
-    if !reply.delay.is_zero() {
-        tokio::time::sleep(reply.delay).await;
-    }
-    if reply.cut {
-        cut.0.store(true, Ordering::Relaxed);
-    }
-    let mut response = Response::builder().status(reply.status);
-    for (name, value) in &reply.headers {
-        response = response.header(name, value);
-    }
-    response
-        .body(Body::from(reply.body))
-        .expect("headers of ours are valid")
-}
-
-/// Whether a connection is to be cut at the next byte to it.
-#[derive(Debug, Clone, Default)]
-struct Cut(Arc<AtomicBool>);
-
-impl Connected<IncomingStream<'_, Accepted>> for Cut {
-    fn connect_info(stream: IncomingStream<'_, Accepted>) -> Self {
-        stream.remote_addr().clone()
-    }
-}
-
-#[derive(Debug)]
-struct Accepted(mpsc::Receiver<TcpStream>);
-
-impl Listener for Accepted {
-    type Io = Stream;
-    type Addr = Cut;
-
-    async fn accept(&mut self) -> (Stream, Cut) {
-        let Some(stream) = self.0.recv().await else {
-            return std::future::pending().await;
-        };
-        let cut = Cut::default();
-        let stream = Stream {
-            stream,
-            cut: cut.clone(),
-        };
-        (stream, cut)
-    }
-
-    fn local_addr(&self) -> io::Result<Cut> {
-        Ok(Cut::default())
-    }
-}
-
-#[derive(Debug)]
-struct Stream {
-    stream: TcpStream,
-    cut: Cut,
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, into)
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.cut.0.load(Ordering::Relaxed) {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
-        }
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::served::wait_for;
+
 use super::card::{self, Card};
 use super::line::Lines;
 
@@ -367,43 +369,18 @@ impl Tenant {
     /// # Panics
     /// After `limit`, with what stands in all chats.
     pub async fn wait_for<T>(&self, limit: Duration, what: &str, mut look: impl FnMut(&Self) -> Option<T>) -> T {
-        let mut changes = self.changes();
-        let waited = async {
-            loop {
-                if let Some(found) = look(self) {
-                    return found;
-                }
-                if changes.changed().await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            }
+        let stands = || {
+            let state = self.lock();
+            let shown = state
+                .messages
+                .iter()
+                .map(|m| format!("{} {}: {}", m.chat, m.sender, state.resolved(m).read()));
+            let calls = state.calls.iter().rev().take(20);
+            let calls = calls.map(|call| format!("{} {} {} {}", call.method, call.path, call.status, call.answer));
+            let (shown, calls) = (shown.collect::<Vec<_>>(), calls.collect::<Vec<_>>());
+            format!("the chats are {shown:#?}; the last calls {calls:#?}")
         };
-        match tokio::time::timeout(limit, waited).await {
-            Ok(found) => found,
-            Err(_) => {
-                let state = self.lock();
-                let shown: Vec<String> = state
-                    .messages
-                    .iter()
-                    .map(|message| {
-                        format!(
-                            "{} {}: {}",
-                            message.chat,
-                            message.sender,
-                            state.resolved(message).read()
-                        )
-                    })
-                    .collect();
-                let calls: Vec<String> = state
-                    .calls
-                    .iter()
-                    .rev()
-                    .take(20)
-                    .map(|call| format!("{} {} {} {}", call.method, call.path, call.status, call.answer))
-                    .collect();
-                panic!("no {what} within {limit:?}; the chats are {shown:#?}; the last calls {calls:#?}");
-            }
-        }
+        wait_for(self.changes(), limit, what, || look(self), stands).await
     }
 }
 

@@ -3,59 +3,13 @@
 //! Confirmed by no page of the vendor's that we hold: that a fifth use of a `response_url` is the last one and is
 //! answered with 404 `used_url` afterwards (the five uses within 30 minutes are documented).
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
 use super::method::{self, Wrong, wrong};
 use super::workspace::{Call, Message, State, Trouble, Workspace};
-
-/// As it came over the wire.
-#[derive(Debug, Clone, Default)]
-pub struct Request {
-    pub method: String,
-    /// Path and query.
-    pub target: String,
-    pub authorization: Option<String>,
-    pub content_type: Option<String>,
-    pub body: Vec<u8>,
-}
-
-/// What is answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
-    /// Answer only after this.
-    pub delay: Duration,
-    /// Answer nothing at all.
-    pub cut: bool,
-}
-
-impl Reply {
-    fn json(status: u16, body: &Value) -> Self {
-        let headers = vec![("content-type".into(), "application/json; charset=utf-8".into())];
-        Self {
-            status,
-            headers,
-            body: body.to_string().into_bytes(),
-            delay: Duration::ZERO,
-            cut: false,
-        }
-    }
-
-    fn text(status: u16, kind: &str, body: impl Into<Vec<u8>>) -> Self {
-        let headers = vec![("content-type".into(), kind.into())];
-        Self {
-            status,
-            headers,
-            body: body.into(),
-            delay: Duration::ZERO,
-            cut: false,
-        }
-    }
-}
+use crate::served::{Reply, Request};
 
 impl Workspace {
     /// Takes one request, as the server would.
@@ -71,7 +25,7 @@ impl Workspace {
         } else if let Some(id) = path.strip_prefix("/upload/v1/") {
             self.upload(id, request)
         } else {
-            Reply::text(404, "text/html", "not found")
+            Reply::of(404, "text/html", "not found")
         };
         self.touched();
         reply
@@ -98,11 +52,11 @@ impl Workspace {
         let mut state = self.lock();
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let Some((channel, user, uses)) = state.responses.get_mut(path) else {
-            return Reply::text(404, "text/plain", "expired_url");
+            return Reply::of(404, "text/plain", "expired_url");
         };
         *uses += 1;
         if *uses > 5 {
-            return Reply::text(404, "text/plain", "used_url");
+            return Reply::of(404, "text/plain", "used_url");
         }
         let (channel, user) = (channel.clone(), user.clone());
         let text = body.get("text").and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -112,7 +66,7 @@ impl Workspace {
             .cloned()
             .unwrap_or_default();
         if text.is_empty() && blocks.is_empty() {
-            return Reply::text(400, "text/plain", "no_text");
+            return Reply::of(400, "text/plain", "no_text");
         }
         let ts = state.stamp();
         let whispered = body.get("response_type").and_then(Value::as_str) != Some("in_channel");
@@ -129,36 +83,36 @@ impl Workspace {
             answer: Value::Null,
             at: Instant::now(),
         });
-        Reply::text(200, "text/plain", "ok")
+        Reply::of(200, "text/plain", "ok")
     }
 
     fn upload(&self, id: &str, request: &Request) -> Reply {
         let mut state = self.lock();
         let Some(upload) = state.uploads.get_mut(id) else {
-            return Reply::text(404, "text/plain", "not found");
+            return Reply::of(404, "text/plain", "not found");
         };
         let bytes = part(request);
         if bytes.len() as u64 != upload.length {
-            return Reply::text(400, "text/plain", "length mismatch");
+            return Reply::of(400, "text/plain", "length mismatch");
         }
         let answer = format!("OK - {}", bytes.len());
         upload.bytes = Some(bytes);
-        Reply::text(200, "text/plain", answer)
+        Reply::of(200, "text/plain", answer)
     }
 
     /// Without a good token Slack answers 200 with its login page.
     fn file(&self, id: &str, request: &Request) -> Reply {
         let state = self.lock();
         if authorized(&state, request.authorization.as_deref(), None).is_err() {
-            return Reply::text(
+            return Reply::of(
                 200,
                 "text/html; charset=utf-8",
                 "<!DOCTYPE html><html>Sign in to Slack</html>",
             );
         }
         match state.uploads.get(id).and_then(|upload| upload.bytes.clone()) {
-            Some(bytes) => Reply::text(200, "application/octet-stream", bytes),
-            None => Reply::text(404, "text/html", "not found"),
+            Some(bytes) => Reply::of(200, "application/octet-stream", bytes),
+            None => Reply::of(404, "text/html", "not found"),
         }
     }
 
@@ -203,14 +157,14 @@ fn answer(
     match trouble {
         Some(Trouble::RateLimited { seconds }) => return limited(*seconds),
         Some(Trouble::Status(status)) => {
-            return (Reply::text(*status, "text/html", "<html>trouble</html>"), Value::Null);
+            return (Reply::of(*status, "text/html", "<html>trouble</html>"), Value::Null);
         }
         Some(Trouble::Error(error)) => {
             let body = json!({ "ok": false, "error": error });
             return (Reply::json(200, &body), body);
         }
         Some(Trouble::CutBefore) => {
-            let mut reply = Reply::text(500, "text/plain", "");
+            let mut reply = Reply::of(500, "text/plain", "");
             reply.cut = true;
             return (reply, Value::Null);
         }
@@ -224,7 +178,7 @@ fn answer(
     reply.headers.push(("x-oauth-scopes".into(), state.scopes.join(",")));
     match trouble {
         Some(Trouble::StatusAfter(status)) => {
-            reply = Reply::text(*status, "text/html", "<html>trouble</html>");
+            reply = Reply::of(*status, "text/html", "<html>trouble</html>");
             body = Value::Null;
         }
         Some(Trouble::Slow(delay)) => reply.delay = *delay,

@@ -10,22 +10,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::{Duration, Instant};
 
-use axum::body::Body;
-use axum::extract::Request as HttpRequest;
-use axum::http::{Response, StatusCode, header};
 use futures_util::{SinkExt as _, StreamExt as _};
-use hyper_util::rt::TokioIo;
+use hyper::{StatusCode, Uri};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::method::{Outcome, wrong};
-use super::request::Request;
 use super::sender::Heard;
 use super::workspace::{State, Workspace};
+use crate::served::{Request, Serve, Socket};
 
 /// Slack waits three seconds.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -133,42 +127,24 @@ pub(crate) fn open(state: &mut State, request: &Request) -> Outcome {
     Ok(json!({ "url": format!("{base}/link/?ticket={ticket}&app_id={}", super::APP) }))
 }
 
-/// The handshake of a socket; a ticket is good for one.
-pub(crate) fn upgrade(workspace: &Workspace, mut http: HttpRequest) -> Response<Body> {
-    let refused = |status: StatusCode| {
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = status;
-        response
-    };
-    let query = http.uri().query().unwrap_or_default().to_owned();
-    let ticket = url::form_urlencoded::parse(query.as_bytes())
-        .find(|(name, _)| name == "ticket")
-        .map(|(_, value)| value.into_owned())
-        .unwrap_or_default();
-    if !workspace.lock().sockets.tickets.remove(&ticket) {
-        return refused(StatusCode::UNAUTHORIZED);
-    }
-    let Some(key) = http.headers().get(header::SEC_WEBSOCKET_KEY).cloned() else {
-        return refused(StatusCode::BAD_REQUEST);
-    };
-    let upgrade = hyper::upgrade::on(&mut http);
-    let workspace = workspace.clone();
-    tokio::spawn(async move {
-        if let Ok(upgraded) = upgrade.await {
-            let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
-            workspace.serve_socket(socket).await;
-        }
-    });
-    let response = Response::builder()
-        .status(StatusCode::SWITCHING_PROTOCOLS)
-        .header(header::CONNECTION, "Upgrade")
-        .header(header::UPGRADE, "websocket")
-        .header(header::SEC_WEBSOCKET_ACCEPT, derive_accept_key(key.as_bytes()));
-    response.body(Body::empty()).expect("headers of ours are valid")
-}
-
 impl Workspace {
-    async fn serve_socket(self, mut socket: WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>) {
+    /// A socket is wanted here; a ticket is good for one.
+    pub(crate) fn socket_at(&self, at: &Uri) -> Result<Serve, StatusCode> {
+        if at.path() != "/link/" {
+            return Err(StatusCode::NOT_FOUND);
+        }
+        let ticket = url::form_urlencoded::parse(at.query().unwrap_or_default().as_bytes())
+            .find(|(name, _)| name == "ticket")
+            .map(|(_, value)| value.into_owned())
+            .unwrap_or_default();
+        if !self.lock().sockets.tickets.remove(&ticket) {
+            return Err(StatusCode::UNAUTHORIZED);
+        }
+        let workspace = self.clone();
+        Ok(Box::new(move |socket| Box::pin(workspace.serve_socket(socket))))
+    }
+
+    async fn serve_socket(self, mut socket: Socket) {
         let (out, mut says) = mpsc::channel(QUEUE);
         let (id, connections) = {
             let mut state = self.lock();

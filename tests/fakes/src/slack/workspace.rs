@@ -7,6 +7,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::served::wait_for;
+
 /// What a message of the team is now.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message {
@@ -392,29 +394,15 @@ impl Workspace {
     /// # Panics
     /// After `limit`, with what stands in all channels.
     pub async fn wait_for<T>(&self, limit: Duration, what: &str, mut look: impl FnMut(&Self) -> Option<T>) -> T {
-        let mut changes = self.changed.subscribe();
-        let waited = async {
-            loop {
-                if let Some(found) = look(self) {
-                    return found;
-                }
-                if changes.changed().await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            }
+        let stands = || {
+            let state = self.lock();
+            let shown = state
+                .messages
+                .iter()
+                .map(|m| format!("{} {}: {}", m.channel, m.user, m.read()));
+            format!("the chat is {:#?}", shown.collect::<Vec<_>>())
         };
-        match tokio::time::timeout(limit, waited).await {
-            Ok(found) => found,
-            Err(_) => {
-                let state = self.lock();
-                let shown: Vec<String> = state
-                    .messages
-                    .iter()
-                    .map(|m| format!("{} {}: {}", m.channel, m.user, m.read()))
-                    .collect();
-                panic!("no {what} within {limit:?}; the chat is {shown:#?}");
-            }
-        }
+        wait_for(self.changes(), limit, what, || look(self), stands).await
     }
 
     /// A new trigger and `response_url` for a press of `user` in `channel`.
