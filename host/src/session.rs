@@ -146,6 +146,8 @@ pub enum ChangeError {
     Unable,
     #[error("this is no name")]
     NotTaken,
+    #[error("no model is called so")]
+    NoModel,
     #[error("the agent does not offer it")]
     NotOffered(Vec<String>),
     #[error("somebody else said it")]

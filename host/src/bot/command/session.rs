@@ -84,14 +84,16 @@ impl Bot {
                 let cost = match row.cost_micros {
                     0 => String::new(),
                     micros => format!(
-                        ", {}.{:02} US dollars by the agent's own count",
+                        ", {}.{:04} US dollars by the agent's own count",
                         micros / 1_000_000,
-                        micros % 1_000_000 / 10_000
+                        micros % 1_000_000 / 100
                     ),
                 };
                 let text = format!(
-                    "{} turns, {} tokens in and {} out{cost}.",
-                    row.turns, row.input_tokens, row.output_tokens
+                    "{}, {} tokens in and {} out{cost}.",
+                    turns(row),
+                    row.input_tokens,
+                    row.output_tokens
                 );
                 Part::Text(text)
             }
@@ -129,13 +131,13 @@ impl Bot {
             let last = if row.last.is_empty() { "" } else { " … " };
             let _ = writeln!(
                 text,
-                "- `{}` {}{mark}: {} turns, {} ago. {}{last}{}",
+                "- `{}`{}{mark}: {}, {} ago. {}{last}{}",
                 row.id,
                 row.name
                     .as_deref()
-                    .map(|name| format!("**{}** ", plain(name)))
+                    .map(|name| format!(" **{}**", plain(name)))
                     .unwrap_or_default(),
-                row.turns,
+                turns(row),
                 ago(row.updated),
                 plain(&clip(&row.first)),
                 plain(&clip(&row.last)),
@@ -367,6 +369,7 @@ fn refusal(error: &ChangeError) -> Part {
         ChangeError::Nothing => "Nothing was said here yet.".to_owned(),
         ChangeError::Unable => "This agent cannot do that.".to_owned(),
         ChangeError::NotTaken => format!("That is no name: one line, {NAME_MAX} characters at most."),
+        ChangeError::NoModel => "That is no model: one word, as the agent calls it, or `own`.".to_owned(),
         ChangeError::NotOffered(all) => format!("There is no such one. There are: {}.", listed(all)),
         ChangeError::NotTheirs => "This is not yours.".to_owned(),
         ChangeError::Unavailable(_) => return unread(),
@@ -381,6 +384,13 @@ fn unread() -> Part {
 /// What a session is called: its name, or its id.
 fn called(row: &SessionRow) -> String {
     row.name.as_deref().map_or_else(|| row.id.to_string(), plain)
+}
+
+fn turns(row: &SessionRow) -> String {
+    match row.turns {
+        1 => "1 turn".to_owned(),
+        turns => format!("{turns} turns"),
+    }
 }
 
 fn listed(all: &[String]) -> String {

@@ -106,7 +106,7 @@ impl SessionActor {
         }
         if let Some(model) = &model {
             if !is_word(model) {
-                return Err(ChangeError::NotTaken);
+                return Err(ChangeError::NoModel);
             }
             if let Some(models) = &self.offers.models
                 && !models.contains(model)
