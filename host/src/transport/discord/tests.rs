@@ -35,18 +35,24 @@ fn close_codes_that_no_other_try_can_change_are_known() {
 #[test]
 fn late_word_fits_the_interaction() {
     let of = |kind: u64, message: bool| {
-        let mut data = json!({ "id": "1", "token": "aW50.x-_=", "type": kind });
+        let mut data = json!({ "id": "1", "token": "aW50.x-_=", "type": kind, "data": { "name": "status", "type": 1 } });
         if message {
             data["message"] = json!({});
         }
         word::Due::of(&data).map(|due| due.default)
     };
     assert_eq!(of(1, false), None);
-    assert_eq!(of(2, false), Some(json!({ "type": 5 })));
+    let private = Some(json!({ "type": 5, "data": { "flags": 64 } }));
+    assert_eq!(of(2, false), private, "a command's answer may be for one person alone");
     assert_eq!(of(3, true), Some(json!({ "type": 6 })));
     assert_eq!(of(4, false), Some(json!({ "type": 8, "data": { "choices": [] } })));
     assert_eq!(of(5, true), Some(json!({ "type": 6 })));
-    assert_eq!(of(5, false), Some(json!({ "type": 5 })));
+    assert_eq!(of(5, false), private);
+    for command in [json!({ "name": "ask", "type": 1 }), json!({ "name": "Ask about this", "type": 3 })] {
+        let data = json!({ "id": "1", "token": "t", "type": 2, "data": command });
+        let public = Some(json!({ "type": 5 }));
+        assert_eq!(word::Due::of(&data).map(|due| due.default), public, "a question's is for all");
+    }
     let forged = json!({ "id": "1/../2", "token": "t", "type": 2 });
     assert_eq!(word::Due::of(&forged), None, "it goes into a path");
 }

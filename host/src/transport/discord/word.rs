@@ -40,7 +40,9 @@ impl Due {
             3 => json!({ "type": 6 }),
             4 => json!({ "type": 8, "data": { "choices": [] } }),
             5 if data.get("message").is_some() => json!({ "type": 6 }),
-            2 | 5 => json!({ "type": 5 }),
+            2 if asks(data) => json!({ "type": 5 }),
+            // What a command says may be for one person alone.
+            2 | 5 => json!({ "type": 5, "data": { "flags": 64 } }),
             _ => return None,
         };
         Some(Self {
@@ -49,6 +51,12 @@ impl Due {
             default,
         })
     }
+}
+
+/// A question, which is answered for all: the adapter's command of that name, and the menu of a message (type 3).
+fn asks(data: &Value) -> bool {
+    let command = &data["data"];
+    command["type"] == 3 || command["name"] == "ask"
 }
 
 /// Gives the word: the adapter's if it comes by `until`, else the default. An event that could not be stored is
