@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
-use super::Gateway;
+use super::{Gateway, code};
 use crate::chat::Answer;
 use crate::egress::{Body, Request};
 
@@ -82,9 +82,7 @@ pub(super) async fn give(gateway: Arc<Gateway>, due: Due, told: oneshot::Receive
     match gateway.managed.outlet.send(request).await {
         Ok(response) if (200..300).contains(&response.status) => debug!(%bot, late, "an interaction was answered"),
         Ok(response) => {
-            let code = serde_json::from_slice::<Value>(&response.body)
-                .ok()
-                .and_then(|body| body["code"].as_u64());
+            let code = code(&response.body);
             // 40060: it was answered already, after a resume.
             if code != Some(40060) {
                 warn!(%bot, status = response.status, ?code, late, "discord did not take the answer to an interaction");
