@@ -385,7 +385,10 @@ fn steps_that_a_stream_does_not_take_are_in_the_final_view() {
     parts.push(text("Done."));
     turn.show(&view(State::Done, parts)).expect("shown");
     let (words, grows) = turn.only();
-    assert!(!grows && words.contains("Step 69") && words.contains("Done."), "{words}");
+    assert!(
+        !grows && words.contains("Step 69") && words.contains("Done."),
+        "{words}"
+    );
 }
 
 #[test]
