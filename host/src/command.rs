@@ -294,6 +294,25 @@ pub const fn way(row: &Row) -> Option<WhileRunning> {
     }
 }
 
+/// What a plain message is.
+#[derive(Debug)]
+pub enum Said<'a> {
+    Command(&'static Row, &'a str),
+    /// For the agent, and how it comes to one that works, where that was said.
+    Words(Option<WhileRunning>, &'a str),
+}
+
+/// Reads a plain message: a command, or words for the agent without what says how they come to it.
+pub fn said(text: &str) -> Said<'_> {
+    match typed(text) {
+        None => Said::Words(None, text),
+        Some((row, argument)) => match way(row).filter(|_| !argument.is_empty()) {
+            Some(way) => Said::Words(Some(way), argument),
+            None => Said::Command(row, argument),
+        },
+    }
+}
+
 /// What is told to platforms that have menus of their own.
 pub fn specs() -> Vec<CommandSpec> {
     TABLE

@@ -80,8 +80,6 @@ pub enum Command {
         text: String,
         images: Vec<Image>,
     },
-    /// A word into the turn that runs: the agent reads it as soon as it can, and answers in the same turn.
-    Steer { id: String, text: String },
     /// Sum the conversation up to make room; a turn like that of a prompt. `focus`: what matters, may be empty.
     Compact { id: String, focus: String },
     /// The answer to [`AgentEvent::Permission`].

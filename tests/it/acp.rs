@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use botyard::chat::{PlanItem, PlanState};
 use botyard::config::DriverKind;
-use botyard::driver::{AgentEvent, Command, Failure, FailureKind, Outcome, Permission};
+use botyard::driver::{AgentEvent, Command, Failure, FailureKind, Offers, Outcome, Permission};
 use botyard_fakes::acp;
 
 use crate::yard::{LIMIT, Running, Yard, outcome, text};
@@ -67,6 +67,10 @@ async fn an_answer_comes_in_order_and_ends_idle() {
             id: session(&events),
             model: Some("small".to_owned()),
         },
+        AgentEvent::Offers(Offers {
+            models: Some(vec!["small".to_owned(), "large".to_owned()]),
+            ..Offers::default()
+        }),
         AgentEvent::Started { id },
         AgentEvent::ThinkingDelta {
             block: 1,
@@ -344,6 +348,23 @@ async fn model_mode_and_instructions_reach_the_agent() {
     assert_eq!(text(&agent.turn("settings").await), "large plan");
     // Once, before the first message.
     assert_eq!(text(&agent.turn("recall").await), "Be kind. / settings");
+}
+
+#[tokio::test]
+async fn model_that_a_chat_chose_and_that_is_not_there_keeps_nobody_from_the_agent() {
+    let mut yard = fake();
+    yard.chosen = Some("nonsense".to_owned());
+    assert!(text(&yard.start(false).turn("settings").await).starts_with("small "));
+    yard.chosen = Some("large".to_owned());
+    assert!(text(&yard.start(false).turn("settings").await).starts_with("large "));
+    // The operator's word must fit.
+    yard.chosen = None;
+    yard.profile.model = Some("nonsense".to_owned());
+    let failure = yard.start(false).exit().await.expect("it does not begin");
+    assert!(
+        failure.sentence.contains("model") || failure.cause.contains("nonsense"),
+        "{failure:?}"
+    );
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-//! Every adapter of ours passes the suite that `botyard adapter test` runs for anybody's; one that breaks its promises
-//! does not.
+//! The adapter of each platform that has a fake in the suite, so far Slack's, passes what `botyard adapter test` runs for
+//! anybody's; one that breaks its promises does not.
 
 use std::collections::BTreeMap;
 

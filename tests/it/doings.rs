@@ -181,6 +181,33 @@ async fn edited_message_that_waits_is_asked_as_it_now_stands() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn word_that_says_how_a_message_comes_is_never_the_agents() {
+    let room = Room::open("").await;
+    room.vendor.with(|kept| kept.files.insert("f1".into(), PNG.to_vec()));
+    let asking = waiting(&room, "/later fix it").await;
+    // Unfolding a link is told as an edit too.
+    room.tell(but(edited("m2", "/later fix it"), json!({ "key": "unfolded" })))
+        .await;
+    room.tell(edited("m2", "/later mend it")).await;
+    // A command is no other word for what waits.
+    room.tell(but(edited("m2", "/stop"), json!({ "key": "no command" })))
+        .await;
+    let file = json!({ "attachments": [{ "name": "plan.png", "source": "f1" }] });
+    room.tell(but(said("m3", "/later with a file"), file)).await;
+    room.say("m4", "recall").await;
+    room.press(&asking, "Allow", None).await;
+    let recalled = room.vendor.done_with("Ann: recall").await["text"].to_string();
+    assert!(
+        recalled.contains("Ann: mend it") && recalled.contains("Ann: with a file"),
+        "{recalled}"
+    );
+    for word in ["/later", "/stop", "fix it"] {
+        assert!(!recalled.contains(word), "{recalled}");
+    }
+    room.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn edited_message_that_was_answered_is_run_again_if_somebody_says_so_and_once() {
     let room = Room::open("").await;
     room.say("m1", "before").await;

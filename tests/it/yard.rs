@@ -20,6 +20,8 @@ pub(crate) struct Yard {
     pub(crate) folder: Arc<TempDir>,
     pub(crate) profile: AgentProfile,
     pub(crate) session: String,
+    /// The model that was chosen in the chat.
+    pub(crate) chosen: Option<String>,
 }
 
 impl Yard {
@@ -29,6 +31,7 @@ impl Yard {
         Self {
             folder: Arc::new(tempfile::tempdir().unwrap()),
             session: Uuid::new_v4().to_string(),
+            chosen: None,
             profile: AgentProfile {
                 name: "test".to_owned(),
                 driver: DriverKind::Claude,
@@ -70,7 +73,7 @@ impl Yard {
             cli_session: self.session.clone(),
             resume,
             fork: None,
-            model: None,
+            model: self.chosen.clone(),
             mode: None,
             allowed: Vec::new(),
         };

@@ -15,8 +15,8 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// Parts of one album; a further one is the first of another.
 const PARTS: usize = 32;
 
-/// Channel, person and the vendor's id of the group.
-type Key = (String, String, String);
+/// Channel, person, the vendor's id of the group, and how many full ones of it are held back before.
+type Key = (String, String, String, u32);
 
 #[derive(Debug, Default)]
 pub(super) struct Albums {
@@ -35,31 +35,25 @@ impl Albums {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// True: it is the first of its album, which somebody must wait for.
-    fn add(&self, key: &Key, part: (InboxId, Origin, Message), settle: Duration, now: Instant) -> bool {
+    /// Its album, if it is the first of it: somebody must wait for that.
+    fn add(&self, mut key: Key, part: (InboxId, Origin, Message), settle: Duration, now: Instant) -> Option<Key> {
         let mut open = self.open();
-        match open.get_mut(key) {
-            Some(album) => {
-                album.parts.push(part);
-                album.until = match album.parts.len() {
-                    PARTS.. => now,
-                    _ => (now + settle).min(album.at_last),
-                };
-                false
-            }
-            None => {
-                let at_last = now + LONGEST;
-                open.insert(
-                    key.clone(),
-                    Album {
-                        parts: vec![part],
-                        until: (now + settle).min(at_last),
-                        at_last,
-                    },
-                );
-                true
-            }
+        while open.get(&key).is_some_and(|album| album.parts.len() >= PARTS) {
+            key.3 += 1;
         }
+        if let Some(album) = open.get_mut(&key) {
+            album.parts.push(part);
+            album.until = (now + settle).min(album.at_last);
+            return None;
+        }
+        let at_last = now + LONGEST;
+        let album = Album {
+            parts: vec![part],
+            until: (now + settle).min(at_last),
+            at_last,
+        };
+        open.insert(key.clone(), album);
+        Some(key)
     }
 
     /// The parts, once the album is whole; until then, when to look again.
@@ -75,14 +69,11 @@ impl Albums {
 impl Bot {
     /// Holds a part of an album back; its row is held until the album goes its way.
     pub(super) fn hold_back(&self, id: InboxId, origin: Origin, message: Message, group: String, settle: Duration) {
-        let key = (origin.conversation.channel.clone(), origin.sender.id.clone(), group);
-        let first = self
-            .inner
-            .albums
-            .add(&key, (id, origin, message), settle, Instant::now());
-        if !first {
+        let key = (origin.conversation.channel.clone(), origin.sender.id.clone(), group, 0);
+        let albums = &self.inner.albums;
+        let Some(key) = albums.add(key, (id, origin, message), settle, Instant::now()) else {
             return;
-        }
+        };
         let bot = self.clone();
         self.inner.tasks.spawn(async move {
             let parts = loop {
@@ -181,21 +172,28 @@ mod tests {
     #[test]
     fn an_album_ends_some_time_after_the_last_and_never_later_than_at_last() {
         let albums = Albums::default();
-        let key = ("C1".to_owned(), "ann".to_owned(), "g".to_owned());
+        let key = ("C1".to_owned(), "ann".to_owned(), "g".to_owned(), 0);
         let (settle, begun) = (Duration::from_secs(10), Instant::now());
-        assert!(albums.add(&key, part(1, "a"), settle, begun));
+        let add = |id, now| albums.add(key.clone(), part(id, "a"), settle, now);
+        assert_eq!(add(1, begun), Some(key.clone()));
         assert_eq!(albums.take(&key, begun).unwrap_err(), begun + settle);
         let mut now = begun;
         for number in 2..10 {
             now += Duration::from_secs(9);
-            assert!(!albums.add(&key, part(number, "b"), settle, now));
+            assert_eq!(add(number, now), None);
         }
         assert_eq!(albums.take(&key, now - settle * 3).unwrap_err(), begun + LONGEST);
         assert_eq!(albums.take(&key, now).unwrap().len(), 9);
-        assert!(albums.add(&key, part(99, "a"), settle, now), "a new one");
-        for number in 0..PARTS as i64 {
-            albums.add(&key, part(number, "b"), settle, now);
-        }
-        assert!(albums.take(&key, now).is_ok());
+        let mut next = key.clone();
+        next.3 = 1;
+        let first: Vec<_> = (0..=PARTS as i64).map(|number| add(number, now)).collect();
+        assert_eq!(
+            (&first[0], &first[PARTS]),
+            (&Some(key.clone()), &Some(next.clone())),
+            "a new one each"
+        );
+        assert_eq!(first.iter().flatten().count(), 2);
+        let taken = |key| albums.take(key, now + settle).unwrap().len();
+        assert_eq!((taken(&key), taken(&next)), (PARTS, 1));
     }
 }

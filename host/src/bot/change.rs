@@ -4,8 +4,10 @@
 use tracing::{debug, warn};
 
 use super::Bot;
+use super::gather::MISSING;
 use crate::access;
 use crate::chat::{InboxId, Item, Message, Origin, Reaction, What};
+use crate::command;
 use crate::store::{AuditRow, InboxRow, InboxState, TurnRow, TurnState};
 
 /// What stops a turn when it is put on its message: as platforms call it, or as they write it.
@@ -40,35 +42,60 @@ impl Bot {
         if !self.admitted(&row.item.origin).await {
             return self.done(id).await;
         }
-        let same = before.text == message.text;
-        let message = Message {
+        // Platforms also call it an edit when a link was unfolded. A command is given by a message of its own, and of
+        // an album every part would have to be known.
+        let command = matches!(command::said(&message.text), command::Said::Command(..));
+        if before.text == message.text || command || before.group.is_some() {
+            return self.done(id).await;
+        }
+        let now = Message {
             text: message.text,
             mentions: message.mentions,
             ..before.clone()
         };
-        let text = self.compose_again(&row.item.origin, &message).await;
-        let waits = turn.as_ref().is_some_and(waits);
-        // Platforms also call it an edit when a link was unfolded.
-        if same && !(waits && turn.as_ref().is_some_and(|turn| turn.prompt != text)) {
-            return self.done(id).await;
-        }
+        // The turn first: stopped in between, the edit comes again and is still one.
+        let mut followed = match &turn {
+            Some(turn) => self.follow_edit(&row.item.origin, turn, before, &now).await,
+            None => false,
+        };
         let item = Item {
             origin: row.item.origin.clone(),
-            what: What::Message(message),
+            what: What::Message(now.clone()),
         };
         let said = row.id;
-        if let Err(error) = self.inner.journal.write(move |s| s.inbox_amend(said, &item)).await {
-            warn!(bot = %self.inner.config.name, %error, "an edit could not be kept; it is tried again");
-            return self.later();
-        }
-        // Without a turn it goes its way with the new words.
-        if let Some(turn) = &turn {
-            let followed = waits && self.inner.registry.amend(&turn.session, &turn.id, text).await;
-            if !followed {
-                self.offer_again(said, turn).await;
+        let amended = self.inner.journal.write(move |s| {
+            s.inbox_amend(said, &item)?;
+            s.turn_of_inbox(said)
+        });
+        let after = match amended.await {
+            Ok(after) => after,
+            Err(error) => {
+                warn!(bot = %self.inner.config.name, %error, "an edit could not be kept; it is tried again");
+                return self.later();
             }
+        };
+        // Without a turn it goes its way with the new words, unless it went while this was looked up.
+        if let (Some(turn), None) = (&after, &turn) {
+            followed = self.follow_edit(&row.item.origin, turn, before, &now).await;
+        }
+        if let Some(turn) = after.filter(|_| !followed) {
+            self.offer_again(said, &turn).await;
         }
         self.done(id).await;
+    }
+
+    /// A turn that waits is asked what the message says now; what was brought for it stays. False: it does not wait.
+    async fn follow_edit(&self, origin: &Origin, turn: &TurnRow, before: &Message, now: &Message) -> bool {
+        if !waits(turn) {
+            return false;
+        }
+        let (old, new) = (
+            self.compose_again(origin, before).await,
+            self.compose_again(origin, now).await,
+        );
+        // Not found: it was amended already, or a name in it was learned since.
+        let prompt = in_place(&turn.prompt, &old, &new).unwrap_or(new);
+        self.inner.registry.amend(&turn.session, &turn.id, prompt).await
     }
 
     /// The message is gone.
@@ -77,6 +104,8 @@ impl Bot {
             return self.done(id).await;
         };
         match &said.turn {
+            // Of an album the other parts are still said.
+            Some(_) if matches!(&said.row.item.what, What::Message(message) if message.group.is_some()) => {}
             Some(turn) if waits(turn) => {
                 let words = "Withdrawn: the message was deleted.";
                 if !self.inner.registry.withdraw(&turn.session, &turn.id, words).await {
@@ -152,6 +181,17 @@ impl Bot {
     }
 }
 
+/// The prompt with its message replaced: what was brought stands in lines before it, what is missing behind it.
+fn in_place(prompt: &str, old: &str, new: &str) -> Option<String> {
+    let whole = |&(at, _): &(usize, &str)| {
+        let (before, behind) = (&prompt[..at], &prompt[at + old.len()..]);
+        let alone = behind.is_empty() || behind.starts_with(MISSING);
+        (before.is_empty() || before.ends_with('\n')) && alone
+    };
+    let (at, _) = prompt.rmatch_indices(old).find(whole)?;
+    Some([&prompt[..at], new, &prompt[at + old.len()..]].concat())
+}
+
 /// Nobody was given it yet.
 fn waits(turn: &TurnRow) -> bool {
     turn.state == TurnState::Queued && turn.attempt == 0
@@ -176,7 +216,19 @@ fn stops(emoji: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::stops;
+    use super::{in_place, stops};
+
+    #[test]
+    fn a_message_is_replaced_and_what_was_brought_for_it_stays() {
+        let placed = |prompt, old, new| in_place(prompt, old, new);
+        let brought = "before:\n> fix it\n\nfix it\n\n(A file `a` came with this and is not here: x.)";
+        let expected = brought.replacen("\n\nfix it\n", "\n\nmend it\n", 1);
+        assert_eq!(placed(brought, "fix it", "mend it"), Some(expected));
+        assert_eq!(placed("do a, b", "do a, b", "b"), Some("b".to_owned()));
+        // Amended already: it is not done twice.
+        assert_eq!(placed("fix it now", "fix it", "fix it now"), None);
+        assert_eq!(placed("fix this", "fix it", "mend it"), None);
+    }
 
     #[test]
     fn signs_of_displeasure_stop_and_others_do_not() {

@@ -87,6 +87,10 @@ impl Bot {
             let usage = warning(&format!("Say it like this: `/{}`.", row.usage()));
             return self.say(origin, usage, native).await;
         }
+        if matches!(row.action, Action::New | Action::Fork | Action::Queue) {
+            // Done twice, it would do more: it is over before it begins.
+            self.done(id).await;
+        }
         let part = match row.action {
             Action::Help => Part::Text(command::help()),
             Action::New => {
@@ -116,7 +120,10 @@ impl Bot {
                     Spoken::Unknown => warning("That could not be stored just now. Please say it again."),
                 }
             }
-            action => match self.about_sessions(action, &key, origin, argument).await {
+            action => match self
+                .about_sessions(action, &key, origin, argument, row.private && native)
+                .await
+            {
                 Some(part) => part,
                 None => return,
             },

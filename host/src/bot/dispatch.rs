@@ -192,6 +192,7 @@ impl Bot {
             Ok(Some((
                 TokenRow {
                     decision: Decision::Say(text),
+                    conversation,
                     ..
                 },
                 None,
@@ -200,7 +201,12 @@ impl Bot {
                     && self.admitted(origin).await
                     && let Some((row, argument)) = command::typed(&format!("/{text}"))
                 {
-                    self.answer_command(id, origin, row, argument, false).await;
+                    // Where the button was shown: a platform may leave out the thread of a press.
+                    let origin = Origin {
+                        conversation,
+                        ..origin.clone()
+                    };
+                    self.answer_command(id, &origin, row, argument, false).await;
                 }
             }
             Ok(Some((token, None))) if matches!(token.decision, Decision::Again(_) | Decision::Keep(_)) => {
@@ -236,20 +242,21 @@ impl Bot {
         if !self.concerns_us(&origin, &message).await || !self.admitted(&origin).await {
             return self.dealt_with(id, also).await;
         }
-        let mut way = None;
-        if let Some((row, argument)) = command::typed(&message.text) {
-            way = command::way(row).filter(|_| !argument.is_empty());
-            if way.is_none() {
+        let (way, words) = match command::said(&message.text) {
+            command::Said::Command(row, argument) => {
                 self.answer_command(id, &origin, row, argument, false).await;
                 return self.dealt_with(id, also).await;
             }
-            message.text = argument.to_owned();
-        }
+            command::Said::Words(way, words) => (way, words.to_owned()),
+        };
+        message.text = words;
         if message.text.trim().is_empty() && message.attachments.is_empty() {
             self.say(&origin, Part::Text(command::help()), false).await;
             return self.dealt_with(id, also).await;
         }
-        if !self.can(Ability::Buttons) && self.said_to_a_question(id, &origin, &message).await {
+        // Whoever says how it comes to the agent, or brings files, gives it something to do.
+        let may_answer = way.is_none() && message.attachments.is_empty() && !self.can(Ability::Buttons);
+        if may_answer && self.said_to_a_question(id, &origin, &message).await {
             return self.dealt_with(id, also).await;
         }
         if !inner.per_user.allow(&origin.sender.id) {
@@ -364,9 +371,14 @@ impl Bot {
         conversation
     }
 
+    /// What concerns only who spoke is whispered, where that can be and others would read it.
+    pub(super) fn whispers(&self, origin: &Origin, private: bool) -> bool {
+        private && !origin.conversation.direct && self.can(Ability::Whispers)
+    }
+
     /// A view of the bot's own, in the place where somebody spoke.
     pub(super) async fn say(&self, origin: &Origin, part: Part, private: bool) {
-        let whisper = private && !origin.conversation.direct && self.can(Ability::Whispers);
+        let whisper = self.whispers(origin, private);
         let target = Target {
             conversation: origin.conversation.clone(),
             reply_to: origin.reply_to.clone(),

@@ -15,6 +15,7 @@ use super::people::{line, with_names};
 use crate::chat::{
     Attachment, CallError, Conversation, InboxId, Message, Origin, Part, Person, SessionKey, Target, UnixMillis, What,
 };
+use crate::command;
 use crate::config::{Scope, WhileRunning};
 use crate::session::{Prompt, SubmitError};
 use crate::store::{InFile, InboxState, TurnKind};
@@ -106,12 +107,12 @@ impl Queues {
 }
 
 impl Place {
-    /// Until whoever was before has left.
-    async fn turn(&mut self) {
-        if let Some(before) = &mut self.before {
-            // Nothing is ever sent: it ends when the sender is gone.
-            while before.changed().await.is_ok() {}
-        }
+    /// Until whoever was before has left. True: somebody was.
+    async fn turn(&mut self) -> bool {
+        let Some(before) = &mut self.before else { return false };
+        // Nothing is ever sent: it ends when the sender is gone.
+        while before.changed().await.is_ok() {}
+        true
     }
 }
 
@@ -154,8 +155,11 @@ impl Bot {
                 biased; // The end first: what is not handed over by then comes again with the next start.
                 () = bot.inner.stop.cancelled() => {}
                 () = async {
-                    let gathered = bot.gather(&heard).await;
-                    place.turn().await;
+                    let mut gathered = bot.gather(&heard).await;
+                    if place.turn().await && gathered.before.is_some() && !bot.wants_history(&heard).await {
+                        // Whoever was before has brought it.
+                        gathered.before = None;
+                    }
                     if let Some(heard) = bot.still_said(heard).await {
                         bot.submit(heard, gathered).await;
                     }
@@ -173,12 +177,20 @@ impl Bot {
         let id = heard.id;
         match self.inner.journal.read(move |s| s.inbox_get(id)).await {
             Ok(Some(row)) if row.state == InboxState::New => {
-                if let (What::Message(message), true) = (row.item.what, heard.also.is_empty()) {
-                    heard.message.text = message.text;
+                if let (What::Message(message), true) = (row.item.what, heard.also.is_empty())
+                    && let command::Said::Words(_, words) = command::said(&message.text)
+                {
+                    heard.message.text = words.to_owned();
                 }
                 Some(heard)
             }
-            Ok(_) => None,
+            Ok(_) => {
+                if !heard.also.is_empty() {
+                    // The other parts of an album are still there, and go their way without this one.
+                    self.later();
+                }
+                None
+            }
             Err(error) => {
                 warn!(bot = %self.inner.config.name, %error, "the inbox could not be read");
                 self.later();
@@ -339,7 +351,16 @@ impl Bot {
             names: self.names_for(origin, message).await,
             ..Gathered::default()
         };
-        self.compose(origin, message, &gathered)
+        match command::said(&message.text) {
+            command::Said::Words(Some(_), words) => {
+                let message = Message {
+                    text: words.to_owned(),
+                    ..message.clone()
+                };
+                self.compose(origin, &message, &gathered)
+            }
+            _ => self.compose(origin, message, &gathered),
+        }
     }
 
     /// What the agent is told: what was said before, what is quoted, in shared conversations who speaks, the text, and
@@ -365,11 +386,14 @@ impl Bot {
         }
         text.push_str(&with_names(&message.text, &gathered.names));
         for (name, why) in &gathered.missing {
-            text.push_str(&format!("\n\n(A file `{name}` came with this and is not here: {why}.)"));
+            text.push_str(&format!("{MISSING}{name}` came with this and is not here: {why}.)"));
         }
         text
     }
 }
+
+/// How a file that could not be had is told behind a message.
+pub(super) const MISSING: &str = "\n\n(A file `";
 
 /// A size as people say it.
 fn size(bytes: u64) -> String {

@@ -5,6 +5,7 @@ use super::Bot;
 use crate::access;
 use crate::chat::{Conversation, Form, InboxId, Origin, Person, Press, SessionKey, Verdict, now};
 use crate::config::BotConfig;
+use crate::manifest::Ability;
 use crate::session::question::{self, Corrections};
 use crate::store::{AskRow, AskState, AuditRow, Decision, InboxState, Result as StoreResult, Store, TokenRow};
 
@@ -77,8 +78,9 @@ impl Bot {
         }
     }
 
-    /// Takes words for the decision of the one question that is open in this session. `read` makes a decision of
-    /// them, or says what is wrong; none: they say nothing to that question.
+    /// Takes words for the decision of the question that is open in this session; of several, where nothing can be
+    /// pressed, of the oldest. `read` makes a decision of them, or says what is wrong; none: they say nothing to that
+    /// question.
     pub(super) async fn judge_words(
         &self,
         id: InboxId,
@@ -91,13 +93,18 @@ impl Bot {
         };
         let config = self.inner.config.clone();
         let sender = origin.sender.clone();
+        let buttons = self.can(Ability::Buttons);
         self.inner
             .journal
             .write(move |store| {
-                let open = store.asks_of(&turn)?.into_iter().find(question::is_open_now);
-                let Some(mut ask) = open else {
+                let mut open = store.asks_of(&turn)?.into_iter().filter(question::is_open_now);
+                let Some(mut ask) = open.next() else {
                     return Ok(Said::Nothing);
                 };
+                if buttons && open.next().is_some() {
+                    let why = "More than one question is open: please answer each by its own buttons.";
+                    return Ok(Said::Wrong(why.to_owned()));
+                }
                 let Some(read) = read(&ask) else {
                     return Ok(Said::Nothing);
                 };

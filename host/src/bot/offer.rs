@@ -4,10 +4,12 @@
 use tracing::warn;
 
 use super::Bot;
+use super::dispatch::info;
 use crate::chat::{
     Ask, Choice, InboxId, Origin, Part, Style, Target, Token, TurnId, UnixMillis, View, ViewState, What, now,
 };
 use crate::config::WhileRunning;
+use crate::manifest::Ability;
 use crate::session::{Prompt, SubmitError};
 use crate::store::{Decision, Result as StoreResult, Store, TokenRow, TurnKind, TurnRow};
 
@@ -22,6 +24,13 @@ impl Bot {
     /// Offers to run what the message says now. Nothing new happens while an offer stands.
     pub(super) async fn offer_again(&self, said: InboxId, turn: &TurnRow) {
         let inner = &self.inner;
+        if !self.can(Ability::Buttons) {
+            let text = "That message was taken up already: to have it done as it stands now, please send it again.";
+            if let Err(error) = inner.outbox.post(turn.target.clone(), View::single(info(text))).await {
+                warn!(bot = %inner.config.name, %error, "a word could not be shown");
+            }
+            return;
+        }
         let lasts = UnixMillis::try_from(inner.config.ask_timeout.as_millis()).unwrap_or(UnixMillis::MAX);
         let token = |decision| TokenRow {
             token: Token::random(),

@@ -160,13 +160,11 @@ impl Task {
     /// What a command means; the process that runs is ended elsewhere.
     fn command(&mut self, command: Option<Command>) {
         match command {
-            Some(Command::Prompt { id, text, images: _ } | Command::Steer { id, text }) => {
-                self.waiting.push_back(Waiting {
-                    id,
-                    text,
-                    stopped: false,
-                })
-            }
+            Some(Command::Prompt { id, text, images: _ }) => self.waiting.push_back(Waiting {
+                id,
+                text,
+                stopped: false,
+            }),
             Some(Command::Interrupt) => {
                 self.stopped = true;
                 self.waiting.iter_mut().for_each(|prompt| prompt.stopped = true);

@@ -81,6 +81,8 @@ pub(super) struct SessionActor {
     row: SessionRow,
     /// `row.cli_session` is not yet claimed in the store.
     unclaimed: bool,
+    /// The process was started with what is not chosen any more: the next turn gets another.
+    outdated: bool,
     /// The CLI was given something under `row.cli_session` and may have kept it.
     handed: bool,
     queue: VecDeque<Job>,
@@ -124,6 +126,7 @@ impl SessionActor {
             published,
             row,
             unclaimed: false,
+            outdated: false,
             handed: false,
             queue: VecDeque::new(),
             current: None,
@@ -306,6 +309,9 @@ impl SessionActor {
             self.drain();
             return;
         }
+        if self.current.is_none() && std::mem::take(&mut self.outdated) {
+            self.close_process();
+        }
         if self.current.is_none()
             && self.retry_at.is_none()
             && let Some(job) = self.queue.pop_front()
@@ -405,13 +411,18 @@ impl SessionActor {
     /// It ends without having begun.
     async fn withdraw(&mut self, turn: &TurnId, words: Option<&str>) -> bool {
         let Some(at) = self.waiting(turn) else { return false };
-        let Some(job) = self.queue.remove(at) else { return false };
-        if let Some(words) = words {
+        if let (Some(words), Some(job)) = (words, self.queue.get(at)) {
             job.view.with(|view| view.notice(Tone::Info, words));
         }
-        let running = self.current.replace(job);
+        self.end_waiting(at).await
+    }
+
+    /// Ends a turn of the queue; what runs and who spoke last stay what they were. False: there is none at this place.
+    async fn end_waiting(&mut self, at: usize) -> bool {
+        let Some(job) = self.queue.remove(at) else { return false };
+        let (current, last) = (self.current.replace(job), self.last.clone());
         self.finish(Ending::Stopped).await;
-        self.current = running;
+        (self.current, self.last) = (current, last);
         true
     }
 
@@ -426,6 +437,7 @@ impl SessionActor {
         }
         self.kill_process();
         self.forget_conversation();
+        self.model = None;
         let key = self.key.clone();
         let counts = self.shared.journal.read(move |store| store.session_counts(&key)).await;
         let epoch = counts.map_or(self.row.epoch, |(_, epoch)| epoch.max(self.row.epoch));

@@ -215,11 +215,12 @@ impl Store for SqliteStore {
 
     fn inbox_said(&mut self, bot: &BotName, channel: Option<&str>, message: &str) -> Result<Option<InboxRow>> {
         let columns = rows::INBOX;
-        let sql = format!("SELECT {columns} FROM inbox WHERE bot = ? AND message = ? ORDER BY id DESC");
-        let found = self.all(&sql, params![bot.as_str(), message], rows::inbox)?;
-        Ok(found
-            .into_iter()
-            .find(|row| channel.is_none_or(|channel| row.item.origin.conversation.channel == channel)))
+        let sql = format!(
+            "SELECT {columns} FROM inbox WHERE bot = ?1 AND message = ?2
+             AND (?3 IS NULL OR json_extract(item, '$.origin.conversation.channel') = ?3) ORDER BY id DESC LIMIT 1"
+        );
+        let found = self.all(&sql, params![bot.as_str(), message, channel], rows::inbox)?;
+        Ok(found.into_iter().next())
     }
 
     fn inbox_amend(&mut self, id: InboxId, item: &Item) -> Result<()> {

@@ -188,6 +188,13 @@ fn a_missing_scope_is_advised_and_a_refused_token_is_a_finding() {
             },
         ]
     );
+    let commands = findings.iter().find(|finding| finding.subject == "scope commands");
+    assert!(
+        commands.is_some_and(|finding| finding
+            .advice
+            .starts_with("the slash command and the shortcut are not there: ")),
+        "{findings:?}"
+    );
     api.wire.team.revoke();
     let findings = describe::check(&api, false).expect("a finding");
     assert!(

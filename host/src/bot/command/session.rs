@@ -35,10 +35,11 @@ impl Bot {
         key: &SessionKey,
         origin: &Origin,
         argument: &str,
+        private: bool,
     ) -> Option<Part> {
         let registry = &self.inner.registry;
         let part = match action {
-            Action::List => return self.list(key, origin, argument).await,
+            Action::List => return self.list(key, origin, argument, private).await,
             Action::Switch => match self.find_session(key, argument).await {
                 Some(row) => {
                     let done = format!("This is {} now.", called(&row));
@@ -98,7 +99,7 @@ impl Bot {
     }
 
     /// The sessions under this key, a page of them, each with a button.
-    async fn list(&self, key: &SessionKey, origin: &Origin, argument: &str) -> Option<Part> {
+    async fn list(&self, key: &SessionKey, origin: &Origin, argument: &str, private: bool) -> Option<Part> {
         let page = argument.parse::<u32>().unwrap_or(1).clamp(1, 100_000);
         let wanted = key.clone();
         let found = self
@@ -152,7 +153,8 @@ impl Bot {
                 "**{title}**\n\n{text}\n`/switch ID` goes on with one."
             )));
         }
-        self.offer(key, origin, title, text, choices).await;
+        let private_to = self.whispers(origin, private).then(|| origin.sender.id.clone());
+        self.offer(key, origin, private_to, title, text, choices).await;
         None
     }
 
@@ -161,6 +163,7 @@ impl Bot {
         &self,
         key: &SessionKey,
         origin: &Origin,
+        private_to: Option<String>,
         title: String,
         text: String,
         commands: Vec<(String, String)>,
@@ -196,7 +199,7 @@ impl Bot {
         let target = Target {
             conversation: origin.conversation.clone(),
             reply_to: origin.reply_to.clone(),
-            private_to: None,
+            private_to,
         };
         let kept = self
             .inner

@@ -1,4 +1,4 @@
-//! `botyard adapter test`: the suite that the built-in adapters pass, for anybody's.
+//! `botyard adapter test`: the suite that the built-in adapter of a platform passes, for anybody's.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::supervisor;
 pub(in crate::cli) struct TestArguments {
     /// A component; also a built-in adapter's name
     file: String,
-    /// Whose protocol it speaks: slack, discord or feishu
+    /// Whose protocol it speaks; there is a fake of slack alone so far
     #[arg(long, value_name = "NAME")]
     platform: String,
     /// One of the adapter's modes

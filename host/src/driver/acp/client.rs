@@ -24,7 +24,7 @@ use crate::driver::failure::of_end;
 use crate::driver::plain::harmless;
 use crate::driver::process::Ended;
 use crate::driver::stdio::{Protocol, Queues};
-use crate::driver::{AgentEvent, Answer, Command, Failure, FailureKind, Outcome, Permission};
+use crate::driver::{AgentEvent, Answer, Command, Failure, FailureKind, Offers, Outcome, Permission};
 
 /// How long an agent that tells the history late may be silent before it has told it all.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -449,6 +449,13 @@ impl Client {
         });
         let model = self.offer.model.now.clone();
         self.queues.events.push_back(AgentEvent::Session { id, model });
+        let models = self.offer.model.choices.clone();
+        if !models.is_empty() {
+            self.queues.events.push_back(AgentEvent::Offers(Offers {
+                models: Some(models),
+                ..Offers::default()
+            }));
+        }
         for command in std::mem::take(&mut self.held) {
             self.command(command);
         }
@@ -496,8 +503,6 @@ impl Protocol for Client {
         match command {
             command if !self.ready => self.held.push(command),
             Command::Prompt { id, text, images: _ } => self.prompt(id, text),
-            // What is said into a running turn differs from agent to agent: it waits, like every prompt.
-            Command::Steer { id, text } => self.prompt(id, text),
             Command::Decide { request, answer } => self.decide(&request, &answer),
             Command::Compact { .. } | Command::SetModel(_) | Command::SetMode(_) => {}
             Command::Interrupt => self.interrupt(),

@@ -13,6 +13,8 @@ pub(super) struct Opening {
     pub(super) resume: Option<String>,
     /// The operator's word, as the mode is: an agent that refuses it does not begin.
     pub(super) model: Option<String>,
+    /// In the chat.
+    pub(super) chosen: bool,
     pub(super) mode: Option<String>,
     /// Said before the first prompt of a new conversation.
     pub(super) instructions: Option<String>,
@@ -46,6 +48,8 @@ enum How {
 pub(super) struct Setting {
     pub(super) now: Option<String>,
     how: How,
+    /// What there is; empty if it does not say.
+    pub(super) choices: Vec<String>,
 }
 
 /// What it offers to choose from.
@@ -120,11 +124,18 @@ impl Client {
         }
         self.offer.learn(&answer);
         self.settle(&id, self.opening.history);
-        if let Some(model) = self.opening.model.take() {
+        let models = &self.offer.model.choices;
+        // What was chosen in a chat and is not there must not keep everybody from it; the operator's word must fit.
+        let there = |model: &String| !self.opening.chosen || models.is_empty() || models.contains(model);
+        if let Some(model) = self.opening.model.take().filter(there) {
             let setting = self.offer.model.clone();
             self.set("model", setting, ("session/set_model", "modelId"), &model);
         }
-        let asking = self.quirk.asking_mode.filter(|mode| offers_mode(&answer, mode));
+        let modes = &self.offer.mode.choices;
+        let asking = self
+            .quirk
+            .asking_mode
+            .filter(|mode| modes.iter().any(|offered| offered == mode));
         if let Some(mode) = self.opening.mode.take().or_else(|| asking.map(str::to_owned)) {
             let setting = self.offer.mode.clone();
             self.set("mode", setting, ("session/set_mode", "modeId"), &mode);
@@ -175,26 +186,22 @@ impl Client {
     }
 }
 
-fn offers_mode(answer: &Value, mode: &str) -> bool {
-    let modes = answer.get("modes").unwrap_or(&Value::Null);
-    list(modes, "availableModes").any(|offered| text(offered, "id") == mode)
-}
-
 impl Offer {
     /// From the answer to a session's beginning.
     fn learn(&mut self, answer: &Value) {
         self.options(answer);
-        let own = |list: &str, name: &str| {
-            let found = answer.get(list).filter(|found| found.is_object())?;
+        let own = |name: &str, now: &str, (all, id): (&str, &str)| {
+            let found = answer.get(name).filter(|found| found.is_object())?;
             Some(Setting {
-                now: Some(text(found, name).to_owned()).filter(|id| !id.is_empty()),
+                now: Some(text(found, now).to_owned()).filter(|id| !id.is_empty()),
                 how: How::Own,
+                choices: list(found, all).map(|one| text(one, id).to_owned()).collect(),
             })
         };
-        if let Some(model) = own("models", "currentModelId") {
+        if let Some(model) = own("models", "currentModelId", ("availableModels", "modelId")) {
             self.model = model;
         }
-        if let Some(mode) = own("modes", "currentModeId") {
+        if let Some(mode) = own("modes", "currentModeId", ("availableModes", "id")) {
             self.mode = mode;
         }
     }
@@ -204,6 +211,9 @@ impl Offer {
             let setting = Setting {
                 now: Some(text(option, "currentValue").to_owned()).filter(|value| !value.is_empty()),
                 how: How::Option(text(option, "id").to_owned()),
+                choices: list(option, "options")
+                    .map(|one| text(one, "value").to_owned())
+                    .collect(),
             };
             match text(option, "category") {
                 "model" => self.model = setting,

@@ -149,13 +149,6 @@ impl Translator {
         self.message(id, &Value::Array(content), more);
     }
 
-    /// With the CLI's own priority: into a running turn with the next tool result, else a turn right behind it.
-    fn steer(&mut self, id: String, text: &str) {
-        let text = harmless(text, self.version.as_deref());
-        let content = json!([{"type": "text", "text": text}]);
-        self.message(id, &content, json!({"client_composed": true}));
-    }
-
     /// The one command that it is to take for a command.
     fn compact(&mut self, id: String, focus: &str) {
         let focus = focus.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -662,7 +655,6 @@ impl Protocol for Translator {
         match command {
             command if !self.ready => self.held.push(command),
             Command::Prompt { id, text, images } => self.prompt(id, &text, &images),
-            Command::Steer { id, text } => self.steer(id, &text),
             Command::Compact { id, focus } => self.compact(id, &focus),
             Command::Decide { request, answer } => self.decide(&request, answer),
             Command::SetModel(model) => self.request(Sent::Setting, &json!({"subtype": "set_model", "model": model})),

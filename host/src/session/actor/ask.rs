@@ -116,6 +116,16 @@ impl SessionActor {
         }
     }
 
+    /// What was allowed for the session is told to every process of it from here on.
+    pub(super) fn keep_lasting(&mut self, row: &AskRow, decision: &Decision) {
+        if *decision == Decision::AllowSession
+            && let Some(lasting) = &row.lasting
+            && !self.row.allowed.contains(&lasting.updates)
+        {
+            self.row.allowed.push(lasting.updates.clone());
+        }
+    }
+
     /// Takes a decision into the turn, on disk first, then tells the agent. `who`: empty if nobody decided in time.
     async fn settle(&mut self, ask: &str, decision: Decision, who: &str) {
         let Some(mut job) = self.current.take() else { return };
@@ -126,12 +136,7 @@ impl SessionActor {
         let mut row = job.asks.remove(at).row;
         let answer = answer(&row, &decision, who);
         let words = words(&row, &decision, who);
-        if decision == Decision::AllowSession
-            && let Some(lasting) = &row.lasting
-            && !self.row.allowed.contains(&lasting.updates)
-        {
-            self.row.allowed.push(lasting.updates.clone());
-        }
+        self.keep_lasting(&row, &decision);
         row.state = AskState::Decided;
         let denied = !decision.allows();
         row.decided = Some((decision, who.to_owned()));

@@ -5,7 +5,6 @@ use super::seat::Seat;
 use crate::chat::SessionId;
 use crate::config::DriverKind;
 use crate::driver::{Command, Offers};
-use crate::session::turn::Ending;
 use crate::session::{Change, ChangeError, NAME_MAX, Waiting};
 use crate::store::SessionRow;
 
@@ -116,12 +115,14 @@ impl SessionActor {
             }
         }
         self.row.model.clone_from(&model);
+        // Which one it is, it tells when it uses it.
+        self.model = None;
         if agent.driver == DriverKind::Claude {
             let model = model.or_else(|| agent.model.clone());
             self.tell_live(Command::SetModel(model.unwrap_or_else(|| "default".to_owned())));
-        } else if self.current.is_none() {
+        } else {
             // It goes on with that in its next process.
-            self.close_process();
+            self.outdated = true;
         }
         Ok(())
     }
@@ -161,12 +162,7 @@ impl SessionActor {
         if of.is_some_and(|of| self.queue[at].row.asker != of) {
             return Err(ChangeError::NotTheirs);
         }
-        let Some(job) = self.queue.remove(at) else {
-            return Err(ChangeError::Unknown);
-        };
-        let (current, last) = (self.current.replace(job), self.last.clone());
-        self.finish(Ending::Stopped).await;
-        (self.current, self.last) = (current, last);
+        self.end_waiting(at).await;
         Ok(())
     }
 

@@ -64,7 +64,15 @@ impl SessionActor {
             .read(move |store| read_asked(store, &id, view.as_ref()))
             .await;
         let asked = match asked {
-            Ok(asked) => asked,
+            Ok(asked) => {
+                // Decided just before the end, and not taken in any more.
+                for ask in asked.asks.iter().filter(|ask| ask.state == AskState::Decided) {
+                    if let Some((decision, _)) = &ask.decided {
+                        self.keep_lasting(ask, decision);
+                    }
+                }
+                asked
+            }
             Err(error) => {
                 // Without its questions it is done again: nothing is allowed that nobody can show to be decided.
                 tracing::error!(bot = %turn.bot, session = %self.key, turn = %turn.id, %error, "questions were not read");

@@ -540,10 +540,6 @@ fn settings_and_other_messages_have_their_form() {
     let mut translator = ready("2.1.197");
     translator.command(Command::SetModel("haiku".to_owned()));
     translator.command(Command::SetMode("plan".to_owned()));
-    translator.command(Command::Steer {
-        id: "s".to_owned(),
-        text: "/also @x".to_owned(),
-    });
     translator.command(Command::Compact {
         id: "c".to_owned(),
         focus: "keep\nthe @plan".to_owned(),
@@ -554,13 +550,10 @@ fn settings_and_other_messages_have_their_form() {
         lines[1]["request"],
         json!({"subtype": "set_permission_mode", "mode": "plan"})
     );
-    // Into the running turn, and only words.
-    assert_eq!(lines[2].get("priority"), None);
-    assert_eq!(lines[2]["message"]["content"][0]["text"], "> /also @ x");
     // The one message that is a command of the CLI's; nothing in it can name a file.
-    assert_eq!(lines[3]["message"]["content"][0]["text"], "/compact keep the plan");
+    assert_eq!(lines[2]["message"]["content"][0]["text"], "/compact keep the plan");
     assert_eq!(
-        (lines[3].get("client_composed"), &lines[3]["priority"]),
+        (lines[2].get("client_composed"), &lines[2]["priority"]),
         (None, &json!("later"))
     );
 }
