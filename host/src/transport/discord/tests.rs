@@ -24,7 +24,7 @@ use crate::transport::{Accepted, Connected, Inlet};
 pub(super) struct Yard {
     pub(super) gateway: Arc<Gateway>,
     pub(super) events: mpsc::Receiver<(Event, oneshot::Sender<Accepted>)>,
-    pub(super) reports: mpsc::UnboundedReceiver<Health>,
+    pub(super) reports: mpsc::Receiver<Health>,
     /// Requests that wait for their answer: method and path, body, and where the answer goes.
     pub(super) asked: mpsc::Receiver<Asked>,
 }
@@ -37,7 +37,7 @@ pub(super) struct Asked {
 
 struct Bot {
     events: mpsc::Sender<(Event, oneshot::Sender<Accepted>)>,
-    reports: mpsc::UnboundedSender<Health>,
+    reports: mpsc::Sender<Health>,
 }
 
 impl Bot {
@@ -60,7 +60,7 @@ impl Connected for Bot {
     }
 
     fn report(&self, health: Health) {
-        let _ = self.reports.send(health);
+        self.reports.try_send(health).expect("there is room");
     }
 
     fn heard(&self) {}
@@ -126,7 +126,7 @@ pub(super) async fn yard() -> Yard {
     };
     let egress = Egress::new(&EgressSettings::default()).expect("a client");
     let (events_in, events) = mpsc::channel(16);
-    let (reports_in, reports) = mpsc::unbounded_channel();
+    let (reports_in, reports) = mpsc::channel(64);
     let managed = Managed {
         bot: BotName("team".to_owned()),
         me: None,
