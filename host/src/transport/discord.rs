@@ -139,7 +139,8 @@ impl Gateway {
             401 => Err(CallError::Unauthorized(
                 "discord refuses the bot token: copy it anew from the Bot page of your application".to_owned(),
             )),
-            403 | 404 => Err(CallError::Gone(format!(
+            // Without a code it is not the API that says so, but what stands before it.
+            403 | 404 if code(&response.body).is_some() => Err(CallError::Gone(format!(
                 "discord answers {path} with status {}",
                 response.status
             ))),
@@ -181,6 +182,17 @@ impl Gateway {
         }
     }
 
+    /// The shard's connection is over, and it was live: another is made. Why it does not work is not talked over.
+    fn reconnects(&self, shard: u32) {
+        let live = {
+            let all = self.healths.lock().unwrap_or_else(PoisonError::into_inner);
+            all.get(shard as usize) == Some(&Health::Live)
+        };
+        if live {
+            self.report(shard, Health::Connecting);
+        }
+    }
+
     /// Waits for its turn to identify: one shard at a time, five seconds apart.
     async fn may_identify(&self) {
         let Ok(permit) = self.identify.acquire().await else {
@@ -209,6 +221,12 @@ fn directions(answer: &Value) -> Result<Directions, CallError> {
         left: limit["remaining"].as_u64().unwrap_or(1),
         reset: Duration::from_millis(limit["reset_after"].as_u64().unwrap_or(0)),
     })
+}
+
+/// Discord's own code in the body of an error.
+fn code(body: &[u8]) -> Option<u64> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    body.get("code")?.as_u64()
 }
 
 /// It does not work now and is tried again after `pause`.

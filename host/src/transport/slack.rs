@@ -84,6 +84,12 @@ struct Held {
     greeted: Option<Instant>,
 }
 
+impl Held {
+    fn is_good(&self) -> bool {
+        self.greeted.is_some_and(|since| since.elapsed() >= GOOD)
+    }
+}
+
 /// Keeps one socket, and two while one follows the other.
 struct Keeper {
     opener: Arc<Opener>,
@@ -160,6 +166,9 @@ impl Keeper {
                 self.report(Health::Live);
             }
             News::Leaving => {
+                if self.lines.get(&line).is_some_and(Held::is_good) {
+                    self.pause = PAUSES.0;
+                }
                 if self.current == Some(line) {
                     self.current = None;
                     self.due = Instant::now();
@@ -176,11 +185,7 @@ impl Keeper {
     }
 
     fn ended(&mut self, line: u64, why: String) {
-        let good = self
-            .lines
-            .remove(&line)
-            .and_then(|held| held.greeted)
-            .is_some_and(|since| since.elapsed() >= GOOD);
+        let good = self.lines.remove(&line).is_some_and(|held| held.is_good());
         if self.current == Some(line) {
             self.current = None;
             // A good connection that is cut is opened again at once.

@@ -72,8 +72,10 @@ impl Failure {
 /// Unknown channel, guild, message.
 pub const UNKNOWN_CHANNEL: u64 = 10003;
 pub const UNKNOWN_MESSAGE: u64 = 10008;
+/// The token of an interaction is over; or nobody answered the interaction yet.
+pub const UNKNOWN_WEBHOOK: u64 = 10015;
 /// The token of an interaction is over or unknown.
-pub const EXPIRED: [u64; 3] = [10015, 10062, 50027];
+pub const EXPIRED: [u64; 3] = [UNKNOWN_WEBHOOK, 10062, 50027];
 /// The bot lacks a right there.
 pub const MISSING_ACCESS: u64 = 50001;
 pub const MISSING_PERMISSIONS: u64 = 50013;
@@ -192,6 +194,22 @@ impl<W: Wire> Api<W> {
     pub fn edit_original(&self, ticket: Ticket<'_>, shown: &Shown) -> Result<String, Failure> {
         let path = format!("/webhooks/{}/{}/messages/@original", ticket.app, ticket.token);
         id_of(&self.ticketed("PATCH", &path, Some(&shown.body()), true)?)
+    }
+
+    /// Whether the deferred answer is for one person alone. One that is gone is not.
+    ///
+    /// # Errors
+    /// One of [`EXPIRED`] after 15 minutes.
+    pub fn original_is_private(&self, ticket: Ticket<'_>) -> Result<bool, Failure> {
+        let path = format!("/webhooks/{}/{}/messages/@original", ticket.app, ticket.token);
+        match self.ticketed("GET", &path, None, true) {
+            Ok(message) => {
+                let flags = message.get("flags").and_then(Value::as_u64).unwrap_or(0);
+                Ok(flags & EPHEMERAL != 0)
+            }
+            Err(failure) if failure.is(&[UNKNOWN_MESSAGE]) => Ok(false),
+            Err(failure) => Err(failure),
+        }
     }
 
     /// Takes the deferred answer away.
@@ -457,7 +475,7 @@ fn meaning(code: u64, answer: &Value, response: &Response) -> Error {
         (_, UNKNOWN_MESSAGE) => Error::Gone("somebody deleted the message that shows the answer".into()),
         (_, 10004 | 10007 | 10013) => Error::Gone("the person or the server is not there any more".into()),
         (_, 50007 | 50278) => Error::Gone("this person takes no direct messages from the bot".into()),
-        (_, 10015 | 10062 | 50027) => Error::Gone("the time to answer this interaction is over".into()),
+        (_, UNKNOWN_WEBHOOK | 10062 | 50027) => Error::Gone("the time to answer this interaction is over".into()),
         (_, MISSING_ACCESS) => Error::Rejected(
             "the bot cannot see this channel: give its role View Channel and Read Message History there".into(),
         ),

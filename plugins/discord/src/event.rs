@@ -337,7 +337,7 @@ pub(crate) fn attachment(file: &Value) -> Option<Attachment> {
 }
 
 /// A thread's name: the first line of the question, 100 characters at most.
-pub(crate) fn title(text: &str) -> String {
+fn title(text: &str) -> String {
     let line = text
         .lines()
         .map(str::trim)

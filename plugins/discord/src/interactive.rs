@@ -9,7 +9,7 @@ use botyard_sdk::serde_json::{self, Value, json};
 use botyard_sdk::split::clip;
 use botyard_sdk::types::{Answer, Attachment, Conversation, Origin};
 
-use crate::event::{Interaction, Kind, ReplyTo, array_at, attachment, nothing, seconds_of, str_at, title, user};
+use crate::event::{Interaction, Kind, ReplyTo, array_at, attachment, nothing, seconds_of, str_at, user};
 use crate::form;
 use crate::text::hear;
 
@@ -63,16 +63,17 @@ pub fn translate(data: &Value, received: u32) -> Translated {
             answer: Some(of_kind(PONG)),
         },
         Some(2) => command(data, received).unwrap_or_else(nothing),
-        Some(3) => one(press(data, received), DEFERRED_UPDATE),
+        Some(3) => one(press(data, received), of_kind(DEFERRED_UPDATE)),
         Some(4) => Translated {
             items: Vec::new(),
             answer: Some(callback(&json!({ "type": CHOICES, "data": { "choices": [] } }))),
         },
         Some(5) => {
+            // What a form of a command brings is perhaps for one person alone, as the command's own answer.
             let fallback = if data.get("message").is_some() {
-                DEFERRED_UPDATE
+                of_kind(DEFERRED_UPDATE)
             } else {
-                DEFERRED
+                deferred(true)
             };
             one(submission(data, received), fallback)
         }
@@ -80,15 +81,15 @@ pub fn translate(data: &Value, received: u32) -> Translated {
     }
 }
 
-fn one(item: Option<Item>, fallback: u64) -> Translated {
+fn one(item: Option<Item>, fallback: Answer) -> Translated {
     Translated {
         items: item.into_iter().collect(),
-        answer: Some(of_kind(fallback)),
+        answer: Some(fallback),
     }
 }
 
 /// Where, by whom, and with which ticket.
-fn origin(data: &Value, received: u32, kind: Kind, asked: Option<&str>) -> Option<Origin> {
+fn origin(data: &Value, received: u32, kind: Kind) -> Option<Origin> {
     let id = str_at(data, "/id")?;
     let channel = str_at(data, "/channel_id").or(str_at(data, "/channel/id"))?;
     // A thread is a channel of one of these types.
@@ -101,7 +102,7 @@ fn origin(data: &Value, received: u32, kind: Kind, asked: Option<&str>) -> Optio
     sender.locale = str_at(data, "/locale").map(str::to_owned);
     let reply_to = ReplyTo {
         message: None,
-        title: asked.map(title),
+        title: None,
         interaction: Some(Interaction {
             app: str_at(data, "/application_id")?.to_owned(),
             token: str_at(data, "/token")?.to_owned(),
@@ -128,7 +129,7 @@ fn command(data: &Value, received: u32) -> Option<Translated> {
     let about_message = data.pointer("/data/type").and_then(Value::as_u64) == Some(3);
     if about_message || name == ASK {
         let (text, quotes, attachments) = if about_message { about(data)? } else { asked(data) };
-        let origin = origin(data, received, Kind::Ask, Some(&text))?;
+        let origin = origin(data, received, Kind::Ask)?;
         let message = Message {
             id: str_at(data, "/id")?.to_owned(),
             text,
@@ -149,15 +150,15 @@ fn command(data: &Value, received: u32) -> Option<Translated> {
     }
     let (arguments, attachments) = options(data);
     let item = Item {
-        origin: origin(data, received, Kind::Command, None)?,
+        origin: origin(data, received, Kind::Command)?,
         what: What::Command(Command {
             name: name.to_owned(),
             arguments,
             attachments,
         }),
     };
-    // Which of both it is, the host knows; without its word in time all may see it.
-    Some(one(Some(item), DEFERRED))
+    // Which of both it is, the host knows; without its word in time nobody else may see it.
+    Some(one(Some(item), deferred(true)))
 }
 
 /// The options of a command, in their order: texts joined, files.
@@ -224,7 +225,7 @@ fn press(data: &Value, received: u32) -> Option<Item> {
         _ => (id.to_owned(), None),
     };
     Some(Item {
-        origin: origin(data, received, Kind::Press, None)?,
+        origin: origin(data, received, Kind::Press)?,
         what: What::Press(Press { token, values }),
     })
 }
@@ -238,7 +239,7 @@ fn submission(data: &Value, received: u32) -> Option<Item> {
         Kind::Command
     };
     Some(Item {
-        origin: origin(data, received, kind, None)?,
+        origin: origin(data, received, kind)?,
         what: What::Press(Press {
             token,
             values: Some(values),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::{
     Api, EDITS_USED_UP, EXPIRED, Failure, MISSING_ACCESS, MISSING_PERMISSIONS, Shown, THREAD_ARCHIVED, TOO_LARGE,
-    Ticket, UNKNOWN_MESSAGE, Wire,
+    Ticket, UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK, Wire,
 };
 use crate::event::{Interaction, Kind, ReplyTo, array_at, str_at};
 use crate::view::{WHOLE, render};
@@ -19,6 +19,11 @@ use crate::view::{WHOLE, render};
 /// A ticket is good for 15 minutes (docs.discord.com/developers/interactions/receiving-and-responding); the last of
 /// them is left for clocks that differ.
 const TICKET: u32 = 14 * 60;
+/// So many seconds after it was told, an interaction may still be without its callback, which goes its own way: until
+/// then Discord does not know the ticket.
+const EARLY: u32 = 5;
+/// Then it is asked again after so many milliseconds.
+const NOT_YET: u32 = 500;
 /// Discord says that a nonce is honoured for "the past few minutes"; after this long we look instead.
 const NONCE: u32 = 90;
 /// Why a channel may have no thread: no right to make one, a kind of channel without them, too many of them, and the
@@ -40,9 +45,9 @@ pub struct Memory {
     /// Some: whether the question's own thread could be made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread: Option<bool>,
-    /// How often it was shown that somebody works, without a message.
+    /// It was shown that somebody works, without a message.
     #[serde(default)]
-    pub typed: u32,
+    pub typing: bool,
     /// The ticket was refused, or its deferred answer is not ours to fill.
     #[serde(default)]
     pub spent: bool,
@@ -132,9 +137,9 @@ impl<W: Wire> Stage<'_, W> {
         let rendered = render(view);
         let channel = self.channel()?;
         self.settle(&channel)?;
-        if rendered.idle && self.memory.posted.is_empty() && self.memory.typed == 0 {
+        if rendered.idle && self.memory.posted.is_empty() && !self.memory.typing {
             // At first the platform's own sign is enough: a fast answer is one message.
-            self.memory.typed = 1;
+            self.memory.typing = true;
             if self.interaction().is_none() {
                 self.api.typing(&channel)?;
             }
@@ -230,11 +235,18 @@ impl<W: Wire> Stage<'_, W> {
             .get(&format!("/channels/{channel}/messages?after={after}&limit=100"))
         {
             Ok(page) => {
+                let said = |message| digest_text(str_at(message, "/content").unwrap_or_default());
                 let found = array_at(&page, "").iter().find(|message| {
                     str_at(message, "/author/id") == me.as_deref()
-                        && digest_text(str_at(message, "/content").unwrap_or_default()) == pending.words
+                        && said(message) == pending.words
                         && str_at(message, "/id").is_some_and(|id| !self.memory.posted.iter().any(|p| p.id == id))
                 });
+                // Without words it may as well be a file's, or another turn's.
+                if found.is_some() && pending.words == digest_text("") {
+                    return Err(host(Error::Ambiguous(
+                        "a message without words may have been posted, and nothing tells it from others".into(),
+                    )));
+                }
                 match found.and_then(|message| str_at(message, "/id")) {
                     Some(id) => self.stands(pending.index, id, String::new(), false),
                     None => {
@@ -307,14 +319,8 @@ impl<W: Wire> Stage<'_, W> {
         {
             match self.api.edit_whisper(Ticket::of(&ticket), &there.id, shown) {
                 Ok(()) => return Ok(true),
-                Err(failure) if failure.is(&EXPIRED) => {
-                    self.memory.spent = true;
-                    self.save()?;
-                }
+                Err(failure) if failure.is(&EXPIRED) => self.spend(&ticket, &failure)?,
                 Err(failure) => return Err(failure),
-            }
-            if self.private {
-                return Err(failure_again());
             }
         }
         let mut changed = self.api.edit(channel, &there.id, shown);
@@ -342,16 +348,7 @@ impl<W: Wire> Stage<'_, W> {
             match self.by_ticket(&ticket, index, shown) {
                 Ok(Some(id)) => return self.stands(index, &id, digest, true),
                 Ok(None) => {}
-                Err(failure) if failure.is(&EXPIRED) => {
-                    self.memory.spent = true;
-                    self.save()?;
-                    if self.private {
-                        return Err(failure_again());
-                    }
-                }
-                Err(failure) if failure.unclear && self.private && index > 0 => {
-                    return Err(host(Error::Ambiguous("a message may have been whispered".into())));
-                }
+                Err(failure) if failure.is(&EXPIRED) => self.spend(&ticket, &failure)?,
                 Err(failure) => return Err(failure),
             }
         }
@@ -397,18 +394,46 @@ impl<W: Wire> Stage<'_, W> {
         }
     }
 
+    /// Discord refuses the ticket, for good or only yet. What was private by it must not become an ordinary message.
+    fn spend(&mut self, ticket: &Interaction, failure: &Failure) -> Result<(), Failure> {
+        if failure.is(&[UNKNOWN_WEBHOOK]) && self.api.wire.now() <= ticket.at.saturating_add(EARLY) {
+            return Err(host(Error::RateLimited(Some(NOT_YET))));
+        }
+        self.memory.spent = true;
+        self.save()?;
+        if self.private {
+            // It goes to the direct channel with the next call.
+            return Err(host(Error::RateLimited(Some(0))));
+        }
+        Ok(())
+    }
+
+    /// For one person alone. It has no nonce: what may have been said is not said again.
+    fn whisper(&self, ticket: Ticket<'_>, shown: &Shown) -> Result<String, Failure> {
+        self.api.whisper(ticket, shown).map_err(|failure| {
+            if failure.unclear {
+                return host(Error::Ambiguous("a message may have been whispered".into()));
+            }
+            failure
+        })
+    }
+
     /// What the ticket can show. None: it is an ordinary message's turn.
     fn by_ticket(&mut self, ticket: &Interaction, index: usize, shown: &Shown) -> Result<Option<String>, Failure> {
         let good = Ticket::of(ticket);
         match (ticket.kind, self.private) {
-            // Deferred as it is to be seen: the deferred answer is the first message.
-            (Kind::Command, _) | (Kind::Ask, false) if index == 0 => self.api.edit_original(good, shown).map(Some),
-            (Kind::Ask, true) if index == 0 => {
+            // The deferred answer is the first message.
+            (Kind::Command | Kind::Ask, false) if index == 0 => self.api.edit_original(good, shown).map(Some),
+            // A command may have been deferred by the host's default, which is for all: Discord knows.
+            (Kind::Command, true) if index == 0 && self.api.original_is_private(good)? => {
+                self.api.edit_original(good, shown).map(Some)
+            }
+            (Kind::Command | Kind::Ask, true) if index == 0 => {
                 // Deferred for all to see; what comes now is not for all.
                 self.api.delete_original(good)?;
-                self.api.whisper(good, shown).map(Some)
+                self.whisper(good, shown).map(Some)
             }
-            (_, true) => self.api.whisper(good, shown).map(Some),
+            (_, true) => self.whisper(good, shown).map(Some),
             _ => Ok(None),
         }
     }
@@ -440,7 +465,7 @@ impl<W: Wire> Stage<'_, W> {
                     ..Shown::default()
                 };
                 match &ticket {
-                    Some(ticket) => self.api.whisper(Ticket::of(ticket), &sorry).map(|_| ())?,
+                    Some(ticket) => self.whisper(Ticket::of(ticket), &sorry).map(|_| ())?,
                     None => self.api.post(channel, &sorry, &self.nonce("x"), None).map(|_| ())?,
                 }
             }
@@ -460,11 +485,6 @@ impl<W: Wire> Stage<'_, W> {
         self.memory.count += 1;
         self.save()
     }
-}
-
-/// What was private by the ticket goes to the direct channel with the next call.
-const fn failure_again() -> Failure {
-    host(Error::RateLimited(Some(0)))
 }
 
 /// The smallest id of this second.

@@ -21,6 +21,8 @@ const TASKS: usize = 60;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Script {
     parts: Vec<Piece>,
+    /// There are more cards than a stream takes.
+    cut: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -95,7 +97,10 @@ pub fn script(view: &View, whole: bool) -> Option<Script> {
         parts.push(Piece::Text(format!("{space}{}", quiet(settled))));
         said += 1;
     }
-    let script = Script { parts };
+    let script = Script {
+        parts,
+        cut: tasks > TASKS,
+    };
     (length(&script.text()) <= BUDGET).then_some(script)
 }
 
@@ -173,6 +178,11 @@ impl Script {
                 Piece::Task { .. } => None,
             })
             .collect()
+    }
+
+    /// Not all steps are in it.
+    pub const fn is_cut(&self) -> bool {
+        self.cut
     }
 
     /// There is nothing to see.

@@ -131,14 +131,17 @@ impl Facts {
 
 impl Gateway {
     /// The headers that an event of a server gets. Asks Discord where it must, which takes ten seconds at most.
-    pub(super) async fn facts_of(&self, data: &Value) -> Headers {
+    ///
+    /// # Errors
+    /// Discord does not say now.
+    pub(super) async fn facts_of(&self, data: &Value) -> Result<Headers, CallError> {
         let mut headers = Headers::new();
         let (Some(guild), Some(channel)) = (text(data, "guild_id"), text(data, "channel_id")) else {
-            return headers;
+            return Ok(headers);
         };
         let place = match self.facts.place(channel) {
             Some(place) => place,
-            None => self.ask_for_place(channel).await,
+            None => self.ask_for_place(channel).await?,
         };
         if let Some(kind) = place.kind {
             headers.push(("botyard-channel-type".to_owned(), kind.to_string()));
@@ -149,30 +152,31 @@ impl Gateway {
         if !list(data, "mention_roles").is_empty() {
             let role = match self.facts.role(guild) {
                 Some(role) => role,
-                None => self.ask_for_role(guild).await,
+                None => self.ask_for_role(guild).await?,
             };
             headers.extend(role.map(|role| ("botyard-own-role".to_owned(), role)));
         }
-        headers
+        Ok(headers)
     }
 
-    async fn ask_for_place(&self, channel: &str) -> Place {
+    async fn ask_for_place(&self, channel: &str) -> Result<Place, CallError> {
         let place = match self.get(&format!("/channels/{channel}")).await {
             Ok(answer) => place(&answer),
             Err(CallError::Gone(_)) => Place::default(),
-            // It is asked again with the next event.
-            Err(_) => return Place::default(),
+            Err(error) => return Err(error),
         };
         let mut known = self.facts.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.places.insert(channel.to_owned(), place.clone());
-        place
+        // What a dispatch told meanwhile is newer.
+        Ok(known.places.entry(channel.to_owned()).or_insert(place).clone())
     }
 
-    async fn ask_for_role(&self, guild: &str) -> Option<String> {
-        let answer = self.get(&format!("/guilds/{guild}/roles")).await.ok()?;
-        let role = self.facts.own_role(answer.as_array().map_or(&[], Vec::as_slice));
+    async fn ask_for_role(&self, guild: &str) -> Result<Option<String>, CallError> {
+        let role = match self.get(&format!("/guilds/{guild}/roles")).await {
+            Ok(answer) => self.facts.own_role(answer.as_array().map_or(&[], Vec::as_slice)),
+            Err(CallError::Gone(_)) => None,
+            Err(error) => return Err(error),
+        };
         let mut known = self.facts.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.roles.insert(guild.to_owned(), role.clone());
-        role
+        Ok(known.roles.entry(guild.to_owned()).or_insert(role).clone())
     }
 }

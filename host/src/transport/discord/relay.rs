@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::http::StatusCode;
@@ -194,6 +194,8 @@ impl Relay {
     async fn accept(&self) -> Local {
         loop {
             let Ok((stream, _)) = self.listener.accept().await else {
+                // Too many files are open, say: that does not pass in an instant.
+                sleep(BACKOFF.0).await;
                 continue;
             };
             let path = self.path.clone();
@@ -222,6 +224,14 @@ impl Relay {
         self.not_before = Instant::now() + self.pause;
         self.gateway.report(self.shard, degraded(why.to_owned(), self.pause));
         self.pause = (self.pause * 2).clamp(BACKOFF.0, BACKOFF.1);
+    }
+
+    /// The same for a connection that lived since then: after a good one the pause begins anew.
+    fn lost(&mut self, since: Instant, why: &str) {
+        if since.elapsed() > GOOD {
+            self.pause = Duration::ZERO;
+        }
+        self.hold_back(why);
     }
 
     /// One connection of serenity's, with one of ours.
@@ -270,7 +280,7 @@ impl Relay {
             due: None,
             since: Instant::now(),
         };
-        self.talk(talk).await
+        self.hold(talk).await
     }
 
     /// Calls Discord, not before the pause is over: where the session wants to be resumed, else at the front door.
@@ -319,6 +329,15 @@ impl Relay {
         } })
     }
 
+    /// Holds a connection to its end. After that the shard is not live, also where nothing was wrong with it.
+    async fn hold(&mut self, talk: Talk) -> Ended {
+        let ended = self.talk(talk).await;
+        if let Ended::Again = ended {
+            self.gateway.reconnects(self.shard);
+        }
+        ended
+    }
+
     /// The conversation of both sides, until one of them ends it.
     async fn talk(&mut self, mut talk: Talk) -> Ended {
         let gateway = Arc::clone(&self.gateway);
@@ -327,17 +346,13 @@ impl Relay {
             let due = talk.due.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
             let turn = talk.hello && talk.wants && !talk.asked;
             let resumes = self.session().is_some();
-            // Failures first; then Discord; serenity's heartbeats can wait a moment.
+            // Failures first; then Discord, before anything is concluded from its silence; serenity's heartbeats can wait a moment.
             tokio::select! {
                 biased;
                 () = failed(&mut progress, self.epoch) => {
                     if talk.since.elapsed() > GOOD { self.pause = Duration::ZERO; }
                     self.pause = self.pause.max(BACKOFF.0);
                     self.hold_back("events could not be stored; discord is asked to tell them again");
-                    return self.again(&mut talk.local).await;
-                }
-                () = sleep_until(due), if talk.due.is_some() => {
-                    self.hold_back("the connection died in silence: a heartbeat was not answered");
                     return self.again(&mut talk.local).await;
                 }
                 frame = talk.upstream.receive.recv() => match frame {
@@ -350,6 +365,11 @@ impl Relay {
                     Some(Err((code, reason))) => return self.closed(code, &reason, &mut talk).await,
                     None => return self.closed(1006, "", &mut talk).await,
                 },
+                // The answer may be what was read just now.
+                () = sleep_until(due), if talk.due.is_some() => {
+                    self.lost(talk.since, "the connection died in silence: a heartbeat was not answered");
+                    return self.again(&mut talk.local).await;
+                }
                 () = gateway.may_identify(), if turn && !resumes => {
                     let identify = self.identifies();
                     talk.asked = true;
@@ -519,15 +539,15 @@ impl Relay {
             self.tell(Told::Lost).await;
             let _ = self.progress.wait_for(|progress| progress.session.is_none()).await;
         }
-        if talk.since.elapsed() > GOOD {
-            self.pause = Duration::ZERO;
-        }
         let reason = if reason.is_empty() {
             String::new()
         } else {
             format!(" {reason}")
         };
-        self.hold_back(&format!("discord closed the connection with {code}{reason}"));
+        self.lost(
+            talk.since,
+            &format!("discord closed the connection with {code}{reason}"),
+        );
         self.again(&mut talk.local).await
     }
 
@@ -575,3 +595,6 @@ fn ready_session(data: Option<&RawValue>, seq: u64) -> Option<Session> {
         seq,
     })
 }
+
+#[cfg(test)]
+mod tests;

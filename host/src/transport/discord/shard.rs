@@ -57,6 +57,7 @@ pub(super) async fn run(gateway: Arc<Gateway>, shard: u32, directions: &Directio
             shards,
             progress,
             words: words.clone(),
+            last: None,
         };
         let relay = match Relay::open(Arc::clone(&gateway), shard, directions, tell, heard).await {
             Ok(relay) => relay,

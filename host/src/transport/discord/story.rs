@@ -1,4 +1,7 @@
 //! One shard's dispatches in their order: handed over, and remembered as heard only when they are stored.
+//!
+//! What Discord must be asked about an event holds up the events behind it, but no interaction: those have three seconds,
+//! and may be stored before what came before them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +12,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
+use tracing::warn;
 
 use super::facts::Facts;
 use super::session::Session;
@@ -64,13 +68,19 @@ pub(super) struct Story {
     pub(super) progress: watch::Sender<Progress>,
     /// Words to interactions, which outlive the order of events.
     pub(super) words: TaskTracker,
+    /// The event that was the last to be handed over.
+    pub(super) last: Option<Turn>,
 }
+
+/// An event's turn to be handed over: the connection that it came on, and what is told once it was. Not told: it comes
+/// again.
+pub(super) type Turn = (u64, oneshot::Receiver<()>);
 
 type Outcome = BoxFuture<'static, (u64, u64, Accepted)>;
 
 impl Story {
     /// Until the relay ends or the bot stops.
-    pub(super) async fn run(self, mut told: mpsc::Receiver<Told>) {
+    pub(super) async fn run(mut self, mut told: mpsc::Receiver<Told>) {
         let stop = self.gateway.managed.stop.clone();
         let mut open: FuturesOrdered<Outcome> = FuturesOrdered::new();
         loop {
@@ -85,7 +95,7 @@ impl Story {
                     None => return,
                     Some(Told::Begun(epoch, session)) => self.begun(epoch, Some(session)).await,
                     Some(Told::Lost) => self.begun(0, None).await,
-                    Some(Told::Dispatch(dispatch)) => self.hand_over(dispatch, &mut open).await,
+                    Some(Told::Dispatch(dispatch)) => self.hand_over(dispatch, &mut open),
                 },
             }
         }
@@ -131,7 +141,7 @@ impl Story {
         self.progress.send_modify(|progress| progress.session = Some(session));
     }
 
-    async fn hand_over(&self, dispatch: Dispatch, open: &mut FuturesOrdered<Outcome>) {
+    fn hand_over(&mut self, dispatch: Dispatch, open: &mut FuturesOrdered<Outcome>) {
         let Dispatch {
             epoch,
             seq,
@@ -157,49 +167,65 @@ impl Story {
             return;
         }
         let due = (name == "INTERACTION_CREATE").then(|| word::Due::of(&data)).flatten();
-        let (within, tell) = match due {
-            Some(due) => {
-                let (tell, told) = oneshot::channel();
-                let until = came + word::PATIENCE;
-                self.words
-                    .spawn(word::give(Arc::clone(&self.gateway), due, told, until));
-                (until.saturating_duration_since(Instant::now()).max(LEAST), Some(tell))
-            }
-            None => (PLAIN, None),
-        };
-        let mut headers = if tell.is_some() {
-            // An interaction tells everything itself, and has no time for questions.
-            Vec::new()
-        } else {
-            self.gateway.facts_of(&data).await
-        };
         let session = self
             .progress
             .borrow()
             .session
             .as_ref()
             .map(|session| session.id.clone());
-        headers.push((
-            "botyard-sequence".to_owned(),
-            format!("{}:{seq}", session.unwrap_or_default()),
-        ));
         let event = Event {
             transport: "discord".to_owned(),
             name,
             method: String::new(),
             query: String::new(),
-            headers,
+            headers: vec![(
+                "botyard-sequence".to_owned(),
+                format!("{}:{seq}", session.unwrap_or_default()),
+            )],
             payload: frame.into_bytes(),
             received: now(),
         };
-        let outcome = self.gateway.managed.inlet.enqueue(event, within).await;
+        let gateway = Arc::clone(&self.gateway);
+        let Some(due) = due else {
+            let (done, turn) = oneshot::channel();
+            let before = self.last.replace((epoch, turn));
+            open.push_back(Box::pin(async move {
+                if let Some((of, before)) = before
+                    && before.await.is_err()
+                    && of == epoch
+                {
+                    return (epoch, seq, Accepted::Unavailable);
+                }
+                (epoch, seq, gateway.in_turn(event, &data, done).await)
+            }));
+            return;
+        };
+        // An interaction tells everything itself, and has no time for questions.
+        let (tell, told) = oneshot::channel();
+        let until = came + word::PATIENCE;
+        self.words.spawn(word::give(Arc::clone(&gateway), due, told, until));
+        let within = until.saturating_duration_since(Instant::now()).max(LEAST);
         open.push_back(Box::pin(async move {
-            let accepted = outcome.await;
-            if let Some(tell) = tell {
-                let _ = tell.send(word_of(&accepted));
-            }
+            let accepted = gateway.managed.inlet.enqueue(event, within).await.await;
+            let _ = tell.send(word_of(&accepted));
             (epoch, seq, accepted)
         }));
+    }
+}
+
+impl Gateway {
+    /// Hands an event over with its facts, and then says so. Without them it would go to a wrong place: it is told again.
+    async fn in_turn(&self, mut event: Event, data: &Value, done: oneshot::Sender<()>) -> Accepted {
+        match self.facts_of(data).await {
+            Ok(facts) => event.headers.extend(facts),
+            Err(error) => {
+                warn!(bot = %self.managed.bot, %error, "discord does not say where an event belongs");
+                return Accepted::Unavailable;
+            }
+        }
+        let outcome = self.managed.inlet.enqueue(event, PLAIN).await;
+        let _ = done.send(());
+        outcome.await
     }
 }
 
@@ -209,3 +235,6 @@ fn word_of(accepted: &Accepted) -> Option<Answer> {
         Accepted::Forged | Accepted::Unavailable => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
-use super::Gateway;
+use super::{Gateway, code};
 use crate::chat::Answer;
 use crate::egress::{Body, Request};
 
@@ -40,7 +40,9 @@ impl Due {
             3 => json!({ "type": 6 }),
             4 => json!({ "type": 8, "data": { "choices": [] } }),
             5 if data.get("message").is_some() => json!({ "type": 6 }),
-            2 | 5 => json!({ "type": 5 }),
+            2 if asks(data) => json!({ "type": 5 }),
+            // What a command says may be for one person alone.
+            2 | 5 => json!({ "type": 5, "data": { "flags": 64 } }),
             _ => return None,
         };
         Some(Self {
@@ -49,6 +51,12 @@ impl Due {
             default,
         })
     }
+}
+
+/// A question, which is answered for all: the adapter's command of that name, and the menu of a message (type 3).
+fn asks(data: &Value) -> bool {
+    let command = &data["data"];
+    command["type"] == 3 || command["name"] == "ask"
 }
 
 /// Gives the word: the adapter's if it comes by `until`, else the default. An event that could not be stored is
@@ -74,9 +82,7 @@ pub(super) async fn give(gateway: Arc<Gateway>, due: Due, told: oneshot::Receive
     match gateway.managed.outlet.send(request).await {
         Ok(response) if (200..300).contains(&response.status) => debug!(%bot, late, "an interaction was answered"),
         Ok(response) => {
-            let code = serde_json::from_slice::<Value>(&response.body)
-                .ok()
-                .and_then(|body| body["code"].as_u64());
+            let code = code(&response.body);
             // 40060: it was answered already, after a resume.
             if code != Some(40060) {
                 warn!(%bot, status = response.status, ?code, late, "discord did not take the answer to an interaction");

@@ -402,3 +402,25 @@ async fn cut_socket_is_opened_again_at_once_if_it_was_a_good_one() {
     assert!(cut.elapsed() < Duration::from_secs(1), "{:?}", cut.elapsed());
     yard.end().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn pause_of_before_is_forgotten_when_a_good_socket_is_refreshed() {
+    let trouble = || (500, "", json!({ "ok": false, "error": "internal_error" }));
+    let mut yard = start((0..5).map(|_| trouble()).collect());
+    let mut socket = yard.greeted().await;
+    let begun = Instant::now();
+    while begun.elapsed() < GOOD {
+        socket.next().await.expect("a ping").expect("a ping");
+    }
+    yard.answers.lock().expect("alone").push_back(trouble());
+    let leaving = Instant::now();
+    say(&mut socket, &json!({ "type": "disconnect", "reason": "warning" })).await;
+    let mut new = tokio::select! {
+        new = yard.socket() => new,
+        frame = hear(&mut socket) => panic!("{frame}"),
+    };
+    assert!(leaving.elapsed() < PAUSES.0 * 2, "{:?}", leaving.elapsed());
+    say(&mut new, &json!({ "type": "hello" })).await;
+    yard.health(&Health::Live).await;
+    yard.end().await;
+}

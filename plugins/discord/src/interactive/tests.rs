@@ -140,9 +140,12 @@ fn a_command_in_a_thread_is_at_home_in_its_channel() {
         ),
         ("stop", "3", 1)
     );
+    let private = json!({ "type": 5, "data": { "flags": 64 } });
+    assert_eq!(body(respond(&item.origin, Verdict::Later(true))), private);
     assert_eq!(
-        body(respond(&item.origin, Verdict::Later(true))),
-        json!({ "type": 5, "data": { "flags": 64 } })
+        body(read.answer.clone()),
+        private,
+        "and so it is without a word in time"
     );
     assert_eq!(body(respond(&item.origin, Verdict::Later(false))), json!({ "type": 5 }));
     let refused = json!({ "type": 4, "data": { "content": "No.", "flags": 64, "allowed_mentions": { "parse": [] } } });

@@ -1,10 +1,13 @@
 use botyard_fakes::discord::{ANN, DIRECT, GENERAL, Message, RANDOM, Trouble, VOICE};
+use botyard_sdk::account::CommandSpec;
+use botyard_sdk::delivery::StepState;
+use botyard_sdk::manifest::Transport;
 use botyard_sdk::serde_json::Value;
 
 use super::*;
 use crate::interactive;
 use crate::tests::{Fake, channel, direct, fake, now};
-use crate::view::tests::view;
+use crate::view::tests::{step, view};
 
 fn target(conversation: Conversation, reply: &ReplyTo) -> Target {
     Target {
@@ -43,22 +46,33 @@ fn asked(api: &Api<Fake>) -> (Target, String) {
     (target(channel(Some(&question)), &reply), question)
 }
 
-/// An interaction of this kind, as the adapter reads it, with the callback given.
+/// A question by command, as the adapter reads it, with the callback given.
 fn interaction(api: &Api<Fake>, private: bool) -> Target {
-    let world = &api.wire.world;
-    crate::describe::announce(api, &[]).expect("commands");
-    let told = world.slash(GENERAL, ANN, "ask", &[("question", "hi")]);
+    let (target, told, answer) = slash(api, "ask", private);
+    callback(api, &told, &answer);
+    target
+}
+
+/// A command as the adapter reads it: where its answer goes, what Discord told, and the callback that is to be given.
+fn slash(api: &Api<Fake>, name: &str, private: bool) -> (Target, Value, Value) {
+    let status = CommandSpec {
+        name: "status".into(),
+        description: "How it is".into(),
+        argument: None,
+    };
+    crate::describe::announce(api, &[status]).expect("commands");
+    let told = api.wire.world.slash(GENERAL, ANN, name, &[]);
     let read = interactive::translate(&told, now());
     let origin = &read.items[0].origin;
-    let answer: Value = serde_json::from_slice(&read.answer.expect("deferred").body).expect("JSON");
-    callback(api, &told, &answer);
-    Target {
+    let answer = serde_json::from_slice(&read.answer.expect("deferred").body).expect("JSON");
+    let target = Target {
         private_to: private.then(|| ANN.to_owned()),
         ..target(
             origin.conversation.clone(),
             &serde_json::from_slice(&origin.reply_to).expect("ours"),
         )
-    }
+    };
+    (target, told, answer)
 }
 
 fn callback(api: &Api<Fake>, told: &Value, answer: &Value) {
@@ -357,6 +371,87 @@ fn a_whisper_is_for_one_person_alone() {
     bring(&api, &text(State::Done, "for you"), &target).expect("shown");
     assert_eq!(read(&api.wire.world.replies(DIRECT)), ["for you"]);
     assert_eq!(api.wire.world.replies(GENERAL), []);
+}
+
+#[test]
+fn a_private_answer_never_stands_in_a_public_deferral() {
+    // By the adapter's word, and by the fixed word of a webhook, which knows no command.
+    let fixed: Value = match &crate::describe::about().modes[2].transports[0] {
+        Transport::Webhook(routes) => serde_json::from_slice(&routes[0].fallback.body).expect("JSON"),
+        other => panic!("{other:?}"),
+    };
+    for (by_host, calls) in [(false, "PATCH"), (true, "DELETE POST")] {
+        let api = fake();
+        let (target, told, answer) = slash(&api, "status", true);
+        callback(&api, &told, if by_host { &fixed } else { &answer });
+        let before = api.wire.world.called().len();
+        bring(&api, &text(State::Done, "for you"), &target).expect("shown");
+        let all = api.wire.world.messages(GENERAL);
+        let seen: Vec<(String, Option<String>)> = all.iter().map(|m| (m.read(), m.ephemeral_to.clone())).collect();
+        assert_eq!(seen, [("for you".to_owned(), Some(ANN.to_owned()))]);
+        let called = api.wire.world.called()[before..].to_vec();
+        let methods: Vec<&str> = called.iter().filter_map(|name| name.split(' ').next()).collect();
+        assert_eq!(methods.join(" "), format!("GET {calls}"));
+    }
+}
+
+#[test]
+fn a_show_that_comes_before_the_callback_waits_for_it() {
+    for private in [false, true] {
+        let api = fake();
+        let (target, told, answer) = slash(&api, "ask", private);
+        let early = bring(&api, &text(State::Done, "here"), &target);
+        assert_eq!(early, Err(Error::RateLimited(Some(500))));
+        callback(&api, &told, &answer);
+        bring(&api, &text(State::Done, "here"), &target).expect("shown");
+        let all = api.wire.world.messages(GENERAL);
+        let seen: Vec<(String, bool)> = all.iter().map(|m| (m.read(), m.ephemeral_to.is_some())).collect();
+        assert_eq!(seen, [("here".to_owned(), private)]);
+    }
+    // A callback that never comes is not waited for.
+    let api = fake();
+    let (target, ..) = slash(&api, "ask", false);
+    api.wire.later.set(EARLY + 2);
+    bring(&api, &text(State::Done, "late"), &target).expect("shown");
+    assert_eq!(read(&api.wire.world.replies(GENERAL)), ["late"]);
+}
+
+#[test]
+fn what_may_have_been_whispered_is_not_whispered_again() {
+    let api = fake();
+    let target = interaction(&api, true);
+    api.wire.world.trouble(Some("POST"), Trouble::StatusAfter(502));
+    let told = bring(&api, &text(State::Done, "for you"), &target);
+    assert!(matches!(told, Err(Error::Ambiguous(_))), "{told:?}");
+}
+
+#[test]
+fn a_message_without_words_is_never_taken_for_another() {
+    let steps = || view(State::Running, vec![Part::Step(step("Read it", StepState::Running))]);
+    for others in [true, false] {
+        let api = fake();
+        let target = target(direct(), &ReplyTo::default());
+        api.wire.world.trouble(Some("POST"), Trouble::CutBefore);
+        assert!(bring(&api, &steps(), &target).is_err());
+        if others {
+            let file = FileRef {
+                id: "f1".into(),
+                name: "t.csv".into(),
+                media_type: "text/csv".into(),
+                size_bytes: 8,
+            };
+            api.upload(DIRECT, &file, "another").expect("a message without words");
+        }
+        api.wire.later.set(600);
+        let told = bring(&api, &steps(), &target);
+        assert_eq!(
+            matches!(told, Err(Error::Ambiguous(_))),
+            others,
+            "without the file's message nothing was posted: {told:?}"
+        );
+        let files: Vec<usize> = api.wire.world.replies(DIRECT).iter().map(|m| m.files.len()).collect();
+        assert_eq!(files, [usize::from(others)], "and that one is left alone");
+    }
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub(crate) fn view(state: State, parts: Vec<Part>) -> View {
     }
 }
 
-fn step(title: &str, state: StepState) -> Step {
+pub(crate) fn step(title: &str, state: StepState) -> Step {
     Step {
         kind: "execute".into(),
         title: title.into(),

@@ -100,7 +100,7 @@ impl<W: Wire> Api<W> {
     /// The one message of ours since `oldest` that carries no mark: a stream that nobody stopped.
     ///
     /// # Errors
-    /// As the vendor's error says.
+    /// As the vendor's error says; ambiguous when there are several.
     pub fn find_stream(&self, place: Place<'_>, me: &str, oldest: u32) -> Result<Option<String>, Failure> {
         let oldest = format!("{oldest}.000000");
         let page = self.messages(
@@ -111,17 +111,25 @@ impl<W: Wire> Api<W> {
                 ("include_all_metadata", "true"),
             ],
         )?;
-        let found = page
+        let mut found = page
             .get("messages")
             .and_then(Value::as_array)
             .into_iter()
             .flatten()
-            .rfind(|message| {
+            .filter(|message| {
                 str_at(message, "/user") == Some(me)
                     && str_at(message, "/metadata/event_type") != Some(METADATA)
                     // A file's message carries no mark either.
                     && message.get("files").is_none()
             });
-        Ok(found.and_then(|message| str_at(message, "/ts")).map(str::to_owned))
+        let first = found.next();
+        if found.next().is_some() {
+            return Err(Failure {
+                name: None,
+                unclear: false,
+                error: Error::Ambiguous("a stream may have begun, and there are several that it may be".into()),
+            });
+        }
+        Ok(first.and_then(|message| str_at(message, "/ts")).map(str::to_owned))
     }
 }

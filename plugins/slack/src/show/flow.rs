@@ -174,12 +174,18 @@ impl<W: Wire> Stage<'_, W> {
 
     fn go_on(&mut self, view: &View, open: &Stream, script: Option<Script>, over: bool) -> Result<bool, Error> {
         let streams = over || matches!(view.state, State::Running);
+        let cut = script.as_ref().is_some_and(Script::is_cut);
         let next = script
             .filter(|_| streams && !open.unsure)
             .and_then(|script| script.after(&open.progress));
         match next {
             // It took something back, asks something, or became too long.
             None => {
+                self.finish(open, &[], &[], over)?;
+                Ok(false)
+            }
+            // Not every step went into the stream: the end shows the whole.
+            Some(_) if over && cut => {
                 self.finish(open, &[], &[], over)?;
                 Ok(false)
             }
@@ -268,16 +274,25 @@ impl<W: Wire> Stage<'_, W> {
         }
     }
 
-    /// Slack says that the message still grows, though nothing more is said in it: once more an end; failing that, a
-    /// message beside it.
+    /// Slack says that the message still grows, though nothing more is said in it: once more an end; where Slack refuses
+    /// that by name, a message beside it.
     pub(super) fn conflict(&mut self, index: usize, ts: &str, shown: &Shown, digest: String) -> Result<(), Failure> {
         let (channel, id) = (&self.target.conversation.channel, format!("{}-0", self.target.nonce));
         let ended = self.api.stop_stream(channel, ts, &[], &[], &id, None);
-        if ended.and_then(|()| self.api.update(channel, ts, shown)).is_err() {
-            return self.post(index, shown, digest);
+        match ended.and_then(|()| self.api.update(channel, ts, shown)) {
+            Ok(()) => {
+                self.memory.posted[index].1 = digest;
+                self.save().map_err(super::host)
+            }
+            // Both may be said again.
+            Err(failure) if failure.unclear => {
+                let error = Error::Unavailable("slack did not say whether a stream ended".into());
+                Err(Failure { error, ..failure })
+            }
+            Err(failure) if failure.name.is_none() => Err(failure),
+            Err(failure) if matches!(failure.error, Error::RateLimited(_) | Error::Unavailable(_)) => Err(failure),
+            Err(_) => self.post(index, shown, digest),
         }
-        self.memory.posted[index].1 = digest;
-        self.save().map_err(super::host)
     }
 
     fn ended(&mut self) -> Result<(), Error> {

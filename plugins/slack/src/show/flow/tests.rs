@@ -304,6 +304,94 @@ fn host_that_died_in_the_middle_of_a_start_finds_the_stream() {
 }
 
 #[test]
+fn of_two_streams_none_is_taken_for_the_lost_one() {
+    let turn = turn();
+    turn.show(&running(vec![text("one two")])).expect("shown");
+    let other = Memory::default();
+    turn.api
+        .wire
+        .saved
+        .replace(Some(serde_json::to_vec(&other).expect("JSON")));
+    turn.show(&running(vec![text("three four")])).expect("shown");
+    let memory = Memory {
+        pending: Some(Pending {
+            index: 0,
+            id: "n1-0".into(),
+            at: turn.api.wire.clock.get(),
+            stream: true,
+        }),
+        ..Memory::default()
+    };
+    turn.api
+        .wire
+        .saved
+        .replace(Some(serde_json::to_vec(&memory).expect("JSON")));
+    let told = turn.show(&done("one two three"));
+    assert!(matches!(told, Err(Error::Ambiguous(_))), "{told:?}");
+    assert!(turn.replies().iter().all(|message| message.streaming), "none was ended");
+}
+
+/// A turn that goes on by edits, while Slack still holds its message for a stream.
+fn in_conflict() -> Turn {
+    let turn = turn();
+    turn.show(&running(vec![text("one two")])).expect("shown");
+    let memory = Memory {
+        stream: None,
+        edits: true,
+        ..turn.memory()
+    };
+    turn.api
+        .wire
+        .saved
+        .replace(Some(serde_json::to_vec(&memory).expect("JSON")));
+    turn
+}
+
+#[test]
+fn message_that_still_grows_is_ended_and_only_a_refusal_makes_another() {
+    let passing = [
+        Trouble::RateLimited { seconds: 1 },
+        Trouble::Status(503),
+        Trouble::StatusAfter(502),
+        Trouble::Cut,
+        Trouble::CutBefore,
+        Trouble::Error("internal_error".into()),
+    ];
+    for trouble in passing {
+        let turn = in_conflict();
+        turn.trouble("chat.stopStream", trouble.clone());
+        let told = turn.show(&done("one two three"));
+        assert!(
+            matches!(told, Err(Error::RateLimited(_) | Error::Unavailable(_))),
+            "{trouble:?}: {told:?}"
+        );
+        turn.show(&done("one two three")).expect("shown");
+        assert_eq!(turn.only(), ("one two three".to_owned(), false), "{trouble:?}");
+    }
+    let turn = in_conflict();
+    turn.trouble("chat.stopStream", Trouble::Error("no_permission".into()));
+    turn.show(&done("one two three")).expect("shown");
+    assert_eq!(turn.replies().len(), 2, "it must be seen");
+}
+
+#[test]
+fn steps_that_a_stream_does_not_take_are_in_the_final_view() {
+    let turn = turn();
+    let mut parts: Vec<Part> = (0..70)
+        .map(|n| step(&format!("Step {n}"), "a.rs", StepState::Done))
+        .collect();
+    turn.show(&running(parts.clone())).expect("shown");
+    assert!(turn.only().1, "it streams");
+    parts.push(text("Done."));
+    turn.show(&view(State::Done, parts)).expect("shown");
+    let (words, grows) = turn.only();
+    assert!(
+        !grows && words.contains("Step 69") && words.contains("Done."),
+        "{words}"
+    );
+}
+
+#[test]
 fn operator_who_wants_edits_gets_nothing_else() {
     let turn = turn();
     turn.api.wire.progress.set(Progress::Edit);

@@ -1,0 +1,124 @@
+//! How a connection ends, without one: Discord's half is a channel.
+
+use tokio::net::TcpStream;
+use tokio_tungstenite::{MaybeTlsStream, connect_async};
+
+use super::super::tests::{Yard, yard};
+use super::*;
+
+type Heard = mpsc::Sender<Result<Frame, (u16, String)>>;
+
+struct Wired {
+    yard: Yard,
+    relay: Relay,
+    talk: Talk,
+    /// Discord says it here.
+    upstream: Heard,
+    /// What serenity's half would be.
+    _serenity: WebSocketStream<MaybeTlsStream<TcpStream>>,
+}
+
+async fn wired() -> Wired {
+    let yard = yard().await;
+    let directions = Directions {
+        url: "ws://127.0.0.1:9".to_owned(),
+        shards: 1,
+        left: 1,
+        reset: Duration::ZERO,
+    };
+    let (tell, _) = mpsc::channel(16);
+    let (_, progress) = watch::channel(Progress::default());
+    let relay = Relay::open(Arc::clone(&yard.gateway), 0, &directions, tell, progress)
+        .await
+        .expect("loopback");
+    let url = relay.url().to_owned();
+    let (local, serenity) = tokio::join!(relay.accept(), connect_async(url));
+    let (send, _) = mpsc::channel(16);
+    let (upstream, receive) = mpsc::channel(16);
+    let talk = Talk {
+        local,
+        upstream: Upstream {
+            send,
+            receive,
+            close: None,
+        },
+        interval: Duration::from_secs(41),
+        hello: true,
+        wants: true,
+        asked: true,
+        due: None,
+        since: Instant::now(),
+    };
+    yard.gateway.report(0, Health::Live);
+    Wired {
+        yard,
+        relay,
+        talk,
+        upstream,
+        _serenity: serenity.expect("a connection").0,
+    }
+}
+
+/// So long after the connection began.
+async fn later(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
+/// What was told last.
+fn told(yard: &mut Yard) -> Health {
+    let mut last = Health::Live;
+    while let Ok(health) = yard.reports.try_recv() {
+        last = health;
+    }
+    last
+}
+
+#[tokio::test]
+async fn shard_that_is_asked_to_reconnect_is_not_live() {
+    let mut wired = wired().await;
+    let frame = Frame::Text(r#"{"op":7,"d":null}"#.to_owned());
+    wired.upstream.send(Ok(frame)).await.expect("heard");
+    wired.relay.hold(wired.talk).await;
+    assert_eq!(told(&mut wired.yard), Health::Connecting);
+}
+
+#[tokio::test]
+async fn good_connection_that_died_in_silence_is_opened_again_at_once() {
+    for (age, pause) in [(GOOD * 2, Duration::ZERO), (GOOD / 2, Duration::from_secs(32))] {
+        let mut wired = wired().await;
+        // Of a time long ago, when Discord could not be reached.
+        wired.relay.pause = Duration::from_secs(32);
+        later(age).await;
+        wired.talk.due = Some(Instant::now());
+        let now = Instant::now();
+        wired.relay.hold(wired.talk).await;
+        let health = told(&mut wired.yard);
+        assert!(
+            matches!(&health, Health::Degraded { why, .. } if why.contains("in silence")),
+            "{health:?}"
+        );
+        let waits = wired.relay.not_before.duration_since(now);
+        assert!(
+            waits >= pause && waits < pause + Duration::from_secs(5),
+            "{waits:?} after {age:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn answer_that_was_not_read_yet_is_no_silence() {
+    let mut wired = wired().await;
+    wired.talk.due = Some(Instant::now());
+    let answer = Frame::Text(r#"{"op":11}"#.to_owned());
+    wired.upstream.send(Ok(answer)).await.expect("heard");
+    wired.upstream.send(Err((4000, String::new()))).await.expect("heard");
+    later(Duration::from_secs(1)).await;
+    wired.relay.hold(wired.talk).await;
+    let health = told(&mut wired.yard);
+    assert!(
+        matches!(&health, Health::Degraded { why, .. } if why.contains("closed the connection")),
+        "{health:?}"
+    );
+}

@@ -1,0 +1,143 @@
+//! Events whose place Discord must be asked for, and what comes behind them.
+
+use serde_json::json;
+
+use super::super::tests::{Asked, Yard, yard};
+use super::*;
+
+const THREAD: &str = r#"{"id":"7","type":11,"parent_id":"5"}"#;
+
+struct Told {
+    tell: mpsc::Sender<super::Told>,
+    progress: watch::Receiver<Progress>,
+}
+
+/// A story that runs.
+fn begin(yard: &Yard) -> Told {
+    let (progress, heard) = watch::channel(Progress::default());
+    let (tell, told) = mpsc::channel(16);
+    let story = Story {
+        gateway: Arc::clone(&yard.gateway),
+        shard: 0,
+        shards: 1,
+        progress,
+        words: TaskTracker::new(),
+        last: None,
+    };
+    tokio::spawn(story.run(told));
+    Told { tell, progress: heard }
+}
+
+impl Told {
+    async fn dispatch(&self, epoch: u64, seq: u64, name: &str, data: &Value) {
+        let dispatch = Dispatch {
+            epoch,
+            seq,
+            name: name.to_owned(),
+            frame: json!({ "op": 0, "s": seq, "t": name, "d": data }).to_string(),
+            came: Instant::now(),
+        };
+        self.tell.send(super::Told::Dispatch(dispatch)).await.expect("it runs");
+    }
+
+    async fn say(&self, epoch: u64, seq: u64) {
+        let said = json!({ "id": seq.to_string(), "guild_id": "1", "channel_id": "7", "content": "x" });
+        self.dispatch(epoch, seq, "MESSAGE_CREATE", &said).await;
+    }
+}
+
+impl Yard {
+    async fn asked(&mut self, what: &str) -> Asked {
+        let asked = self.asked.recv().await.expect("a request");
+        assert_eq!(asked.what, what);
+        asked
+    }
+
+    /// The next event, which is stored: its name and headers.
+    async fn event(&mut self) -> (String, Vec<(String, String)>) {
+        let (event, outcome) = self.events.recv().await.expect("an event");
+        let answer = Answer {
+            status: 200,
+            headers: Vec::new(),
+            body: br#"{"type":7}"#.to_vec(),
+        };
+        outcome.send(Accepted::Stored(Some(answer))).expect("awaited");
+        (event.name, event.headers)
+    }
+}
+
+fn answer(asked: Asked, status: u16, body: &str) {
+    asked.answer.send((status, body.to_owned())).expect("awaited");
+}
+
+fn parent(headers: &[(String, String)]) -> Option<&str> {
+    let found = headers.iter().find(|(name, _)| name == "botyard-thread-parent");
+    found.map(|(_, value)| value.as_str())
+}
+
+#[tokio::test]
+async fn interactions_do_not_wait_for_what_discord_is_asked_about_others() {
+    let mut yard = yard().await;
+    let told = begin(&yard);
+    told.say(1, 1).await;
+    let place = yard.asked("GET /channels/7").await;
+    told.say(1, 2).await;
+    let press = json!({ "id": "30", "token": "t", "type": 3 });
+    told.dispatch(1, 3, "INTERACTION_CREATE", &press).await;
+    assert_eq!(yard.event().await.0, "INTERACTION_CREATE");
+    let word = yard.asked("POST /interactions/30/t/callback").await;
+    assert_eq!(word.body, json!({ "type": 7 }), "the adapter's word");
+    answer(word, 204, "");
+    answer(place, 200, THREAD);
+    for seq in ["1", "2"] {
+        let (name, headers) = yard.event().await;
+        assert_eq!((name.as_str(), parent(&headers)), ("MESSAGE_CREATE", Some("5")));
+        let sequence = headers.iter().find(|(name, _)| name == "botyard-sequence");
+        assert_eq!(
+            sequence.map(|(_, value)| value.as_str()),
+            Some(format!(":{seq}").as_str())
+        );
+    }
+}
+
+#[tokio::test]
+async fn message_whose_place_discord_does_not_say_is_told_again() {
+    for (status, body) in [(404, "<html>"), (403, "{}"), (400, "{}")] {
+        let mut yard = yard().await;
+        let mut told = begin(&yard);
+        told.say(1, 1).await;
+        told.say(1, 2).await;
+        answer(yard.asked("GET /channels/7").await, status, body);
+        tokio::select! {
+            failed = told.progress.wait_for(|progress| progress.failed == Some(1)) => drop(failed.expect("it runs")),
+            event = yard.events.recv() => panic!("{status}: {event:?}"),
+        }
+        assert!(
+            yard.events.try_recv().is_err(),
+            "{status}: neither it nor what came behind it"
+        );
+        // Told again, it is asked again.
+        told.say(2, 1).await;
+        told.say(2, 2).await;
+        answer(yard.asked("GET /channels/7").await, 200, THREAD);
+        for _ in 0..2 {
+            assert_eq!(parent(&yard.event().await.1), Some("5"), "{status}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn channel_that_discord_does_not_show_is_asked_about_once() {
+    let mut yard = yard().await;
+    let told = begin(&yard);
+    told.say(1, 1).await;
+    answer(
+        yard.asked("GET /channels/7").await,
+        404,
+        r#"{"message":"Unknown Channel","code":10003}"#,
+    );
+    assert_eq!(parent(&yard.event().await.1), None);
+    told.say(1, 2).await;
+    assert_eq!(parent(&yard.event().await.1), None);
+    assert!(yard.asked.try_recv().is_err());
+}
