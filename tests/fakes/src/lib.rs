@@ -4,6 +4,7 @@ pub mod acp;
 pub mod cli;
 pub mod discord;
 pub mod feishu;
+mod hook;
 pub mod model;
 pub mod platform;
 mod served;

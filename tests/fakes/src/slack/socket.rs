@@ -17,8 +17,8 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::method::{Outcome, wrong};
-use super::sender::Heard;
 use super::workspace::{State, Workspace};
+use crate::hook::Heard;
 use crate::served::{Request, Serve, Socket};
 
 /// Slack waits three seconds.
@@ -40,10 +40,11 @@ pub struct Envelope {
     pub acknowledged: Option<Value>,
     /// From the first sending.
     pub after: Option<Duration>,
+    /// How often it was acknowledged.
+    pub acknowledgements: u32,
     pub(crate) begun: Option<Instant>,
     pub(crate) payload: Value,
     pub(crate) accepts: bool,
-    pub(crate) acknowledgements: u32,
 }
 
 #[derive(Debug)]
