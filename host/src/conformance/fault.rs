@@ -49,10 +49,28 @@ fn stands(bench: &Bench, reply: &Reply) -> Outcome {
     Ok(())
 }
 
+/// The fault of the `nth` call from `before` on has come.
+fn came(bench: &Bench, before: usize, nth: usize) -> Outcome {
+    let made = bench.platform.calls() - before;
+    if made < nth {
+        return failed(format!("it makes only {made} calls this time, and nothing goes wrong"));
+    }
+    Ok(())
+}
+
+/// Not every try may end with nobody knowing what was done.
+fn some_are_clear(unclear: usize, total: usize) -> Outcome {
+    if unclear == total {
+        return failed(format!("whichever of its {total} calls it is: it says `ambiguous`"));
+    }
+    Ok(())
+}
+
 pub(super) async fn limited(bench: &Bench) -> Outcome {
     let total = calls(bench, &Place::Direct).await?;
     for nth in [1, total] {
         let mut reply = bench.asked(Place::Direct).await?;
+        let before = bench.platform.calls();
         bench.platform.fault(nth, Fault::RateLimited(Duration::from_secs(1)));
         for view in views(&mut reply, bench) {
             if let Err(error) = reply.show(bench, &view).await {
@@ -60,7 +78,9 @@ pub(super) async fn limited(bench: &Bench) -> Outcome {
             }
         }
         bench.platform.heal();
-        stands(bench, &reply).map_err(|wrong| about(wrong, &format!("call {nth} of {total} was limited")))?;
+        came(bench, before, nth)
+            .and_then(|()| stands(bench, &reply))
+            .map_err(|wrong| about(wrong, &format!("call {nth} of {total} was limited")))?;
     }
     Ok(())
 }
@@ -83,9 +103,11 @@ pub(super) async fn cut_after(bench: &Bench) -> Outcome {
 
 async fn errors(bench: &Bench, fault: Fault) -> Outcome {
     let total = calls(bench, &Place::Channel).await?;
+    let mut unclears = 0;
     for nth in 1..=total {
         let what = format!("call {nth} of {total}");
         let mut reply = bench.asked(Place::Channel).await?;
+        let before = bench.platform.calls();
         bench.platform.fault(nth, fault);
         let mut unclear = false;
         for view in views(&mut reply, bench) {
@@ -100,7 +122,9 @@ async fn errors(bench: &Bench, fault: Fault) -> Outcome {
             }
         }
         bench.platform.heal();
+        came(bench, before, nth).map_err(|wrong| about(wrong, &what))?;
         if unclear {
+            unclears += 1;
             if reply.count(bench, "The beginning") > 1 {
                 return failed(format!("{what}: it is repeated blindly"));
             }
@@ -108,11 +132,12 @@ async fn errors(bench: &Bench, fault: Fault) -> Outcome {
         }
         stands(bench, &reply).map_err(|wrong| about(wrong, &what))?;
     }
-    Ok(())
+    some_are_clear(unclears, total)
 }
 
 pub(super) async fn kills(bench: &Bench) -> Outcome {
     let total = calls(bench, &Place::Channel).await?;
+    let mut unclears = 0;
     for nth in 1..=total {
         let what = format!("killed when call {nth} of {total} was done");
         let mut reply = bench.asked(Place::Channel).await?;
@@ -143,7 +168,11 @@ pub(super) async fn kills(bench: &Bench) -> Outcome {
             }
         }
         bench.platform.heal();
+        if !killed {
+            return failed(format!("{what}: it never makes that call"));
+        }
         if unclear {
+            unclears += 1;
             if reply.count(bench, "The beginning") > 1 {
                 return failed(format!("{what}: it is repeated blindly"));
             }
@@ -151,7 +180,7 @@ pub(super) async fn kills(bench: &Bench) -> Outcome {
         }
         stands(bench, &reply).map_err(|wrong| about(wrong, &what))?;
     }
-    Ok(())
+    some_are_clear(unclears, total)
 }
 
 pub(super) async fn revoked(bench: &Bench) -> Outcome {
