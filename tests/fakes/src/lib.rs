@@ -8,6 +8,7 @@ mod hook;
 pub mod model;
 pub mod platform;
 mod served;
+mod shared;
 pub mod slack;
 
 use std::path::PathBuf;

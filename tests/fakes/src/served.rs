@@ -1,5 +1,4 @@
-//! What the vendors' fakes have in common: HTTP and sockets on a loopback port, answers that come late or are cut, and
-//! waiting until something is there.
+//! What the vendors' fakes have in common: HTTP and sockets on a loopback port, forms, answers that come late or are cut.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -16,7 +15,6 @@ use hyper::{Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -267,33 +265,6 @@ fn upgrade(mut http: hyper::Request<Incoming>, key: &str, serve: Serve) -> Respo
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
     }
     response
-}
-
-/// Looks again after each change, until it finds something.
-///
-/// # Panics
-/// After `limit`, with what `stands` says.
-pub(crate) async fn wait_for<T>(
-    mut changes: watch::Receiver<u64>,
-    limit: Duration,
-    what: &str,
-    mut look: impl FnMut() -> Option<T>,
-    stands: impl FnOnce() -> String,
-) -> T {
-    let waited = async {
-        loop {
-            if let Some(found) = look() {
-                return found;
-            }
-            if changes.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }
-    };
-    match tokio::time::timeout(limit, waited).await {
-        Ok(found) => found,
-        Err(_) => panic!("no {what} within {limit:?}; {}", stands()),
-    }
 }
 
 #[cfg(test)]
