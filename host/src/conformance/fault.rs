@@ -49,13 +49,13 @@ fn stands(bench: &Bench, reply: &Reply) -> Outcome {
     Ok(())
 }
 
-/// The fault of the `nth` call from `before` on has come.
-fn came(bench: &Bench, before: usize, nth: usize) -> Outcome {
-    let made = bench.platform.calls() - before;
-    if made < nth {
-        return failed(format!("it makes only {made} calls this time, and nothing goes wrong"));
+/// Ends what goes wrong, which must have come: else nothing was tried.
+fn healed(bench: &Bench) -> Outcome {
+    if bench.platform.heal() {
+        Ok(())
+    } else {
+        failed("it makes fewer calls this time, and nothing goes wrong")
     }
-    Ok(())
 }
 
 /// Not every try may end with nobody knowing what was done.
@@ -70,15 +70,13 @@ pub(super) async fn limited(bench: &Bench) -> Outcome {
     let total = calls(bench, &Place::Direct).await?;
     for nth in [1, total] {
         let mut reply = bench.asked(Place::Direct).await?;
-        let before = bench.platform.calls();
         bench.platform.fault(nth, Fault::RateLimited(Duration::from_secs(1)));
         for view in views(&mut reply, bench) {
             if let Err(error) = reply.show(bench, &view).await {
                 return failed(format!("call {nth} of {total} was limited, and it says `{error}`"));
             }
         }
-        bench.platform.heal();
-        came(bench, before, nth)
+        healed(bench)
             .and_then(|()| stands(bench, &reply))
             .map_err(|wrong| about(wrong, &format!("call {nth} of {total} was limited")))?;
     }
@@ -107,7 +105,6 @@ async fn errors(bench: &Bench, fault: Fault) -> Outcome {
     for nth in 1..=total {
         let what = format!("call {nth} of {total}");
         let mut reply = bench.asked(Place::Channel).await?;
-        let before = bench.platform.calls();
         bench.platform.fault(nth, fault);
         let mut unclear = false;
         for view in views(&mut reply, bench) {
@@ -121,8 +118,7 @@ async fn errors(bench: &Bench, fault: Fault) -> Outcome {
                 Err(error) => return failed(format!("{what}: it says `{error}`")),
             }
         }
-        bench.platform.heal();
-        came(bench, before, nth).map_err(|wrong| about(wrong, &what))?;
+        healed(bench).map_err(|wrong| about(wrong, &what))?;
         if unclear {
             unclears += 1;
             if reply.count(bench, "The beginning") > 1 {
@@ -152,7 +148,7 @@ pub(super) async fn kills(bench: &Bench) -> Outcome {
                     Ok(false) => continue,
                     Ok(true) => {
                         killed = true;
-                        bench.platform.heal();
+                        healed(bench).map_err(|wrong| about(wrong, &what))?;
                     }
                     Err(error) => return failed(format!("{what}: before that it says `{error}`")),
                 }
