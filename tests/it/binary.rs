@@ -1,7 +1,7 @@
 //! The real binary, as an operator starts it, for tests that kill it.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -103,12 +103,35 @@ impl Drop for RealHost {
 
 /// Waits until `check` gives something.
 pub(crate) async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(found) = check().await {
-            return found;
+    let found = async {
+        loop {
+            if let Some(found) = check().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        assert!(begun.elapsed() < PATIENCE, "timed out waiting for {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    match tokio::time::timeout(PATIENCE, found).await {
+        Ok(found) => found,
+        Err(_) => panic!("timed out waiting for {what}"),
     }
+}
+
+/// What the binary does with these words in a folder that has a bots.toml; it ends with the test.
+pub(crate) async fn botyard(folder: &Path, words: &[&str]) -> Output {
+    let ended = tokio::process::Command::new(env!("CARGO_BIN_EXE_botyard"))
+        .arg("--config")
+        .arg(folder.join("bots.toml"))
+        .args(words)
+        .current_dir(folder)
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("HOME", folder)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    tokio::time::timeout(PATIENCE, ended)
+        .await
+        .expect("it ends in time")
+        .expect("the binary runs")
 }

@@ -2,25 +2,36 @@
 //! anybody's; one that breaks its promises does not.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use botyard::conformance::{self, Finding, Plan, Verdict};
+use botyard::conformance::{self, ConformanceError, Finding, Plan, Verdict};
 use botyard::plugin::Runtime;
 use botyard::supervisor;
+use tokio::runtime::Handle;
+use tokio::task::yield_now;
+use tokio::time::timeout;
 
-async fn suite(adapter: &str, platform: &str, mode: Option<&str>) -> Vec<Finding> {
-    let folder = tempfile::tempdir().expect("a folder");
-    let runtime = Runtime::new(&folder.path().join("cache")).expect("a runtime");
+use crate::host::PATIENCE;
+
+/// The whole suite against Slack, in a folder.
+async fn plan(adapter: &str, folder: &Path) -> Plan {
+    let runtime = Runtime::new(&folder.join("cache")).expect("a runtime");
     let component = supervisor::load(&runtime, adapter).await.expect("it loads");
-    let plan = Plan {
+    Plan {
         runtime,
         component,
-        platform: platform.to_owned(),
-        mode: mode.map(str::to_owned),
+        platform: "slack".to_owned(),
+        mode: None,
         secrets: BTreeMap::new(),
         settings: BTreeMap::new(),
         only: None,
-        folder: folder.path().join("suite"),
-    };
+        folder: folder.join("suite"),
+    }
+}
+
+async fn suite(adapter: &str) -> Vec<Finding> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plan = plan(adapter, folder.path()).await;
     conformance::run(plan, |_| {}).await.expect("the suite runs")
 }
 
@@ -34,7 +45,7 @@ fn failures(findings: &[Finding]) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slack_keeps_every_promise() {
-    let findings = suite("slack", "slack", None).await;
+    let findings = suite("slack").await;
     assert_eq!(failures(&findings), Vec::<String>::new());
 }
 
@@ -43,7 +54,7 @@ async fn an_adapter_that_is_none_of_the_platform_fails_by_name() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("plain.wasm");
     std::fs::write(&file, botyard_test_guests::PLAIN).expect("it is written");
-    let findings = suite(&file.display().to_string(), "slack", None).await;
+    let findings = suite(&file.display().to_string()).await;
     let named = failures(&findings);
     assert!(
         named
@@ -51,4 +62,30 @@ async fn an_adapter_that_is_none_of_the_platform_fails_by_name() {
             .any(|line| line.starts_with("a short answer stands there once: ")),
         "{named:#?}"
     );
+}
+
+#[tokio::test]
+async fn adapter_that_does_not_connect_leaves_nothing_running() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plan = Plan {
+        mode: Some("socket".to_owned()),
+        // Slack takes another kind of token there.
+        secrets: BTreeMap::from([("app_token".to_owned(), "bot_token".to_owned())]),
+        ..plan("slack", folder.path()).await
+    };
+    let tasks = Handle::current().metrics();
+    let before = tasks.num_alive_tasks();
+    let ended = conformance::run(plan, |_| {}).await;
+    assert!(
+        matches!(&ended, Err(ConformanceError::Start(why)) if why.contains("Socket Mode")),
+        "{ended:?}"
+    );
+    // What was only told to end does so when its turn comes.
+    let rest = async {
+        while tasks.num_alive_tasks() > before {
+            yield_now().await;
+        }
+    };
+    let rest = timeout(PATIENCE, rest).await;
+    assert!(rest.is_ok(), "{} tasks are left of {before}", tasks.num_alive_tasks());
 }

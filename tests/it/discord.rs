@@ -24,12 +24,23 @@ async fn command_is_deferred_and_answered_in_its_own_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn forged_interactions_are_refused_and_a_ping_is_answered() {
+async fn forged_interactions_are_refused_and_ask_nobody_and_a_ping_is_answered() {
     let guild = Guild::called(|setup| setup).await;
     let hook = Hook::new(guild.world.clone(), guild.host.hook());
     let (honest, forged) = hook.probe().await.expect("an answer in time");
     assert_eq!((honest.status, honest.body), (200, json!({ "type": 1 })));
     assert_eq!(forged.status, 401);
+    let asked = guild.world.slash(GENERAL, ANN, "ask", &[("question", "let me in")]);
+    let refused = hook.forge(&asked).await.expect("an answer in time");
+    assert_eq!(refused.status, 401);
+    // What Discord has signed is the only question.
+    let honest = guild
+        .world
+        .slash(GENERAL, ANN, "ask", &[("question", "the honest one")]);
+    guild.call(&honest).await;
+    guild.final_with(GENERAL, "echo: Ann: the honest one").await;
+    assert_eq!(guild.world.replies(GENERAL).len(), 1);
+    assert_eq!(guild.world.answer_to(&asked), None);
     guild.stop().await;
 }
 

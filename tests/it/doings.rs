@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::binary::botyard;
 use crate::room::{Room, but, said};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -287,17 +288,10 @@ async fn reaction_of_the_asker_stops_what_it_is_put_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn check_asks_the_platform_when_it_is_told_to() {
     let room = Room::open("").await;
-    let file = room.host.folder().join("bots.toml");
-    let check = |online: bool| {
-        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_botyard"));
-        command.arg("--config").arg(&file).arg("check");
-        if online {
-            command.arg("--online");
-        }
-        async move {
-            let done = command.output().await.expect("it runs");
-            (done.status.code(), String::from_utf8_lossy(&done.stderr).into_owned())
-        }
+    let check = async |online: bool| {
+        let words: &[&str] = if online { &["check", "--online"] } else { &["check"] };
+        let done = botyard(room.host.folder(), words).await;
+        (done.status.code(), String::from_utf8_lossy(&done.stderr).into_owned())
     };
     let finding = |fine: bool| json!([{ "fine": fine, "subject": "the scope `files:read`", "advice": "add it and install the app again" }]);
     room.vendor.with(|kept| kept.findings = finding(false));

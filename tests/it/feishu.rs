@@ -285,9 +285,10 @@ async fn burst_of_a_thousand_events_is_acknowledged_and_each_question_answered_o
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn recalled_question_is_answered_alone_and_no_event_of_feishus_is_left_unacknowledged() {
+async fn recall_of_what_runs_changes_nothing_and_no_event_of_feishus_is_left_unacknowledged() {
     let company = Company::start().await;
-    let said = company.write(DIRECT, ANN, "slow 400 taken back").await;
+    let said = company.write(DIRECT, ANN, "slow 2000 taken back").await;
+    company.reply(DIRECT, "the first half", has("Stop")).await;
     company.tenant.recall(&said.id);
     for event in [
         company.tenant.recall_event(&said),
@@ -298,8 +299,24 @@ async fn recalled_question_is_answered_alone_and_no_event_of_feishus_is_left_una
         let ack = company.deliver(&event).await;
         assert_eq!((ack.code, ack.data), (200, None));
     }
+    company.final_with(DIRECT, "taken back").await;
     company.write(DIRECT, ANN, "the next").await;
     company.final_with(DIRECT, "echo: the next").await;
+    assert_eq!(company.tenant.replies(DIRECT).len(), 2, "{:?}", company.reads(DIRECT));
+    assert_eq!(company.tenant.replies(GROUP), []);
+    company.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn file_from_feishu_reaches_the_agent() {
+    let company = Company::start().await;
+    let mut said = company.tenant.say(DIRECT, ANN, "post", &json!({}), None);
+    let key = company.tenant.put_file(&said.id, "notes.mp4", b"some notes", false);
+    said.content = json!({ "content": [[{ "tag": "text", "text": "look" }, { "tag": "media", "file_key": key }]] });
+    company.deliver(&company.tenant.message_event(&said)).await;
+    let reply = company.final_with(DIRECT, " has 10 bytes").await;
+    assert!(reply.read().contains("inbox/"), "{}", reply.read());
+    assert_eq!(company.tenant.replies(DIRECT).len(), 1);
     company.stop().await;
 }
 

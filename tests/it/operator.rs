@@ -1,33 +1,20 @@
 //! What the operator sees and does with sessions at the terminal, of the real binary: while it runs and when it does not.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use serde_json::Value;
 
-use crate::binary::RealHost;
+use crate::binary::{RealHost, botyard};
 use crate::web::{Page, write};
-
-fn botyard(folder: &Path, words: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_botyard"))
-        .arg("--config")
-        .arg(folder.join("bots.toml"))
-        .args(words)
-        .current_dir(folder)
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .env("HOME", folder)
-        .output()
-        .expect("the binary runs")
-}
 
 fn text(output: &Output) -> String {
     assert!(output.status.success(), "{output:?}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn listed(folder: &Path) -> Value {
-    serde_json::from_str(&text(&botyard(folder, &["sessions", "list", "--json"]))).expect("the list is JSON")
+async fn listed(folder: &Path) -> Value {
+    serde_json::from_str(&text(&botyard(folder, &["sessions", "list", "--json"]).await)).expect("the list is JSON")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,7 +25,7 @@ async fn sessions_are_listed_shown_exported_and_interrupted_at_the_terminal() {
     let page = Page::open(&host, folder.path()).await;
     page.say("c1", "m1", "hello there").await;
     page.view_in("c1", "done").await;
-    let list = listed(folder.path());
+    let list = listed(folder.path()).await;
     let id = list[0]["id"].as_str().expect("an id").to_owned();
     assert_eq!(
         (&list[0]["live"], &list[0]["turns"]),
@@ -50,19 +37,19 @@ async fn sessions_are_listed_shown_exported_and_interrupted_at_the_terminal() {
             .is_some_and(|last| last.contains("hello there")),
         "{list}"
     );
-    let shown = text(&botyard(folder.path(), &["sessions", "show", &id]));
+    let shown = text(&botyard(folder.path(), &["sessions", "show", &id]).await);
     assert!(shown.contains("hello there\n\necho: "), "{shown}");
 
     page.say("c1", "m2", "hang").await;
     page.view_in("c1", "running").await;
-    let stopped = text(&botyard(folder.path(), &["sessions", "interrupt", &id, "--json"]));
+    let stopped = text(&botyard(folder.path(), &["sessions", "interrupt", &id, "--json"]).await);
     assert_eq!(stopped, "true\n");
     page.view_in("c1", "stopped").await;
     host.terminate().await;
 
     // Nobody runs: the store itself tells, and nothing can be interrupted.
-    assert_eq!(listed(folder.path())[0]["live"], Value::Null);
-    let exported = text(&botyard(folder.path(), &["sessions", "export", &id, "--json"]));
+    assert_eq!(listed(folder.path()).await[0]["live"], Value::Null);
+    let exported = text(&botyard(folder.path(), &["sessions", "export", &id, "--json"]).await);
     let lines: Vec<Value> = exported
         .lines()
         .map(|line| serde_json::from_str(line).expect("every line is JSON"))
@@ -70,11 +57,11 @@ async fn sessions_are_listed_shown_exported_and_interrupted_at_the_terminal() {
     assert_eq!(lines.len(), 3, "{exported}");
     assert_eq!(lines[2]["answer"], "> stopped");
     assert_eq!(
-        text(&botyard(folder.path(), &["sessions", "interrupt", &id, "--json"])),
+        text(&botyard(folder.path(), &["sessions", "interrupt", &id, "--json"]).await),
         "false\n"
     );
     // What is no session is the user's to mend.
-    let unknown = botyard(folder.path(), &["sessions", "show", "../../etc"]);
+    let unknown = botyard(folder.path(), &["sessions", "show", "../../etc"]).await;
     assert_eq!(unknown.status.code(), Some(1));
     assert!(
         String::from_utf8_lossy(&unknown.stderr).contains("there is no session"),

@@ -14,16 +14,12 @@ async fn told(room: &Room, text: &str) -> Value {
 
 /// The newest view that has a button or a notice of a list.
 async fn list(room: &Room, id: &str) -> Value {
+    let before = room.vendor.standing();
     room.say(id, "/list").await;
-    let count = room.vendor.standing().len();
-    room.vendor
-        .until("the list", |_| room.vendor.standing().len() > count.saturating_sub(1))
-        .await;
     room.vendor
         .until("a list with what is there", |view| {
-            view["asks"][0]["title"]
-                .as_str()
-                .is_some_and(|title| title.starts_with("Sessions"))
+            let title = view["asks"][0]["title"].as_str().unwrap_or_default();
+            title.starts_with("Sessions") && before.iter().all(|other| other["turn"] != view["turn"])
         })
         .await
 }
@@ -65,8 +61,13 @@ async fn conversation_is_put_by_listed_by_its_name_and_gone_on_with() {
     let text = recalled["text"].as_str().unwrap_or_default();
     assert!(text.contains("remember red") && !text.contains("blue"), "{text}");
     // And back, without a name: the one before.
+    let switched = room.vendor.standing();
     room.say("m7", "/resume").await;
-    told(&room, " now.").await;
+    room.vendor
+        .until("the switch back", |view| {
+            view.to_string().contains(" now.") && switched.iter().all(|other| other["turn"] != view["turn"])
+        })
+        .await;
     room.say("m8", "recall blue").await;
     let back = |view: &Value| {
         view["text"]

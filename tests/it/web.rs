@@ -8,6 +8,7 @@ use reqwest::header::{COOKIE, SET_COOKIE};
 use serde_json::{Value, json};
 
 use crate::binary::{RealHost, eventually};
+use crate::host::PATIENCE;
 
 /// bots.toml with one bot in the web chat, whose agent is the scripted CLI.
 pub(crate) fn write(folder: &Path, more: &str) {
@@ -94,14 +95,20 @@ impl Page {
     /// What the bot's messages in a channel show now, oldest first: a page that is opened anew.
     pub(crate) async fn views(&self, channel: &str) -> Vec<Value> {
         let request = self.client.get(format!("{}/events?channel={channel}", self.base));
-        let answer = request.header(COOKIE, &self.cookie).send().await.expect("a stream");
-        assert_eq!(answer.status(), 200);
-        let mut stream = answer.bytes_stream();
-        let mut text = String::new();
-        while !text.contains("event: ready") {
-            let piece = stream.next().await.expect("the stream goes on").expect("a piece");
-            text.push_str(&String::from_utf8_lossy(&piece));
-        }
+        let read = async {
+            let answer = request.header(COOKIE, &self.cookie).send().await.expect("a stream");
+            assert_eq!(answer.status(), 200);
+            let mut stream = answer.bytes_stream();
+            let mut text = String::new();
+            while !text.contains("event: ready") {
+                let piece = stream.next().await.expect("the stream goes on").expect("a piece");
+                text.push_str(&String::from_utf8_lossy(&piece));
+            }
+            text
+        };
+        let text = tokio::time::timeout(PATIENCE, read)
+            .await
+            .expect("the page is ready in time");
         text.split("\n\n")
             .filter(|event| event.contains("event: message"))
             .filter_map(|event| event.lines().find_map(|line| line.strip_prefix("data: ")))

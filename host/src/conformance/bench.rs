@@ -273,8 +273,13 @@ impl Bench {
             stop: CancellationToken::new(),
             tasks: Vec::new(),
         };
-        bench.connect(server, &mode, secrets, (api_base, outlet)).await?;
-        Ok(bench)
+        match bench.connect(server, &mode, secrets, (api_base, outlet)).await {
+            Ok(()) => Ok(bench),
+            Err(error) => {
+                bench.close().await;
+                Err(error)
+            }
+        }
     }
 
     async fn connect(

@@ -49,6 +49,23 @@ fn stands(bench: &Bench, reply: &Reply) -> Outcome {
     Ok(())
 }
 
+/// Ends what goes wrong, which must have come: else nothing was tried.
+fn healed(bench: &Bench) -> Outcome {
+    if bench.platform.heal() {
+        Ok(())
+    } else {
+        failed("it makes fewer calls this time, and nothing goes wrong")
+    }
+}
+
+/// Not every try may end with nobody knowing what was done.
+fn some_are_clear(unclear: usize, total: usize) -> Outcome {
+    if unclear == total {
+        return failed(format!("whichever of its {total} calls it is: it says `ambiguous`"));
+    }
+    Ok(())
+}
+
 pub(super) async fn limited(bench: &Bench) -> Outcome {
     let total = calls(bench, &Place::Direct).await?;
     for nth in [1, total] {
@@ -59,8 +76,9 @@ pub(super) async fn limited(bench: &Bench) -> Outcome {
                 return failed(format!("call {nth} of {total} was limited, and it says `{error}`"));
             }
         }
-        bench.platform.heal();
-        stands(bench, &reply).map_err(|wrong| about(wrong, &format!("call {nth} of {total} was limited")))?;
+        healed(bench)
+            .and_then(|()| stands(bench, &reply))
+            .map_err(|wrong| about(wrong, &format!("call {nth} of {total} was limited")))?;
     }
     Ok(())
 }
@@ -83,6 +101,7 @@ pub(super) async fn cut_after(bench: &Bench) -> Outcome {
 
 async fn errors(bench: &Bench, fault: Fault) -> Outcome {
     let total = calls(bench, &Place::Channel).await?;
+    let mut unclears = 0;
     for nth in 1..=total {
         let what = format!("call {nth} of {total}");
         let mut reply = bench.asked(Place::Channel).await?;
@@ -99,8 +118,9 @@ async fn errors(bench: &Bench, fault: Fault) -> Outcome {
                 Err(error) => return failed(format!("{what}: it says `{error}`")),
             }
         }
-        bench.platform.heal();
+        healed(bench).map_err(|wrong| about(wrong, &what))?;
         if unclear {
+            unclears += 1;
             if reply.count(bench, "The beginning") > 1 {
                 return failed(format!("{what}: it is repeated blindly"));
             }
@@ -108,11 +128,12 @@ async fn errors(bench: &Bench, fault: Fault) -> Outcome {
         }
         stands(bench, &reply).map_err(|wrong| about(wrong, &what))?;
     }
-    Ok(())
+    some_are_clear(unclears, total)
 }
 
 pub(super) async fn kills(bench: &Bench) -> Outcome {
     let total = calls(bench, &Place::Channel).await?;
+    let mut unclears = 0;
     for nth in 1..=total {
         let what = format!("killed when call {nth} of {total} was done");
         let mut reply = bench.asked(Place::Channel).await?;
@@ -127,7 +148,7 @@ pub(super) async fn kills(bench: &Bench) -> Outcome {
                     Ok(false) => continue,
                     Ok(true) => {
                         killed = true;
-                        bench.platform.heal();
+                        healed(bench).map_err(|wrong| about(wrong, &what))?;
                     }
                     Err(error) => return failed(format!("{what}: before that it says `{error}`")),
                 }
@@ -143,7 +164,11 @@ pub(super) async fn kills(bench: &Bench) -> Outcome {
             }
         }
         bench.platform.heal();
+        if !killed {
+            return failed(format!("{what}: it never makes that call"));
+        }
         if unclear {
+            unclears += 1;
             if reply.count(bench, "The beginning") > 1 {
                 return failed(format!("{what}: it is repeated blindly"));
             }
@@ -151,7 +176,7 @@ pub(super) async fn kills(bench: &Bench) -> Outcome {
         }
         stands(bench, &reply).map_err(|wrong| about(wrong, &what))?;
     }
-    Ok(())
+    some_are_clear(unclears, total)
 }
 
 pub(super) async fn revoked(bench: &Bench) -> Outcome {

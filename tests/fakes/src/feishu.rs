@@ -13,9 +13,10 @@ mod sender;
 mod server;
 mod tenant;
 
+pub use crate::hook::Heard;
 pub use crate::served::{Reply, Request};
 pub use line::{Ack, Config};
-pub use sender::{Call as HookCall, Heard, Sender};
+pub use sender::{Call as HookCall, Sender};
 pub use server::Feishu;
 pub use tenant::{Button, Call, Message, Reaction, Tenant, Trouble};
 

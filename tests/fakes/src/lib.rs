@@ -4,9 +4,11 @@ pub mod acp;
 pub mod cli;
 pub mod discord;
 pub mod feishu;
+mod hook;
 pub mod model;
 pub mod platform;
 mod served;
+mod shared;
 pub mod slack;
 
 use std::path::PathBuf;

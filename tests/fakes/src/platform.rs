@@ -156,8 +156,8 @@ pub trait Platform: Send + Sync {
     fn calls(&self) -> usize;
     /// The `nth` call from now on (1 is the next) goes wrong.
     fn fault(&self, nth: usize, fault: Fault);
-    /// What was to go wrong and did not is forgotten; what hangs is answered or cut.
-    fn heal(&self);
+    /// What was to go wrong and did not is forgotten; what hangs is answered or cut. True: all of it went wrong.
+    fn heal(&self) -> bool;
     /// The bot's credentials are refused from now on.
     fn revoke(&self);
     /// Somebody else removes this message of the bot's.

@@ -1,5 +1,4 @@
-//! What the vendors' fakes have in common: HTTP and sockets on a loopback port, answers that come late or are cut, and
-//! waiting until something is there.
+//! What the vendors' fakes have in common: HTTP and sockets on a loopback port, forms, answers that come late or are cut.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -16,7 +15,6 @@ use hyper::{Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -36,6 +34,55 @@ pub struct Request {
     pub authorization: Option<String>,
     pub content_type: Option<String>,
     pub body: Vec<u8>,
+}
+
+/// A part of a form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) name: String,
+    /// None: it is no file.
+    pub(crate) filename: Option<String>,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// The parts of a multipart body, none if it is another. What breaks off is left out.
+pub(crate) fn parts(request: &Request) -> Vec<Part> {
+    let kind = request.content_type.as_deref().unwrap_or_default();
+    let Some((_, boundary)) = kind
+        .strip_prefix("multipart/form-data")
+        .and_then(|rest| rest.split_once("boundary="))
+    else {
+        return Vec::new();
+    };
+    let mark = format!("--{}", boundary.trim_matches('"'));
+    let find = |what: &[u8], from: usize| {
+        let rest = request.body.get(from..)?;
+        rest.windows(what.len())
+            .position(|window| window == what)
+            .map(|at| at + from)
+    };
+    let mut found = Vec::new();
+    let mut at = find(mark.as_bytes(), 0);
+    while let Some(begin) = at.map(|at| at + mark.len()) {
+        let Some(head) = find(b"\r\n\r\n", begin) else {
+            break;
+        };
+        let Some(end) = find(format!("\r\n{mark}").as_bytes(), head + 4) else {
+            break;
+        };
+        let fields = String::from_utf8_lossy(&request.body[begin..head]).into_owned();
+        let named = |name: &str| {
+            let (_, rest) = fields.split_once(&format!("; {name}=\""))?;
+            rest.split_once('"').map(|(value, _)| value.to_owned())
+        };
+        found.push(Part {
+            name: named("name").unwrap_or_default(),
+            filename: named("filename"),
+            bytes: request.body[head + 4..end].to_vec(),
+        });
+        at = Some(end + 2);
+    }
+    found
 }
 
 /// What is answered.
@@ -220,29 +267,48 @@ fn upgrade(mut http: hyper::Request<Incoming>, key: &str, serve: Serve) -> Respo
     response
 }
 
-/// Looks again after each change, until it finds something.
-///
-/// # Panics
-/// After `limit`, with what `stands` says.
-pub(crate) async fn wait_for<T>(
-    mut changes: watch::Receiver<u64>,
-    limit: Duration,
-    what: &str,
-    mut look: impl FnMut() -> Option<T>,
-    stands: impl FnOnce() -> String,
-) -> T {
-    let waited = async {
-        loop {
-            if let Some(found) = look() {
-                return found;
-            }
-            if changes.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn form(body: &[u8]) -> Vec<Part> {
+        parts(&Request {
+            content_type: Some("multipart/form-data; boundary=\"b\"".into()),
+            body: body.to_vec(),
+            ..Request::default()
+        })
+    }
+
+    #[test]
+    fn forms_are_taken_apart_byte_for_byte() {
+        let head = "Content-Disposition: form-data; name=";
+        // Bytes of a file may look like the boundary, end a line, or be none.
+        let body = format!(
+            "--b\r\n{head}\"kind\"\r\n\r\npdf\r\n--b\r\n{head}\"file\"; filename=\"a.pdf\"\r\nContent-Type: x/y\r\n\r\n\
+             --b of\r\n\r\n\r\n--b\r\n{head}\"empty\"; filename=\"\"\r\n\r\n\r\n--b--\r\n"
+        );
+        let part = |name: &str, filename: Option<&str>, bytes: &[u8]| Part {
+            name: name.into(),
+            filename: filename.map(str::to_owned),
+            bytes: bytes.to_vec(),
+        };
+        assert_eq!(
+            form(body.as_bytes()),
+            [
+                part("kind", None, b"pdf"),
+                part("file", Some("a.pdf"), b"--b of\r\n\r\n"),
+                part("empty", Some(""), b""),
+            ]
+        );
+        // Cut anywhere it is fewer parts, and no panic.
+        for end in 0..body.len() {
+            assert!(form(&body.as_bytes()[..end]).len() <= 3);
         }
-    };
-    match tokio::time::timeout(limit, waited).await {
-        Ok(found) => found,
-        Err(_) => panic!("no {what} within {limit:?}; {}", stands()),
+        let plain = Request {
+            content_type: Some("application/json".into()),
+            body: body.into_bytes(),
+            ..Request::default()
+        };
+        assert_eq!(parts(&plain), []);
     }
 }

@@ -12,8 +12,9 @@ mod socket;
 mod stream;
 mod workspace;
 
+pub use crate::hook::Heard;
 pub use crate::served::{Reply, Request};
-pub use sender::{Heard, Sender};
+pub use sender::Sender;
 pub use server::Slack;
 pub use socket::Envelope;
 pub use workspace::{Call, Channel, Message, Trouble, Workspace};

@@ -53,8 +53,6 @@ pub(crate) struct Gateway {
     sessions: BTreeMap<String, Session>,
     /// Heartbeats are not answered.
     deaf: bool,
-    /// New sessions are closed with this code.
-    refuse: Option<u16>,
     /// The next resume finds its session gone.
     forgetful: bool,
     last_identify: Option<Instant>,
@@ -69,7 +67,6 @@ impl Default for Gateway {
             heartbeat: Duration::from_millis(41_250),
             sessions: BTreeMap::new(),
             deaf: false,
-            refuse: None,
             forgetful: false,
             last_identify: None,
             log: Vec::new(),
@@ -93,11 +90,6 @@ impl World {
     /// From now on heartbeats are answered, or not.
     pub fn deaf(&self, deaf: bool) {
         self.lock().gateway.deaf = deaf;
-    }
-
-    /// From now on new sessions are closed with this code.
-    pub fn refuse_sessions(&self, code: Option<u16>) {
-        self.lock().gateway.refuse = code;
     }
 
     /// The next resume finds its session gone.
@@ -393,9 +385,6 @@ fn identify(state: &mut State, data: &Value, path: &str, to: &mpsc::Sender<Out>)
         .push(format!("identify {}/{} {path}", shard.0, shard.1));
     if data["token"] != state.token.as_str() {
         return Err(4004);
-    }
-    if let Some(code) = state.gateway.refuse {
-        return Err(code);
     }
     if shard.0 >= shard.1 {
         return Err(4010);

@@ -1,14 +1,13 @@
 //! Calls an interactions endpoint as Discord does: signed, within three seconds.
 
-use std::io::{Error, ErrorKind};
+use std::io::Error;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
 use super::interaction;
 use super::world::World;
+use crate::hook;
 
 /// What the endpoint said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,9 +61,15 @@ impl Hook {
         Ok((self.post(&ping, true).await?, self.post(&ping, false).await?))
     }
 
+    /// Sends an interaction that somebody else has signed.
+    ///
+    /// # Errors
+    /// No answer in time.
+    pub async fn forge(&self, interaction: &Value) -> std::io::Result<Heard> {
+        self.post(&interaction.to_string(), false).await
+    }
+
     async fn post(&self, body: &str, honest: bool) -> std::io::Result<Heard> {
-        let url = url::Url::parse(&self.url).map_err(Error::other)?;
-        let (host, port) = (url.host_str().unwrap_or_default(), url.port().unwrap_or(80));
         let stamp = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs())
@@ -74,32 +79,15 @@ impl Hook {
         if !honest {
             signature[0] ^= 1;
         }
-        let head = format!(
-            "POST {} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
-             X-Signature-Ed25519: {}\r\nX-Signature-Timestamp: {stamp}\r\nConnection: close\r\n\r\n",
-            url.path(),
-            body.len(),
-            hex::encode(signature),
-        );
-        let exchange = async {
-            let mut stream = TcpStream::connect((host, port)).await?;
-            stream.write_all(head.as_bytes()).await?;
-            stream.write_all(body.as_bytes()).await?;
-            let mut answer = Vec::new();
-            stream.read_to_end(&mut answer).await?;
-            Ok::<_, Error>(answer)
-        };
-        let answer = tokio::time::timeout(PATIENCE, exchange)
-            .await
-            .map_err(|_| Error::from(ErrorKind::TimedOut))??;
-        let text = String::from_utf8_lossy(&answer).into_owned();
-        let (head, body) = text
-            .split_once("\r\n\r\n")
-            .ok_or_else(|| Error::other("no HTTP answer"))?;
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let headers = [
+            ("Content-Type", "application/json"),
+            ("X-Signature-Ed25519", &hex::encode(signature)),
+            ("X-Signature-Timestamp", &stamp),
+        ];
+        let heard = hook::post(&self.url, &headers, body.as_bytes(), PATIENCE).await?;
         Ok(Heard {
-            status: status.ok_or_else(|| Error::other("no HTTP answer"))?,
-            body: serde_json::from_str(body).unwrap_or(Value::Null),
+            status: heard.status,
+            body: serde_json::from_str(&heard.body).unwrap_or(Value::Null),
         })
     }
 }

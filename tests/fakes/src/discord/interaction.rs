@@ -94,7 +94,7 @@ fn followup(state: &mut State, app: &str, token: &str, asked: &Asked<'_>) -> Res
         files: asked
             .files
             .iter()
-            .map(|file| (file.name.clone(), file.bytes.clone()))
+            .map(|file| (file.filename.clone().unwrap_or_default(), file.bytes.clone()))
             .collect(),
         ..message
     };

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::check::{Wrong, wrong};
 use super::route;
 use super::world::{Call, State, Trouble, World};
-use crate::served::{Reply, Request};
+use crate::served::{Part, Reply, Request, parts};
 
 fn json_reply(status: u16, body: &Value) -> Reply {
     // A 204 with a JSON content type breaks Discord's own clients.
@@ -15,14 +15,6 @@ fn json_reply(status: u16, body: &Value) -> Reply {
         return Reply::new(if status == 200 { 204 } else { status }, Vec::new(), Vec::new());
     }
     Reply::of(status, "application/json", body.to_string())
-}
-
-/// A file of a multipart body.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Upload {
-    pub(crate) field: String,
-    pub(crate) name: String,
-    pub(crate) bytes: Vec<u8>,
 }
 
 /// A request, read.
@@ -33,7 +25,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) path: Vec<&'a str>,
     pub(crate) query: Vec<(String, String)>,
     pub(crate) body: Value,
-    pub(crate) files: Vec<Upload>,
+    pub(crate) files: Vec<Part>,
 }
 
 impl Asked<'_> {
@@ -228,61 +220,16 @@ fn take(state: &mut State, bucket: &str) -> Result<Vec<(String, String)>, Durati
 }
 
 /// The body as JSON, and the files of a form. None: it is neither.
-fn read(request: &Request) -> (Option<Value>, Vec<Upload>) {
-    let kind = request.content_type.as_deref().unwrap_or_default();
+fn read(request: &Request) -> (Option<Value>, Vec<Part>) {
     if request.body.is_empty() {
         return (Some(Value::Null), Vec::new());
     }
-    let Some(boundary) = kind
-        .strip_prefix("multipart/form-data")
-        .and_then(|rest| rest.split_once("boundary="))
-    else {
-        return (serde_json::from_slice(&request.body).ok(), Vec::new());
-    };
-    let mut body = Some(json!({}));
-    let mut files = Vec::new();
-    for part in parts(&request.body, boundary.1.trim_matches('"')) {
-        match (part.field.as_str(), part.name.is_empty()) {
-            ("payload_json", _) => body = serde_json::from_slice(&part.bytes).ok(),
-            (_, false) => files.push(part),
-            _ => {}
-        }
+    let mut files = parts(request);
+    if files.is_empty() {
+        return (serde_json::from_slice(&request.body).ok(), files);
     }
+    let payload = files.iter().find(|part| part.name == "payload_json");
+    let body = payload.map_or_else(|| Some(json!({})), |part| serde_json::from_slice(&part.bytes).ok());
+    files.retain(|part| part.name != "payload_json" && part.filename.is_some());
     (body, files)
-}
-
-fn find(body: &[u8], mark: &[u8], from: usize) -> Option<usize> {
-    body.get(from..)?
-        .windows(mark.len())
-        .position(|w| w == mark)
-        .map(|at| at + from)
-}
-
-fn parts(body: &[u8], boundary: &str) -> Vec<Upload> {
-    let mark = format!("--{boundary}");
-    let mut found = Vec::new();
-    let mut at = find(body, mark.as_bytes(), 0);
-    while let Some(start) = at {
-        let from = start + mark.len();
-        let Some(end) = find(body, mark.as_bytes(), from) else {
-            break;
-        };
-        at = Some(end);
-        let Some(head_end) = find(body, b"\r\n\r\n", from).filter(|head| *head < end) else {
-            continue;
-        };
-        let head = String::from_utf8_lossy(&body[from..head_end]).into_owned();
-        let named = |name: &str| {
-            head.split_once(&format!("{name}=\""))
-                .and_then(|(_, rest)| rest.split_once('"'))
-                .map(|(value, _)| value.to_owned())
-                .unwrap_or_default()
-        };
-        found.push(Upload {
-            field: named(" name"),
-            name: named("filename"),
-            bytes: body[head_end + 4..end.saturating_sub(2)].to_vec(),
-        });
-    }
-    found
 }

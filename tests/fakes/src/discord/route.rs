@@ -269,7 +269,7 @@ fn post(state: &mut State, id: &str, asked: &Asked<'_>) -> Result<Value, Wrong> 
         files: asked
             .files
             .iter()
-            .map(|file| (file.name.clone(), file.bytes.clone()))
+            .map(|file| (file.filename.clone().unwrap_or_default(), file.bytes.clone()))
             .collect(),
         ..message
     };

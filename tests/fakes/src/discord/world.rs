@@ -1,14 +1,13 @@
 //! One server in memory: channels, people, messages, what was called, and how it is to misbehave.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ring::signature::Ed25519KeyPair;
 use serde_json::{Value, json};
-use tokio::sync::watch;
 
-use crate::served::wait_for;
+use crate::shared::Shared;
 
 use super::gateway::Gateway;
 
@@ -181,8 +180,7 @@ pub(crate) struct State {
 /// A handle on the server; clones are the same server.
 #[derive(Debug, Clone)]
 pub struct World {
-    state: Arc<Mutex<State>>,
-    changed: Arc<watch::Sender<u64>>,
+    shared: Shared<State>,
 }
 
 impl Default for World {
@@ -248,18 +246,17 @@ impl World {
             last: 0,
         };
         Self {
-            state: Arc::new(Mutex::new(state)),
-            changed: Arc::new(watch::channel(0).0),
+            shared: Shared::new(state),
         }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.lock()
     }
 
     /// Something happened: who waits looks again.
     pub(crate) fn touched(&self) {
-        self.changed.send_modify(|count| *count += 1);
+        self.shared.touched();
     }
 
     /// Changes a channel.
@@ -379,7 +376,7 @@ impl World {
             let (shown, calls) = (shown.collect::<Vec<_>>(), calls.collect::<Vec<_>>());
             format!("the chat is {shown:#?}, the last calls {calls:#?}")
         };
-        wait_for(self.changed.subscribe(), limit, what, || look(self), stands).await
+        self.shared.wait_for(limit, what, || look(self), stands).await
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::tenant::{Call, State, Tenant, Trouble, Upload};
 use super::{card, line, message};
-use crate::served::{Reply, Request};
+use crate::served::{Part, Reply, Request, parts};
 
 /// A refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,12 +47,6 @@ impl Asked<'_> {
     fn part(&self, name: &str) -> Option<&Part> {
         self.parts.iter().find(|part| part.name == name)
     }
-}
-
-struct Part {
-    name: String,
-    filename: Option<String>,
-    bytes: Vec<u8>,
 }
 
 impl Tenant {
@@ -352,44 +346,4 @@ fn resource<'a>(state: &'a State, id: &str, key: &str, kind: &str) -> Result<&'a
         return Err(wrong(234_001, "Invalid request param."));
     }
     Ok(upload)
-}
-
-/// The parts of a form; none if it is none.
-fn parts(request: &Request) -> Vec<Part> {
-    let kind = request.content_type.as_deref().unwrap_or_default();
-    let Some((_, boundary)) = kind
-        .strip_prefix("multipart/form-data")
-        .and_then(|rest| rest.split_once("boundary="))
-    else {
-        return Vec::new();
-    };
-    let mark = format!("--{}", boundary.trim_matches('"'));
-    let find = |what: &[u8], from: usize| {
-        let rest = request.body.get(from..)?;
-        rest.windows(what.len())
-            .position(|window| window == what)
-            .map(|at| at + from)
-    };
-    let mut found = Vec::new();
-    let mut at = find(mark.as_bytes(), 0);
-    while let Some(begin) = at.map(|at| at + mark.len() + 2) {
-        let Some(head_end) = find(b"\r\n\r\n", begin) else {
-            break;
-        };
-        let Some(end) = find(format!("\r\n{mark}").as_bytes(), head_end) else {
-            break;
-        };
-        let head = String::from_utf8_lossy(&request.body[begin..head_end]).into_owned();
-        let named = |name: &str| {
-            let (_, rest) = head.split_once(&format!("{name}=\""))?;
-            rest.split_once('"').map(|(value, _)| value.to_owned())
-        };
-        found.push(Part {
-            name: named("; name").unwrap_or_default(),
-            filename: named("; filename"),
-            bytes: request.body[head_end + 4..end].to_vec(),
-        });
-        at = Some(end + 2);
-    }
-    found
 }

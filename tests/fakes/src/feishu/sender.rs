@@ -11,15 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
-/// What the hook said.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Heard {
-    pub status: u16,
-    pub body: String,
-}
+use crate::hook::{self, Heard};
 
 /// Feishu waits three seconds; for a challenge one.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -101,30 +94,9 @@ impl Sender {
     /// # Errors
     /// No answer in time, or no connection.
     pub async fn send(&self, call: &Call, limit: Duration) -> std::io::Result<Heard> {
-        let late = |_| std::io::Error::from(std::io::ErrorKind::TimedOut);
-        tokio::time::timeout(limit, self.exchange(call)).await.map_err(late)?
-    }
-
-    async fn exchange(&self, call: &Call) -> std::io::Result<Heard> {
-        let rest = self.url.strip_prefix("http://").unwrap_or(&self.url);
-        let (address, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let mut stream = TcpStream::connect(address).await?;
-        let mut head = format!(
-            "POST /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {}\r\n",
-            call.body.len()
-        );
-        for (name, value) in &call.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        stream.write_all(format!("{head}\r\n{}", call.body).as_bytes()).await?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text).await?;
-        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-        Ok(Heard {
-            status: status.unwrap_or(0),
-            body: body.to_owned(),
-        })
+        let headers = call.headers.iter();
+        let headers: Vec<_> = headers.map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        hook::post(&self.url, &headers, call.body.as_bytes(), limit).await
     }
 }
 

@@ -1,13 +1,13 @@
 //! One company in memory: chats, people, messages, cards, what was called, and how it is to misbehave.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::served::wait_for;
+use crate::shared::Shared;
 
 use super::card::{self, Card};
 use super::line::Lines;
@@ -157,8 +157,7 @@ pub(crate) struct State {
 /// A handle on the company; clones are the same company.
 #[derive(Debug, Clone)]
 pub struct Tenant {
-    state: Arc<Mutex<State>>,
-    changed: Arc<watch::Sender<u64>>,
+    shared: Shared<State>,
 }
 
 impl Default for Tenant {
@@ -198,22 +197,21 @@ impl Tenant {
             last_ms: 0,
         };
         Self {
-            state: Arc::new(Mutex::new(state)),
-            changed: Arc::new(watch::channel(0).0),
+            shared: Shared::new(state),
         }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.lock()
     }
 
     /// Something happened: who waits looks again.
     pub(crate) fn touched(&self) {
-        self.changed.send_modify(|count| *count += 1);
+        self.shared.touched();
     }
 
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
+        self.shared.changes()
     }
 
     pub fn set_scopes(&self, scopes: &[&str]) {
@@ -380,7 +378,7 @@ impl Tenant {
             let (shown, calls) = (shown.collect::<Vec<_>>(), calls.collect::<Vec<_>>());
             format!("the chats are {shown:#?}; the last calls {calls:#?}")
         };
-        wait_for(self.changes(), limit, what, || look(self), stands).await
+        self.shared.wait_for(limit, what, || look(self), stands).await
     }
 }
 

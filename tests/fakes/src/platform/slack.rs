@@ -324,8 +324,8 @@ impl Platform for SlackPlatform {
         workspace.trouble(None, trouble);
     }
 
-    fn heal(&self) {
-        self.slack.workspace.heal();
+    fn heal(&self) -> bool {
+        self.slack.workspace.heal()
     }
 
     fn revoke(&self) {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::method::{self, Wrong, wrong};
 use super::workspace::{Call, Message, State, Trouble, Workspace};
-use crate::served::{Reply, Request};
+use crate::served::{Reply, Request, parts};
 
 impl Workspace {
     /// Takes one request, as the server would.
@@ -91,7 +91,9 @@ impl Workspace {
         let Some(upload) = state.uploads.get_mut(id) else {
             return Reply::of(404, "text/plain", "not found");
         };
-        let bytes = part(request);
+        // As they are, or as the first part of a form.
+        let part = parts(request).into_iter().next();
+        let bytes = part.map_or_else(|| request.body.clone(), |part| part.bytes);
         if bytes.len() as u64 != upload.length {
             return Reply::of(400, "text/plain", "length mismatch");
         }
@@ -290,26 +292,4 @@ fn form(text: &[u8]) -> Map<String, Value> {
     url::form_urlencoded::parse(text)
         .map(|(name, value)| (name.into_owned(), value.into_owned().into()))
         .collect()
-}
-
-/// The bytes of an upload: as they are, or of the first part of a form.
-fn part(request: &Request) -> Vec<u8> {
-    let kind = request.content_type.as_deref().unwrap_or_default();
-    let Some(boundary) = kind
-        .strip_prefix("multipart/form-data")
-        .and_then(|rest| rest.split_once("boundary="))
-    else {
-        return request.body.clone();
-    };
-    let body = &request.body;
-    let end_mark = format!("\r\n--{}", boundary.1.trim_matches('"'));
-    let find = |mark: &[u8], from: usize| {
-        body[from..]
-            .windows(mark.len())
-            .position(|w| w == mark)
-            .map(|at| at + from)
-    };
-    let start = find(b"\r\n\r\n", 0).map_or(0, |at| at + 4);
-    let end = find(end_mark.as_bytes(), start).unwrap_or(body.len());
-    body[start..end].to_vec()
 }

@@ -5,17 +5,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
 use super::workspace::{Message, Workspace};
-
-/// What the hook said.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Heard {
-    pub status: u16,
-    pub body: String,
-}
+use crate::hook::{self, Heard};
 
 /// Sends to one URL, `http://127.0.0.1:PORT/...`, or over the app's sockets.
 #[derive(Debug, Clone)]
@@ -334,34 +326,13 @@ impl Sender {
         signed: &[(&str, String)],
         more: &[(&str, String)],
     ) -> std::io::Result<Heard> {
-        let url = url::Url::parse(&self.url).map_err(std::io::Error::other)?;
-        let host = url.host_str().unwrap_or("127.0.0.1");
-        let port = url.port_or_known_default().unwrap_or(80);
-        let mut head = format!(
-            "POST {} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\
-             User-Agent: Slackbot 1.0 (+https://api.slack.com/robots)\r\nAccept: */*\r\nConnection: close\r\n",
-            url.path(),
-            body.len()
-        );
-        for (name, value) in signed {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        for (name, value) in more {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        head.push_str("\r\n");
-        let exchange = async {
-            let mut stream = TcpStream::connect((host, port)).await?;
-            stream.write_all(head.as_bytes()).await?;
-            stream.write_all(body).await?;
-            let mut answer = Vec::new();
-            stream.read_to_end(&mut answer).await?;
-            Ok::<_, std::io::Error>(answer)
-        };
-        let answer = tokio::time::timeout(PATIENCE, exchange)
-            .await
-            .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
-        parse(&answer)
+        let mut headers = vec![
+            ("Content-Type", content_type),
+            ("User-Agent", "Slackbot 1.0 (+https://api.slack.com/robots)"),
+            ("Accept", "*/*"),
+        ];
+        headers.extend(signed.iter().chain(more).map(|(name, value)| (*name, value.as_str())));
+        hook::post(&self.url, &headers, body, PATIENCE).await
     }
 }
 
@@ -369,33 +340,4 @@ fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
-}
-
-fn parse(answer: &[u8]) -> std::io::Result<Heard> {
-    let bad = || std::io::Error::other("no HTTP answer");
-    let text = String::from_utf8_lossy(answer);
-    let (head, body) = text.split_once("\r\n\r\n").ok_or_else(bad)?;
-    let status = head
-        .split(' ')
-        .nth(1)
-        .and_then(|status| status.parse().ok())
-        .ok_or_else(bad)?;
-    let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
-    Ok(Heard {
-        status,
-        body: if chunked { unchunk(body) } else { body.to_owned() },
-    })
-}
-
-fn unchunk(mut rest: &str) -> String {
-    let mut whole = String::new();
-    while let Some((size, after)) = rest.split_once("\r\n") {
-        let size = usize::from_str_radix(size.trim(), 16).unwrap_or(0);
-        if size == 0 || after.len() < size {
-            break;
-        }
-        whole.push_str(&after[..size]);
-        rest = after.get(size + 2..).unwrap_or_default();
-    }
-    whole
 }

@@ -17,8 +17,8 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::method::{Outcome, wrong};
-use super::sender::Heard;
 use super::workspace::{State, Workspace};
+use crate::hook::Heard;
 use crate::served::{Request, Serve, Socket};
 
 /// Slack waits three seconds.
@@ -40,10 +40,11 @@ pub struct Envelope {
     pub acknowledged: Option<Value>,
     /// From the first sending.
     pub after: Option<Duration>,
+    /// How often it was acknowledged.
+    pub acknowledgements: u32,
     pub(crate) begun: Option<Instant>,
     pub(crate) payload: Value,
     pub(crate) accepts: bool,
-    pub(crate) acknowledgements: u32,
 }
 
 #[derive(Debug)]
@@ -51,8 +52,6 @@ enum Out {
     Frame(String),
     Close,
     Cut,
-    /// It stays open, and nothing is read or said any more.
-    Silence,
 }
 
 #[derive(Debug)]
@@ -157,25 +156,23 @@ impl Workspace {
             "type": "hello", "num_connections": connections, "connection_info": { "app_id": super::APP },
             "debug_info": { "host": "applink-1", "build_number": 1, "approximate_connection_time": 18060 },
         });
-        let mut silent = socket.send(Message::text(hello.to_string())).await.is_err();
+        let greeted = socket.send(Message::text(hello.to_string())).await.is_ok();
         self.touched();
-        loop {
+        while greeted {
             tokio::select! {
                 said = says.recv() => match said {
-                    Some(Out::Frame(frame)) if !silent => {
+                    Some(Out::Frame(frame)) => {
                         if socket.send(Message::text(frame)).await.is_err() {
                             break;
                         }
                     }
-                    Some(Out::Frame(_)) => {}
                     Some(Out::Close) => {
                         let _ = socket.close(None).await;
                         break;
                     }
-                    Some(Out::Silence) => silent = true,
                     Some(Out::Cut) | None => break,
                 },
-                heard = socket.next(), if !silent => match heard {
+                heard = socket.next() => match heard {
                     Some(Ok(Message::Text(frame))) => self.acknowledged(frame.as_str()),
                     Some(Ok(Message::Close(_)) | Err(_)) | None => break,
                     Some(Ok(_)) => {}
@@ -359,14 +356,6 @@ impl Workspace {
     pub fn cut_sockets(&self) {
         for link in self.lock().sockets.links.values() {
             let _ = link.out.try_send(Out::Cut);
-        }
-    }
-
-    /// All sockets stay open, and nothing comes over them any more.
-    pub fn silence_sockets(&self) {
-        for link in self.lock().sockets.links.values_mut() {
-            link.leaving = true;
-            let _ = link.out.try_send(Out::Silence);
         }
     }
 

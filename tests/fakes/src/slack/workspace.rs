@@ -1,13 +1,13 @@
 //! One Slack team in memory: channels, people, messages, what was called, and how it is to misbehave.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::served::wait_for;
+use crate::shared::Shared;
 
 /// What a message of the team is now.
 #[derive(Debug, Clone, PartialEq)]
@@ -210,8 +210,7 @@ pub struct Channel {
 /// A handle on the team; clones are the same team.
 #[derive(Debug, Clone)]
 pub struct Workspace {
-    state: Arc<Mutex<State>>,
-    changed: Arc<watch::Sender<u64>>,
+    shared: Shared<State>,
 }
 
 impl Default for Workspace {
@@ -261,18 +260,17 @@ impl Workspace {
             serial: 0,
         };
         Self {
-            state: Arc::new(Mutex::new(state)),
-            changed: Arc::new(watch::channel(0).0),
+            shared: Shared::new(state),
         }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.lock()
     }
 
     /// Something happened: who waits looks again.
     pub(crate) fn touched(&self) {
-        self.changed.send_modify(|count| *count += 1);
+        self.shared.touched();
     }
 
     pub fn add_channel(&self, id: &str, channel: Channel) {
@@ -293,14 +291,14 @@ impl Workspace {
         self.lock().troubles.push_back((method.map(str::to_owned), trouble));
     }
 
-    /// Troubles that did not come are forgotten.
-    pub fn heal(&self) {
-        self.lock().troubles.clear();
+    /// Troubles that did not come are forgotten. True: there were none.
+    pub fn heal(&self) -> bool {
+        std::mem::take(&mut self.lock().troubles).is_empty()
     }
 
     /// Rises when something happened.
     pub fn changes(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
+        self.shared.changes()
     }
 
     /// Posts faster than one in `per` for each channel, after `burst`, get 429. Slack documents one second and "short
@@ -402,7 +400,7 @@ impl Workspace {
                 .map(|m| format!("{} {}: {}", m.channel, m.user, m.read()));
             format!("the chat is {:#?}", shown.collect::<Vec<_>>())
         };
-        wait_for(self.changes(), limit, what, || look(self), stands).await
+        self.shared.wait_for(limit, what, || look(self), stands).await
     }
 
     /// A new trigger and `response_url` for a press of `user` in `channel`.
