@@ -158,7 +158,16 @@ impl Workspace {
         });
         let greeted = socket.send(Message::text(hello.to_string())).await.is_ok();
         self.touched();
-        while greeted {
+        if greeted {
+            self.converse(&mut socket, &mut says).await;
+        }
+        self.lock().sockets.links.remove(&id);
+        self.touched();
+    }
+
+    /// Until the socket is closed, by whichever side.
+    async fn converse(&self, socket: &mut Socket, says: &mut mpsc::Receiver<Out>) {
+        loop {
             tokio::select! {
                 said = says.recv() => match said {
                     Some(Out::Frame(frame)) => {
@@ -179,8 +188,6 @@ impl Workspace {
                 },
             }
         }
-        self.lock().sockets.links.remove(&id);
-        self.touched();
     }
 
     fn acknowledged(&self, frame: &str) {
