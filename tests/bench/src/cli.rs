@@ -1,7 +1,9 @@
-//! The scripted CLI: answers at once in the stream-json protocol and notes when lines came and went.
+//! The scripted CLI: answers at once in the stream-json protocol and notes when lines came and went. `stream-P-N-MS` in a
+//! message is answered with N words, this many milliseconds apart, each of which says P and when it was said.
 
 use std::fs::OpenOptions;
 use std::io::{BufRead as _, Write as _};
+use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -25,20 +27,18 @@ pub(crate) fn run() -> Result<()> {
             session = value;
         }
     }
-    let stdout = std::io::stdout();
     for line in std::io::stdin().lock().lines() {
         let received = now_nanos();
         let Ok(message) = serde_json::from_str::<Value>(&line?) else {
             continue;
         };
         let mut out = String::new();
-        let mut say = |value: Value| {
-            out.push_str(&value.to_string());
-            out.push('\n');
-        };
         match message["type"].as_str() {
-            Some("control_request") => say(json!({"type": "control_response", "response": {
-                "subtype": "success", "request_id": message["request_id"], "response": {"commands": []}}})),
+            Some("control_request") => say(
+                &mut out,
+                json!({"type": "control_response", "response": {
+                "subtype": "success", "request_id": message["request_id"], "response": {"commands": []}}}),
+            ),
             Some("user") => {
                 let text = match &message["message"]["content"] {
                     Value::String(text) => text.clone(),
@@ -49,37 +49,71 @@ pub(crate) fn run() -> Result<()> {
                     .find(|word| word.starts_with("mark-"))
                     .unwrap_or("mark-none")
                     .to_owned();
-                let answer = format!("answer {mark} over");
+                let stream = text.split_whitespace().find_map(streamed);
+                let answer = match stream {
+                    Some((place, ..)) => format!("w{place}over"),
+                    None => format!("answer {mark} over"),
+                };
                 say(
+                    &mut out,
                     json!({"type": "system", "subtype": "init", "session_id": session, "model": "scripted",
                     "claude_code_version": "2.1.329", "tools": [], "permissionMode": "default"}),
                 );
                 say(
+                    &mut out,
                     json!({"type": "system", "subtype": "session_state_changed", "state": "running", "session_id": session}),
                 );
                 let event = |event: Value| json!({"type": "stream_event", "event": event, "session_id": session, "uuid": "u", "parent_tool_use_id": null});
-                say(event(
-                    json!({"type": "message_start", "message": {"id": "msg_1", "role": "assistant", "content": []}}),
-                ));
-                say(event(
-                    json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
-                ));
-                say(event(
-                    json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": answer}}),
-                ));
-                say(event(json!({"type": "content_block_stop", "index": 0})));
                 say(
+                    &mut out,
+                    event(
+                        json!({"type": "message_start", "message": {"id": "msg_1", "role": "assistant", "content": []}}),
+                    ),
+                );
+                say(
+                    &mut out,
+                    event(
+                        json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+                    ),
+                );
+                let mut whole = String::new();
+                if let Some((place, words, pause)) = stream {
+                    for _ in 0..words {
+                        let word = format!("w{place}t{} ", now_nanos() / 1_000_000);
+                        whole.push_str(&word);
+                        say(
+                            &mut out,
+                            event(
+                                json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}}),
+                            ),
+                        );
+                        flush(&mut out)?;
+                        std::thread::sleep(pause);
+                    }
+                }
+                let answer = whole + &answer;
+                say(
+                    &mut out,
+                    event(
+                        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": answer}}),
+                    ),
+                );
+                say(&mut out, event(json!({"type": "content_block_stop", "index": 0})));
+                say(
+                    &mut out,
                     json!({"type": "assistant", "session_id": session, "uuid": "a", "parent_tool_use_id": null, "message": {
                     "id": "msg_1", "role": "assistant", "model": "scripted", "stop_reason": null,
                     "content": [{"type": "text", "text": answer}]}}),
                 );
-                say(event(json!({"type": "message_stop"})));
+                say(&mut out, event(json!({"type": "message_stop"})));
                 say(
+                    &mut out,
                     json!({"type": "result", "subtype": "success", "is_error": false, "num_turns": 1, "result": answer,
                     "duration_ms": 1, "duration_api_ms": 1, "session_id": session, "terminal_reason": "completed",
                     "usage": {"input_tokens": 1, "output_tokens": 1}, "total_cost_usd": 0.0}),
                 );
                 say(
+                    &mut out,
                     json!({"type": "system", "subtype": "session_state_changed", "state": "idle", "session_id": session}),
                 );
                 if let Some(log) = &mut log {
@@ -89,11 +123,29 @@ pub(crate) fn run() -> Result<()> {
             }
             _ => {}
         }
-        let mut stdout = stdout.lock();
-        stdout.write_all(out.as_bytes())?;
-        stdout.flush()?;
+        flush(&mut out)?;
     }
     Ok(())
+}
+
+fn say(out: &mut String, line: Value) {
+    out.push_str(&line.to_string());
+    out.push('\n');
+}
+
+fn flush(out: &mut String) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(out.as_bytes())?;
+    stdout.flush()?;
+    out.clear();
+    Ok(())
+}
+
+/// Where, how many words, and the pause after each.
+fn streamed(word: &str) -> Option<(usize, usize, Duration)> {
+    let mut numbers = word.strip_prefix("stream-")?.split('-');
+    let (place, words) = (numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?);
+    Some((place, words, Duration::from_millis(numbers.next()?.parse().ok()?)))
 }
 
 fn flag(name: &str) -> Option<String> {

@@ -186,6 +186,24 @@ allow = ["*"]
         })
     }
 
+    /// What the binary says to these words about this host.
+    pub(crate) async fn ask(&self, binary: &Path, words: &[&str]) -> Result<Vec<u8>> {
+        let said = tokio::process::Command::new(binary)
+            .arg("--config")
+            .arg(self.folder.path().join("bots.toml"))
+            .args(words)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("HOME", self.folder.path())
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await?;
+        anyhow::ensure!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        Ok(said.stdout)
+    }
+
     pub(crate) fn hook(&self) -> String {
         format!("{}/hook/team", self.base)
     }

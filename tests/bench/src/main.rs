@@ -14,7 +14,9 @@ mod cli;
 mod disk;
 mod guest;
 mod host;
+mod line;
 mod report;
+mod town;
 mod turn;
 mod vendor;
 
@@ -35,6 +37,9 @@ struct Args {
     /// Where the table and the plot go.
     #[arg(long, default_value = "target/bench")]
     out: PathBuf,
+    /// One part alone: disk, adapters, start, turns, bursts, streams or day.
+    #[arg(long)]
+    only: Option<String>,
     /// Turns measured one after the other.
     #[arg(long, default_value_t = 400)]
     turns: usize,
@@ -62,24 +67,42 @@ async fn measure(args: Args) -> Result<()> {
     };
     std::fs::create_dir_all(&args.out)?;
     let mut report = Report::default();
+    let wanted = |part: &str| args.only.as_deref().is_none_or(|only| only == part);
     report.size(&binary)?;
-    eprintln!("disk");
-    report.latency("one disk commit (write and fdatasync of 4 KiB)", disk::commits(300)?);
-    eprintln!("adapter call");
-    guest::calls(&mut report).await?;
-    eprintln!("start");
-    host::starts(&binary, &mut report).await?;
-    eprintln!("memory");
-    host::memory(&binary, &mut report).await?;
-    eprintln!("turns");
-    turn::latency(&binary, args.turns, &mut report).await?;
-    for users in [20, 200] {
-        eprintln!("{users} users");
-        turn::throughput(&binary, users, Duration::from_secs(args.seconds), &mut report).await?;
+    if wanted("disk") {
+        eprintln!("disk");
+        report.latency("one disk commit (write and fdatasync of 4 KiB)", disk::commits(300)?);
     }
-    for known in [10, 10_000] {
-        eprintln!("{known} known sessions");
-        turn::known(&binary, known, args.turns / 2, &mut report).await?;
+    if wanted("adapters") {
+        eprintln!("adapter calls");
+        guest::calls(&mut report).await?;
+    }
+    if wanted("start") {
+        eprintln!("start");
+        host::starts(&binary, &mut report).await?;
+        eprintln!("memory");
+        host::memory(&binary, &mut report).await?;
+    }
+    if wanted("turns") {
+        eprintln!("turns");
+        turn::latency(&binary, args.turns, &mut report).await?;
+        for users in [20, 200] {
+            eprintln!("{users} users");
+            turn::throughput(&binary, users, Duration::from_secs(args.seconds), &mut report).await?;
+        }
+        for known in [10, 10_000] {
+            eprintln!("{known} known sessions");
+            turn::known(&binary, known, args.turns / 2, &mut report).await?;
+        }
+    }
+    if wanted("bursts") {
+        town::bursts(&binary, &mut report).await?;
+    }
+    if wanted("streams") {
+        town::streams(&binary, &mut report).await?;
+    }
+    if wanted("day") {
+        town::day(&binary, &mut report).await?;
     }
     let table = report.table();
     std::fs::write(args.out.join("table.md"), &table)?;

@@ -267,6 +267,15 @@ impl World {
         change(self.lock().channels.get_mut(id).expect("the channel is there"));
     }
 
+    /// One more direct channel, of this id.
+    pub fn open_direct(&self, id: &str) {
+        let direct = Channel {
+            kind: 1,
+            ..Channel::default()
+        };
+        self.lock().channels.insert(id.to_owned(), direct);
+    }
+
     /// The threads of a channel.
     pub fn threads(&self, parent: &str) -> Vec<(String, Channel)> {
         let state = self.lock();

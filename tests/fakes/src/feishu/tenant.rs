@@ -235,6 +235,17 @@ impl Tenant {
         self.lock().tokens.clear();
     }
 
+    /// One more person, with a direct chat of this id.
+    pub fn hire(&self, person: &str, name: &str, chat: &str) {
+        let mut state = self.lock();
+        state.people.insert(person.to_owned(), name.to_owned());
+        let direct = Chat {
+            direct: Some(person.to_owned()),
+            ..Chat::default()
+        };
+        state.chats.insert(chat.to_owned(), direct);
+    }
+
     /// Nobody can write to this person directly.
     pub fn hide(&self, person: &str) {
         self.lock().unreachable.insert(person.into());
