@@ -1,11 +1,16 @@
 //! `kill -9` of the real binary at any moment, many times over: every accepted message is answered once, or its reply
 //! says that it may have been worked on twice; no process of an agent is left behind.
 
+use std::collections::HashSet;
+use std::path::Path;
 use std::time::Duration;
 
+use botyard_fakes::platform::{Act, Actor, Fault, Place, Platform, Seen, SlackPlatform};
 use botyard_fakes::slack::{Message, Sender, Slack, Workspace};
+use serde_json::Value;
 
-use crate::binary::{RealHost, eventually};
+use crate::binary::{RealHost, botyard, eventually};
+use crate::everywhere::{folder, open};
 use crate::host::{PATIENCE, Setup, processes_in};
 
 /// How many times the host is killed.
@@ -88,4 +93,141 @@ async fn every_accepted_message_is_answered_once_or_says_that_it_ran_twice() {
     host.terminate().await;
     assert_eq!(processes_in(folder.path()), Vec::<String>::new());
     slack.stop().await;
+}
+
+/// What is asked in a turn, and what stands there in the end: a tool that must be allowed, and an answer that streams.
+fn words(streams: bool, mark: &str) -> (String, String) {
+    if streams {
+        (format!("slow 1500 {mark} is here"), format!("{mark} is here"))
+    } else {
+        (format!("permission {mark}"), format!("allowed: {mark}"))
+    }
+}
+
+/// A platform's bot, as one person meets it while the host is killed.
+struct Witness<'a> {
+    name: &'static str,
+    platform: &'a dyn Platform,
+    folder: &'a Path,
+}
+
+impl Witness<'_> {
+    async fn act(&self, act: Act) {
+        let shown = format!("{}: {act:?}", self.name);
+        let acted = tokio::time::timeout(PATIENCE, self.platform.act(act)).await;
+        let acted = acted.unwrap_or_else(|_| panic!("no answer in time: {shown}"));
+        assert_eq!(acted.expect("the platform acts").refused, None, "{shown}");
+    }
+
+    /// The bot's messages that say this.
+    fn saying(&self, words: &str) -> Vec<Seen> {
+        let seen = self.platform.seen(&Place::Direct).into_iter();
+        seen.filter(|seen| seen.text.contains(words)).collect()
+    }
+
+    async fn letters(&self) -> Vec<Value> {
+        let told = botyard(self.folder, &["outbox", "list", "--json"]).await;
+        serde_json::from_slice(&told.stdout).unwrap_or_default()
+    }
+
+    /// Allows what is asked, as often as it is asked, until the end stands there. None: nobody can know what the
+    /// platform did, and whoever runs the bot is asked.
+    async fn see_through(&self, mark: &str, end: &str) -> Option<Seen> {
+        let mut pressed = HashSet::new();
+        eventually(&format!("{}: `{end}`", self.name), async || {
+            let buttons = self.saying(mark).into_iter().flat_map(|seen| seen.buttons);
+            let allow: Vec<String> = buttons
+                .filter(|(label, _)| label.contains("Allow"))
+                .map(|(_, token)| token)
+                .collect();
+            if let Some(token) = allow.into_iter().find(|token| !pressed.contains(token)) {
+                pressed.insert(token.clone());
+                let place = Place::Direct;
+                self.act(Act::Press { place, token }).await;
+            }
+            let ended = self.saying(end).into_iter().find(|seen| seen.buttons.is_empty());
+            if ended.is_some() {
+                return Some(ended);
+            }
+            let letters = self.letters().await;
+            letters
+                .iter()
+                .any(|letter| letter["state"] == "ambiguous")
+                .then_some(None)
+        })
+        .await
+    }
+
+    async fn ask(&self, text: String) {
+        self.act(Act::Say {
+            place: Place::Direct,
+            by: Actor::Person,
+            text,
+            mention: false,
+            files: Vec::new(),
+        })
+        .await;
+    }
+}
+
+/// The host is killed when the platform has done the nth call of a turn, for each of them, and started again.
+async fn killed_at_every_call(name: &'static str, platform: Box<dyn Platform>) {
+    let platforms = [(name, platform)];
+    let agent = format!("command = [{:?}]\nlogin = \"none\"", botyard_fakes::cli::program());
+    let folder = folder(&agent, &platforms);
+    let platform = &*platforms[0].1;
+    let witness = Witness {
+        name,
+        platform,
+        folder: folder.path(),
+    };
+    let vendors = [(name, platform)];
+    let mut host = open(folder.path(), &vendors).await;
+    let (mut unclear, mut kills) = (0, 0);
+    for streams in [false, true] {
+        let before = platform.calls();
+        let (text, end) = words(streams, "mark0x");
+        witness.ask(text).await;
+        witness.see_through("mark0x", &end).await.expect("nothing goes wrong");
+        let total = platform.calls() - before;
+        assert!(total > 1, "{name}: a turn costs {total} calls");
+        for nth in 1..=total {
+            let mark = format!("mark{streams}{nth}x");
+            let (text, end) = words(streams, &mark);
+            let before = platform.calls();
+            platform.fault(nth, Fault::Hanging);
+            witness.ask(text).await;
+            let called = eventually("the call", async || (platform.calls() >= before + nth).then_some(()));
+            tokio::select! {
+                biased;
+                () = called => {}
+                // It may need fewer calls this time.
+                _ = witness.see_through(&mark, &end) => {}
+            }
+            host.kill();
+            kills += 1;
+            platform.heal();
+            host = open(folder.path(), &vendors).await;
+            if let Some(seen) = witness.see_through(&mark, &end).await {
+                let all = witness.saying(&end);
+                let told = seen.text.contains("twice");
+                assert!(all.len() == 1 || told, "{name}, killed after call {nth}: {all:#?}");
+                continue;
+            }
+            unclear += 1;
+            for letter in witness.letters().await {
+                let turn = letter["turn"].as_str().expect("a turn");
+                let dropped = botyard(folder.path(), &["outbox", "drop", turn]).await;
+                assert!(dropped.status.success(), "{name}: {dropped:?}");
+            }
+        }
+    }
+    assert!(unclear < kills, "{name}: nobody ever knows what was done");
+    host.terminate().await;
+    assert_eq!(processes_in(folder.path()), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slack_loses_nothing_when_the_host_is_killed_between_any_two_calls_of_a_turn() {
+    killed_at_every_call("slack", Box::new(SlackPlatform::start().await)).await;
 }

@@ -9,6 +9,7 @@ mod demo;
 mod discord;
 mod doings;
 mod driver;
+mod everywhere;
 mod exec;
 mod feishu;
 mod gateway;

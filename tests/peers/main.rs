@@ -6,6 +6,8 @@ mod acp;
 #[path = "../it/binary.rs"]
 mod binary;
 mod claude;
+#[path = "../it/everywhere.rs"]
+mod everywhere;
 #[expect(dead_code, reason = "the integration tests use the rest")]
 #[path = "../it/host.rs"]
 mod host;

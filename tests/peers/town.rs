@@ -1,7 +1,7 @@
 //! One real binary that serves a bot at every platform at the same time, with the real CLI behind it: what a person does
 //! at one of them must come to the same at each. The platforms are fakes, the model is one too.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +9,8 @@ use botyard_fakes::model::{Model, Reply, Request, by_words};
 use botyard_fakes::platform::{Act, Actor, Place, Platform, Seen, SlackPlatform};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::binary::{RealHost, botyard, eventually};
+use crate::everywhere::{folder, open};
 use crate::host::processes_in;
 use crate::journey::{made, programs};
 
@@ -50,7 +49,7 @@ struct Street {
     name: &'static str,
     platform: Box<dyn Platform>,
     model: Arc<Model>,
-    folder: std::path::PathBuf,
+    folder: PathBuf,
 }
 
 impl Street {
@@ -344,67 +343,18 @@ impl Street {
     }
 }
 
-/// bots.toml with a bot of each.
-fn folder(program: &Path, model: &Model, streets: &[(&'static str, Box<dyn Platform>)]) -> TempDir {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut text = format!(
-        "[host]\nlisten = \"127.0.0.1:0\"\ndata_dir = \"data\"\n\n[agent.claude]\ncommand = [{program:?}]\n\
-         login = {{ api_key = \"file:key\" }}\nallowed_tools = [\"Read\"]\nenv = {{ ANTHROPIC_BASE_URL = {:?} }}\n",
-        model.url()
-    );
-    for (name, platform) in streets {
-        let mut secrets = Vec::new();
-        for (secret, value) in platform.secrets() {
-            let file = format!("{name}-{secret}");
-            std::fs::write(folder.path().join(&file), value).expect("a secret is written");
-            secrets.push(format!("{secret} = \"file:{file}\""));
-        }
-        let settings: Vec<String> = platform
-            .settings()
-            .into_iter()
-            .map(|(key, value)| format!("{key} = {value:?}"))
-            .collect();
-        let mode = platform
-            .mode()
-            .map_or_else(String::new, |mode| format!("mode = {mode:?}\n"));
-        text.push_str(&format!(
-            "\n[[bot]]\nname = {name:?}\nadapter = {name:?}\nagent = \"claude\"\nscope = \"thread\"\n\
-             workspace = \"work-{name}\"\nallow = [\"*\"]\nhistory = 20\napi_base = {:?}\ngrant_hosts = {:?}\n\
-             {mode}secrets = {{ {} }}\nsettings = {{ {} }}\n",
-            platform.api_base(),
-            platform.hosts(),
-            secrets.join(", "),
-            settings.join(", "),
-        ));
-    }
-    std::fs::write(folder.path().join("bots.toml"), text).expect("bots.toml is written");
-    std::fs::write(folder.path().join("key"), "sk-ant-test-key").expect("the key is written");
-    folder
-}
-
-/// Starts the binary; every bot is connected when it comes back.
-async fn open(folder: &Path, streets: &[(&'static str, &dyn Platform)]) -> RealHost {
-    let host = RealHost::start(folder).await;
-    for (name, platform) in streets {
-        platform.attach(&format!("{}/hook/{name}", host.base));
-    }
-    eventually("every bot to be connected", async || {
-        let told = botyard(folder, &["status", "--json"]).await;
-        let report: Value = serde_json::from_slice(&told.stdout).ok()?;
-        let bots = report["bots"].as_array()?;
-        let live = bots.iter().filter(|bot| bot["connection"] == "live").count();
-        (live == streets.len()).then_some(())
-    })
-    .await;
-    host
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn people_of_every_platform_are_served_by_one_binary_at_the_same_time() {
     let program = programs().remove(0);
     let model = Arc::new(Model::scripted(says).await);
     let platforms: Vec<(&'static str, Box<dyn Platform>)> = vec![("slack", Box::new(SlackPlatform::start().await))];
-    let folder = folder(&program, &model, &platforms);
+    let agent = format!(
+        "command = [{program:?}]\nlogin = {{ api_key = \"file:key\" }}\nallowed_tools = [\"Read\"]\n\
+         env = {{ ANTHROPIC_BASE_URL = {:?} }}",
+        model.url()
+    );
+    let folder = folder(&agent, &platforms);
+    std::fs::write(folder.path().join("key"), "sk-ant-test-key").expect("the key is written");
     let streets: Vec<Street> = platforms
         .into_iter()
         .map(|(name, platform)| Street {

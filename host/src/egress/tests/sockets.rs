@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request as Asked, Response as Given};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -337,4 +338,63 @@ async fn frames_have_a_cap_and_a_guest_that_does_not_read_loses_nothing() {
         .await
         .unwrap();
     assert_eq!(next(&mut socket).await.unwrap_err().0, 1008);
+}
+
+/// A proxy that takes one `CONNECT` and leads it there, or refuses it; what it was asked.
+async fn tunnel(to: Option<SocketAddr>) -> (SocketAddr, tokio::task::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let task = tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(client.read_u8().await.unwrap());
+        }
+        match to {
+            Some(to) => {
+                client.write_all(b"HTTP/1.1 200 Connected\r\n\r\n").await.unwrap();
+                let mut server = tokio::net::TcpStream::connect(to).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            }
+            None => client.write_all(b"HTTP/1.1 407 No\r\n\r\n").await.unwrap(),
+        }
+        String::from_utf8(head).unwrap()
+    });
+    (address, task)
+}
+
+fn behind(proxy: SocketAddr) -> Outlet {
+    let settings = EgressSettings {
+        proxy: Some(format!("http://us%20er:pass@{proxy}")),
+        ..EgressSettings::default()
+    };
+    let lookup = table(&[("far.example", &["1.1.1.1"])]);
+    let mut grant = grant("http://127.0.0.1:9/", about());
+    grant.hosts = strings(&["http://far.example"]);
+    let egress = Egress::with_lookup(&settings, &lookup).unwrap();
+    egress.outlet(grant).unwrap()
+}
+
+#[tokio::test]
+async fn sockets_go_through_the_operators_proxy_with_its_password() {
+    let (address, _task) = echo().await;
+    let (proxy, asked) = tunnel(Some(address)).await;
+    let mut socket = behind(proxy).open(opening("ws://far.example/ws")).await.unwrap();
+    assert_eq!(next(&mut socket).await, words("6 /ws  "));
+    say(&socket, "hello").await;
+    assert_eq!(next(&mut socket).await, words("hello"));
+    drop(socket);
+    assert_eq!(
+        asked.await.unwrap(),
+        "CONNECT far.example:80 HTTP/1.1\r\nHost: far.example:80\r\nProxy-Authorization: Basic dXMgZXI6cGFzcw==\r\n\r\n"
+    );
+}
+
+#[tokio::test]
+async fn a_proxy_that_refuses_is_told_with_its_status() {
+    let (proxy, asked) = tunnel(None).await;
+    let opened = behind(proxy).open(opening("ws://far.example/ws")).await;
+    let why = format!("{:?}", opened.err());
+    assert!(why.contains("the proxy refused with status 407"), "{why}");
+    asked.await.unwrap();
 }
