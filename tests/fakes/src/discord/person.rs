@@ -160,7 +160,7 @@ impl World {
         )
     }
 
-    fn component(&self, message: &Message, user: &str, data: &Value) -> Value {
+    pub(crate) fn component(&self, message: &Message, user: &str, data: &Value) -> Value {
         self.interact(3, &message.channel, user, data, Some(message))
     }
 
