@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
-use botyard_fakes::platform::{Act, Actor, Fault, Place, Platform, Seen, SlackPlatform};
+use botyard_fakes::platform::{Act, Actor, DiscordPlatform, Fault, Place, Platform, Seen, SlackPlatform};
 use botyard_fakes::slack::{Message, Sender, Slack, Workspace};
 use serde_json::Value;
 
@@ -230,4 +230,9 @@ async fn killed_at_every_call(name: &'static str, platform: Box<dyn Platform>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn slack_loses_nothing_when_the_host_is_killed_between_any_two_calls_of_a_turn() {
     killed_at_every_call("slack", Box::new(SlackPlatform::start().await)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn discord_loses_nothing_when_the_host_is_killed_between_any_two_calls_of_a_turn() {
+    killed_at_every_call("discord", Box::new(DiscordPlatform::start().await)).await;
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use botyard_fakes::model::{Model, Reply, Request, by_words};
-use botyard_fakes::platform::{Act, Actor, Place, Platform, Seen, SlackPlatform};
+use botyard_fakes::platform::{Act, Actor, DiscordPlatform, Place, Platform, Seen, SlackPlatform};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -347,7 +347,10 @@ impl Street {
 async fn people_of_every_platform_are_served_by_one_binary_at_the_same_time() {
     let program = programs().remove(0);
     let model = Arc::new(Model::scripted(says).await);
-    let platforms: Vec<(&'static str, Box<dyn Platform>)> = vec![("slack", Box::new(SlackPlatform::start().await))];
+    let platforms: Vec<(&'static str, Box<dyn Platform>)> = vec![
+        ("discord", Box::new(DiscordPlatform::start().await)),
+        ("slack", Box::new(SlackPlatform::start().await)),
+    ];
     let agent = format!(
         "command = [{program:?}]\nlogin = {{ api_key = \"file:key\" }}\nallowed_tools = [\"Read\"]\n\
          env = {{ ANTHROPIC_BASE_URL = {:?} }}",
