@@ -20,7 +20,7 @@ impl Lookup for Table {
     }
 }
 
-fn table(rows: &[(&'static str, &[&str])]) -> Arc<dyn Lookup> {
+pub(super) fn table(rows: &[(&'static str, &[&str])]) -> Arc<dyn Lookup> {
     let row = |(name, all): &(&'static str, &[&str])| (*name, all.iter().map(|a| a.parse().unwrap()).collect());
     Arc::new(Table(Mutex::new(rows.iter().map(row).collect())))
 }

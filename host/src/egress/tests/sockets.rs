@@ -368,7 +368,7 @@ fn behind(proxy: SocketAddr) -> Outlet {
         proxy: Some(format!("http://us%20er:pass@{proxy}")),
         ..EgressSettings::default()
     };
-    let lookup = table(&[("far.example", &["1.1.1.1"])]);
+    let lookup = super::door::table(&[("far.example", &["1.1.1.1"])]);
     let mut grant = grant("http://127.0.0.1:9/", about());
     grant.hosts = strings(&["http://far.example"]);
     let egress = Egress::with_lookup(&settings, &lookup).unwrap();
@@ -380,7 +380,7 @@ async fn sockets_go_through_the_operators_proxy_with_its_password() {
     let (address, _task) = echo().await;
     let (proxy, asked) = tunnel(Some(address)).await;
     let mut socket = behind(proxy).open(opening("ws://far.example/ws")).await.unwrap();
-    assert_eq!(next(&mut socket).await, words("6 /ws  "));
+    assert_eq!(next(&mut socket).await, words("5 /ws  "));
     say(&socket, "hello").await;
     assert_eq!(next(&mut socket).await, words("hello"));
     drop(socket);
