@@ -12,6 +12,7 @@ mod history;
 mod intake;
 mod judge;
 mod offer;
+mod others;
 mod people;
 mod presenter;
 mod start;

@@ -9,7 +9,7 @@ use tracing::{debug, warn};
 
 use super::Bot;
 use super::gather::Heard;
-use crate::access::{Admission, admit};
+use crate::access::{Admission, admit, is_bot};
 use crate::chat::{
     Conversation, InboxId, Item, Message, Notice, Origin, Part, Press, SessionKey, Target, Tone, View, What,
 };
@@ -242,6 +242,14 @@ impl Bot {
         if !self.concerns_us(&origin, &message).await || !self.admitted(&origin).await {
             return self.dealt_with(id, also).await;
         }
+        match self.in_measure(&origin).await {
+            Some(true) => {}
+            Some(false) => return self.dealt_with(id, also).await,
+            None => {
+                self.later();
+                return true;
+            }
+        }
         let (way, words) = match command::said(&message.text) {
             command::Said::Command(row, argument) => {
                 self.answer_command(id, &origin, row, argument, false).await;
@@ -376,8 +384,11 @@ impl Bot {
         private && !origin.conversation.direct && self.can(Ability::Whispers)
     }
 
-    /// A view of the bot's own, in the place where somebody spoke.
+    /// A view of the bot's own, in the place where somebody spoke. A program has no use for what is for it alone.
     pub(super) async fn say(&self, origin: &Origin, part: Part, private: bool) {
+        if private && is_bot(&self.inner.config, &origin.sender) {
+            return;
+        }
         let whisper = self.whispers(origin, private);
         let target = Target {
             conversation: origin.conversation.clone(),

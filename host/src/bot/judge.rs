@@ -190,6 +190,9 @@ fn judge_in(store: &mut dyn Store, press: &Press, origin: &Origin, config: &BotC
     if !home(&row.conversation) && !moved.is_some_and(home) {
         return Ok(Judged::Elsewhere);
     }
+    if access::is_bot(config, &origin.sender) {
+        return Ok(Judged::NotTheirs);
+    }
     if let Decision::Say(_) = row.decision {
         // A command is whoever gives it: what it may do is judged when it is carried out.
         return Ok(in_time(&row));

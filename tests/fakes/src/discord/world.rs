@@ -230,6 +230,7 @@ impl World {
                 user(super::ANN, "ann", false),
                 user(super::BEN, "ben", false),
                 user(super::BOT, "botyard", true),
+                user(super::HELPER, "helper", true),
             ]),
             messages: Vec::new(),
             interactions: Vec::new(),
