@@ -6,6 +6,7 @@ pub mod adapter;
 pub mod check;
 pub mod environment;
 mod known;
+mod limit;
 mod nearest;
 mod problem;
 mod program;
@@ -28,6 +29,7 @@ use crate::chat::BotName;
 pub use adapter::check_against;
 pub use environment::{Environment, environment, variable};
 pub use known::KnownAgent;
+pub use limit::{Limit, Limits};
 pub use problem::{Problem, locate, render};
 
 /// Adapters that are part of the binary; any other is a path to a component.
@@ -172,6 +174,7 @@ pub struct AgentProfile {
     pub start_timeout: Duration,
     /// Idle processes are closed after this. Default: 10 minutes.
     pub idle_timeout: Duration,
+    pub limits: Limits,
     /// `exec`: what was said before stands before each message. Default: false.
     pub history: bool,
     /// It is the demo agent: the chat and the terminal say how to connect a real one.
@@ -193,6 +196,7 @@ impl fmt::Debug for AgentProfile {
             .field("login", &self.login)
             .field("start_timeout", &self.start_timeout)
             .field("idle_timeout", &self.idle_timeout)
+            .field("limits", &self.limits)
             .field("history", &self.history)
             .field("demo", &self.demo)
             .finish()
@@ -241,6 +245,10 @@ pub struct BotConfig {
     pub workspace_shared: bool,
     /// Person ids, `group:NAME`, `tenant:ID`, or `*`. Default: nobody.
     pub allow: Vec<String>,
+    /// Other bots that may talk to this one, by their ids on the platform. Default: none.
+    pub allow_bots: Vec<String>,
+    /// Messages in a row that only other bots said in a conversation and that are answered. Default: 10.
+    pub bot_turns: u32,
     /// Who may decide for others besides the asker; same words as `allow`. Default: nobody.
     pub approvers: Vec<String>,
     /// The asker may decide what they asked for. Default: true.
@@ -281,9 +289,9 @@ pub struct BotConfig {
 }
 
 impl BotConfig {
-    /// Only its operator is served: the local web chat, or exactly one person who was let in by id.
+    /// Only its operator is served: the local web chat, or exactly one person who was let in by id and no bot.
     pub fn serves_only_its_operator(&self) -> bool {
-        let [one] = self.allow.as_slice() else {
+        let ([one], []) = (self.allow.as_slice(), self.allow_bots.as_slice()) else {
             return self.adapter == "web";
         };
         self.adapter == "web" || (one != "*" && !ALLOW_KINDS.iter().any(|kind| one.starts_with(kind)))

@@ -52,6 +52,11 @@ pub struct RawAgent {
     pub login_given: bool,
     pub start_timeout: Option<At<String>>,
     pub idle_timeout: Option<At<String>>,
+    pub first_timeout: Option<At<Vec<At<String>>>>,
+    pub silence_timeout: Option<At<Vec<At<String>>>>,
+    pub tool_timeout: Option<At<Vec<At<String>>>>,
+    pub turn_timeout: Option<At<Vec<At<String>>>>,
+    pub ask_hold: Option<At<String>>,
     pub history: Option<At<bool>>,
 }
 
@@ -68,6 +73,8 @@ pub struct RawBot {
     pub workspace: Option<At<String>>,
     pub workspace_shared: Option<At<bool>>,
     pub allow: Option<At<Vec<At<String>>>>,
+    pub allow_bots: Option<At<Vec<At<String>>>>,
+    pub bot_turns: Option<At<i64>>,
     pub approvers: Option<At<Vec<At<String>>>>,
     pub asker_approves: Option<At<bool>>,
     pub refuse: Option<At<String>>,
@@ -185,6 +192,11 @@ fn agent<'a>(reader: &mut Reader<'a>, name: &str, table: &'a DeTable<'a>, place:
         login: login.and_then(|found| self::login(reader, &found)),
         start_timeout: s.text(reader, "start_timeout", "\"60s\""),
         idle_timeout: s.text(reader, "idle_timeout", "\"10m\""),
+        first_timeout: s.list(reader, "first_timeout", "[\"2m\", \"15m\"]"),
+        silence_timeout: s.list(reader, "silence_timeout", "[\"5m\", \"30m\"]"),
+        tool_timeout: s.list(reader, "tool_timeout", "[\"30m\", \"4h\"]"),
+        turn_timeout: s.list(reader, "turn_timeout", "[\"2h\", \"24h\"]"),
+        ask_hold: s.text(reader, "ask_hold", "\"30m\""),
         history: s.flag(reader, "history"),
     };
     s.finish(reader);
@@ -270,6 +282,8 @@ fn bot<'a>(reader: &mut Reader<'a>, table: &'a DeTable<'a>, place: Place) -> Raw
         workspace: s.text(reader, "workspace", "\"work\""),
         workspace_shared: s.flag(reader, "workspace_shared"),
         allow: s.list(reader, "allow", "[\"U024BE7LH\"]"),
+        allow_bots: s.list(reader, "allow_bots", "[\"U0BOT24E7\"]"),
+        bot_turns: s.number(reader, "bot_turns", "10"),
         approvers: s.list(reader, "approvers", "[\"U024BE7LH\"]"),
         asker_approves: s.flag(reader, "asker_approves"),
         refuse: s.text(reader, "refuse", "\"politely\""),

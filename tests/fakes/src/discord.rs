@@ -42,8 +42,8 @@ pub const DIRECT: &str = "300000000000000001";
 /// People: ann and ben.
 pub const ANN: &str = "400000000000000001";
 pub const BEN: &str = "400000000000000002";
-/// Another program.
-pub const OTHER_BOT: &str = "400000000000000009";
+/// Another bot.
+pub const HELPER: &str = "900000000000000002";
 
 #[cfg(test)]
 mod tests;

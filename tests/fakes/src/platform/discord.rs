@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::{Act, Acted, Actor, BoxFuture, Fault, Place, Platform, Seen};
-use crate::discord::{ANN, BOT, Call, DIRECT, Discord, GENERAL, Hook, Message, OTHER_BOT, TOKEN, Trouble, World};
+use crate::discord::{ANN, BOT, Call, DIRECT, Discord, GENERAL, HELPER, Hook, Message, TOKEN, Trouble, World};
 
 /// Longer than any adapter waits for an answer.
 const NEVER: Duration = Duration::from_secs(600);
@@ -76,7 +76,7 @@ impl DiscordPlatform {
         }
         let user = match by {
             Actor::Person => ANN,
-            Actor::OtherBot => OTHER_BOT,
+            Actor::OtherBot => HELPER,
             Actor::Itself => BOT,
         };
         let text = if mention {
