@@ -3,6 +3,7 @@
 mod acp;
 mod asking;
 mod binary;
+mod bots;
 mod company;
 mod conformance;
 mod demo;

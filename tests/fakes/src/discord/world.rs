@@ -213,7 +213,7 @@ fn text_channel(name: &str, kind: u8) -> Channel {
 
 impl World {
     /// A server with the text channels [`super::GENERAL`] and [`super::RANDOM`], the voice channel [`super::VOICE`], a
-    /// direct channel, the people [`super::ANN`] and [`super::BEN`], and the program [`super::OTHER_BOT`].
+    /// direct channel, the people [`super::ANN`] and [`super::BEN`], and the program [`super::HELPER`].
     pub fn new() -> Self {
         let user = |id: &str, name: &str, bot: bool| {
             let whole = json!({
@@ -243,7 +243,7 @@ impl World {
                 user(super::ANN, "ann", false),
                 user(super::BEN, "ben", false),
                 user(super::BOT, "botyard", true),
-                user(super::OTHER_BOT, "other", true),
+                user(super::HELPER, "helper", true),
             ]),
             messages: Vec::new(),
             interactions: Vec::new(),

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::{Act, Acted, Actor, BoxFuture, Fault, Place, Platform, Seen};
-use crate::discord::{ANN, BOT, Call, DIRECT, Discord, GENERAL, Hook, Message, OTHER_BOT, TOKEN, Trouble, World};
+use crate::discord::{ANN, BOT, Call, DIRECT, Discord, GENERAL, HELPER, Hook, Message, TOKEN, Trouble, World};
 
 /// Longer than any adapter waits for an answer.
 const NEVER: Duration = Duration::from_secs(600);
@@ -68,15 +68,15 @@ impl DiscordPlatform {
     ) -> io::Result<Acted> {
         let channel = self.channel(place);
         if !self.held() {
-            let alone = by == Actor::Person && files.is_empty() && (mention || *place == Place::Direct);
-            if !alone {
+            let heard = by == Actor::Person && files.len() < 2 && (mention || *place == Place::Direct);
+            if !heard {
                 return Ok(impossible());
             }
-            return self.command(&channel, "ask", text).await;
+            return self.command(&channel, "ask", text, files.first()).await;
         }
         let user = match by {
             Actor::Person => ANN,
-            Actor::OtherBot => OTHER_BOT,
+            Actor::OtherBot => HELPER,
             Actor::Itself => BOT,
         };
         let text = if mention {
@@ -92,20 +92,31 @@ impl DiscordPlatform {
         })
     }
 
-    /// A command that is registered, its words in its first option.
-    async fn command(&self, channel: &str, name: &str, words: &str) -> io::Result<Acted> {
+    /// A command that is registered: words in its first option, a file in the one for files.
+    async fn command(
+        &self,
+        channel: &str,
+        name: &str,
+        words: &str,
+        file: Option<&(String, Vec<u8>)>,
+    ) -> io::Result<Acted> {
         let commands = self.world().commands();
         let known = commands
             .iter()
             .find(|command| command["name"] == name && command["type"] == 1);
         let known = known.ok_or_else(|| io::Error::other(format!("no command `{name}` is registered")))?;
-        let option = known.pointer("/options/0/name").and_then(Value::as_str);
-        let options: Vec<(&str, &str)> = option
-            .filter(|_| !words.is_empty())
-            .map(|option| (option, words))
-            .into_iter()
-            .collect();
-        let told = self.world().slash(channel, ANN, name, &options);
+        let named = |kind: u64| {
+            let mut options = known["options"].as_array().into_iter().flatten();
+            options.find(|option| option["type"] == kind)?["name"].as_str()
+        };
+        let words = named(3).filter(|_| !words.is_empty()).map(|option| (option, words));
+        if file.is_some() && named(11).is_none() {
+            return Ok(impossible());
+        }
+        let file = named(11).zip(file);
+        let file = file.map(|(option, (name, bytes))| (option, &**name, &**bytes));
+        let words: Vec<(&str, &str)> = words.into_iter().collect();
+        let told = self.world().slash_with(channel, ANN, name, &words, file);
         self.interact(told).await
     }
 
@@ -275,7 +286,9 @@ impl Platform for DiscordPlatform {
                 }
                 Act::Press { place, token } => self.press(&place, &token).await,
                 Act::Submit { values, .. } => self.submit(&values).await,
-                Act::Command { place, name, arguments } => self.command(&self.channel(&place), &name, &arguments).await,
+                Act::Command { place, name, arguments } => {
+                    self.command(&self.channel(&place), &name, &arguments, None).await
+                }
                 Act::Noise => self.noise().await,
                 Act::Edit { .. } | Act::Delete { .. } | Act::React { .. } if !self.held() => Ok(impossible()),
                 Act::Edit { message, text, .. } => {
