@@ -120,7 +120,9 @@ pub struct HostConfig {
     pub proxy: Option<String>,
     /// PEM file of a further certificate authority. Default: none.
     pub ca_file: Option<PathBuf>,
-    /// Live CLI processes at the same time, over all bots. Default: 16.
+    /// What live CLI processes may take of the memory, over all bots. None: half of what there is.
+    pub memory_budget_bytes: Option<u64>,
+    /// Live CLI processes at the same time, over all bots, however small they are. Default: 256.
     pub max_processes: usize,
 }
 

@@ -7,6 +7,7 @@ use super::super::{Bot, ago};
 use crate::access;
 use crate::chat::{Ask, Choice, Origin, Part, SessionId, SessionKey, Style, Target, Token, TurnId, View, now};
 use crate::command::Action;
+use crate::config::DriverKind;
 use crate::manifest::Ability;
 use crate::session::transcript::{self, one_line};
 use crate::session::{Change, ChangeError, NAME_MAX, SessionStatus};

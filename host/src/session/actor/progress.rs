@@ -40,9 +40,9 @@ impl SessionActor {
             return;
         }
         match &event {
-            AgentEvent::Ready { version, .. } => {
+            AgentEvent::Ready { version, pid } => {
                 tracing::debug!(bot = %self.row.bot, session = %self.key, ?version, "an agent is ready");
-                self.seat.set_ready();
+                self.seat.set_ready(*pid);
             }
             AgentEvent::Session { id, model } => self.adopt(id, model.as_deref()).await,
             AgentEvent::Offers(offers) => self.learn(offers),

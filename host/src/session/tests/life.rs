@@ -182,3 +182,98 @@ async fn newest_id_of_the_conversation_is_the_one_that_is_resumed() {
         ("newer", true)
     );
 }
+
+#[tokio::test]
+async fn places_go_round_among_people_and_each_sees_how_many_are_before() {
+    let setup = Setup {
+        processes: 1,
+        ..Setup::new()
+    };
+    let mut host = setup.start().await;
+    let (_, mut cli) = host.talking("ann", "one").await;
+    let mut turns = Vec::new();
+    for (before, person) in [(0, "bob"), (1, "eve")] {
+        let turn = host.send(person, "hello").await;
+        let words = match before {
+            0 => "! Waiting for a free place; this is next.".to_owned(),
+            before => format!("! Waiting for a free place ({before} before you)."),
+        };
+        let waits = |view: &View| view.state == ViewState::Waiting(before + 1) && seen(view) == [words.clone()];
+        host.chat.until(&turn, waits).await;
+        turns.push((person, turn));
+    }
+    for (person, turn) in turns {
+        cli.answer("done").await;
+        assert!(matches!(cli.command().await, Command::Close), "who is idle gives way");
+        if person == "bob" {
+            // Who had a turn comes after those that wait: eve is before her.
+            let again = host.send("ann", "two").await;
+            cli.exits(None).await;
+            host.chat
+                .until(&again, |view| view.state == ViewState::Waiting(2))
+                .await;
+        } else {
+            cli.exits(None).await;
+        }
+        cli = host.spawned().await;
+        cli.ready().await;
+        assert_eq!(cli.prompt().await, "hello");
+        let view = host.chat.until(&turn, |view| view.state == ViewState::Running).await;
+        assert_eq!(seen(&view), Vec::<String>::new(), "it waits no more");
+    }
+    cli.answer("done").await;
+    assert!(matches!(cli.command().await, Command::Close));
+    cli.exits(None).await;
+    let mut last = host.spawned().await;
+    last.ready().await;
+    assert_eq!(last.prompt().await, "two");
+}
+
+#[tokio::test]
+async fn process_gives_way_while_a_question_waits_but_only_after_a_while() {
+    let mut setup = Setup {
+        processes: 1,
+        ..Setup::new()
+    };
+    let mut agent = AgentProfile::clone(&setup.rules.agent);
+    agent.limits.asked = Duration::from_secs(600);
+    setup.rules.agent = Arc::new(agent);
+    let mut host = setup.start().await;
+    let (ann, mut first) = host.talking("ann", "do it").await;
+    first.asks("r1", "{}").await;
+    host.chat.until(&ann, |view| view.state == ViewState::Asking).await;
+    let bob = host.send("bob", "hello").await;
+    host.chat.until(&bob, |view| view.state == ViewState::Waiting(1)).await;
+    assert!(first.commands.try_recv().is_err(), "not yet");
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(601)).await;
+    tokio::time::resume();
+    assert!(matches!(first.command().await, Command::Kill));
+    first.exits(None).await;
+    let mut second = host.spawned().await;
+    second.ready().await;
+    assert_eq!(second.prompt().await, "hello");
+    // The question stands as it was, and is answered by another process, once there is a place.
+    assert_eq!(host.chat.view(&ann).map(|view| view.state), Some(ViewState::Asking));
+    host.press(&ann, "Allow").await;
+    host.chat.until(&ann, |view| view.state == ViewState::Waiting(1)).await;
+    second.answer("hi bob").await;
+    assert!(matches!(second.command().await, Command::Close));
+    second.exits(None).await;
+    let mut third = host.spawned().await;
+    assert_eq!(
+        (&third.launch.cli_session, third.launch.resume),
+        (&first.launch.cli_session, true)
+    );
+    third.ready().await;
+    let told = third.prompt().await;
+    assert!(
+        told.contains("the tool Bash with the input {}") && told.contains("granted"),
+        "{told}"
+    );
+    // It asks again, and exactly that is let through without a person.
+    third.asks("r2", "{}").await;
+    assert_eq!(third.decision().await, ("r2".to_owned(), Answer::Allow));
+    third.answer("done").await;
+    assert_eq!(host.chat.ended(&ann).await.state, ViewState::Done);
+}
