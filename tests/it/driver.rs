@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use botyard::driver::{AgentEvent, Answer, Command, FailureKind, Offers, Outcome};
+use botyard::driver::{Abilities, AgentEvent, Answer, Command, FailureKind, Offers, Outcome};
 use botyard_fakes::cli;
 
 use crate::yard::{LIMIT, Yard, outcome, text};
@@ -58,6 +58,12 @@ async fn an_answer_comes_in_order_and_ends_idle() {
     let offered = Offers {
         models: Some(vec!["fake".to_owned(), "other".to_owned()]),
         modes: Some(["default", "acceptEdits", "plan"].map(str::to_owned).to_vec()),
+        abilities: Some(Abilities {
+            resume: true,
+            fork: true,
+            images: true,
+            approvals: true,
+        }),
         ..Offers::default()
     };
     let found = Offers {

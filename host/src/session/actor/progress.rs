@@ -93,12 +93,14 @@ impl SessionActor {
             models,
             modes,
             mode,
+            abilities,
         } = offers.clone();
         let known = &mut self.offers;
         known.tools = tools.or(known.tools.take());
         known.models = models.or(known.models.take());
         known.modes = modes.or(known.modes.take());
         known.mode = mode.or(known.mode.take());
+        known.abilities = abilities.or(known.abilities);
     }
 
     /// What the session has used so far.
