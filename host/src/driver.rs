@@ -172,8 +172,10 @@ pub struct Failure {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
-    /// Not found, not executable, exited before it was ready.
+    /// Not found, not executable, not answering; it refused to begin.
     Start,
+    /// It ran, and ended before it was ready.
+    Unready,
     NotLoggedIn,
     RateLimited,
     /// The model's API failed.

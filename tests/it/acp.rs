@@ -332,7 +332,7 @@ async fn what_cannot_start_says_so() {
     assert_eq!(
         (failure.kind, failure.cause.as_str()),
         (
-            FailureKind::Start,
+            FailureKind::Unready,
             "exit code 4; stderr: fake-acp: told to exit at the start"
         )
     );

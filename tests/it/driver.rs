@@ -184,7 +184,7 @@ async fn a_conversation_is_resumed_by_a_new_process() {
     assert_eq!(text(&again.turn("recall").await), "hello | recall");
     let mut taken = yard.start(false);
     let failure = taken.exit().await.unwrap();
-    assert_eq!(failure.kind, FailureKind::Start);
+    assert_eq!(failure.kind, FailureKind::Unready);
     assert!(failure.cause.contains("already in use"), "{}", failure.cause);
 }
 
@@ -199,7 +199,7 @@ async fn a_conversation_that_is_not_there_is_told_as_that() {
 async fn what_cannot_start_says_so() {
     let exits = fake().env("FAKE_CLI_START", "exit");
     let failure = exits.start(false).exit().await.unwrap();
-    assert_eq!(failure.kind, FailureKind::Start);
+    assert_eq!(failure.kind, FailureKind::Unready);
     assert_eq!(
         failure.cause,
         "exit code 4; stderr: fake-cli: told to exit at the start"

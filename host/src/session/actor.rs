@@ -86,6 +86,10 @@ pub(super) struct SessionActor {
     outdated: bool,
     /// The CLI was given something under `row.cli_session` and may have kept it.
     handed: bool,
+    /// The agent has nothing of what was said here; true: it had it before.
+    lost: Option<bool>,
+    /// The conversation that an agent could not go on with, until one has begun another.
+    former: Option<String>,
     queue: VecDeque<Job>,
     current: Option<Job>,
     seat: Seat,
@@ -131,6 +135,8 @@ impl SessionActor {
             unclaimed: false,
             outdated: false,
             handed: false,
+            lost: None,
+            former: None,
             queue: VecDeque::new(),
             current: None,
             seat: Seat::Empty,
@@ -482,6 +488,8 @@ impl SessionActor {
     fn name_conversation(&mut self) {
         if self.row.cli_session.is_none() {
             self.row.cli_session = Some(uuid::Uuid::new_v4().to_string());
+            self.row.resumable = false;
+            self.handed = false;
             self.unclaimed = true;
         }
     }

@@ -44,8 +44,10 @@ async fn death_in_the_middle_is_told_and_the_next_message_resumes() {
     );
 }
 
+const GIVEN: &str = "! The agent had lost what was said here before; it was given it again, from botyard's log.";
+
 #[tokio::test]
-async fn lost_memory_is_told_and_begun_anew() {
+async fn lost_memory_is_given_back_from_the_log_and_told() {
     let setup = Setup::new();
     let mut host = setup.start().await;
     let (one, mut cli) = host.talking("ann", "one").await;
@@ -61,15 +63,119 @@ async fn lost_memory_is_told_and_begun_anew() {
     cli = host.spawned().await;
     assert!(!cli.launch.resume && cli.launch.cli_session != first);
     cli.ready().await;
-    assert_eq!(cli.prompt().await, "two");
-    cli.answer("who are you").await;
+    let told = cli.prompt().await;
+    assert!(
+        told.contains("<ann said>\none\n<you answered>\nhi\n") && told.ends_with("]\n\ntwo"),
+        "{told}"
+    );
+    cli.answer("welcome back").await;
     let view = host.chat.ended(&two).await;
+    assert_eq!(seen(&view), [GIVEN, "welcome back"]);
+    // Once is enough.
+    host.send("ann", "three").await;
+    assert_eq!(cli.prompt().await, "three");
+}
+
+/// A host with a session that said something, whose process is gone.
+async fn spoken(setup: &Setup, person: &str) -> (Host, Launch) {
+    let mut host = setup.start().await;
+    let (turn, cli) = host.talking(person, "one").await;
+    cli.answer("hi").await;
+    host.chat.ended(&turn).await;
+    cli.exits(None).await;
+    (host, cli.launch)
+}
+
+#[tokio::test]
+async fn conversation_that_an_agent_cannot_read_is_begun_anew_with_the_log() {
+    let (mut host, old) = spoken(&Setup::new(), "ann").await;
+    let two = host.send("ann", "two").await;
+    let torn = host.spawned().await;
+    assert_eq!((&torn.launch.cli_session, torn.launch.resume), (&old.cli_session, true));
+    torn.exits(Some(FailureKind::Unready)).await;
+    let mut new = host.spawned().await;
+    assert!(!new.launch.resume && new.launch.cli_session != old.cli_session);
+    new.ready().await;
+    assert!(new.prompt().await.contains("<you answered>\nhi\n"));
+    new.answer("ok").await;
+    assert_eq!(seen(&host.chat.ended(&two).await), [GIVEN, "ok"]);
+}
+
+#[tokio::test]
+async fn agent_that_cannot_begin_either_has_lost_nothing() {
+    let (mut host, old) = spoken(&Setup::new(), "ann").await;
+    let two = host.send("ann", "two").await;
+    for resume in [true, false] {
+        let broken = host.spawned().await;
+        assert_eq!(broken.launch.resume, resume);
+        broken.exits(Some(FailureKind::Unready)).await;
+    }
+    let failed = ViewState::Failed("Sentence of Unready.".to_owned());
+    assert_eq!(host.chat.ended(&two).await.state, failed);
+    // Whoever runs it has mended it: the conversation goes on.
+    let three = host.send("ann", "three").await;
+    let mut cli = host.spawned().await;
+    assert_eq!((&cli.launch.cli_session, cli.launch.resume), (&old.cli_session, true));
+    cli.ready().await;
+    assert_eq!(cli.prompt().await, "three");
+    cli.answer("ok").await;
+    assert_eq!(seen(&host.chat.ended(&three).await), ["ok"]);
+}
+
+#[tokio::test]
+async fn conversation_of_another_session_is_not_gone_on_with() {
+    let (mut host, of_ann) = spoken(&Setup::new(), "ann").await;
+    let (one, cli) = host.talking("bob", "one").await;
+    cli.say(AgentEvent::Session {
+        id: of_ann.cli_session.clone(),
+        model: None,
+    })
+    .await;
+    cli.answer("hi bob").await;
+    host.chat.ended(&one).await;
+    let two = host.send("bob", "two").await;
+    let mut cli = cli;
+    assert!(matches!(cli.command().await, Command::Close));
+    cli.exits(None).await;
+    let mut new = host.spawned().await;
+    assert!(!new.launch.resume, "a conversation of his own");
+    assert!(![&of_ann.cli_session, &cli.launch.cli_session].contains(&&new.launch.cli_session));
+    new.ready().await;
+    let told = new.prompt().await;
+    assert!(
+        told.contains("<you answered>\nhi bob\n") && told.ends_with("]\n\ntwo"),
+        "{told}"
+    );
+    new.answer("ok").await;
+    assert_eq!(seen(&host.chat.ended(&two).await), [GIVEN, "ok"]);
+    // Ann's goes on as it was.
+    host.send("ann", "two").await;
+    let again = host.spawned().await;
     assert_eq!(
-        seen(&view),
-        [
-            "! The agent no longer has what was said here before; it begins afresh.",
-            "who are you"
-        ]
+        (&again.launch.cli_session, again.launch.resume),
+        (&of_ann.cli_session, true)
+    );
+}
+
+#[tokio::test]
+async fn another_agent_is_given_what_was_said_to_the_one_before() {
+    let mut setup = Setup::new();
+    let (host, old) = spoken(&setup, "ann").await;
+    soon(host.registry.close(Duration::ZERO)).await;
+    soon(host.outbox.close(Duration::ZERO)).await;
+    soon(host.journal.close()).await;
+    let mut agent = AgentProfile::clone(&setup.rules.agent);
+    agent.name = "other".to_owned();
+    setup.rules.agent = Arc::new(agent);
+    let mut host = setup.start().await;
+    host.send("ann", "two").await;
+    let mut new = host.spawned().await;
+    assert!(!new.launch.resume && new.launch.cli_session != old.cli_session);
+    new.ready().await;
+    let told = new.prompt().await;
+    assert!(
+        told.contains("<ann said>\none\n<you answered>\nhi\n") && told.ends_with("]\n\ntwo"),
+        "{told}"
     );
 }
 
