@@ -18,6 +18,7 @@ mod host;
 mod journey;
 mod killed;
 mod lark;
+mod leak;
 mod operator;
 mod process;
 mod room;
