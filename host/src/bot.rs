@@ -12,8 +12,10 @@ mod history;
 mod intake;
 mod judge;
 mod offer;
+mod others;
 mod people;
 mod presenter;
+mod shortcut;
 mod start;
 
 use std::collections::HashSet;
@@ -244,9 +246,18 @@ impl Bot {
                 Ok(verdict) => verdict,
                 Err(_) => return None,
             },
-            What::Command(command) => {
-                Verdict::Later(crate::command::named(&command.name, &command.arguments).is_none_or(|row| row.private))
-            }
+            What::Command(command) => match self.ask_for_words(&one.item.origin, command).await {
+                Some(verdict) => {
+                    let word = self.word(&one.item.origin, &verdict, deadline).await;
+                    if word.is_none() {
+                        self.say_how_to_ask(&one.item.origin).await;
+                    }
+                    return word;
+                }
+                None => Verdict::Later(
+                    crate::command::named(&command.name, &command.arguments).is_none_or(|row| row.private),
+                ),
+            },
             _ => return None,
         };
         self.word(&one.item.origin, &verdict, deadline).await

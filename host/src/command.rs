@@ -265,6 +265,12 @@ pub const TABLE: &[Row] = &[
     },
 ];
 
+/// A question by a command or a shortcut of the platform's: what follows it is for the agent, and if nothing follows, a
+/// form asks for it. In no menu of ours: platforms have their own ways to it.
+pub fn is_ask(name: &str) -> bool {
+    name.trim_start_matches(['/', '!']).eq_ignore_ascii_case("ask")
+}
+
 /// The row of a command that a platform delivered by name. None: it is no command, or nothing may follow it.
 pub fn named(name: &str, argument: &str) -> Option<&'static Row> {
     let name = name.trim_start_matches(['/', '!']);

@@ -276,6 +276,10 @@ pub struct BotConfig {
     pub workspace_shared: bool,
     /// Person ids, `group:NAME`, `tenant:ID`, or `*`. Default: nobody.
     pub allow: Vec<String>,
+    /// Other bots that may talk to this one, by their ids on the platform. Default: none.
+    pub allow_bots: Vec<String>,
+    /// Messages in a row that only other bots said in a conversation and that are answered. Default: 10.
+    pub bot_turns: u32,
     /// Who may decide for others besides the asker; same words as `allow`. Default: nobody.
     pub approvers: Vec<String>,
     /// The asker may decide what they asked for. Default: true.
@@ -316,9 +320,9 @@ pub struct BotConfig {
 }
 
 impl BotConfig {
-    /// Only its operator is served: the local web chat, or exactly one person who was let in by id.
+    /// Only its operator is served: the local web chat, or exactly one person who was let in by id and no bot.
     pub fn serves_only_its_operator(&self) -> bool {
-        let [one] = self.allow.as_slice() else {
+        let ([one], []) = (self.allow.as_slice(), self.allow_bots.as_slice()) else {
             return self.adapter == "web";
         };
         self.adapter == "web" || (one != "*" && !ALLOW_KINDS.iter().any(|kind| one.starts_with(kind)))

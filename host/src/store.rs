@@ -309,6 +309,8 @@ pub enum Decision {
     Form(FormKind),
     /// What was chosen beside the button decides.
     Choose,
+    /// Not of an ask: what is sent with it is a question to the agent.
+    Ask,
     /// Not of an ask: as if whoever presses had typed this command, without its slash.
     Say(String),
 }

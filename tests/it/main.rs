@@ -4,6 +4,7 @@ mod acp;
 mod agents;
 mod asking;
 mod binary;
+mod bots;
 mod company;
 mod conformance;
 mod demo;

@@ -145,6 +145,35 @@ async fn shortcut_of_a_message_is_answered_in_its_thread() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn shortcut_asks_for_the_question_and_the_answer_is_in_the_direct_conversation() {
+    let team = start().await;
+    let sent = async |payload: &Value| {
+        let heard = team.sender.interact(payload).await.expect("acknowledged");
+        assert_eq!(heard.status, 200);
+        heard.body
+    };
+    sent(&team.sender.global_shortcut_payload("U1")).await;
+    let view = team.team.views().pop().expect("a form");
+    let filled = |text: &str| {
+        let values = json!({ "question": { "value": { "type": "plain_text_input", "value": text } } });
+        team.sender.submit_payload(&view, "U1", &values)
+    };
+    let wrong: Value = serde_json::from_str(&sent(&filled(" ")).await).expect("an answer");
+    assert_eq!(wrong["errors"]["question"], "Write your question.");
+    let done: Value = serde_json::from_str(&sent(&filled("what is a heron")).await).expect("an answer");
+    assert_eq!(done["response_action"], "clear");
+    team.final_with("D1", "echo: what is a heron").await;
+    let quoted = |message: &Message| message.read() == "> what is a heron";
+    team.reply("D1", "the question", quoted).await;
+    assert_eq!(team.team.replies("D1").len(), 2);
+    // It goes on where it began.
+    team.write("U1", "recall").await;
+    let recalled = |message: &Message| message.read().matches("heron").count() > 0 && message.read().contains("recall");
+    team.reply("D1", "the same conversation", recalled).await;
+    stop(team).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn command_is_acknowledged_at_once_and_its_word_is_for_that_person_alone() {
     let team = start().await;
     let heard = team

@@ -18,6 +18,8 @@ fn config(allow: &[&str], approvers: &[&str]) -> BotConfig {
         workspace: "work".into(),
         workspace_shared: false,
         allow: words(allow),
+        allow_bots: Vec::new(),
+        bot_turns: 10,
         approvers: words(approvers),
         asker_approves: true,
         refuse: Refuse::Politely,
@@ -105,12 +107,29 @@ fn another_bot_is_let_in_only_by_its_own_id() {
         tenant: Some("T1".into()),
         ..person("B1")
     };
-    assert!(!lets_in(&["*", "group:dev", "tenant:T1"], &robot, Some("T1")));
-    assert!(lets_in(&["B1"], &robot, None));
-    assert_eq!(
-        admit(&config(&["*"], &[]), &robot, &room(None)),
-        Admission::Refused { say: false }
-    );
+    let refused = Admission::Refused { say: false };
+    let everybody = config(&["*", "group:dev", "tenant:T1", "B1"], &[]);
+    assert_eq!(admit(&everybody, &robot, &room(Some("T1"))), refused);
+    let named = BotConfig {
+        allow: Vec::new(),
+        allow_bots: vec!["B1".into()],
+        ..everybody
+    };
+    assert_eq!(admit(&named, &robot, &room(None)), Admission::Allowed);
+    let other = Person {
+        id: "B2".into(),
+        ..robot
+    };
+    assert_eq!(admit(&named, &other, &room(None)), refused);
+    // Some events do not say that it is a bot.
+    assert_eq!(admit(&named, &person("B1"), &room(None)), Admission::Allowed);
+    let mut alone = BotConfig {
+        adapter: "slack".into(),
+        ..config(&["U1"], &[])
+    };
+    assert!(alone.serves_only_its_operator());
+    alone.allow_bots = vec!["B1".into()];
+    assert!(!alone.serves_only_its_operator());
 }
 
 #[test]
@@ -151,7 +170,15 @@ fn the_asker_and_the_approvers_decide() {
         bot: true,
         ..person("U1")
     };
-    assert!(!may_decide(&config(&["*"], &["*"]), "U1", &robot));
+    assert!(!may_decide(&config(&["*"], &["*", "U1"]), "U1", &robot));
+    let named = BotConfig {
+        allow_bots: vec!["U1".into()],
+        ..config(&["*"], &["*", "U1"])
+    };
+    assert!(
+        !may_decide(&named, "U1", &person("U1")),
+        "a bot decides nothing, also where its press does not say that it is one"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -78,7 +78,9 @@ impl Bot {
         if let (Some(turn), None) = (&after, &turn) {
             followed = self.follow_edit(&row.item.origin, turn, before, &now).await;
         }
-        if let Some(turn) = after.filter(|_| !followed) {
+        // Bots edit their messages as they write; they press nothing.
+        let person = !access::is_bot(&self.inner.config, &row.item.origin.sender);
+        if let Some(turn) = after.filter(|_| !followed && person) {
             self.offer_again(said, &turn).await;
         }
         self.done(id).await;
@@ -147,8 +149,9 @@ impl Bot {
     /// The asker may stop what they asked for, and whoever decides for others.
     async fn stop_by(&self, origin: &Origin, turn: &TurnRow) {
         let config = &self.inner.config;
-        let asker = !origin.sender.bot && !turn.asker.is_empty() && origin.sender.id == turn.asker;
-        let may = asker || access::may_decide(config, &turn.asker, &origin.sender);
+        let bot = access::is_bot(config, &origin.sender);
+        let asker = !turn.asker.is_empty() && origin.sender.id == turn.asker;
+        let may = !bot && (asker || access::may_decide(config, &turn.asker, &origin.sender));
         if !may || !self.admitted(origin).await {
             debug!(bot = %config.name, turn = %turn.id, "a reaction of somebody who may not stop this");
             return;

@@ -8,6 +8,7 @@ use super::{Bot, ago};
 use crate::chat::{Command, Health, InboxId, Message, Origin, Part, SessionKey, Target};
 use crate::command::{self, Action, Row};
 use crate::config::{DriverKind, WhileRunning};
+use crate::manifest::Ability;
 use crate::session::{Prompt, question};
 use crate::store::{AskRow, Decision, TurnKind};
 
@@ -27,6 +28,15 @@ impl Bot {
     pub(super) async fn obey(&self, id: InboxId, origin: Origin, command: &Command) -> bool {
         if self.admitted(&origin).await {
             let said = command.arguments.trim();
+            if Self::wants_words(command) {
+                // Where there are forms, one was opened at once.
+                if !self.can(Ability::Forms) {
+                    self.say_how_to_ask(&origin).await;
+                }
+                self.done(id).await;
+                return true;
+            }
+            let asks = command::is_ask(&command.name);
             // A command that the platform has under another name (`/botyard stop`): what follows may be one of ours,
             // else all of it is for the agent.
             let inner = || {
@@ -36,8 +46,9 @@ impl Bot {
             };
             let found = command::named(&command.name, said)
                 .map(|row| (row, said))
-                .or_else(inner);
+                .or_else(|| if asks { None } else { inner() });
             let text = match found {
+                None if asks => Some(said.to_owned()),
                 None => Some(format!("{} {said}", command.name).trim().to_owned()),
                 Some((row, argument)) => command::way(row)
                     .filter(|_| !argument.is_empty())

@@ -7,9 +7,9 @@ use std::sync::PoisonError;
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
-use super::Bot;
 use super::gather::Heard;
-use crate::access::{Admission, admit};
+use super::{Bot, shortcut};
+use crate::access::{Admission, admit, is_bot};
 use crate::chat::{
     Conversation, InboxId, Item, Message, Notice, Origin, Part, Press, SessionKey, Target, Tone, View, What,
 };
@@ -141,7 +141,7 @@ impl Bot {
         }
         let Item { origin, what } = item;
         match what {
-            What::Press(press) => self.carry_out(id, &origin, &press).await,
+            What::Press(press) => return self.carry_out(id, &origin, &press).await,
             What::Message(mut message) => match message.group.take() {
                 Some((group, settle)) => {
                     self.hold_back(id, origin, message, group, settle);
@@ -168,8 +168,8 @@ impl Bot {
         true
     }
 
-    /// A press that was judged: the session is told what was decided.
-    async fn carry_out(&self, id: InboxId, origin: &Origin, press: &Press) {
+    /// A press that was judged: the session is told what was decided. False: see [`Bot::hand_over`].
+    async fn carry_out(&self, id: InboxId, origin: &Origin, press: &Press) -> bool {
         let token = press.token.clone();
         let found = self
             .inner
@@ -212,7 +212,14 @@ impl Bot {
             Ok(Some((token, None))) if matches!(token.decision, Decision::Again(_) | Decision::Keep(_)) => {
                 // Judged anew: whoever pressed before may have used it up.
                 if matches!(self.judge(id, origin, press).await, crate::chat::Verdict::Taken(_)) {
-                    return self.carry_out_offer(id, origin, &token).await;
+                    self.carry_out_offer(id, origin, &token).await;
+                    return true;
+                }
+            }
+            Ok(Some((token, None))) if token.decision == Decision::Ask => {
+                let taken = matches!(self.judge(id, origin, press).await, crate::chat::Verdict::Taken(_));
+                if let (true, Some(text)) = (taken, shortcut::asked(press)) {
+                    return self.hear_asked(id, origin, text).await;
                 }
             }
             Ok(Some((token, Some(ask)))) => {
@@ -234,6 +241,7 @@ impl Bot {
             Err(error) => warn!(bot = %self.inner.config.name, %error, "a press could not be carried out"),
         }
         self.done(id).await;
+        true
     }
 
     /// False: see [`Bot::hand_over`].
@@ -241,6 +249,14 @@ impl Bot {
         let inner = &self.inner;
         if !self.concerns_us(&origin, &message).await || !self.admitted(&origin).await {
             return self.dealt_with(id, also).await;
+        }
+        match self.in_measure(&origin).await {
+            Some(true) => {}
+            Some(false) => return self.dealt_with(id, also).await,
+            None => {
+                self.later();
+                return true;
+            }
         }
         let (way, words) = match command::said(&message.text) {
             command::Said::Command(row, argument) => {
@@ -376,8 +392,11 @@ impl Bot {
         private && !origin.conversation.direct && self.can(Ability::Whispers)
     }
 
-    /// A view of the bot's own, in the place where somebody spoke.
+    /// A view of the bot's own, in the place where somebody spoke. A program has no use for what is for it alone.
     pub(super) async fn say(&self, origin: &Origin, part: Part, private: bool) {
+        if private && is_bot(&self.inner.config, &origin.sender) {
+            return;
+        }
         let whisper = self.whispers(origin, private);
         let target = Target {
             conversation: origin.conversation.clone(),

@@ -1,7 +1,7 @@
 //! Judges a press: is the token ours, at home here, still open, and may this person decide? And what is said to an
 //! open question in words. What was decided is stored before anybody is told.
 
-use super::Bot;
+use super::{Bot, shortcut};
 use crate::access;
 use crate::chat::{Conversation, Form, InboxId, Origin, Person, Press, SessionKey, Verdict, now};
 use crate::config::BotConfig;
@@ -45,7 +45,7 @@ impl Bot {
                 let judged = judge_in(store, &press, &origin, &config)?;
                 let what = match &judged {
                     // What it does is told where it is carried out.
-                    Judged::Taken(Decision::Say(_)) => String::new(),
+                    Judged::Taken(Decision::Say(_) | Decision::Ask) => String::new(),
                     Judged::Taken(decision) => format!("{} by press", audited(decision)),
                     Judged::NotTheirs => "press refused: not theirs to decide".into(),
                     Judged::Elsewhere => "press refused: another conversation's token".into(),
@@ -150,6 +150,7 @@ const fn audited(decision: &Decision) -> &'static str {
         Decision::DenyBecause(_) => "DenyBecause",
         Decision::Stop => "Stop",
         Decision::Say(_) => "Command",
+        Decision::Ask => "Ask",
         Decision::Again(_) => "Again",
         Decision::Keep(_) => "Keep",
         Decision::Withdrawn | Decision::Form(_) | Decision::Choose => "Nothing",
@@ -166,7 +167,7 @@ const fn taken(decision: &Decision) -> &'static str {
         Decision::Stop => "Stopping",
         Decision::Again(_) => "Running it again",
         Decision::Keep(_) => "Kept",
-        Decision::Say(_) | Decision::Withdrawn | Decision::Form(_) | Decision::Choose => "",
+        Decision::Ask | Decision::Say(_) | Decision::Withdrawn | Decision::Form(_) | Decision::Choose => "",
     }
 }
 
@@ -183,6 +184,16 @@ fn judge_in(store: &mut dyn Store, press: &Press, origin: &Origin, config: &BotC
     let Some(row) = store.token_get(&press.token)?.filter(|row| row.bot == config.name) else {
         return Ok(Judged::Unknown);
     };
+    if access::is_bot(config, &origin.sender) {
+        return Ok(Judged::NotTheirs);
+    }
+    if row.decision == Decision::Ask {
+        // Nothing is decided, so it has no home; whoever sends it is let in, or not, as with any message.
+        return Ok(match shortcut::asked(press) {
+            Some(_) => in_time(&row),
+            None => Judged::Wrong(shortcut::missing()),
+        });
+    }
     let turn = store.turn_get(&row.turn)?;
     // Where it was made, or where its turn lives now: an adapter may have moved it.
     let moved = turn.as_ref().map(|turn| &turn.target.conversation);

@@ -115,12 +115,8 @@ pub(super) async fn say(
     let done = async {
         let target = target(&app, bot).ok_or_else(no_bot)?;
         let saying: Saying = json_body(request, SAID_MAX_BYTES).await?;
-        target
-            .chat
-            .say(&*target.inlet, &channel, saying)
-            .await
-            .map_err(|error| web_error(&error))?;
-        Ok(Json(json!({})).into_response())
+        let said = target.chat.say(&*target.inlet, &channel, saying).await;
+        said.map(word_of).map_err(|error| web_error(&error))
     };
     done.await.unwrap_or_else(|refused: Response| refused)
 }

@@ -443,6 +443,7 @@ pub(super) fn words(row: &AskRow, decision: &Decision, who: &str) -> String {
         | Decision::Withdrawn
         | Decision::Form(_)
         | Decision::Choose
+        | Decision::Ask
         | Decision::Say(_)
         | Decision::Again(_)
         | Decision::Keep(_) => {

@@ -304,8 +304,9 @@ impl WebChat {
         Ok(())
     }
 
-    /// A person said something. Comes back once the bot has it on disk and the page may show it as sent.
-    pub async fn say(&self, inlet: &dyn Inlet, channel: &str, saying: Saying) -> Result<(), WebError> {
+    /// A person said something: the bot's immediate word, if it has one. Comes back once the bot has it on disk and the
+    /// page may show it as sent.
+    pub async fn say(&self, inlet: &dyn Inlet, channel: &str, saying: Saying) -> Result<Option<Answer>, WebError> {
         if !is_id(channel) || !is_id(&saying.id) {
             return Err(WebError::Invalid("an id is 1 to 64 characters of A-Z a-z 0-9 - _"));
         }
@@ -320,7 +321,7 @@ impl WebChat {
         let payload = serde_json::json!({
             "id": saying.id, "channel": channel, "text": saying.text, "person": self.inner.sitter, "sent": at,
         });
-        self.hand_over(inlet, "message", &payload).await?;
+        let word = self.hand_over(inlet, "message", &payload).await?;
         let id = format!("p{}", saying.id);
         let index = Index {
             channel: channel.to_owned(),
@@ -335,7 +336,7 @@ impl WebChat {
             .write(move |store| keep.insert(store, &id, &index, &kept))
             .await?;
         self.wake();
-        Ok(())
+        Ok(word)
     }
 
     /// A person pressed something: the bot's immediate word, if it has one.

@@ -148,15 +148,14 @@ impl<V: Vault, B: Book> Reader<'_, V, B> {
     fn message(&self, body: &Value) -> Option<Item> {
         let message = body.pointer("/event/message")?;
         let sender = body.pointer("/event/sender")?;
-        // Apps are not answered, and not heard.
-        if str_at(sender, "/sender_type") != Some("user") {
-            return None;
-        }
         let tenant = str_at(body, "/header/tenant_key");
         let who = str_at(sender, "/sender_id/open_id")?;
-        if Some(who) == self.me.as_deref() {
+        if Some(who) == self.me.as_deref() || Some(who) == str_at(body, "/header/app_id") {
             return None;
         }
+        let mut speaker = person(who, str_at(sender, "/tenant_key"));
+        // Other bots are `app`, and what is not invented yet is no person either.
+        speaker.bot = str_at(sender, "/sender_type") != Some("user");
         let (id, chat) = (str_at(message, "/message_id")?, str_at(message, "/chat_id")?);
         let direct = str_at(message, "/chat_type") == Some("p2p");
         if direct {
@@ -191,7 +190,7 @@ impl<V: Vault, B: Book> Reader<'_, V, B> {
                 thread: thread.clone(),
                 direct,
             },
-            sender: person(who, str_at(sender, "/tenant_key")),
+            sender: speaker,
             sent: seconds(message, "/create_time"),
             reply_to: ReplyTo::Message(id.to_owned()).bytes(),
         };

@@ -211,6 +211,21 @@ impl<W: Wire> Api<W> {
         self.get(method, &all).map(|(answer, _)| answer)
     }
 
+    /// `conversations.open`: the direct channel of a person and the bot. Needs the scope `im:write`.
+    ///
+    /// # Errors
+    /// As the vendor's error says.
+    pub fn direct_channel(&self, user: &str) -> Result<String, Failure> {
+        let answer = self.call("conversations.open", &json!({ "users": user }), &[], true)?;
+        str_at(&answer, "/channel/id")
+            .map(str::to_owned)
+            .ok_or_else(|| Failure {
+                name: None,
+                unclear: false,
+                error: Error::Unavailable("slack named no channel".into()),
+            })
+    }
+
     /// `views.open`, within three seconds of the press.
     ///
     /// # Errors

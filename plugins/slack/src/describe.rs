@@ -174,7 +174,7 @@ fn rates() -> Vec<Rate> {
 }
 
 /// A scope, whether the bot is of no use without it, and what is missing then.
-const SCOPES: [(&str, &str); 10] = [
+const SCOPES: [(&str, &str); 11] = [
     ("chat:write", "the bot cannot answer"),
     ("app_mentions:read", "the bot does not hear mentions"),
     ("im:history", "the bot does not hear direct messages"),
@@ -190,7 +190,11 @@ const SCOPES: [(&str, &str); 10] = [
     ("files:read", "the bot cannot read files that people send"),
     ("files:write", "the bot cannot send files"),
     ("reactions:read", "the bot does not see reactions"),
-    ("commands", "the slash command and the shortcut are not there"),
+    ("commands", "the slash command and the shortcuts are not there"),
+    (
+        "im:write",
+        "what is asked by the shortcut does not go on in the direct conversation",
+    ),
 ];
 
 /// One sentence for each scope that is missing; in Socket Mode also for what the app token lacks.

@@ -136,15 +136,15 @@ impl Reader {
 
     fn message_event(&self, body: &Value, event: &Value) -> Option<Item> {
         match str_at(event, "/subtype") {
-            None | Some("file_share" | "me_message" | "thread_broadcast") => self.message(body, event),
+            None | Some("file_share" | "me_message" | "thread_broadcast" | "bot_message") => self.message(body, event),
             Some("message_changed") => self.changed(body, event),
             Some("message_deleted") => self.deleted(body, event),
-            // Joins, topics, other bots, and what is not invented yet.
+            // Joins, topics, and what is not invented yet.
             Some(_) => None,
         }
     }
 
-    /// A message of a person's; none for the bot itself and for other bots.
+    /// A message of a person's or of another bot's; none for the bot itself.
     fn message(&self, body: &Value, event: &Value) -> Option<Item> {
         let ts = str_at(event, "/ts")?;
         let conversation = conversation(body, event)?;
@@ -188,13 +188,10 @@ impl Reader {
 
     fn removed(&self, body: &Value, event: &Value, conversation: Conversation, ts: &str) -> Option<Item> {
         let previous = event.get("previous_message")?;
-        if previous.get("bot_id").is_some() || str_at(previous, "/user") == self.me.as_deref() {
-            return None;
-        }
         let origin = Origin {
             key: format!("delete:{}:{ts}", conversation.channel),
             conversation,
-            sender: person(str_at(previous, "/user")?, str_at(body, "/team_id")),
+            sender: self.speaker(body, previous)?,
             sent: seconds(str_at(event, "/ts").unwrap_or(ts)),
             reply_to: Vec::new(),
         };
@@ -206,19 +203,9 @@ impl Reader {
 
     /// The message that `said` is, by whom and where.
     fn said(&self, body: &Value, said: &Value, conversation: Conversation, key: String) -> Option<(Origin, Message)> {
-        let user = str_at(said, "/user")?;
-        if said.get("bot_id").is_some_and(|id| !id.is_null())
-            || said.get("bot_profile").is_some_and(|profile| !profile.is_null())
-            || Some(user) == self.me.as_deref()
-            || user == "USLACKBOT"
-        {
-            return None;
-        }
+        let sender = self.speaker(body, said)?;
         let ts = str_at(said, "/ts")?;
         let heard = text::hear(str_at(said, "/text").unwrap_or_default(), self.me.as_deref());
-        let team = str_at(said, "/user_team")
-            .or(str_at(said, "/team"))
-            .or(str_at(body, "/team_id"));
         let message = Message {
             id: ts.to_owned(),
             text: heard.text,
@@ -237,16 +224,48 @@ impl Reader {
             trigger: None,
             response_url: None,
             field: None,
-            reader: team.map(|team| (user.to_owned(), team.to_owned())),
+            // A stream is for a person.
+            reader: sender
+                .tenant
+                .clone()
+                .filter(|_| !sender.bot)
+                .map(|team| (sender.id.clone(), team)),
         };
         let origin = Origin {
             key,
             conversation,
-            sender: person(user, team),
+            sender,
             sent: seconds(ts),
             reply_to: reply_to.bytes(),
         };
         Some((origin, message))
+    }
+
+    /// Who said it. A bot has the id of its user or, without one (a webhook, a workflow), its `bot_id`. None: the bot
+    /// itself, by whichever of its names.
+    fn speaker(&self, body: &Value, said: &Value) -> Option<Person> {
+        let user = str_at(said, "/user");
+        let profile = said.get("bot_profile").filter(|profile| profile.is_object());
+        let bot_id = str_at(said, "/bot_id").or_else(|| str_at(profile?, "/id"));
+        let bot = bot_id.is_some()
+            || profile.is_some()
+            || str_at(said, "/subtype") == Some("bot_message")
+            || user == Some("USLACKBOT");
+        let app = str_at(said, "/app_id").or_else(|| str_at(profile?, "/app_id"));
+        let by_own_app = bot && app.is_some() && app == str_at(body, "/api_app_id");
+        if by_own_app || (user.is_some() && user == self.me.as_deref()) {
+            return None;
+        }
+        let team = str_at(said, "/user_team")
+            .or(str_at(said, "/team"))
+            .or(str_at(body, "/team_id"));
+        let mut sender = person(user.or(bot_id)?, team);
+        if bot {
+            let name = profile.and_then(|profile| str_at(profile, "/name"));
+            sender.name = str_at(said, "/username").or(name).map(str::to_owned);
+            sender.bot = true;
+        }
+        Some(sender)
     }
 
     fn reaction(&self, body: &Value, event: &Value, added: bool) -> Option<Item> {

@@ -1,6 +1,6 @@
 //! Presses and forms: what `block_actions` and `view_submission` mean, and the immediate word to whoever did it.
 
-use botyard_sdk::ingress::{Item, Message, Press, Translated, What};
+use botyard_sdk::ingress::{Command, Item, Message, Press, Translated, What};
 use botyard_sdk::interaction::Verdict;
 use botyard_sdk::serde_json::{self, Value, json};
 use botyard_sdk::types::{Answer, Conversation, Error, Origin};
@@ -24,6 +24,8 @@ pub enum Kind {
     Button,
     Slash,
     Form,
+    /// The app's shortcut, from anywhere in Slack.
+    Shortcut,
     /// Nobody waits for a word.
     Message,
 }
@@ -68,6 +70,7 @@ pub fn translate(payload: &Value) -> Translated {
         Some("block_actions") => press(payload),
         Some("view_submission") => submission(payload),
         Some("message_action") => about(payload),
+        Some("shortcut") => shortcut(payload),
         _ => None,
     };
     item.map_or_else(nothing, |item| items(vec![item]))
@@ -119,6 +122,40 @@ fn about(payload: &Value) -> Option<Item> {
         origin,
         what: What::Message(message),
     })
+}
+
+/// The app's shortcut in Slack's own menu: a question whose words are still to be asked for. It has no place; until the
+/// form is opened, the person stands for their direct channel.
+fn shortcut(payload: &Value) -> Option<Item> {
+    let user = str_at(payload, "/user/id")?;
+    let at = str_at(payload, "/action_ts")?;
+    let mut sender = person(user, str_at(payload, "/user/team_id").or(str_at(payload, "/team/id")));
+    sender.handle = str_at(payload, "/user/username").map(str::to_owned);
+    let reply_to = ReplyTo {
+        kind: Kind::Shortcut,
+        trigger: str_at(payload, "/trigger_id").map(str::to_owned),
+        response_url: None,
+        field: None,
+        reader: None,
+    };
+    let origin = Origin {
+        key: format!("shortcut:{user}:{at}"),
+        conversation: Conversation {
+            tenant: tenant(payload),
+            channel: user.to_owned(),
+            thread: None,
+            direct: true,
+        },
+        sender,
+        sent: seconds(at),
+        reply_to: reply_to.bytes(),
+    };
+    let what = What::Command(Command {
+        name: "ask".to_owned(),
+        arguments: String::new(),
+        attachments: Vec::new(),
+    });
+    Some(Item { origin, what })
 }
 
 fn tenant(payload: &Value) -> Option<String> {
@@ -222,7 +259,7 @@ fn submission(payload: &Value) -> Option<Item> {
         key: format!("form:{}:{submitted}", str_at(view, "/id").unwrap_or_default()),
         conversation: Conversation {
             tenant: tenant(payload),
-            direct: home.channel.starts_with('D'),
+            direct: home.channel.starts_with(['D', 'U', 'W']),
             channel: home.channel,
             thread: home.thread,
         },
@@ -255,6 +292,19 @@ pub fn respond<W: Wire>(api: &Api<W>, to: &Origin, verdict: Verdict) -> Result<O
     };
     let answer = match (reply.kind, verdict) {
         (Kind::Message, _) => return Ok(None),
+        (Kind::Shortcut, Verdict::Open(opened)) => {
+            let mut home = home(to, &reply);
+            // The direct channel is where the conversation goes on. Without it Slack takes the person for it.
+            if let Ok(channel) = api.direct_channel(&to.sender.id) {
+                home.channel = channel;
+            }
+            api.open_view(
+                reply.trigger.as_deref().unwrap_or_default(),
+                &form::modal(&opened, &home),
+            )?;
+            taken()
+        }
+        (Kind::Shortcut, _) => taken(),
         (Kind::Button, Verdict::Taken(_)) | (_, Verdict::Later(_)) => taken(),
         (Kind::Slash, Verdict::Taken(word) | Verdict::Refused(word)) => whisper(&word),
         (Kind::Button, Verdict::Refused(word)) => {

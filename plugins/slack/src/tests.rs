@@ -192,7 +192,7 @@ fn a_missing_scope_is_advised_and_a_refused_token_is_a_finding() {
     assert!(
         commands.is_some_and(|finding| finding
             .advice
-            .starts_with("the slash command and the shortcut are not there: ")),
+            .starts_with("the slash command and the shortcuts are not there: ")),
         "{findings:?}"
     );
     api.wire.team.revoke();

@@ -15,6 +15,7 @@ use crate::config::{
     unit,
 };
 
+const BOT_TURNS: u32 = 10;
 const QUEUE_LIMIT: usize = 20;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const ASK_TIMEOUT: Duration = DAY;
@@ -65,6 +66,11 @@ impl Checker<'_> {
             workspace,
             workspace_shared: raw.workspace_shared.as_ref().is_some_and(|given| given.value),
             allow,
+            allow_bots: self.other_bots(raw.allow_bots.as_ref()),
+            bot_turns: self
+                .number(raw.bot_turns.as_ref(), 1..=1_000)
+                .and_then(|number| u32::try_from(number).ok())
+                .unwrap_or(BOT_TURNS),
             approvers: self.people(raw.approvers.as_ref()),
             asker_approves: raw.asker_approves.as_ref().is_none_or(|given| given.value),
             refuse: self.word(
@@ -227,6 +233,24 @@ impl Checker<'_> {
             }
         }
         people
+    }
+
+    /// Each by its own id: no word stands for several of them.
+    fn other_bots(&mut self, given: Option<&At<Vec<At<String>>>>) -> Vec<String> {
+        let items = given.map_or(&[][..], |list| &list.value);
+        let mut bots = Vec::new();
+        for item in items {
+            let Some(word) = self.line(Some(item)) else { continue };
+            if word == "*" || ALLOW_KINDS.iter().any(|kind| word.starts_with(kind)) {
+                self.push(item.problem(
+                    format!("`{word}` is not the id of one bot"),
+                    "name each bot by its id on the platform: bots that answer whoever speaks never end",
+                ));
+            } else {
+                bots.push(word);
+            }
+        }
+        bots
     }
 
     fn api_base(&mut self, given: &At<String>) -> Option<String> {

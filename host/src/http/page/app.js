@@ -266,8 +266,9 @@ async function transmit(message) {
   message.sending = "now";
   scheduleDraw(message.id);
   try {
-    await call("messages", { id: message.key, text: message.text });
+    const word = await call("messages", { id: message.key, text: message.text });
     message.sending = undefined;
+    if (word.form) openForm(word.form);
   } catch (error) {
     message.sending = "failed";
     toast(error instanceof TypeError ? "The host cannot be reached." : error.message, "error");

@@ -136,11 +136,15 @@ fn a_thread_is_named_by_its_first_message() {
 }
 
 #[test]
-fn bots_and_what_is_unknown_are_passed_over() {
+fn itself_and_what_is_unknown_are_passed_over_and_bots_are_marked() {
     let tenant = Tenant::new();
     let said = tenant.write(GROUP, ANN, "hi");
     let mut event = tenant.message_event(&said);
-    event["event"]["sender"]["sender_type"] = "app".into();
+    for kind in ["app", "bot", "invented"] {
+        event["event"]["sender"]["sender_type"] = kind.into();
+        assert!(read(&event).expect("it is told").origin.sender.bot, "{kind}");
+    }
+    event["event"]["sender"]["sender_id"]["open_id"] = event["header"]["app_id"].clone();
     assert_eq!(read(&event), None);
     let mut event = tenant.message_event(&said);
     event["header"]["event_type"] = "im.something.new_v9".into();

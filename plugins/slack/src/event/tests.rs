@@ -219,11 +219,13 @@ fn reactions_and_the_stop_control_are_heard() {
 }
 
 #[test]
-fn nobody_hears_itself_other_bots_or_the_future() {
+fn nobody_hears_itself_or_the_future() {
     for skipped in [
         said(&json!({ "user": "UBOT" })),
-        said(&json!({ "bot_id": "B2" })),
-        said(&json!({ "subtype": "bot_message" })),
+        said(&json!({ "user": "UBOT", "bot_id": "B1", "app_id": "A1" })),
+        said(&json!({ "user": null, "subtype": "bot_message", "bot_id": "B1", "app_id": "A1" })),
+        said(&json!({ "user": null, "subtype": "bot_message", "bot_profile": { "id": "B1", "app_id": "A1" } })),
+        said(&json!({ "user": null, "subtype": "bot_message" })),
         said(&json!({ "subtype": "channel_join" })),
         said(&json!({ "subtype": "invented_later" })),
         said(&json!({ "ts": 17 })),
@@ -238,6 +240,25 @@ fn nobody_hears_itself_other_bots_or_the_future() {
     }
     assert_eq!(read(&json!({ "type": "invented_later" })), nothing());
     assert_eq!(read(&json!([])), nothing());
+}
+
+#[test]
+fn other_bots_are_told_as_such() {
+    let heard = |more: Value| told(&said(&more)).remove(0).origin;
+    let profile = json!({ "id": "B2", "app_id": "A2", "name": "Helper" });
+    let app = heard(json!({ "user": "U7", "bot_id": "B2", "app_id": "A2", "bot_profile": profile }));
+    let mut expected = person("U7", Some("T1"));
+    expected.bot = true;
+    expected.name = Some("Helper".into());
+    assert_eq!(app.sender, expected);
+    assert_eq!(app.reply_to, br#"{"kind":"message"}"#, "a stream is for a person");
+    // A webhook has no user.
+    let hook = json!({ "user": null, "subtype": "bot_message", "bot_id": "B3", "username": "Deploys" });
+    let mut expected = person("B3", Some("T1"));
+    expected.bot = true;
+    expected.name = Some("Deploys".into());
+    assert_eq!(heard(hook).sender, expected);
+    assert!(heard(json!({ "user": "USLACKBOT" })).sender.bot);
 }
 
 #[test]

@@ -57,6 +57,45 @@ fn a_press_carries_its_token() {
 }
 
 #[test]
+fn shortcut_of_slacks_own_menu_opens_the_hosts_form_at_home_in_the_direct_channel() {
+    let api = fake();
+    let ask = |api: &Api<crate::tests::Fake>| {
+        let payload = sender(&api.wire.team).global_shortcut_payload("U1");
+        let item = translate(&payload).items.remove(0);
+        let bare = Command {
+            name: "ask".into(),
+            arguments: String::new(),
+            attachments: Vec::new(),
+        };
+        assert_eq!(item.what, What::Command(bare));
+        assert_eq!(
+            (item.origin.sender.id.as_str(), item.origin.conversation.direct),
+            ("U1", true)
+        );
+        let form = Form {
+            token: TOKEN.into(),
+            label: "Ask".into(),
+            title: "Ask".into(),
+            fields: Vec::new(),
+            submit: "Ask".into(),
+        };
+        let answer = respond(api, &item.origin, Verdict::Open(form)).expect("opened");
+        assert_eq!(answer, Some(taken()));
+        let view = api.wire.team.views().pop().expect("a view");
+        serde_json::from_str::<Home>(view["private_metadata"].as_str().expect("a text")).expect("a home")
+    };
+    let home = |channel: &str| Home {
+        channel: channel.into(),
+        thread: None,
+        response_url: None,
+    };
+    assert_eq!(ask(&api), home("D1"));
+    // Without the scope the person stands for the channel.
+    api.wire.team.set_scopes(&["commands"]);
+    assert_eq!(ask(&api), home("U1"));
+}
+
+#[test]
 fn shortcut_in_a_messages_menu_asks_about_that_message() {
     let api = fake();
     let ts = api.wire.team.say("C1", "U2", "see &lt;this&gt;", None);
@@ -93,7 +132,7 @@ fn shortcut_in_a_messages_menu_asks_about_that_message() {
         panic!("{:?}", item.what)
     };
     assert_eq!((message.new_thread, message.attachments.len()), (None, 1));
-    payload["type"] = "shortcut".into();
+    payload["type"] = "workflow_step_edit".into();
     assert_eq!(translate(&payload), nothing());
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::block::{self, Surface};
 use super::stream;
-use super::workspace::{Message, State, Upload};
+use super::workspace::{Channel, Message, State, Upload};
 
 /// `text` over this is cut by chat.postMessage (docs.slack.dev/reference/methods/chat.postMessage, "Truncating content").
 const TEXT: usize = 40_000;
@@ -60,6 +60,7 @@ pub(crate) fn scope(method: &str, channel: &str) -> Option<&'static str> {
         "conversations.replies" | "conversations.history" => "channels:history",
         "conversations.info" if channel.starts_with('D') => "im:read",
         "conversations.info" => "channels:read",
+        "conversations.open" => "im:write",
         "users.info" => "users:read",
         "reactions.add" => "reactions:write",
         "files.info" => "files:read",
@@ -102,6 +103,19 @@ pub(crate) fn call(state: &mut State, method: &str, arguments: &Map<String, Valu
                 "id": id, "name": if channel.direct { "directmessage" } else { id }, "is_im": channel.direct,
                 "is_channel": !channel.direct, "is_archived": channel.archived, "is_member": !channel.without_bot,
             }}))
+        }
+        "conversations.open" => {
+            let user = call.text("users");
+            if !state.users.contains_key(user) {
+                return Err(wrong("user_not_found"));
+            }
+            let id = user.replacen('U', "D", 1);
+            let direct = Channel {
+                direct: true,
+                ..Channel::default()
+            };
+            state.channels.entry(id.clone()).or_insert(direct);
+            Ok(json!({ "channel": { "id": id } }))
         }
         "conversations.replies" => call.thread(state),
         "conversations.history" => call.history(state),

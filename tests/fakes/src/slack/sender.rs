@@ -193,6 +193,17 @@ impl Sender {
         })
     }
 
+    /// The payload of the app's shortcut in Slack's own menu: it says neither where nor what.
+    pub fn global_shortcut_payload(&self, user: &str) -> Value {
+        let (trigger, _) = self.workspace.trigger("", user);
+        json!({
+            "type": "shortcut", "token": "legacy", "callback_id": "question", "trigger_id": trigger,
+            "action_ts": format!("{}.{:06}", now(), self.workspace.calls().len()),
+            "team": { "id": super::TEAM, "domain": "fake" }, "enterprise": null, "is_enterprise_install": false,
+            "user": { "id": user, "username": user.to_lowercase(), "team_id": super::TEAM },
+        })
+    }
+
     /// A person presses the button that carries `value`.
     ///
     /// # Errors
