@@ -34,6 +34,8 @@
 //! Rules come with `--settings` and with `updatedPermissions`; `set_model`, `set_permission_mode` and `--fork-session`
 //! do what they do in the real one.
 //!
+//! A transcript that begins with no line of its own ends it at once, when it is to go on with that.
+//!
 //! Environment, for what happens before a message: `FAKE_CLI_START=silent` never answers `initialize`; `exit` writes to
 //! stderr and exits with code 4; `mute` never says its version.
 //!
@@ -153,6 +155,10 @@ fn run(args: Vec<String>) -> Result<ExitCode, String> {
             let _ = writeln!(io::stderr(), "{words}");
             return Ok(ExitCode::FAILURE);
         };
+        if !text.starts_with('"') {
+            let _ = writeln!(io::stderr(), "SyntaxError: the transcript cannot be read");
+            return Ok(ExitCode::FAILURE);
+        }
         cli.history = remembered(&text);
     } else if cli.transcript.exists() {
         let _ = writeln!(io::stderr(), "Error: Session ID {} is already in use.", cli.session);
