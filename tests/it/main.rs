@@ -4,6 +4,7 @@ mod acp;
 mod asking;
 mod binary;
 mod bots;
+mod cards;
 mod company;
 mod conformance;
 mod demo;

@@ -14,6 +14,7 @@
 //! | `permission TEXT` | asks for `Bash` with the text as command, unless a rule allows it; says what was decided; what it may run, it adds to the file `ran` in its working folder |
 //! | a word of the host's that `Bash` was granted | the same, as a model does that is told so |
 //! | `question`, alone | `AskUserQuestion`: Blue or Red; says what was answered |
+//! | `question several` | the same, and both may be |
 //! | `propose`, alone | `ExitPlanMode`; says what was decided |
 //! | `/compact TEXT` | sums up, unless the message is only words (`client_composed`) |
 //! | `model`, `mode` | says which it has |
@@ -416,11 +417,11 @@ impl Cli {
                 self.answer("after the big line");
             }
             "permission" => return self.permission(rest),
-            "question" if rest.is_empty() => {
+            "question" if matches!(rest, "" | "several") => {
                 let options =
                     json!([{"label": "Blue", "description": "calm"}, {"label": "Red", "description": "loud"}]);
-                let questions = json!([{"question": "Which color?", "header": "Color", "multiSelect": false,
-                    "options": options}]);
+                let questions = json!([{"question": "Which color?", "header": "Color",
+                    "multiSelect": rest == "several", "options": options}]);
                 let asked = self.ask("AskUserQuestion", &json!({"questions": questions}), &json!([]))?;
                 let Ok(answer) = asked else { return Ok(asked.err()) };
                 let said = match answer["updatedInput"]["answers"]["Which color?"].as_str() {
