@@ -70,7 +70,7 @@ async fn command_is_changed_in_a_form_and_a_question_answered_in_own_words() {
 #[tokio::test(flavor = "multi_thread")]
 async fn several_are_chosen_in_a_list_of_the_card() {
     let company = Company::start().await;
-    company.write(DIRECT, ANN, "question several").await;
+    company.write(DIRECT, ANN, "questions").await;
     let asked = company.reply(DIRECT, "the list", has("Answer")).await;
     let elements = asked.content["body"]["elements"]
         .as_array()

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::host::PATIENCE;
 
-/// The whole suite against a platform, in a folder.
+/// The whole suite of a platform, in a folder.
 async fn plan(adapter: &str, platform: &str, folder: &Path) -> Plan {
     let runtime = Runtime::new(&folder.join("cache")).expect("a runtime");
     let component = supervisor::load(&runtime, adapter).await.expect("it loads");
@@ -49,6 +49,18 @@ fn failures(findings: &[Finding]) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slack_keeps_every_promise() {
     let findings = suite("slack", "slack", None).await;
+    assert_eq!(failures(&findings), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn discord_keeps_every_promise() {
+    let findings = suite("discord", "discord", None).await;
+    assert_eq!(failures(&findings), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn discord_keeps_every_promise_where_it_is_called() {
+    let findings = suite("discord", "discord", Some("interactions")).await;
     assert_eq!(failures(&findings), Vec::<String>::new());
 }
 
