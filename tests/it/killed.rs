@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
-use botyard_fakes::platform::{Act, Actor, DiscordPlatform, Fault, Place, Platform, Seen, SlackPlatform};
+use botyard_fakes::platform::{
+    Act, Actor, DiscordPlatform, Fault, FeishuPlatform, Place, Platform, Seen, SlackPlatform,
+};
 use botyard_fakes::slack::{Message, Sender, Slack, Workspace};
 use serde_json::Value;
 
@@ -235,4 +237,9 @@ async fn slack_loses_nothing_when_the_host_is_killed_between_any_two_calls_of_a_
 #[tokio::test(flavor = "multi_thread")]
 async fn discord_loses_nothing_when_the_host_is_killed_between_any_two_calls_of_a_turn() {
     killed_at_every_call("discord", Box::new(DiscordPlatform::start().await)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn feishu_loses_nothing_when_the_host_is_killed_between_any_two_calls_of_a_turn() {
+    killed_at_every_call("feishu", Box::new(FeishuPlatform::start().await)).await;
 }
