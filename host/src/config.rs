@@ -6,6 +6,7 @@ pub mod adapter;
 pub mod check;
 pub mod environment;
 mod known;
+mod limit;
 mod nearest;
 mod problem;
 mod program;
@@ -28,6 +29,7 @@ use crate::chat::BotName;
 pub use adapter::check_against;
 pub use environment::{Environment, environment, variable};
 pub use known::KnownAgent;
+pub use limit::{Limit, Limits};
 pub use problem::{Problem, locate, render};
 
 /// Adapters that are part of the binary; any other is a path to a component.
@@ -172,6 +174,7 @@ pub struct AgentProfile {
     pub start_timeout: Duration,
     /// Idle processes are closed after this. Default: 10 minutes.
     pub idle_timeout: Duration,
+    pub limits: Limits,
     /// `exec`: what was said before stands before each message. Default: false.
     pub history: bool,
     /// It is the demo agent: the chat and the terminal say how to connect a real one.
@@ -193,6 +196,7 @@ impl fmt::Debug for AgentProfile {
             .field("login", &self.login)
             .field("start_timeout", &self.start_timeout)
             .field("idle_timeout", &self.idle_timeout)
+            .field("limits", &self.limits)
             .field("history", &self.history)
             .field("demo", &self.demo)
             .finish()

@@ -190,6 +190,8 @@ pub enum AgentEvent {
     Started {
         id: String,
     },
+    /// It works, and there is nothing to show of it: it writes a tool's input.
+    Alive,
     /// Text as it comes. `block` names it until `Text`/`Thinking` with the same number makes it certain. A new
     /// `Restart` withdraws what is not certain.
     TextDelta {

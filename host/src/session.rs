@@ -10,6 +10,7 @@ pub mod transcript;
 mod tray;
 pub mod turn;
 pub mod view;
+pub mod watch;
 
 #[cfg(test)]
 mod tests;

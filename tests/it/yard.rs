@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use botyard::config::{AgentProfile, DriverKind, Login};
+use botyard::config::{AgentProfile, DriverKind, Limits, Login};
 use botyard::driver::process::set_guard_program;
 use botyard::driver::{self, Agent, AgentEvent, Answer, Command, Launch, Outcome};
 use tempfile::TempDir;
@@ -45,6 +45,7 @@ impl Yard {
                 login: Login::None,
                 start_timeout: LIMIT,
                 idle_timeout: LIMIT,
+                limits: Limits::of(DriverKind::Claude),
                 history: false,
                 demo: false,
             },

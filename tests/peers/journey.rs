@@ -1,6 +1,6 @@
 //! The whole journey with the real CLI: Slack's fake in front, the model's fake behind, our host between.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use botyard_fakes::model::Model;
 
@@ -8,7 +8,7 @@ use crate::host::Setup;
 use crate::team::{Team, has};
 
 /// Every version that `.ci/run` installed.
-fn programs() -> Vec<PathBuf> {
+pub(crate) fn programs() -> Vec<PathBuf> {
     let paths =
         std::env::var_os("BOTYARD_TEST_CLAUDE").expect("BOTYARD_TEST_CLAUDE names the real CLI; .ci/run sets it");
     std::env::split_paths(&paths).collect()
@@ -63,9 +63,9 @@ async fn question_tool_permission_restart_and_death() {
             m.ts == asked.ts && m.buttons().is_empty()
         })
         .await;
-        let made = |name: &str| walk(team.host.folder()).iter().any(|path| path.ends_with(name));
-        assert!(made("allowed.txt"), "the allowed command ran");
-        assert!(!made("denied.txt"), "the denied command did not run");
+        let folder = team.host.folder();
+        assert!(made(folder, "allowed.txt"), "the allowed command ran");
+        assert!(!made(folder, "denied.txt"), "the denied command did not run");
 
         let team = team.restart().await;
         let before = model.requests().len();
@@ -82,7 +82,12 @@ async fn question_tool_permission_restart_and_death() {
     }
 }
 
-fn walk(folder: &std::path::Path) -> Vec<PathBuf> {
+/// Whether a file of that name lies anywhere in a folder.
+pub(crate) fn made(folder: &Path, name: &str) -> bool {
+    walk(folder).iter().any(|path| path.ends_with(name))
+}
+
+fn walk(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();

@@ -2,6 +2,9 @@
 //! npm, and `.ci/run` says where they are. Without them these tests fail.
 
 mod acp;
+#[expect(dead_code, reason = "the integration tests use the rest")]
+#[path = "../it/binary.rs"]
+mod binary;
 mod claude;
 #[expect(dead_code, reason = "the integration tests use the rest")]
 #[path = "../it/host.rs"]
@@ -10,6 +13,7 @@ mod journey;
 mod python;
 #[path = "../it/team.rs"]
 mod team;
+mod town;
 #[expect(dead_code, reason = "the integration tests use the rest")]
 #[path = "../it/yard.rs"]
 mod yard;

@@ -5,6 +5,7 @@ mod agent;
 mod bot;
 mod driver;
 mod host;
+mod limit;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;

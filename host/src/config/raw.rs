@@ -52,6 +52,11 @@ pub struct RawAgent {
     pub login_given: bool,
     pub start_timeout: Option<At<String>>,
     pub idle_timeout: Option<At<String>>,
+    pub first_timeout: Option<At<Vec<At<String>>>>,
+    pub silence_timeout: Option<At<Vec<At<String>>>>,
+    pub tool_timeout: Option<At<Vec<At<String>>>>,
+    pub turn_timeout: Option<At<Vec<At<String>>>>,
+    pub ask_hold: Option<At<String>>,
     pub history: Option<At<bool>>,
 }
 
@@ -187,6 +192,11 @@ fn agent<'a>(reader: &mut Reader<'a>, name: &str, table: &'a DeTable<'a>, place:
         login: login.and_then(|found| self::login(reader, &found)),
         start_timeout: s.text(reader, "start_timeout", "\"60s\""),
         idle_timeout: s.text(reader, "idle_timeout", "\"10m\""),
+        first_timeout: s.list(reader, "first_timeout", "[\"2m\", \"15m\"]"),
+        silence_timeout: s.list(reader, "silence_timeout", "[\"5m\", \"30m\"]"),
+        tool_timeout: s.list(reader, "tool_timeout", "[\"30m\", \"4h\"]"),
+        turn_timeout: s.list(reader, "turn_timeout", "[\"2h\", \"24h\"]"),
+        ask_hold: s.text(reader, "ask_hold", "\"30m\""),
         history: s.flag(reader, "history"),
     };
     s.finish(reader);

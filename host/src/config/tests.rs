@@ -180,7 +180,43 @@ fn the_default_file_explains_every_key() {
             );
         }
     }
-    assert_eq!(known, 8 + 12 + 29, "a key was added: count it here\n{told}");
+    assert_eq!(known, 8 + 17 + 29, "a key was added: count it here\n{told}");
+}
+
+#[test]
+fn clocks_are_two_times_each_and_their_order_counts() {
+    let place = Place::new();
+    let with = |lines: &str| {
+        format!(
+            "[agent.a]\ncommand = [\"/bin/sh\"]\nlogin = \"none\"\n{lines}\n[[bot]]\nname = \"a\"\nadapter = \"web\"\n\
+             agent = \"a\"\nallow = [\"*\"]\n"
+        )
+    };
+    let (config, _) = place
+        .parse(&with("silence_timeout = [\"90s\", \"1h\"]\nask_hold = \"5m\""))
+        .expect("good");
+    let silence = Limit {
+        tell: Duration::from_secs(90),
+        end: Duration::from_secs(3600),
+    };
+    let expected = super::Limits {
+        silence,
+        asked: Duration::from_secs(300),
+        ..super::Limits::of(DriverKind::Claude)
+    };
+    assert_eq!(config.agents["a"].limits, expected);
+    let wrong = "first_timeout = [\"5m\"]\nsilence_timeout = [\"5m\", \"5m\"]\ntool_timeout = [\"1m\", \"0s\"]";
+    let told = place.told(&with(wrong));
+    for part in [
+        "agent.a.first_timeout: needs two durations",
+        "agent.a.silence_timeout: `5m` is not before `5m`",
+        "agent.a.tool_timeout[1]: `0s` is out of range",
+    ] {
+        assert!(told.contains(part), "{told}");
+    }
+    // A script says nothing before it has its answer.
+    let exec = super::Limits::of(DriverKind::Exec);
+    assert_eq!((exec.first, exec.silence), (exec.tool, exec.tool));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod ask;
 mod change;
+mod clock;
 mod job;
 mod progress;
 mod record;
@@ -92,6 +93,8 @@ pub(super) struct SessionActor {
     jammed: Option<Failure>,
     /// Where the agent speaks when it speaks first, and to whom.
     last: Option<(TurnId, Target, String)>,
+    /// Why its last turn was given up, which it is told with the next prompt.
+    cut: Option<String>,
     model: Option<String>,
     /// What the agent said of itself since its process began.
     offers: Offers,
@@ -133,6 +136,7 @@ impl SessionActor {
             seat: Seat::Empty,
             jammed: None,
             last: None,
+            cut: None,
             model: None,
             offers: Offers::default(),
             retry_at: None,
@@ -271,7 +275,7 @@ impl SessionActor {
             view: None,
             files: prompt.files,
         };
-        let mut job = Job::new(row, self.shared.rules.show_thinking);
+        let mut job = Job::new(row, &self.shared.rules);
         job.also = prompt.also;
         if alone && self.seat.is_free() {
             // The agent waits for it: opened and begun in one write, see `hand`.
@@ -494,6 +498,7 @@ impl SessionActor {
         if grace_over {
             self.input(&Input::GraceOver).await;
         }
+        self.clocks(now).await;
         self.expire(now).await;
     }
 
@@ -550,7 +555,7 @@ impl SessionActor {
             view: None,
             files: Vec::new(),
         };
-        let mut job = Job::new(row, self.shared.rules.show_thinking);
+        let mut job = Job::new(row, &self.shared.rules);
         job.turn = Turn::unsolicited();
         job
     }

@@ -1,6 +1,7 @@
 //! Sessions with a scripted agent, a real store and a real outbox.
 
 mod ask;
+mod clock;
 mod life;
 mod queue;
 mod restart;
@@ -18,7 +19,7 @@ use crate::chat::{
     Block, CallError, Conversation, Editable, Item, Lasting, Message, Origin, Part, Person, SessionKey, Subject, View,
     ViewState, What,
 };
-use crate::config::{DriverKind, Login, WhileRunning};
+use crate::config::{DriverKind, Limits, Login, WhileRunning};
 use crate::driver::{Agent, AgentEvent, Answer, Command, Failure, FailureKind, Launch, Outcome, Permission};
 use crate::outbox::{BoxFuture, Outbox, Pace, Presenter};
 use crate::store::{Journal, TurnKind, TurnRow};
@@ -234,6 +235,7 @@ impl Setup {
             login: Login::None,
             start_timeout: LIMIT,
             idle_timeout: Duration::from_secs(3600),
+            limits: Limits::of(DriverKind::Claude),
             history: false,
             demo: false,
         };

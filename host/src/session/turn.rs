@@ -7,6 +7,8 @@
 //!                   └─ died, nothing │              │
 //!                      was shown     └──→ done ←────┘
 //! ```
+//!
+//! A turn that is given up (`Overdue`) is stopping too; from there it goes back to starting, once.
 
 use std::collections::BTreeSet;
 
@@ -43,6 +45,11 @@ pub enum Input<'a> {
     Agent(&'a AgentEvent),
     /// A person ends it.
     Stop,
+    /// It is given up: interrupted. `again`: what is left of it is put to the agent once more, who is told so.
+    Overdue {
+        failure: &'a Failure,
+        again: bool,
+    },
     /// A person decided this request.
     Decided(&'a str),
     /// The time in which a stopped agent was to answer is over.
@@ -90,12 +97,24 @@ pub struct Turn {
     repeated: bool,
     /// The one fresh conversation was used.
     refreshed: bool,
+    /// Given up, and the agent's word is awaited.
+    cut: Option<Cut>,
+    /// The one continuation was used.
+    continued: bool,
     prompt: Option<String>,
     /// Results are this turn's.
     counting: bool,
     /// The agent said that it works on the prompt.
     taken_up: bool,
     outcome: Option<Outcome>,
+}
+
+/// Why a turn was given up.
+#[derive(Debug)]
+struct Cut {
+    failure: Failure,
+    /// What is left is put to the agent again.
+    again: bool,
 }
 
 impl Default for Turn {
@@ -113,6 +132,8 @@ impl Turn {
             emitted: false,
             repeated: false,
             refreshed: false,
+            cut: None,
+            continued: false,
             prompt: None,
             counting: false,
             taken_up: false,
@@ -167,10 +188,18 @@ impl Turn {
                 Vec::new()
             }
             (_, Input::Stop) => self.stop(),
+            (State::Running, Input::Overdue { failure, again }) => {
+                self.state = State::Stopping;
+                self.cut = Some(Cut {
+                    failure: (*failure).clone(),
+                    again: *again && !std::mem::replace(&mut self.continued, true),
+                });
+                vec![Action::Interrupt]
+            }
             (State::Asking, Input::Decided(request)) => self.decided(request),
             (State::Stopping, Input::GraceOver) => {
                 let mut actions = vec![Action::Kill];
-                actions.extend(self.finish(Ending::Stopped));
+                actions.extend(self.stopped());
                 actions
             }
             (State::Starting | State::Running | State::Asking | State::Stopping, Input::Agent(event)) => {
@@ -188,7 +217,12 @@ impl Turn {
                 self.state = State::Stopping;
                 vec![Action::Interrupt]
             }
-            State::Stopping | State::Done => Vec::new(),
+            State::Stopping => {
+                // Whoever stops it wants no more of it.
+                self.cut = None;
+                Vec::new()
+            }
+            State::Done => Vec::new(),
         }
     }
 
@@ -244,13 +278,11 @@ impl Turn {
             }
             AgentEvent::Idle { .. } => {
                 if let Some(outcome) = self.outcome.take() {
-                    let ending = self.ending(outcome);
-                    return self.finish(ending);
+                    return self.answered(outcome);
                 }
                 if self.taken_up {
                     // Nothing runs and nothing waits: no result will come (a CLI that dropped the message).
-                    let ending = self.unanswered();
-                    return self.finish(ending);
+                    return self.unanswered();
                 }
             }
             _ => self.emitted |= shows(event),
@@ -258,35 +290,44 @@ impl Turn {
         Vec::new()
     }
 
-    fn ending(&self, outcome: Outcome) -> Ending {
+    fn answered(&mut self, outcome: Outcome) -> Vec<Action> {
         match outcome {
-            Outcome::Ok => Ending::Done,
-            Outcome::Stopped => Ending::Stopped,
+            // Also where it was given up: it was in time after all.
+            Outcome::Ok => self.finish(Ending::Done),
+            Outcome::Stopped => self.stopped(),
             // What an interrupted agent complains of is the interruption.
-            Outcome::Failed(_) if self.state == State::Stopping => Ending::Stopped,
-            Outcome::Failed(failure) => Ending::Failed(failure),
+            Outcome::Failed(_) if self.state == State::Stopping => self.stopped(),
+            Outcome::Failed(failure) => self.finish(Ending::Failed(failure)),
         }
     }
 
-    fn unanswered(&self) -> Ending {
+    fn unanswered(&mut self) -> Vec<Action> {
         match (self.state, self.emitted) {
-            (State::Stopping, _) => Ending::Stopped,
-            (_, true) => Ending::Done,
-            (_, false) => Ending::Failed(Failure {
+            (State::Stopping, _) => self.stopped(),
+            (_, true) => self.finish(Ending::Done),
+            (_, false) => self.finish(Ending::Failed(Failure {
                 kind: FailureKind::Other,
                 sentence: "The agent gave no answer.".to_owned(),
                 cause: "it became idle without a result".to_owned(),
-            }),
+            })),
+        }
+    }
+
+    /// The agent let go of it, or was made to.
+    fn stopped(&mut self) -> Vec<Action> {
+        match self.cut.take() {
+            Some(cut) if cut.again => self.start_over(false),
+            Some(cut) => self.finish(Ending::Failed(cut.failure)),
+            None => self.finish(Ending::Stopped),
         }
     }
 
     fn exited(&mut self, failure: Option<&Failure>) -> Vec<Action> {
         if let Some(outcome) = self.outcome.take() {
-            let ending = self.ending(outcome);
-            return self.finish(ending);
+            return self.answered(outcome);
         }
         if self.state == State::Stopping {
-            return self.finish(Ending::Stopped);
+            return self.stopped();
         }
         if failure.is_some_and(|failure| failure.kind == FailureKind::NoConversation)
             && let Some(actions) = self.refresh()

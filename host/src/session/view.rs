@@ -13,7 +13,7 @@ use crate::chat::{Ask, Block, Conversation, FileRef, Notice, Part, StepState, To
 use crate::driver::AgentEvent;
 use crate::outbox::ViewSource;
 
-pub(super) use words::shorten;
+pub(super) use words::{duration, shorten};
 
 /// What a step keeps of a tool's output, in bytes; the interface promises at most 4 KiB.
 const OUTPUT_MAX_BYTES: usize = 4096;
@@ -43,6 +43,8 @@ pub struct TurnView {
     plan: Option<usize>,
     /// A notice that the next sign of life takes away: a retry, a compaction.
     passing: Option<usize>,
+    /// A notice that stays until the turn ends: how long it takes.
+    long: Option<usize>,
     show_thinking: bool,
     stop_token: Option<Token>,
     model: Option<String>,
@@ -76,6 +78,7 @@ impl TurnView {
             asks: HashMap::new(),
             plan: None,
             passing: None,
+            long: None,
             show_thinking,
             stop_token: None,
             model: None,
@@ -215,6 +218,24 @@ impl TurnView {
         }
     }
 
+    /// It is still being worked on. `whole`: said of the whole turn, until it ends; else the next sign of life takes it away.
+    pub fn still(&mut self, whole: bool, text: String) {
+        if self.state.is_final() {
+            return;
+        }
+        if !whole {
+            return self.pass(Tone::Info, text);
+        }
+        let part = Part::Notice(Notice { tone: Tone::Info, text });
+        match self.long {
+            Some(at) => {
+                self.slots[at].part = Some(part);
+                self.mark(at);
+            }
+            None => self.long = Some(self.push(None, part, true)),
+        }
+    }
+
     /// The button that ends the turn.
     pub fn stop_token(&mut self, token: Option<Token>) {
         if self.stop_token != token {
@@ -238,6 +259,9 @@ impl TurnView {
             return;
         }
         self.alive();
+        if let Some(at) = self.long.take() {
+            self.remove(at);
+        }
         self.uncertain.clear();
         let open: Vec<String> = self.asks.keys().cloned().collect();
         for id in open {

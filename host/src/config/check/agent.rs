@@ -8,7 +8,7 @@ use crate::config::nearest::nearest;
 use crate::config::program::{self, ProgramError};
 use crate::config::raw::{RawAgent, RawFile, RawLogin};
 use crate::config::section::{At, join};
-use crate::config::{AUTO_AGENT, AgentProfile, BotConfig, DEMO_AGENT, DriverKind, KnownAgent, Login, secret};
+use crate::config::{AUTO_AGENT, AgentProfile, BotConfig, DEMO_AGENT, DriverKind, KnownAgent, Limits, Login, secret};
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
@@ -74,6 +74,7 @@ impl Checker<'_> {
                 Duration::from_secs(1)..=168 * HOUR,
                 IDLE_TIMEOUT,
             ),
+            limits: self.limits(raw, driver),
             history: raw.history.as_ref().is_some_and(|given| given.value),
             demo: false,
         };
@@ -287,6 +288,7 @@ impl Checker<'_> {
             login: if demo { Login::None } else { Login::Operator },
             start_timeout: START_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
+            limits: Limits::of(DriverKind::Claude),
             history: false,
             demo,
         }

@@ -115,7 +115,7 @@ pub(in crate::driver) mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{DriverKind, SecretText};
+    use crate::config::{DriverKind, Limits, SecretText};
 
     pub(in crate::driver) fn profile() -> AgentProfile {
         AgentProfile {
@@ -131,6 +131,7 @@ pub(in crate::driver) mod tests {
             login: Login::None,
             start_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
+            limits: Limits::of(DriverKind::Claude),
             history: false,
             demo: false,
         }

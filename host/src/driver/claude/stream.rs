@@ -55,6 +55,9 @@ impl Stream {
             }
             "content_block_delta" => {
                 let Some(open) = self.open.iter_mut().rfind(|open| open.index == event.index) else {
+                    if events.back() != Some(&AgentEvent::Alive) {
+                        events.push_back(AgentEvent::Alive);
+                    }
                     return;
                 };
                 let block = open.number;

@@ -1,6 +1,6 @@
 //! The protocol as a state machine without I/O.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,6 +23,9 @@ const MODES: [&str; 3] = ["default", "acceptEdits", "plan"];
 
 /// From the answer to `initialize` to that about the version. Both were asked at the same time.
 const VERSION_TIME: Duration = Duration::from_secs(2);
+
+/// Of so many prompts it is known that they had their result.
+const ANSWERED_KEPT: usize = 16;
 
 /// What one of our control requests was about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +76,8 @@ pub(super) struct Translator {
     /// Commands that came before `Ready`.
     held: Vec<Command>,
     prompts: Vec<SentPrompt>,
+    /// Prompts that had their result, the newest last.
+    answered: VecDeque<String>,
     waiting: HashMap<String, Waiting>,
     denied: HashSet<String>,
     stream: Stream,
@@ -112,6 +117,7 @@ impl Translator {
             sent: HashMap::new(),
             held: Vec::new(),
             prompts: Vec::new(),
+            answered: VecDeque::new(),
             waiting: HashMap::new(),
             denied: HashSet::new(),
             stream: Stream::default(),
@@ -461,6 +467,12 @@ impl Translator {
     }
 
     fn turn_result(&mut self, result: &TurnResult) {
+        let named = result.user_message_uuid.as_deref();
+        if !self.prompts.is_empty() && self.answered.iter().any(|id| Some(id.as_str()) == named) {
+            // Of a turn that is over: the one that runs now has a result of its own.
+            tracing::info!("a result came twice");
+            return;
+        }
         self.stream.withdraw(&mut self.queues.events);
         let complaint = self.complaint.take();
         let aborted = result
@@ -498,12 +510,14 @@ impl Translator {
             cost_usd: cost,
         });
         if result.origin.as_ref().is_none_or(|origin| origin.kind == "user") {
-            let named = result.user_message_uuid.as_deref();
             let found = self.prompts.iter().position(|prompt| named == Some(&prompt.id));
             let begun = || self.prompts.iter().position(|prompt| prompt.started);
             let first = || (named.is_none() && !self.prompts.is_empty()).then_some(0);
             if let Some(at) = found.or_else(begun).or_else(first) {
-                self.prompts.remove(at);
+                self.answered.push_back(self.prompts.remove(at).id);
+                while self.answered.len() > ANSWERED_KEPT {
+                    self.answered.pop_front();
+                }
             }
         }
         self.result(outcome);

@@ -6,9 +6,10 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::chat::{InboxId, Subject, TurnId};
-use crate::session::SubmitError;
 use crate::session::turn::{State, Turn};
 use crate::session::view::{SharedView, TurnView};
+use crate::session::watch::Watch;
+use crate::session::{SessionRules, SubmitError};
 use crate::store::{AskRow, Decision, TokenRow, TurnRow};
 
 /// What the agent is to be told when the turn is handed to it.
@@ -20,6 +21,8 @@ pub(super) enum Work {
     Again,
     /// What was decided: it asked when the host ended.
     Decisions,
+    /// The message again: it was given up.
+    Cut,
 }
 
 pub(super) struct Job {
@@ -28,6 +31,9 @@ pub(super) struct Job {
     pub(super) also: Vec<InboxId>,
     pub(super) view: Arc<SharedView>,
     pub(super) turn: Turn,
+    pub(super) watch: Watch,
+    /// Why it was given up.
+    pub(super) cut: Option<String>,
     pub(super) work: Work,
     pub(super) asks: Vec<OpenAsk>,
     /// Decided, and the process that asked is gone: told with the next prompt.
@@ -48,13 +54,15 @@ pub(super) struct OpenAsk {
 }
 
 impl Job {
-    pub(super) fn new(row: TurnRow, show_thinking: bool) -> Self {
-        let view = TurnView::new(row.id.clone(), row.attempt, show_thinking);
+    pub(super) fn new(row: TurnRow, rules: &SessionRules) -> Self {
+        let view = TurnView::new(row.id.clone(), row.attempt, rules.show_thinking);
         Self {
             row,
             also: Vec::new(),
             view: Arc::new(SharedView::new(view)),
             turn: Turn::new(),
+            watch: Watch::new(rules.agent.limits),
+            cut: None,
             work: Work::Message,
             asks: Vec::new(),
             decided: Vec::new(),
@@ -72,7 +80,8 @@ impl Job {
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         let asks = self.asks.iter().map(|ask| ask.expires);
-        asks.chain(self.grace).min()
+        let clocks = self.watch.deadline().filter(|_| self.turn.state() == State::Running);
+        asks.chain(self.grace).chain(clocks).min()
     }
 
     /// The one thing that an approval allows: this tool with this input, once.
@@ -89,9 +98,14 @@ impl Job {
         if self.work == Work::Message && self.decided.is_empty() {
             return self.row.prompt.clone();
         }
-        let mut text = "[A word from botyard, which carries this chat: the connection to you was lost while you \
-                        worked. Check what was done already before you go on, so that nothing is done twice."
-            .to_owned();
+        let why = match &self.cut {
+            Some(why) => format!("you were interrupted, because {why}"),
+            None => "the connection to you was lost while you worked".to_owned(),
+        };
+        let mut text = format!(
+            "[A word from botyard, which carries this chat: {why}. Check what was done already before you go on, so \
+             that nothing is done twice."
+        );
         for ask in &self.decided {
             text.push('\n');
             text.push_str(&told_later(ask));

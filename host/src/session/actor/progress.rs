@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::SessionActor;
-use super::job::{Job, allowance};
+use super::clock::word;
+use super::job::{Job, Work, allowance};
 use super::record::STOP_LASTS;
 use super::seat::Seat;
 use crate::chat::{Part, Token, Tone, View, ViewState, now};
@@ -79,6 +80,9 @@ impl SessionActor {
         {
             self.shared.outbox.touch(&job.row.id);
         }
+        if let Some(job) = &mut self.current {
+            job.watch.heard(&event, Instant::now(), now());
+        }
         self.input(&Input::Agent(&event)).await;
     }
 
@@ -144,7 +148,9 @@ impl SessionActor {
     /// Gives the turn an input and does what it says.
     pub(super) async fn input(&mut self, input: &Input<'_>) {
         let Some(job) = &mut self.current else { return };
-        for action in job.turn.handle(input) {
+        let actions = job.turn.handle(input);
+        job.watch.asking(job.turn.state() == State::Asking, Instant::now());
+        for action in actions {
             self.act(action).await;
         }
     }
@@ -168,10 +174,23 @@ impl SessionActor {
 
     /// The process itself is had by `pump`; here only what was is put in order.
     fn start(&mut self, fresh: bool) {
-        let Some(job) = &self.current else { return };
+        let Some(job) = &mut self.current else { return };
+        job.grace = None;
         let remembered = self.row.resumable;
+        let cut = job.cut.as_ref().filter(|_| job.work == Work::Cut);
+        let cut = cut.map(|why| format!("The agent was interrupted, because {why}. It is told so and goes on."));
+        if job.work == Work::Cut {
+            // It is told once.
+            job.work = Work::Again;
+        }
+        let Some(job) = &self.current else { return };
         if job.row.attempt > 0 {
-            self.show(job, TurnView::process_lost);
+            self.show(job, |view| {
+                view.process_lost();
+                if let Some(cut) = &cut {
+                    view.notice(Tone::Warning, cut);
+                }
+            });
         }
         if fresh {
             if remembered {
@@ -224,6 +243,9 @@ impl SessionActor {
         let (prompt, alone) = (uuid::Uuid::new_v4().to_string(), self.seat.background() == 0);
         self.handed = true;
         let mut text = job.prompt(remembers);
+        if let Some(why) = self.cut.take().filter(|_| job.row.kind == TurnKind::Message) {
+            text.insert_str(0, &word(&why));
+        }
         let laid = self.lay(&job).await;
         text.push_str(&laid.told);
         self.tell(match job.row.kind {
@@ -238,6 +260,7 @@ impl SessionActor {
             },
         });
         job.turn.handle(&Input::Handed { id: &prompt, alone });
+        job.watch.handed(Instant::now());
         job.allowances = job.decided.iter().filter_map(allowance).collect();
         for ask in &job.decided {
             self.close_ask(ask);
@@ -263,6 +286,7 @@ impl SessionActor {
     async fn open_unsolicited(&mut self) {
         self.find_last().await;
         let mut job = self.unsolicited();
+        job.watch.handed(Instant::now());
         self.seat.wake();
         let stop = TokenRow {
             token: Token::random(),
@@ -335,6 +359,7 @@ impl SessionActor {
                     bot = %job.row.bot, session = %self.key, turn = %job.row.id, kind = ?failure.kind,
                     cause = %failure.cause, "a turn failed"
                 );
+                self.cut = job.cut.take();
                 ViewState::Failed(failure.sentence)
             }
         };

@@ -84,7 +84,7 @@ impl SessionActor {
         };
         match turn.state {
             TurnState::Queued => {
-                let job = Job::new(turn, self.shared.rules.show_thinking);
+                let job = Job::new(turn, &self.shared.rules);
                 self.follow(&job);
                 self.enqueue(job);
             }
@@ -100,7 +100,7 @@ impl SessionActor {
         let first = turn.attempt.saturating_add(1);
         let fresh = TurnView::new(turn.id.clone(), first, self.shared.rules.show_thinking);
         let silent = turn.inbox.is_none() && turn.prompt.is_empty();
-        let mut job = Job::new(turn, self.shared.rules.show_thinking);
+        let mut job = Job::new(turn, &self.shared.rules);
         job.view = Arc::new(SharedView::new(fresh));
         if silent {
             // The agent had spoken first; there is no question that could be put again.
@@ -128,7 +128,7 @@ impl SessionActor {
 
     /// What was asked stays asked, and no process is started for it; what was decided meanwhile is told.
     async fn restore_asking(&mut self, turn: TurnRow, asked: Asked) {
-        let mut job = Job::new(turn, self.shared.rules.show_thinking);
+        let mut job = Job::new(turn, &self.shared.rules);
         if let Some(view) = job.row.view.clone() {
             let view = TurnView::resume(view, self.shared.rules.show_thinking, asked.blocks);
             job.view = Arc::new(SharedView::new(view));

@@ -178,6 +178,9 @@ impl SessionActor {
             return;
         }
         let resume = self.row.resumable || self.handed;
+        if resume && self.cut.is_none() {
+            self.cut = self.read_cut().await;
+        }
         let launch = Launch {
             workspace: folders.workspace.clone(),
             config_dir: folders.config,

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::config::{AgentProfile, DriverKind, SecretText};
+use crate::config::{AgentProfile, DriverKind, Limits, SecretText};
 use crate::session::Bounds;
 use crate::session::question::Shows;
 
@@ -37,6 +37,7 @@ fn rules(login: Login, workspace_shared: bool) -> SessionRules {
             login,
             start_timeout: Duration::from_secs(1),
             idle_timeout: Duration::from_secs(1),
+            limits: Limits::of(DriverKind::Claude),
             history: false,
             demo: false,
         }),

@@ -156,6 +156,63 @@ fn stop_interrupts_and_then_kills() {
     assert_eq!(turn.handle(&Input::GraceOver), []);
 }
 
+/// A turn that was given up; it may be put to the agent again.
+fn overdue(again: bool) -> Turn {
+    let mut turn = running(true);
+    turn.handle(&Input::Agent(&text()));
+    let failure = &failure(FailureKind::Limit);
+    assert_eq!(turn.handle(&Input::Overdue { failure, again }), [Action::Interrupt]);
+    turn
+}
+
+#[test]
+fn turn_that_is_given_up_is_put_to_the_agent_again_once() {
+    let stopped = result(Outcome::Stopped);
+    let given_up = failure(FailureKind::Limit);
+    let again = Input::Overdue {
+        failure: &given_up,
+        again: true,
+    };
+    let mut turn = overdue(true);
+    assert_eq!(turn.handle(&again), [], "it is stopping already");
+    turn.handle(&Input::Agent(&stopped));
+    assert_eq!(turn.handle(&Input::Agent(&IDLE)), [Action::Start { fresh: false }]);
+    assert_eq!(turn.handle(&Input::Ready), [Action::Hand]);
+    turn.handle(&Input::Handed { id: "q", alone: true });
+    turn.handle(&again);
+    turn.handle(&Input::Agent(&stopped));
+    assert_eq!(
+        turn.handle(&Input::Agent(&IDLE)),
+        [Action::Finish(Ending::Failed(given_up.clone()))]
+    );
+
+    // An agent that does not let go of it is ended, and the next goes on.
+    let mut turn = overdue(true);
+    assert_eq!(
+        turn.handle(&Input::GraceOver),
+        [Action::Kill, Action::Start { fresh: false }]
+    );
+    let mut turn = overdue(true);
+    assert_eq!(turn.handle(&Input::Agent(&died())), [Action::Start { fresh: false }]);
+    let mut turn = overdue(false);
+    assert_eq!(
+        turn.handle(&Input::GraceOver),
+        [Action::Kill, Action::Finish(Ending::Failed(given_up))]
+    );
+}
+
+#[test]
+fn turn_that_is_given_up_may_be_answered_in_time_or_stopped_by_a_person() {
+    let mut turn = overdue(true);
+    turn.handle(&Input::Agent(&result(Outcome::Ok)));
+    assert_eq!(turn.handle(&Input::Agent(&IDLE)), [Action::Finish(Ending::Done)]);
+
+    let mut turn = overdue(true);
+    assert_eq!(turn.handle(&Input::Stop), []);
+    turn.handle(&Input::Agent(&result(Outcome::Stopped)));
+    assert_eq!(turn.handle(&Input::Agent(&IDLE)), [Action::Finish(Ending::Stopped)]);
+}
+
 #[test]
 fn turn_that_waits_for_a_process_is_stopped_at_once() {
     let mut turn = Turn::new();
@@ -237,6 +294,7 @@ enum Any {
     Stop,
     Decided(String),
     GraceOver,
+    Overdue(bool),
 }
 
 fn any_input() -> impl Strategy<Value = Any> {
@@ -248,6 +306,7 @@ fn any_input() -> impl Strategy<Value = Any> {
         1 => Just(Any::Stop),
         1 => "[ab]".prop_map(Any::Decided),
         1 => Just(Any::GraceOver),
+        1 => any::<bool>().prop_map(Any::Overdue),
     ]
 }
 
@@ -259,6 +318,7 @@ proptest! {
     ) {
         let mut turn = if parked { Turn::parked(["a".to_owned()]) } else { Turn::new() };
         let mut finished = 0;
+        let failure = &failure(FailureKind::Limit);
         // Whatever came before: this ends every turn.
         let end = [Any::Begin, Any::Stop, Any::GraceOver];
         for input in inputs.iter().chain(&end) {
@@ -270,6 +330,7 @@ proptest! {
                 Any::Stop => Input::Stop,
                 Any::Decided(request) => Input::Decided(request),
                 Any::GraceOver => Input::GraceOver,
+                Any::Overdue(again) => Input::Overdue { failure, again: *again },
             };
             let was_done = turn.state() == State::Done;
             let actions = turn.handle(&input);

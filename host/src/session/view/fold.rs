@@ -73,6 +73,7 @@ impl TurnView {
             AgentEvent::Ready { .. }
             | AgentEvent::Offers(_)
             | AgentEvent::Started { .. }
+            | AgentEvent::Alive
             | AgentEvent::Permission(_)
             | AgentEvent::PermissionWithdrawn { .. }
             | AgentEvent::Result { .. }
@@ -205,7 +206,7 @@ impl TurnView {
         }
     }
 
-    fn pass(&mut self, tone: Tone, text: String) {
+    pub(super) fn pass(&mut self, tone: Tone, text: String) {
         let part = Part::Notice(Notice { tone, text });
         match self.passing {
             Some(at) => {

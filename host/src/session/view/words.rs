@@ -23,7 +23,7 @@ pub(super) fn limited(until: Option<UnixMillis>, reached: bool, now: UnixMillis)
 }
 
 /// Milliseconds as people say them, never too short: `3 min`, `2 h 5 min`.
-pub(crate) fn duration(milliseconds: UnixMillis) -> String {
+pub(in crate::session) fn duration(milliseconds: UnixMillis) -> String {
     let minutes = milliseconds.max(0).saturating_add(59_999) / 60_000;
     match (minutes / 60, minutes % 60) {
         (0, minutes) => format!("{minutes} min"),

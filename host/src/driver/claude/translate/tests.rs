@@ -180,6 +180,33 @@ fn idle_of_the_turn_before_does_not_end_a_new_prompt() {
 }
 
 #[test]
+fn a_second_result_of_an_older_prompt_is_not_the_one_of_the_next() {
+    let result = |id: &str| json!({"type": "result", "subtype": "success", "is_error": false, "user_message_uuid": id});
+    let mut translator = ready("2.1.329");
+    prompt(&mut translator, "p1");
+    translator.command(Command::Interrupt);
+    say(&mut translator, &result("p1"));
+    state(&mut translator, "idle");
+    assert_eq!(told(&mut translator)[1..], [ok(), IDLE]);
+    prompt(&mut translator, "p2");
+    say(&mut translator, &result("p1"));
+    assert_eq!(told(&mut translator), []);
+    say(&mut translator, &result("p2"));
+    state(&mut translator, "idle");
+    assert_eq!(told(&mut translator)[1..], [ok(), IDLE]);
+}
+
+#[test]
+fn input_of_a_tool_that_is_being_written_is_a_sign_of_life() {
+    let mut translator = ready("2.1.329");
+    let piece = json!({"type": "stream_event", "event": {"type": "content_block_delta", "index": 1,
+        "delta": {"type": "input_json_delta", "partial_json": "{"}}});
+    say(&mut translator, &piece);
+    say(&mut translator, &piece);
+    assert_eq!(told(&mut translator), [AgentEvent::Alive]);
+}
+
+#[test]
 fn a_message_that_was_swallowed_still_has_an_end() {
     // 2.1.197: only the echo. 2.1.329: the lifecycle.
     let echo = json!({"type": "user", "uuid": "p", "isReplay": true, "message": {"role": "user", "content": "x"}});

@@ -1,0 +1,75 @@
+//! The turn's clocks: the chat is told that it is still being worked on; what takes too long is given up.
+
+use tokio::time::Instant;
+
+use super::SessionActor;
+use super::job::Work;
+use crate::config::DriverKind;
+use crate::driver::{Failure, FailureKind};
+use crate::session::turn::{Input, State};
+use crate::session::watch::{Clock, Due, reason};
+use crate::store::{TurnKind, TurnRow, TurnState};
+
+/// How the sentence of a turn begins that was given up.
+const CUT: &str = "The agent was interrupted: ";
+
+impl SessionActor {
+    /// Does what the clocks of the running turn say.
+    pub(super) async fn clocks(&mut self, now: Instant) {
+        let Some(job) = &mut self.current else { return };
+        if job.turn.state() != State::Running {
+            return;
+        }
+        match job.watch.due(now) {
+            None => {}
+            Some(Due::Tell(clock, time)) => {
+                let words = job.watch.told(clock, time);
+                let job = self.current.as_ref().expect("just there");
+                self.show(job, |view| view.still(clock == Clock::Turn, words));
+            }
+            Some(Due::End(clock, time)) => {
+                let why = reason(clock, time);
+                tracing::warn!(bot = %job.row.bot, session = %self.key, turn = %job.row.id, %why, "a turn is given up");
+                // A command that is run again begins from nothing, and what takes too long would do so again.
+                let again = clock != Clock::Turn
+                    && job.row.kind == TurnKind::Message
+                    && self.shared.rules.agent.driver != DriverKind::Exec;
+                job.work = Work::Cut;
+                job.cut = Some(why.clone());
+                let failure = Failure {
+                    kind: FailureKind::Limit,
+                    sentence: format!("{CUT}{why}."),
+                    cause: why,
+                };
+                let failure = &failure;
+                self.input(&Input::Overdue { failure, again }).await;
+            }
+        }
+    }
+
+    /// What an agent is to know with the first prompt of a process that goes on with a conversation: that the last turn
+    /// was given up.
+    pub(super) async fn read_cut(&mut self) -> Option<String> {
+        let (session, now) = (self.row.id.clone(), self.current.as_ref().map(|job| job.row.id.clone()));
+        let turns = self.shared.journal.read(move |store| store.turns_of(&session, 2)).await;
+        let before = turns.ok()?.into_iter().find(|turn| Some(&turn.id) != now.as_ref())?;
+        cut(&before)
+    }
+}
+
+/// Why this turn was given up, if it was.
+fn cut(turn: &TurnRow) -> Option<String> {
+    let view = turn.view.as_ref().filter(|_| turn.state == TurnState::Done)?;
+    match &view.state {
+        crate::chat::ViewState::Failed(sentence) => Some(sentence.strip_prefix(CUT)?.trim_end_matches('.').to_owned()),
+        _ => None,
+    }
+}
+
+/// What stands before the next prompt.
+pub(super) fn word(why: &str) -> String {
+    format!(
+        "[A word from botyard, which carries this chat: your last turn was interrupted, because {why}. What it was doing \
+         may be half done.]\n\n"
+    )
+}
