@@ -19,6 +19,8 @@ pub(super) struct Lines {
     bots: Arc<dyn Bots>,
     changed: watch::Receiver<u64>,
     told: Option<Vec<BotLine>>,
+    /// A look is due.
+    due: bool,
     looks: Interval,
 }
 
@@ -30,6 +32,7 @@ impl Lines {
             changed: bots.lines_changed(),
             bots,
             told: None,
+            due: true,
             looks,
         }
     }
@@ -37,21 +40,22 @@ impl Lines {
     /// All connections, once they are other than the page was told; at first at once. Cancel safe.
     pub(super) async fn next(&mut self) -> Update {
         loop {
-            // Marked as seen before it is read: what changes in between wakes this again.
-            self.changed.borrow_and_update();
-            let lines = self.bots.lines();
-            if self.told.as_ref() != Some(&lines) {
-                let data = json!({ "now": now(), "bots": lines }).to_string();
-                self.told = Some(lines);
-                return Update {
-                    seq: None,
-                    name: "lines",
-                    data,
-                };
+            if std::mem::take(&mut self.due) {
+                let lines = self.bots.lines();
+                if self.told.as_ref() != Some(&lines) {
+                    let data = json!({ "now": now(), "bots": lines }).to_string();
+                    self.told = Some(lines);
+                    return Update {
+                        seq: None,
+                        name: "lines",
+                        data,
+                    };
+                }
             }
+            // What changes before the look is seen by it, and what changes after wakes this again.
             tokio::select! {
-                Ok(()) = self.changed.changed() => {}
-                _ = self.looks.tick() => {}
+                Ok(()) = self.changed.changed() => self.due = true,
+                _ = self.looks.tick() => self.due = true,
             }
         }
     }
