@@ -1,7 +1,8 @@
-//! The command line: run, check, status, sessions, outbox, adapter. The only module that prints: data to stdout, the rest to
+//! The command line: run, check, status, sessions, agents, outbox, adapter. The only module that prints: data to stdout, the rest to
 //! stderr. Exits with 0 if all is fine, 1 if the user must mend something, 2 if it is our failure.
 
 mod adapter;
+mod agents;
 mod check;
 mod desk;
 mod failure;
@@ -63,6 +64,11 @@ enum Task {
         #[command(subcommand)]
         task: Option<SessionsTask>,
         #[arg(long, global = true)]
+        json: bool,
+    },
+    /// What the agents of bots.toml are and can do, as the installed programs say themselves
+    Agents {
+        #[arg(long)]
         json: bool,
     },
     /// Replies that a platform did not take
@@ -156,6 +162,7 @@ fn perform(arguments: Arguments) -> Result<(), Failure> {
             SessionsTask::Export { session } => sessions::export(file, &SessionId(session), json),
             SessionsTask::Interrupt { session } => sessions::interrupt(file, &SessionId(session), json),
         },
+        Task::Agents { json } => agents::agents(file, json),
         Task::Outbox { task, json } => match task.unwrap_or(OutboxTask::List) {
             OutboxTask::List => outbox::list(file, json),
             OutboxTask::Show { turn } => outbox::show(file, &TurnId(turn), json),

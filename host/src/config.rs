@@ -81,13 +81,34 @@ impl Config {
         Self::load_with(path, &environment())
     }
 
+    /// Only the agents of the file, also where something else in it is wrong, with the problems that each of them has. The
+    /// problems of the whole if it is no TOML.
+    pub fn agents(path: &Path, environment: &Environment) -> Result<Vec<(AgentProfile, Vec<Problem>)>, Vec<Problem>> {
+        let (text, folder) = read(path)?;
+        let (raw, mut problems) = raw::read(&text);
+        let Some(raw) = raw else { return Err(problems) };
+        let config = check::check(&raw, &folder, environment, &mut problems);
+        let agents = raw
+            .agents
+            .iter()
+            .filter_map(|raw| config.agents.get(&raw.name))
+            .cloned();
+        let with_its_own = |agent: AgentProfile| {
+            let key = section::join("agent", &agent.name);
+            let own = |problem: &&Problem| {
+                let below = problem.key.strip_prefix(&key);
+                !problem.warning && below.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+            };
+            let problems = problems.iter().filter(own).cloned().collect();
+            (agent, problems)
+        };
+        Ok(agents.map(with_its_own).collect())
+    }
+
     /// The same with another environment.
     pub fn load_with(path: &Path, environment: &Environment) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
-        let text = std::fs::read_to_string(path).map_err(|error| vec![problem::unreadable(&error)])?;
-        // An absolute folder: agents run in other working folders.
-        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let folder = absolute.parent().unwrap_or(Path::new("/"));
-        Self::parse(&text, folder, environment)
+        let (text, folder) = read(path)?;
+        Self::parse(&text, &folder, environment)
     }
 
     /// The same with a text; paths in it are relative to `folder`.
@@ -101,6 +122,14 @@ impl Config {
             _ => Err(problems),
         }
     }
+}
+
+/// The file, and the folder that its paths are relative to.
+fn read(path: &Path) -> Result<(String, PathBuf), Vec<Problem>> {
+    let text = std::fs::read_to_string(path).map_err(|error| vec![problem::unreadable(&error)])?;
+    // An absolute folder: agents run in other working folders.
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    Ok((text, absolute.parent().unwrap_or(Path::new("/")).to_owned()))
 }
 
 /// `[host]`.
@@ -120,7 +149,9 @@ pub struct HostConfig {
     pub proxy: Option<String>,
     /// PEM file of a further certificate authority. Default: none.
     pub ca_file: Option<PathBuf>,
-    /// Live CLI processes at the same time, over all bots. Default: 16.
+    /// What live CLI processes may take of the memory, over all bots. None: half of what there is.
+    pub memory_budget_bytes: Option<u64>,
+    /// Live CLI processes at the same time, over all bots, however small they are. Default: 256.
     pub max_processes: usize,
 }
 

@@ -1,6 +1,7 @@
 //! What speaks a CLI's protocol. Every driver is a task that takes [`Command`]s and gives [`AgentEvent`]s, in one
 //! vocabulary for all CLIs; an agent is always a process, started through [`process`].
 
+mod about;
 pub(crate) mod acp;
 pub mod claude;
 mod environment;
@@ -18,6 +19,8 @@ use tokio::sync::mpsc;
 
 use crate::chat::{Editable, Lasting, PlanItem, Subject, UnixMillis};
 use crate::config::{AgentProfile, DriverKind};
+
+pub use about::{About, about};
 
 /// How a process of an agent is started for one session.
 #[derive(Debug, Clone)]
@@ -133,7 +136,20 @@ pub struct Permission {
     pub hears: bool,
 }
 
-/// What an agent has to choose from. None: it says nothing of it.
+/// What a session with an agent can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Abilities {
+    /// Go on with a conversation in another process.
+    pub resume: bool,
+    /// Go on with a copy of it.
+    pub fork: bool,
+    /// Show images to its model.
+    pub images: bool,
+    /// Ask a person before it does something.
+    pub approvals: bool,
+}
+
+/// What an agent has to choose from, and what it can do. None: it says nothing of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Offers {
     pub tools: Option<Vec<String>>,
@@ -141,6 +157,7 @@ pub struct Offers {
     pub modes: Option<Vec<String>>,
     /// The mode it is in.
     pub mode: Option<String>,
+    pub abilities: Option<Abilities>,
 }
 
 /// Why a turn failed, in words for the person, and the cause for the operator.
@@ -155,8 +172,10 @@ pub struct Failure {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
-    /// Not found, not executable, exited before it was ready.
+    /// Not found, not executable, not answering; it refused to begin.
     Start,
+    /// It ran, and ended before it was ready.
+    Unready,
     NotLoggedIn,
     RateLimited,
     /// The model's API failed.
@@ -173,7 +192,7 @@ pub enum FailureKind {
 /// What an agent does, in order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AgentEvent {
-    /// The process answers; comes once, before everything else.
+    /// The process answers; comes once, before everything else but `Offers`.
     Ready {
         /// 0: there is one only while a turn runs.
         pid: u32,

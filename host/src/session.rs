@@ -24,7 +24,7 @@ use crate::config::{AgentProfile, Scope, WhileRunning};
 use crate::driver::Offers;
 use crate::store::{InFile, SessionRow, TurnKind};
 
-pub use process::Processes;
+pub use process::{Bounds as ProcessBounds, Gauge, Processes};
 pub use registry::{Registry, Start};
 
 /// What sessions of one bot share.

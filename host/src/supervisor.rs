@@ -18,7 +18,7 @@ use crate::egress::{Egress, EgressSettings, Grant};
 use crate::http::{BotLine, Bots, Door, HookTarget, HttpError, Readiness, Server, ServerSettings, WebTarget};
 use crate::manifest::{About, Mode, Transport};
 use crate::plugin::{Adapter, BotServices, CallLimits, Component, LoadError, Runtime};
-use crate::session::Processes;
+use crate::session::{ProcessBounds, Processes};
 use crate::store::{Decision, Journal, StoreError};
 use crate::transport::web::{WebChat, WebCommand};
 
@@ -216,7 +216,7 @@ impl Host {
             proxy: config.host.proxy.clone(),
             ca_file: config.host.ca_file.clone(),
         })?;
-        let processes = Processes::new(config.host.max_processes);
+        let processes = Processes::new(ProcessBounds::of(&config.host));
         let mut components: BTreeMap<&str, Component> = BTreeMap::new();
         let mut problems = Vec::new();
         for (index, bot) in config.bots.iter().enumerate() {
@@ -240,6 +240,7 @@ impl Host {
                     .await?,
             );
         }
+        tokio::spawn(processes.watch(self.inner.stop.clone()));
         Ok(running)
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use botyard::chat::{PlanItem, PlanState};
 use botyard::config::DriverKind;
-use botyard::driver::{AgentEvent, Command, Failure, FailureKind, Offers, Outcome, Permission};
+use botyard::driver::{Abilities, AgentEvent, Command, Failure, FailureKind, Image, Offers, Outcome, Permission};
 use botyard_fakes::acp;
 
 use crate::yard::{LIMIT, Running, Yard, outcome, text};
@@ -54,11 +54,21 @@ async fn an_answer_comes_in_order_and_ends_idle() {
     let mut agent = yard.start(false);
     let id = agent.prompt("think hello").await;
     let events = agent.until(|event| matches!(event, AgentEvent::Idle { .. })).await;
-    let AgentEvent::Ready { pid, .. } = events[0] else {
+    let AgentEvent::Ready { pid, .. } = events[1] else {
         panic!("{events:?}")
     };
     let (thought, said) = ("let me see".to_owned(), "hello".to_owned());
+    let abilities = Abilities {
+        resume: true,
+        fork: false,
+        images: true,
+        approvals: true,
+    };
     let expected = vec![
+        AgentEvent::Offers(Offers {
+            abilities: Some(abilities),
+            ..Offers::default()
+        }),
         AgentEvent::Ready {
             pid,
             version: Some(acp::VERSION.to_owned()),
@@ -69,6 +79,7 @@ async fn an_answer_comes_in_order_and_ends_idle() {
         },
         AgentEvent::Offers(Offers {
             models: Some(vec!["small".to_owned(), "large".to_owned()]),
+            modes: Some(["ask", "plan", "workspace-write"].map(str::to_owned).to_vec()),
             ..Offers::default()
         }),
         AgentEvent::Started { id },
@@ -101,6 +112,23 @@ async fn an_answer_comes_in_order_and_ends_idle() {
     assert_eq!(events, expected);
     agent.send(Command::Close).await;
     assert_eq!(agent.exit().await, None);
+}
+
+#[tokio::test]
+async fn images_are_shown_to_an_agent_that_takes_them() {
+    let mut agent = fake().start(false);
+    let image = Image {
+        media_type: "image/png",
+        bytes: vec![1, 2, 3],
+    };
+    let prompt = Command::Prompt {
+        id: uuid::Uuid::new_v4().to_string(),
+        text: "images".to_owned(),
+        images: vec![image.clone(), image],
+    };
+    agent.send(prompt).await;
+    let events = agent.until(|event| matches!(event, AgentEvent::Idle { .. })).await;
+    assert_eq!(text(&events), "2 images");
 }
 
 #[tokio::test]
@@ -304,7 +332,7 @@ async fn what_cannot_start_says_so() {
     assert_eq!(
         (failure.kind, failure.cause.as_str()),
         (
-            FailureKind::Start,
+            FailureKind::Unready,
             "exit code 4; stderr: fake-acp: told to exit at the start"
         )
     );
@@ -437,9 +465,11 @@ fn entries(folder: &Path) -> usize {
 #[tokio::test]
 async fn letting_go_of_an_agent_ends_it() {
     let mut agent = fake().start(false);
-    let AgentEvent::Ready { pid, .. } = agent.event().await else {
-        panic!("ready comes first")
+    let events = agent.until(|event| matches!(event, AgentEvent::Ready { .. })).await;
+    let Some(AgentEvent::Ready { pid, .. }) = events.last() else {
+        panic!("{events:?}")
     };
+    let pid = *pid;
     agent.prompt("hang").await;
     agent.until(|event| matches!(event, AgentEvent::TextDelta { .. })).await;
     drop(agent);

@@ -1,4 +1,4 @@
-//! The adapter of each platform that has a fake in the suite, so far Slack's, passes what `botyard adapter test` runs for
+//! The adapter of each platform that has a fake in the suite, so far Discord's and Slack's, passes what `botyard adapter test` runs for
 //! anybody's; one that breaks its promises does not.
 
 use std::collections::BTreeMap;
@@ -13,14 +13,14 @@ use tokio::time::timeout;
 
 use crate::host::PATIENCE;
 
-/// The whole suite against Slack, in a folder.
-async fn plan(adapter: &str, folder: &Path) -> Plan {
+/// The whole suite of a platform, in a folder.
+async fn plan(adapter: &str, platform: &str, folder: &Path) -> Plan {
     let runtime = Runtime::new(&folder.join("cache")).expect("a runtime");
     let component = supervisor::load(&runtime, adapter).await.expect("it loads");
     Plan {
         runtime,
         component,
-        platform: "slack".to_owned(),
+        platform: platform.to_owned(),
         mode: None,
         secrets: BTreeMap::new(),
         settings: BTreeMap::new(),
@@ -29,9 +29,12 @@ async fn plan(adapter: &str, folder: &Path) -> Plan {
     }
 }
 
-async fn suite(adapter: &str) -> Vec<Finding> {
+async fn suite(adapter: &str, platform: &str, mode: Option<&str>) -> Vec<Finding> {
     let folder = tempfile::tempdir().expect("a folder");
-    let plan = plan(adapter, folder.path()).await;
+    let plan = Plan {
+        mode: mode.map(str::to_owned),
+        ..plan(adapter, platform, folder.path()).await
+    };
     conformance::run(plan, |_| {}).await.expect("the suite runs")
 }
 
@@ -45,7 +48,19 @@ fn failures(findings: &[Finding]) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slack_keeps_every_promise() {
-    let findings = suite("slack").await;
+    let findings = suite("slack", "slack", None).await;
+    assert_eq!(failures(&findings), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn discord_keeps_every_promise() {
+    let findings = suite("discord", "discord", None).await;
+    assert_eq!(failures(&findings), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn discord_keeps_every_promise_where_it_is_called() {
+    let findings = suite("discord", "discord", Some("interactions")).await;
     assert_eq!(failures(&findings), Vec::<String>::new());
 }
 
@@ -54,7 +69,7 @@ async fn an_adapter_that_is_none_of_the_platform_fails_by_name() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("plain.wasm");
     std::fs::write(&file, botyard_test_guests::PLAIN).expect("it is written");
-    let findings = suite(&file.display().to_string()).await;
+    let findings = suite(&file.display().to_string(), "slack", None).await;
     let named = failures(&findings);
     assert!(
         named
@@ -71,7 +86,7 @@ async fn adapter_that_does_not_connect_leaves_nothing_running() {
         mode: Some("socket".to_owned()),
         // Slack takes another kind of token there.
         secrets: BTreeMap::from([("app_token".to_owned(), "bot_token".to_owned())]),
-        ..plan("slack", folder.path()).await
+        ..plan("slack", "slack", folder.path()).await
     };
     let tasks = Handle::current().metrics();
     let before = tasks.num_alive_tasks();

@@ -1,5 +1,7 @@
 //! A message's whole journey through Discord: the real host in this process, the strict fake, the scripted CLI.
 
+mod doings;
+
 use botyard_fakes::discord::{ANN, BEN, DIRECT, GENERAL, Hook};
 use serde_json::json;
 

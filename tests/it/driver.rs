@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use botyard::driver::{AgentEvent, Answer, Command, FailureKind, Offers, Outcome};
+use botyard::driver::{Abilities, AgentEvent, Answer, Command, FailureKind, Offers, Outcome};
 use botyard_fakes::cli;
 
 use crate::yard::{LIMIT, Yard, outcome, text};
@@ -58,6 +58,12 @@ async fn an_answer_comes_in_order_and_ends_idle() {
     let offered = Offers {
         models: Some(vec!["fake".to_owned(), "other".to_owned()]),
         modes: Some(["default", "acceptEdits", "plan"].map(str::to_owned).to_vec()),
+        abilities: Some(Abilities {
+            resume: true,
+            fork: true,
+            images: true,
+            approvals: true,
+        }),
         ..Offers::default()
     };
     let found = Offers {
@@ -178,7 +184,7 @@ async fn a_conversation_is_resumed_by_a_new_process() {
     assert_eq!(text(&again.turn("recall").await), "hello | recall");
     let mut taken = yard.start(false);
     let failure = taken.exit().await.unwrap();
-    assert_eq!(failure.kind, FailureKind::Start);
+    assert_eq!(failure.kind, FailureKind::Unready);
     assert!(failure.cause.contains("already in use"), "{}", failure.cause);
 }
 
@@ -193,7 +199,7 @@ async fn a_conversation_that_is_not_there_is_told_as_that() {
 async fn what_cannot_start_says_so() {
     let exits = fake().env("FAKE_CLI_START", "exit");
     let failure = exits.start(false).exit().await.unwrap();
-    assert_eq!(failure.kind, FailureKind::Start);
+    assert_eq!(failure.kind, FailureKind::Unready);
     assert_eq!(
         failure.cause,
         "exit code 4; stderr: fake-cli: told to exit at the start"

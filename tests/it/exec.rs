@@ -17,8 +17,9 @@ async fn a_script_answers_on_stdout_as_it_prints() {
     let mut agent = yard.start(false);
     let id = agent.prompt("hello").await;
     let events = agent.until(|event| matches!(event, AgentEvent::Idle { .. })).await;
-    assert_eq!(events[0], AgentEvent::Ready { pid: 0, version: None });
-    assert_eq!(events[1], AgentEvent::Started { id });
+    assert!(matches!(events[0], AgentEvent::Offers(_)), "{events:?}");
+    assert_eq!(events[1], AgentEvent::Ready { pid: 0, version: None });
+    assert_eq!(events[2], AgentEvent::Started { id });
     let deltas = events.iter().filter_map(|event| match event {
         AgentEvent::TextDelta { block: 1, text } => Some(text.as_str()),
         _ => None,

@@ -180,6 +180,65 @@ async fn lost_session_begins_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_shards_each_answer_their_part_over_cuts_and_restarts() {
+    let world = World::new();
+    world.sharding(2, 1000);
+    let guild = Guild::start(world, |setup| setup).await;
+    let both = async |guild: &Guild| {
+        guild
+            .world
+            .wait_for(PATIENCE, "two sessions", |world| (world.connected() == 2).then_some(()))
+            .await;
+    };
+    both(&guild).await;
+    guild
+        .host
+        .until("both are live", |host| {
+            host.bots().any(|bot| bot.summary().connection.is_live())
+        })
+        .await;
+    // Direct messages are the first one's, the server is the second one's.
+    guild.world.say(DIRECT, ANN, "hello there");
+    guild.final_with(DIRECT, "echo: hello there").await;
+    let thread = guild.world.mention(GENERAL, ANN, "what is up");
+    guild.final_with(&thread, "what is up").await;
+    let asked = guild.world.slash(GENERAL, ANN, "ask", &[("question", "a riddle")]);
+    guild.final_with(GENERAL, "a riddle").await;
+    assert_eq!(guild.world.answer_to(&asked), Some(json!({ "type": 5 })));
+
+    guild.world.cut_gateway();
+    guild.world.say(DIRECT, ANN, "after the cut");
+    guild.world.say(&thread, BEN, "and here");
+    guild.final_with(DIRECT, "echo: after the cut").await;
+    guild.final_with(&thread, "and here").await;
+    both(&guild).await;
+
+    let guild = guild
+        .restart(|world| {
+            world.say(DIRECT, ANN, "while you were away");
+            world.say(&thread, BEN, "here too");
+        })
+        .await;
+    guild.final_with(DIRECT, "echo: while you were away").await;
+    guild.final_with(&thread, "here too").await;
+    assert_eq!(
+        (guild.world.replies(DIRECT).len(), guild.world.replies(&thread).len()),
+        (3, 3)
+    );
+    let mut begun = logged(&guild.world, "identify");
+    begun.sort();
+    let expected = ["identify 0/2 /gateway", "identify 1/2 /gateway"];
+    assert_eq!(begun, expected, "{:?}", guild.world.gateway_log());
+    assert_eq!(
+        logged(&guild.world, "resume").len(),
+        4,
+        "{:?}",
+        guild.world.gateway_log()
+    );
+    stop(guild).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn missing_intent_is_told_with_where_to_click() {
     let guild = Guild::connected(|setup| setup).await;
     guild.world.application(false, None);

@@ -1,6 +1,7 @@
 //! One integration binary: the host in one process with its neighbours, and the rules of the house.
 
 mod acp;
+mod agents;
 mod asking;
 mod binary;
 mod bots;
@@ -18,6 +19,7 @@ mod host;
 mod journey;
 mod killed;
 mod lark;
+mod leak;
 mod operator;
 mod process;
 mod room;

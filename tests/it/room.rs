@@ -179,7 +179,13 @@ impl Room {
     }
 
     pub(crate) async fn restart(self) -> Self {
+        self.restart_after(|_| ()).await
+    }
+
+    /// The same, with this done to its folder while it is not there.
+    pub(crate) async fn restart_after(self, change: impl FnOnce(&std::path::Path)) -> Self {
         let folder = self.host.stop().await;
+        change(folder.path());
         let host = TestHost::start_in(folder).await;
         Self { host, ..self }
     }

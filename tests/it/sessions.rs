@@ -78,6 +78,53 @@ async fn conversation_is_put_by_listed_by_its_name_and_gone_on_with() {
     room.stop().await;
 }
 
+/// The files in which the scripted CLI keeps its conversations.
+fn transcripts(folder: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if !path.is_dir() {
+            continue;
+        }
+        if path.ends_with("fake-cli") {
+            let files = std::fs::read_dir(&path).into_iter().flatten().flatten();
+            found.extend(files.map(|file| file.path()));
+        } else {
+            transcripts(&path, found);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conversation_outlives_the_folder_of_the_cli_and_a_torn_transcript() {
+    let mut room = Room::open("").await;
+    room.say("m1", "remember red").await;
+    room.vendor.done_with("echo: Ann: remember red").await;
+    let given = "The agent had lost what was said here before; it was given it again, from botyard's log.";
+    for (id, torn) in [("m2", false), ("m3", true)] {
+        let break_it = |folder: &std::path::Path| {
+            let mut files = Vec::new();
+            transcripts(&folder.join("data"), &mut files);
+            assert_eq!(files.len(), 1, "{files:?}");
+            if torn {
+                let text = std::fs::read(&files[0]).expect("it is there");
+                std::fs::write(&files[0], &text[1..]).expect("it is torn");
+            } else {
+                let all = files[0].ancestors().nth(2).expect("a folder");
+                std::fs::remove_dir_all(all).expect("it goes");
+            }
+        };
+        room = room.restart_after(break_it).await;
+        room.say(id, &format!("recall {id}")).await;
+        let recalled = |view: &Value| {
+            let text = view["text"].as_str().unwrap_or_default();
+            view["state"] == "done" && text.contains("remember red") && text.contains(&format!("recall {id}"))
+        };
+        let view = room.vendor.until("what was said", recalled).await;
+        assert!(view["notices"].to_string().contains(given), "{view}");
+    }
+    room.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn session_of_another_place_and_hostile_words_find_nothing() {
     let room = Room::open("").await;

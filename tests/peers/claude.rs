@@ -268,7 +268,7 @@ async fn a_conversation_goes_on_in_a_new_process() {
         let mut agent = yard.start(false);
         let failure = agent.exit().await.unwrap();
         assert!(
-            failure.kind == FailureKind::Start && failure.cause.contains("already in use"),
+            failure.kind == FailureKind::Unready && failure.cause.contains("already in use"),
             "{failure:?}"
         );
     }

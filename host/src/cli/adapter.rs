@@ -34,10 +34,10 @@ fn runtime(config: Option<&Config>, scratch: &Path) -> Result<Runtime, Failure> 
 }
 
 /// A folder of this process for as long as it is held.
-struct Scratch(std::path::PathBuf);
+pub(super) struct Scratch(std::path::PathBuf);
 
 impl Scratch {
-    fn new() -> Result<Self, Failure> {
+    pub(super) fn new() -> Result<Self, Failure> {
         use std::os::unix::fs::DirBuilderExt as _;
         let name: [u8; 8] = crate::chat::random();
         let path = environment().temp_dir.join(format!("botyard-{}", hex::encode(name)));
@@ -46,6 +46,10 @@ impl Scratch {
             .create(&path)
             .map_err(|error| Failure::user(format!("`{}` cannot be made: {error}", path.display())))?;
         Ok(Self(path))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
     }
 }
 

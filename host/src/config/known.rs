@@ -44,6 +44,16 @@ impl KnownAgent {
         }
     }
 
+    /// What npm calls it.
+    pub(super) const fn package(self) -> &'static str {
+        match self {
+            Self::Gemini => "@google/gemini-cli",
+            Self::OpenCode => "opencode-ai",
+            Self::Codex => "@agentclientprotocol/codex-acp",
+            Self::Claude => "@agentclientprotocol/claude-agent-acp",
+        }
+    }
+
     /// The variables that say where its settings and its memory are, and each one's place below a folder that is the
     /// session's own.
     const fn own_folders(self) -> &'static [(&'static str, &'static str)] {

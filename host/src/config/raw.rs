@@ -25,6 +25,7 @@ pub struct RawHost {
     pub retention: Option<At<String>>,
     pub proxy: Option<At<String>>,
     pub ca_file: Option<At<String>>,
+    pub memory_budget: Option<At<String>>,
     pub max_processes: Option<At<i64>>,
 }
 
@@ -151,7 +152,8 @@ fn host<'a>(reader: &mut Reader<'a>, root: &mut Section<'a>) -> RawHost {
         retention: s.text(reader, "retention", "\"7d\""),
         proxy: s.text(reader, "proxy", "\"http://proxy.example.com:3128\""),
         ca_file: s.text(reader, "ca_file", "\"ca.pem\""),
-        max_processes: s.number(reader, "max_processes", "16"),
+        memory_budget: s.text(reader, "memory_budget", "\"2GiB\""),
+        max_processes: s.number(reader, "max_processes", "256"),
     };
     s.finish(reader);
     host

@@ -201,7 +201,7 @@ fn mode<'a>(modes: &'a [Mode], plan: &Plan, platform: &dyn Platform) -> Result<&
 }
 
 impl Bench {
-    /// Binds the adapter, asks who it is, and connects it.
+    /// Binds the adapter, asks who it is, tells of the commands, and connects it.
     pub(super) async fn start(
         plan: &Plan,
         platform: Arc<dyn Platform>,
@@ -261,6 +261,8 @@ impl Bench {
                 .await
                 .map_err(|error| ConformanceError::Start(error.to_string()))?;
             adapter.set_me(me);
+            let announced = adapter.announce(&crate::command::specs()).await;
+            announced.map_err(|error| ConformanceError::Start(format!("the commands are not announced: {error}")))?;
         }
         platform.attach(&hook);
         let (items, heard) = mpsc::channel(ITEMS);

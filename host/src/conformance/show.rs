@@ -240,7 +240,7 @@ pub(super) fn ask(settled: Option<&str>) -> (Part, [Token; 2]) {
     (Part::Ask(ask), tokens)
 }
 
-fn carries(bench: &Bench, reply: &Reply, token: &Token) -> bool {
+pub(super) fn carries(bench: &Bench, reply: &Reply, token: &Token) -> bool {
     let seen = bench.platform.seen(&reply.place);
     seen.iter()
         .flat_map(|seen| &seen.buttons)

@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::environment::environment;
 use super::process::{Ended, Process, Program, inherited_env};
 use super::stdio::{Before, COMMANDS, EVENTS, LAST_TIME, make_folders};
-use super::{Agent, AgentEvent, Command, Failure, FailureKind, Launch, Outcome, failure};
+use super::{Abilities, Agent, AgentEvent, Command, Failure, FailureKind, Launch, Offers, Outcome, failure};
 use crate::config::{AgentProfile, PROMPT_PLACE};
 use history::History;
 use text::Text;
@@ -93,7 +93,18 @@ impl Task {
                 return;
             }
         };
-        if !self.tell(AgentEvent::Ready { pid: 0, version: None }).await {
+        let abilities = Abilities {
+            resume: self.keeps,
+            fork: false,
+            images: false,
+            approvals: false,
+        };
+        let offers = Offers {
+            abilities: Some(abilities),
+            ..Offers::default()
+        };
+        if !self.tell(AgentEvent::Offers(offers)).await || !self.tell(AgentEvent::Ready { pid: 0, version: None }).await
+        {
             return;
         }
         while !self.over {

@@ -59,7 +59,7 @@ pub(super) fn of_end(ended: Ended, ready: bool, stderr: &str, last: Option<&Fail
         return failure(FailureKind::Died, sentence, cause);
     }
     let sentence = "The agent's program ended before it was ready.";
-    failure(FailureKind::Start, sentence, cause)
+    failure(FailureKind::Unready, sentence, cause)
 }
 
 pub(super) fn how(ended: Ended) -> String {

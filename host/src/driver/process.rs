@@ -7,6 +7,7 @@
 
 pub mod guard;
 pub mod lines;
+pub mod memory;
 
 use std::collections::VecDeque;
 use std::ffi::OsString;

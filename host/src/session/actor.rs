@@ -86,6 +86,10 @@ pub(super) struct SessionActor {
     outdated: bool,
     /// The CLI was given something under `row.cli_session` and may have kept it.
     handed: bool,
+    /// The agent has nothing of what was said here; true: it had it before.
+    lost: Option<bool>,
+    /// The conversation that an agent could not go on with, until one has begun another.
+    former: Option<String>,
     queue: VecDeque<Job>,
     current: Option<Job>,
     seat: Seat,
@@ -131,6 +135,8 @@ impl SessionActor {
             unclaimed: false,
             outdated: false,
             handed: false,
+            lost: None,
+            former: None,
             queue: VecDeque::new(),
             current: None,
             seat: Seat::Empty,
@@ -190,7 +196,9 @@ impl SessionActor {
                 },
                 step = self.seat.next() => match step {
                     Step::Permit(permit) => self.launch(permit).await,
-                    Step::GiveWay => self.close_process(),
+                    // What is shown is looked at anew each time.
+                    Step::Moved => {}
+                    Step::GiveWay => self.give_way(),
                     Step::Event(event) => self.hear(event).await,
                 },
             }
@@ -331,18 +339,22 @@ impl SessionActor {
             if self.seat.is_free() {
                 self.input(&Input::Ready).await;
             } else if let Seat::Empty = self.seat {
-                match self.shared.processes.try_acquire() {
+                match self.shared.processes.try_acquire(&self.shared.rules.agent.name) {
                     Some(permit) => self.launch(permit).await,
-                    None => {
-                        let processes = self.shared.processes.clone();
-                        self.seat = Seat::Waiting(Box::pin(async move { processes.acquire().await }));
-                    }
+                    None => self.seat = Seat::Waiting(self.wait_for_place()),
                 }
             }
         } else if let Seat::Waiting(_) = self.seat {
             self.seat = Seat::Empty;
-        } else if self.current.is_none() {
-            self.seat.rest(self.shared.rules.agent.idle_timeout);
+        } else if self.queue.is_empty() {
+            let agent = &self.shared.rules.agent;
+            match self.current.as_ref().map(|job| job.turn.state()) {
+                None => self.seat.rest(agent.idle_timeout),
+                Some(State::Asking) => self.seat.hold(agent.limits.asked),
+                Some(_) => self.seat.wake(),
+            }
+        } else if self.current.is_some() {
+            self.seat.wake();
         }
         self.show_places();
     }
@@ -353,9 +365,12 @@ impl SessionActor {
         if let Some(job) = &self.current
             && job.turn.state() == State::Starting
         {
-            let waits = matches!(self.seat, Seat::Waiting(_));
-            place = u32::from(waits);
-            self.show(job, |view| if waits { view.waiting(1) } else { view.running() });
+            let before = self.seat.before();
+            place = u32::from(before.is_some());
+            self.show(job, |view| match before {
+                Some(before) => view.seatless(before),
+                None => view.seated(),
+            });
         }
         for job in &self.queue {
             place += 1;
@@ -473,6 +488,8 @@ impl SessionActor {
     fn name_conversation(&mut self) {
         if self.row.cli_session.is_none() {
             self.row.cli_session = Some(uuid::Uuid::new_v4().to_string());
+            self.row.resumable = false;
+            self.handed = false;
             self.unclaimed = true;
         }
     }

@@ -1,204 +1,246 @@
-//! Live CLI processes are few: a pool of permits that all sessions of all bots share. When all are taken, the idle
-//! process that was used longest ago is asked to give way.
+//! Live CLI processes are few: all sessions of all bots share places, as many as the memory budget has room for. When
+//! there is none, the idle process that was used longest ago is asked to give way, and who waits is served in turn:
+//! people one after the other, what one person wants in its order.
+//!
+//! Memory is measured on a slow clock ([`Processes::watch`]) and when a place is asked for and there seems to be none.
+
+mod pool;
 
 use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-/// The pool. Cheap to clone.
-#[derive(Debug, Clone)]
+use self::pool::{Grant, Pool};
+use crate::config::HostConfig;
+use crate::driver::process::memory;
+
+/// How often memory is measured, when somebody waits and when nobody does.
+const OFTEN: Duration = Duration::from_secs(2);
+const SELDOM: Duration = Duration::from_secs(15);
+
+/// What live processes may be and take, over all bots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// One process is always allowed.
+    pub max: usize,
+    /// The same: one may be larger than this.
+    pub budget_bytes: u64,
+}
+
+impl Bounds {
+    /// By the operator's word; else half of the memory.
+    pub fn of(host: &HostConfig) -> Self {
+        let half = || memory::limit().map_or(u64::MAX, |bytes| bytes / 2);
+        Self {
+            max: host.max_processes,
+            budget_bytes: host.memory_budget_bytes.unwrap_or_else(half),
+        }
+    }
+}
+
+/// Measures these processes, each with its descendants, in bytes; may block. [`memory::of_trees`], or a test's numbers.
+pub type Gauge = Arc<dyn Fn(&[u32]) -> HashMap<u32, u64> + Send + Sync>;
+
+/// The places. Cheap to clone.
+#[derive(Clone)]
 pub struct Processes {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
 struct Inner {
-    permits: Arc<Semaphore>,
-    members: Mutex<Members>,
+    pool: Mutex<Pool>,
+    gauge: Gauge,
+    measuring: AtomicBool,
+    /// Somebody waits.
+    wanted: Notify,
 }
 
-#[derive(Debug, Default)]
-struct Members {
-    /// Idle ones that may be asked to give way, by permit.
-    idle: HashMap<u64, Idle>,
-    clock: u64,
-    /// Who waits for a permit.
-    waiting: usize,
-    /// Who was asked to give way and has not yet done so.
-    yielding: usize,
+impl fmt::Debug for Processes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Processes")
+            .field("pool", &self.inner.pool)
+            .finish_non_exhaustive()
+    }
 }
 
-#[derive(Debug)]
-struct Idle {
-    since: u64,
-    give_way: CancellationToken,
-    asked: bool,
+/// Somebody who waits for a place. Dropped, it waits no more.
+pub(super) struct Waiting {
+    permit: Pin<Box<dyn Future<Output = Permit> + Send>>,
+    before: watch::Receiver<u32>,
+}
+
+/// What becomes of waiting.
+pub(super) enum Waited {
+    Permit(Permit),
+    /// How many are before it has changed.
+    Moved,
+}
+
+impl Waiting {
+    /// Cancel safe.
+    pub(super) async fn next(&mut self) -> Waited {
+        tokio::select! {
+            biased;
+            permit = &mut self.permit => Waited::Permit(permit),
+            // The sender is gone when the permit is on its way.
+            Ok(()) = self.before.changed() => Waited::Moved,
+        }
+    }
+
+    pub(super) fn before(&self) -> u32 {
+        *self.before.borrow()
+    }
 }
 
 impl Processes {
-    /// At most `max` live processes; at least one.
-    pub fn new(max: usize) -> Self {
+    pub fn new(bounds: Bounds) -> Self {
+        Self::with_gauge(bounds, Arc::new(memory::of_trees))
+    }
+
+    /// As `new`, with something else that measures.
+    pub fn with_gauge(bounds: Bounds, gauge: Gauge) -> Self {
         Self {
             inner: Arc::new(Inner {
-                permits: Arc::new(Semaphore::new(max.clamp(1, Semaphore::MAX_PERMITS))),
-                members: Mutex::default(),
+                pool: Mutex::new(Pool::new(bounds)),
+                gauge,
+                measuring: AtomicBool::new(false),
+                wanted: Notify::new(),
             }),
         }
     }
 
+    /// Measures from time to time, until `stop`.
+    pub async fn watch(self, stop: CancellationToken) {
+        loop {
+            let pause = if self.pool().is_waited_for() { OFTEN } else { SELDOM };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(pause) => self.measure().await,
+                // The pause is another one now.
+                () = self.inner.wanted.notified() => {}
+            }
+        }
+    }
+
+    /// Measures what lives and serves who waits, unless that is being done.
+    async fn measure(&self) {
+        let pids = self.pool().pids();
+        if pids.is_empty() || self.inner.measuring.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let gauge = Arc::clone(&self.inner.gauge);
+        let sizes = tokio::task::spawn_blocking(move || gauge(&pids)).await;
+        self.inner.measuring.store(false, Ordering::Release);
+        self.change(|pool| pool.measured(&sizes.unwrap_or_default()));
+    }
+
     /// A permit at once, if there is one.
-    pub(super) fn try_acquire(&self) -> Option<Permit> {
-        let permit = Arc::clone(&self.inner.permits).try_acquire_owned().ok()?;
-        Some(self.permit(permit))
+    pub(super) fn try_acquire(&self, agent: &str) -> Option<Permit> {
+        let seat = self.pool().try_sit(agent)?;
+        Some(self.permit(seat))
     }
 
-    /// Waits for a permit, in the order of asking. Cancel safe.
-    pub(super) async fn acquire(&self) -> Permit {
-        if let Some(permit) = self.try_acquire() {
-            return permit;
-        }
-        let waiting = Waiting::new(self);
-        let permit = Arc::clone(&self.inner.permits)
-            .acquire_owned()
-            .await
-            .expect("the pool's semaphore is never closed");
-        drop(waiting);
-        self.permit(permit)
-    }
-
-    fn permit(&self, permit: OwnedSemaphorePermit) -> Permit {
-        let id = {
-            let mut members = self.members();
-            members.clock += 1;
-            members.clock
-        };
-        Permit {
-            id,
+    /// Waits for a permit for this person.
+    pub(super) fn acquire(&self, person: &str, agent: &str) -> Waiting {
+        let ((permit, granted), (before, places)) = (oneshot::channel(), watch::channel(0));
+        let waiter = self.change(|pool| pool.wait(person, agent, permit, before));
+        let waits = Waits {
             pool: self.clone(),
-            _permit: permit,
+            waiter,
+        };
+        self.inner.wanted.notify_one();
+        // There may be more room than was known. Measured to the end, whoever waits for it.
+        let pool = self.clone();
+        tokio::spawn(async move { pool.measure().await });
+        Waiting {
+            permit: Box::pin(async move {
+                let _waits = waits;
+                granted.await.expect("who waits is not forgotten")
+            }),
+            before: places,
         }
     }
 
-    fn members(&self) -> MutexGuard<'_, Members> {
-        self.inner.members.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.inner.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-impl Members {
-    /// As many are asked to give way as wait, the longest idle first.
-    fn balance(&mut self) {
-        while self.yielding < self.waiting {
-            let oldest = self
-                .idle
-                .values_mut()
-                .filter(|idle| !idle.asked)
-                .min_by_key(|idle| idle.since);
-            let Some(idle) = oldest else { return };
-            idle.asked = true;
-            idle.give_way.cancel();
-            self.yielding += 1;
+    fn permit(&self, seat: u64) -> Permit {
+        Permit {
+            seat,
+            pool: self.clone(),
         }
     }
 
-    fn leave(&mut self, id: u64) {
-        if self.idle.remove(&id).is_some_and(|idle| idle.asked) {
-            self.yielding = self.yielding.saturating_sub(1);
+    /// Changes something, and serves who waits.
+    fn change<T>(&self, change: impl FnOnce(&mut Pool) -> T) -> T {
+        let (changed, grants) = {
+            let mut pool = self.pool();
+            (change(&mut pool), pool.serve())
+        };
+        for Grant { seat, to } in grants {
+            // Who waits no more gives it back by dropping it; here the lock is free.
+            drop(to.send(self.permit(seat)));
         }
+        changed
     }
 }
 
-/// Counts a waiter for as long as it waits, also when its future is dropped.
-struct Waiting<'a>(&'a Processes);
-
-impl<'a> Waiting<'a> {
-    fn new(pool: &'a Processes) -> Self {
-        let mut members = pool.members();
-        members.waiting += 1;
-        members.balance();
-        Self(pool)
-    }
+/// Somebody waits, for as long as this is there.
+struct Waits {
+    pool: Processes,
+    waiter: u64,
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Waits {
     fn drop(&mut self) {
-        self.0.members().waiting -= 1;
+        self.pool.change(|pool| pool.forget(self.waiter));
     }
 }
 
 /// The right to one live process.
 #[derive(Debug)]
 pub(super) struct Permit {
-    id: u64,
+    seat: u64,
     pool: Processes,
-    _permit: OwnedSemaphorePermit,
 }
 
 impl Permit {
+    /// Its CLI is this process; 0: there is none that lasts.
+    pub(super) fn started(&self, pid: u32) {
+        self.pool.change(|pool| pool.started(self.seat, pid));
+    }
+
     /// The process has nothing to do. The token is cancelled when somebody else needs the place: close the process
     /// and drop the permit then.
     pub(super) fn idle(&self) -> CancellationToken {
-        let mut members = self.pool.members();
-        members.leave(self.id);
-        members.clock += 1;
-        let idle = Idle {
-            since: members.clock,
-            give_way: CancellationToken::new(),
-            asked: false,
-        };
-        let token = idle.give_way.clone();
-        members.idle.insert(self.id, idle);
-        members.balance();
-        token
+        self.pool.change(|pool| pool.idle(self.seat))
     }
 
     /// The process works again: nobody asks it to give way.
     pub(super) fn busy(&self) {
-        let mut members = self.pool.members();
-        members.leave(self.id);
-        members.balance();
+        self.pool.change(|pool| pool.busy(self.seat));
+    }
+
+    /// The process is on its way out.
+    pub(super) fn leaves(&self) {
+        self.pool.change(|pool| pool.leaves(self.seat));
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.pool.members().leave(self.id);
+        self.pool.change(|pool| pool.stand(self.seat));
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn the_longest_idle_process_gives_way() {
-        let pool = Processes::new(2);
-        let (first, second) = (pool.acquire().await, pool.acquire().await);
-        let (second_gives, first_gives) = (second.idle(), first.idle());
-        let third = tokio::spawn({
-            let pool = pool.clone();
-            async move { pool.acquire().await }
-        });
-        second_gives.cancelled().await;
-        assert!(!first_gives.is_cancelled(), "one waits, so one gives way");
-        drop(second);
-        let third = third.await.unwrap();
-        assert!(pool.try_acquire().is_none());
-        drop((first, third));
-        assert!(pool.try_acquire().is_some());
-    }
-
-    #[tokio::test]
-    async fn whoever_becomes_idle_while_others_wait_gives_way_at_once() {
-        let pool = Processes::new(1);
-        let only = pool.acquire().await;
-        let mut waits = Box::pin(pool.acquire());
-        assert!(futures_util::poll!(&mut waits).is_pending());
-        let gives = only.idle();
-        assert!(gives.is_cancelled());
-        only.busy();
-        drop(waits);
-        assert!(!only.idle().is_cancelled(), "nobody waits any more");
-    }
-}
+mod tests;

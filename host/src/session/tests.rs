@@ -293,7 +293,11 @@ impl Setup {
                 events: outbox,
             }
         });
-        let processes = Processes::new(self.processes);
+        let bounds = ProcessBounds {
+            max: self.processes,
+            budget_bytes: u64::MAX,
+        };
+        let processes = Processes::with_gauge(bounds, Arc::new(|_| std::collections::HashMap::new()));
         let registry = Registry::with_start(self.rules.clone(), journal.clone(), outbox.clone(), processes, start);
         let bot = self.rules.bot.clone();
         let turns = journal.read(move |store| store.turns_open(&bot)).await.unwrap();

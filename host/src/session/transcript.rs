@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::chat::{Part, StepState, View, ViewState};
-use crate::store::{SessionRow, TurnRow};
+use crate::store::{SessionRow, TurnKind, TurnRow};
 
 /// What an answer says, with its steps as one line each; without what passes.
 pub fn answer(view: &View) -> String {
@@ -47,6 +47,30 @@ pub fn markdown(session: &SessionRow, turns: &[TurnRow]) -> String {
     text
 }
 
+/// What was said, for an agent that has lost it: the newest of it, at most `max_bytes`. None: nothing was said.
+/// `turns`: newest first.
+pub fn recall(turns: &[TurnRow], max_bytes: usize) -> Option<String> {
+    let mut left = max_bytes;
+    let mut parts = Vec::new();
+    for turn in turns.iter().filter(|turn| turn.kind == TurnKind::Message) {
+        let mut part = String::new();
+        if !turn.prompt.is_empty() {
+            part.push_str(&format!("<{} said>\n{}\n", one_line(&turn.asker), turn.prompt));
+        }
+        if let Some(view) = &turn.view {
+            part.push_str(&format!("<you answered>\n{}\n", answer(view)));
+        }
+        if part.len() > left {
+            parts.push("(What was said before that is left out.)\n".to_owned());
+            break;
+        }
+        left -= part.len();
+        parts.push(part);
+    }
+    parts.reverse();
+    Some(parts.concat()).filter(|text| !text.is_empty())
+}
+
 /// A line for each turn, after one for the session. `turns`: oldest first.
 pub fn json_lines(session: &SessionRow, turns: &[TurnRow]) -> String {
     let head = json!({"session": session.id.as_str(), "name": session.name, "agent": session.agent,
@@ -69,7 +93,7 @@ pub fn one_line(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::chat::{Block, BotName, Conversation, SessionKey, Step, Target, TurnId};
-    use crate::store::{TurnKind, TurnState};
+    use crate::store::TurnState;
 
     fn turn(parts: Vec<Part>) -> TurnRow {
         let mut view = View::single(Part::Text(String::new()));
@@ -120,6 +144,21 @@ mod tests {
         );
         row.name = Some("my\nwork".to_owned());
         row
+    }
+
+    #[test]
+    fn newest_of_what_was_said_is_recalled_within_its_bound() {
+        let said = |prompt: &str, words: &str| TurnRow {
+            prompt: prompt.to_owned(),
+            ..turn(vec![Part::Text(words.to_owned())])
+        };
+        let turns = [said("three", "c"), said("two", "b"), said("one", &"a".repeat(200))];
+        let newest =
+            "<U1 said>\ntwo\n<you answered>\nb\n\n> stopped\n<U1 said>\nthree\n<you answered>\nc\n\n> stopped\n";
+        let left_out = "(What was said before that is left out.)\n";
+        assert_eq!(recall(&turns, 150), Some(format!("{left_out}{newest}")));
+        assert_eq!(recall(&turns[..2], 150).as_deref(), Some(newest));
+        assert_eq!(recall(&[], 150), None);
     }
 
     #[test]

@@ -50,6 +50,8 @@ pub enum Input<'a> {
         failure: &'a Failure,
         again: bool,
     },
+    /// The process went while a person has to decide: the agent is told by another.
+    Park,
     /// A person decided this request.
     Decided(&'a str),
     /// The time in which a stopped agent was to answer is over.
@@ -195,6 +197,14 @@ impl Turn {
                     again: *again && !std::mem::replace(&mut self.continued, true),
                 });
                 vec![Action::Interrupt]
+            }
+            (State::Asking, Input::Park) => {
+                self.parked = true;
+                self.prompt = None;
+                self.counting = false;
+                self.taken_up = false;
+                self.outcome = None;
+                Vec::new()
             }
             (State::Asking, Input::Decided(request)) => self.decided(request),
             (State::Stopping, Input::GraceOver) => {

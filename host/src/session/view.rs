@@ -147,6 +147,20 @@ impl TurnView {
         self.enter(ViewState::Waiting(place));
     }
 
+    /// There is no place for a process; so many are before it.
+    pub fn seatless(&mut self, before: u32) {
+        self.enter(ViewState::Waiting(before.saturating_add(1)));
+        if !self.state.is_final() {
+            self.pass(Tone::Info, words::no_place(before));
+        }
+    }
+
+    /// There is a place for it.
+    pub fn seated(&mut self) {
+        self.running();
+        self.alive();
+    }
+
     /// The agent works on it.
     pub fn running(&mut self) {
         self.enter(ViewState::Running);

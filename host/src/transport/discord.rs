@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::Managed;
@@ -41,7 +41,7 @@ pub(super) struct Gateway {
     /// How each shard is.
     healths: Mutex<Vec<Health>>,
     /// Who may identify now, and when the last one did.
-    identify: Semaphore,
+    identify: Arc<Semaphore>,
     identified: Mutex<Option<Instant>>,
     facts: facts::Facts,
 }
@@ -78,7 +78,7 @@ pub async fn run(managed: Managed) {
         events: events.map(str::to_owned).collect(),
         intents,
         healths: Mutex::default(),
-        identify: Semaphore::new(1),
+        identify: Arc::new(Semaphore::new(1)),
         identified: Mutex::default(),
         facts: facts::Facts::new(managed.me.as_ref().map(|me| me.id.clone())),
         managed,
@@ -193,17 +193,31 @@ impl Gateway {
         }
     }
 
-    /// Waits for its turn to identify: one shard at a time, five seconds apart.
-    async fn may_identify(&self) {
-        let Ok(permit) = self.identify.acquire().await else {
-            return;
-        };
+    /// Waits for its turn to identify: one shard at a time, five seconds apart. Cancel-safe.
+    async fn may_identify(self: &Arc<Self>) -> Turn {
+        // Never closed.
+        let permit = Arc::clone(&self.identify).acquire_owned().await.ok();
         let last = *self.identified.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(last) = last {
             tokio::time::sleep_until(last + BETWEEN_IDENTIFIES).await;
         }
-        *self.identified.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        drop(permit);
+        Turn {
+            gateway: Arc::clone(self),
+            _permit: permit,
+        }
+    }
+}
+
+/// A shard's turn to identify. Dropped when Discord has answered, or never will: from then on the time counts that must
+/// be between two, because what is on its way arrives at any pace.
+struct Turn {
+    gateway: Arc<Gateway>,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *self.gateway.identified.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 }
 

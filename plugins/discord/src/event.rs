@@ -10,7 +10,7 @@ use botyard_sdk::types::{Attachment, Conversation, Error, Event, Origin, Person}
 use serde::{Deserialize, Serialize};
 
 use crate::interactive;
-use crate::text::{self, hear, person};
+use crate::text::{self, hear, is_id, person};
 
 /// What reading an event needs to know of the bot.
 #[derive(Debug, Clone)]
@@ -72,6 +72,19 @@ pub(crate) fn str_at<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
         .filter(|text| !text.is_empty())
 }
 
+/// An id of Discord's; anything else is none, and what it stands in is skipped.
+pub(crate) fn id_at<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
+    str_at(value, pointer).filter(|id| is_id(id))
+}
+
+/// The server that it was in. `Some(None)`: in none, so it is direct; None: that cannot be told.
+pub(crate) fn tenant_of(data: &Value) -> Option<Option<&str>> {
+    match data.get("guild_id") {
+        None | Some(Value::Null) => Some(None),
+        Some(_) => id_at(data, "/guild_id").map(Some),
+    }
+}
+
 pub(crate) fn array_at<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
     value
         .pointer(pointer)
@@ -92,6 +105,8 @@ pub(crate) fn seconds_of(id: &str) -> Option<u32> {
     u32::try_from(((id >> 22) + 1_420_070_400_000) / 1000).ok()
 }
 
+/// Bytes of a name or a stamp that goes into a key, far more than Discord's own have: a key has at most 200.
+const NAME: usize = 100;
 /// Messages that persons write: plain ones and replies. The others tell of joins, pins, boosts.
 const SPOKEN: [u64; 2] = [0, 19];
 /// Channels in which a message can have a thread: text and announcements.
@@ -115,10 +130,10 @@ impl Reader {
         let items = match event.name.as_str() {
             "MESSAGE_CREATE" => self.message(data, &facts).into_iter().collect(),
             "MESSAGE_UPDATE" => self.edited(data, &facts).into_iter().collect(),
-            "MESSAGE_DELETE" => deleted(data, &facts, str_at(data, "/id")).into_iter().collect(),
+            "MESSAGE_DELETE" => deleted(data, &facts, id_at(data, "/id")).into_iter().collect(),
             "MESSAGE_DELETE_BULK" => array_at(data, "/ids")
                 .iter()
-                .filter_map(|id| deleted(data, &facts, id.as_str()))
+                .filter_map(|id| deleted(data, &facts, id.as_str().filter(|id| is_id(id))))
                 .collect(),
             "MESSAGE_REACTION_ADD" => self.reaction(data, &facts, true).into_iter().collect(),
             "MESSAGE_REACTION_REMOVE" => self.reaction(data, &facts, false).into_iter().collect(),
@@ -129,7 +144,7 @@ impl Reader {
     }
 
     fn message(&self, data: &Value, facts: &Facts<'_>) -> Option<Item> {
-        let key = format!("message:{}", str_at(data, "/id")?);
+        let key = format!("message:{}", id_at(data, "/id")?);
         let (origin, message) = self.said(data, facts, key)?;
         // A mention without a word still calls the bot.
         (!message.text.is_empty() || !message.attachments.is_empty() || message.addressed).then_some(Item {
@@ -140,8 +155,8 @@ impl Reader {
 
     fn edited(&self, data: &Value, facts: &Facts<'_>) -> Option<Item> {
         // Discord adds previews of links by an update that no person made.
-        let at = str_at(data, "/edited_timestamp")?;
-        let key = format!("edit:{}:{at}", str_at(data, "/id")?);
+        let at = str_at(data, "/edited_timestamp").filter(|at| at.len() <= NAME)?;
+        let key = format!("edit:{}:{at}", id_at(data, "/id")?);
         let (origin, message) = self.said(data, facts, key)?;
         Some(Item {
             origin,
@@ -152,7 +167,7 @@ impl Reader {
     /// The message that `data` is, by whom and where; none for the bot itself.
     fn said(&self, data: &Value, facts: &Facts<'_>, key: String) -> Option<(Origin, Message)> {
         let kind = data.get("type").and_then(Value::as_u64).unwrap_or(0);
-        let (id, author) = (str_at(data, "/id")?, str_at(data, "/author/id")?);
+        let (id, author) = (id_at(data, "/id")?, id_at(data, "/author/id")?);
         if !SPOKEN.contains(&kind) || Some(author) == self.me.as_deref() {
             return None;
         }
@@ -215,13 +230,13 @@ impl Reader {
     }
 
     fn reaction(&self, data: &Value, facts: &Facts<'_>, added: bool) -> Option<Item> {
-        let user_id = str_at(data, "/user_id")?;
+        let user_id = id_at(data, "/user_id")?;
         if Some(user_id) == self.me.as_deref() {
             return None;
         }
-        let id = str_at(data, "/message_id")?;
+        let id = id_at(data, "/message_id")?;
         // Emoji of a server have an id too; their name is what people know.
-        let emoji = str_at(data, "/emoji/name")?;
+        let emoji = str_at(data, "/emoji/name").filter(|emoji| emoji.len() <= NAME)?;
         let mut sender = data
             .get("member")
             .and_then(|member| user(member.get("user")?, Some(member)));
@@ -258,7 +273,7 @@ struct Facts<'a> {
 impl<'a> Facts<'a> {
     fn of(event: &'a Event) -> Self {
         Self {
-            parent: header(&event.headers, "botyard-thread-parent"),
+            parent: header(&event.headers, "botyard-thread-parent").filter(|id| is_id(id)),
             kind: header(&event.headers, "botyard-channel-type"),
             role: header(&event.headers, "botyard-own-role"),
             sequence: header(&event.headers, "botyard-sequence").unwrap_or_default(),
@@ -267,8 +282,8 @@ impl<'a> Facts<'a> {
 
     /// Where it was: a thread is a channel whose parent the gateway told.
     fn conversation(&self, data: &Value) -> Option<Conversation> {
-        let channel = str_at(data, "/channel_id")?;
-        let tenant = str_at(data, "/guild_id").map(str::to_owned);
+        let channel = id_at(data, "/channel_id")?;
+        let tenant = tenant_of(data)?.map(str::to_owned);
         Some(Conversation {
             direct: tenant.is_none(),
             tenant,
@@ -300,13 +315,13 @@ fn deleted(data: &Value, facts: &Facts<'_>, id: Option<&str>) -> Option<Item> {
 
 fn author_of(data: &Value) -> Option<Person> {
     let mut sender = user(data.get("author")?, data.get("member"))?;
-    sender.tenant = str_at(data, "/guild_id").map(str::to_owned);
+    sender.tenant = tenant_of(data)?.map(str::to_owned);
     Some(sender)
 }
 
 /// A person by Discord's user, and the member that this user is in a server.
 pub(crate) fn user(user: &Value, member: Option<&Value>) -> Option<Person> {
-    let mut person = text::person(str_at(user, "/id")?);
+    let mut person = text::person(id_at(user, "/id")?);
     person.name = member
         .and_then(|member| str_at(member, "/nick"))
         .or(str_at(user, "/global_name"))
@@ -350,5 +365,7 @@ fn title(text: &str) -> String {
     botyard_sdk::split::clip(line, 90)
 }
 
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests;

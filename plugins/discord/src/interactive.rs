@@ -9,7 +9,9 @@ use botyard_sdk::serde_json::{self, Value, json};
 use botyard_sdk::split::clip;
 use botyard_sdk::types::{Answer, Attachment, Conversation, Origin};
 
-use crate::event::{Interaction, Kind, ReplyTo, array_at, attachment, nothing, seconds_of, str_at, user};
+use crate::event::{
+    Interaction, Kind, ReplyTo, array_at, attachment, id_at, nothing, seconds_of, str_at, tenant_of, user,
+};
 use crate::form;
 use crate::text::hear;
 
@@ -20,6 +22,11 @@ pub const ASK_ABOUT: &str = "Ask about this";
 pub const PICK: &str = "pick";
 /// A list of a selection, by its token: of many options there are several.
 pub const SELECT: &str = "select:";
+
+/// Bytes of an id or a value of ours: docs.discord.com/developers/components/reference (100 characters).
+const CUSTOM: usize = 400;
+/// Bytes of an interaction's token, which have some 200; it stands in `reply-to`.
+const TICKET: usize = 1_024;
 
 /// Kinds of callbacks.
 const PONG: u64 = 1;
@@ -90,12 +97,12 @@ fn one(item: Option<Item>, fallback: Answer) -> Translated {
 
 /// Where, by whom, and with which ticket.
 fn origin(data: &Value, received: u32, kind: Kind) -> Option<Origin> {
-    let id = str_at(data, "/id")?;
-    let channel = str_at(data, "/channel_id").or(str_at(data, "/channel/id"))?;
+    let id = id_at(data, "/id")?;
+    let channel = id_at(data, "/channel_id").or(id_at(data, "/channel/id"))?;
     // A thread is a channel of one of these types.
     let thread = matches!(data.pointer("/channel/type").and_then(Value::as_u64), Some(10..=12));
-    let parent = str_at(data, "/channel/parent_id").filter(|_| thread);
-    let tenant = str_at(data, "/guild_id");
+    let parent = id_at(data, "/channel/parent_id").filter(|_| thread);
+    let tenant = tenant_of(data)?;
     let member = data.get("member");
     let mut sender = user(member.and_then(|m| m.get("user")).or_else(|| data.get("user"))?, member)?;
     sender.tenant = tenant.map(str::to_owned);
@@ -104,8 +111,8 @@ fn origin(data: &Value, received: u32, kind: Kind) -> Option<Origin> {
         message: None,
         title: None,
         interaction: Some(Interaction {
-            app: str_at(data, "/application_id")?.to_owned(),
-            token: str_at(data, "/token")?.to_owned(),
+            app: id_at(data, "/application_id")?.to_owned(),
+            token: str_at(data, "/token").filter(|token| token.len() <= TICKET)?.to_owned(),
             at: received,
             kind,
         }),
@@ -131,7 +138,7 @@ fn command(data: &Value, received: u32) -> Option<Translated> {
         let (text, quotes, attachments) = if about_message { about(data)? } else { asked(data) };
         let origin = origin(data, received, Kind::Ask)?;
         let message = Message {
-            id: str_at(data, "/id")?.to_owned(),
+            id: id_at(data, "/id")?.to_owned(),
             text,
             mentions: Vec::new(),
             addressed: true,
@@ -190,7 +197,7 @@ fn asked(data: &Value) -> Asked {
 
 /// `Ask about this` in the menu of a message.
 fn about(data: &Value) -> Option<Asked> {
-    let id = str_at(data, "/data/target_id")?;
+    let id = id_at(data, "/data/target_id")?;
     let message = data.pointer(&format!("/data/resolved/messages/{id}"))?;
     let said = hear(str_at(message, "/content").unwrap_or_default(), None, None).text;
     let files = array_at(message, "/attachments")
@@ -207,20 +214,25 @@ fn about(data: &Value) -> Option<Asked> {
 
 /// A button, or a list from which something was chosen: Discord has no button to send a list with.
 fn press(data: &Value, received: u32) -> Option<Item> {
-    let id = str_at(data, "/data/custom_id")?;
+    let id = custom_id(data)?;
     let chosen: Vec<&str> = array_at(data, "/data/values")
         .iter()
         .filter_map(Value::as_str)
+        .filter(|value| !value.is_empty() && value.len() <= CUSTOM)
         .collect();
     let (token, values) = match data.pointer("/data/component_type").and_then(Value::as_u64) {
         Some(3) if id.starts_with(PICK) => ((*chosen.first()?).to_owned(), None),
         Some(3) => {
-            let token = id.strip_prefix(SELECT)?.split(':').next()?.to_owned();
+            let token = id
+                .strip_prefix(SELECT)?
+                .split(':')
+                .next()
+                .filter(|token| !token.is_empty())?;
             let values = chosen
                 .iter()
                 .map(|value| ("selection".to_owned(), (*value).to_owned()))
                 .collect();
-            (token, Some(values))
+            (token.to_owned(), Some(values))
         }
         _ => (id.to_owned(), None),
     };
@@ -230,8 +242,13 @@ fn press(data: &Value, received: u32) -> Option<Item> {
     })
 }
 
+/// What a component of ours carries; what is longer is none of ours.
+fn custom_id(data: &Value) -> Option<&str> {
+    str_at(data, "/data/custom_id").filter(|id| id.len() <= CUSTOM)
+}
+
 fn submission(data: &Value, received: u32) -> Option<Item> {
-    let token = str_at(data, "/data/custom_id")?.to_owned();
+    let token = custom_id(data)?.to_owned();
     let values = form::values(array_at(data, "/data/components"));
     let kind = if data.get("message").is_some() {
         Kind::Form

@@ -4,14 +4,16 @@
 //! first, and the message is looked for before anything is posted again. An interaction is answered by its ticket while
 //! that is good (15 minutes), then by ordinary messages.
 
+mod give;
+
 use botyard_sdk::delivery::{Part, State, Target, View};
 use botyard_sdk::serde_json;
-use botyard_sdk::types::{Conversation, Error, FileRef};
+use botyard_sdk::types::{Conversation, Error};
 use serde::{Deserialize, Serialize};
 
 use crate::api::{
-    Api, EDITS_USED_UP, EXPIRED, Failure, MISSING_ACCESS, MISSING_PERMISSIONS, Shown, THREAD_ARCHIVED, TOO_LARGE,
-    Ticket, UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK, Wire,
+    Api, EDITS_USED_UP, EXPIRED, Failure, MISSING_ACCESS, MISSING_PERMISSIONS, Shown, THREAD_ARCHIVED, Ticket,
+    UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK, Wire,
 };
 use crate::event::{Interaction, Kind, ReplyTo, array_at, str_at};
 use crate::view::{WHOLE, render};
@@ -57,6 +59,9 @@ pub struct Memory {
     /// Files that stand in the chat, or may, by the host's id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<String>,
+    /// A file whose posting was begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub giving: Option<Giving>,
     /// The file of the whole answer stands there.
     #[serde(default)]
     pub whole: bool,
@@ -79,6 +84,13 @@ pub struct Pending {
     pub at: u32,
     /// Of its words alone, for finding it.
     pub words: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Giving {
+    /// Which post of the turn it is, as `Memory::count` says.
+    pub count: u32,
+    pub at: u32,
 }
 
 /// Shows the view.
@@ -441,49 +453,6 @@ impl<W: Wire> Stage<'_, W> {
     /// At most 25 characters: the host's are at most 20.
     fn nonce(&self, kind: &str) -> String {
         format!("{}-{kind}{}", self.target.nonce, self.memory.count % 1_000)
-    }
-
-    /// Puts a file into the chat, once.
-    fn file(&mut self, channel: &str, file: &FileRef) -> Result<(), Failure> {
-        if self.memory.files.contains(&file.id) {
-            return Ok(());
-        }
-        let ticket = self.interaction().filter(|_| self.private).cloned();
-        let sent = match &ticket {
-            Some(ticket) => self.api.upload_whisper(Ticket::of(ticket), file),
-            None => self.api.upload(channel, file, &self.nonce("f")),
-        };
-        match sent {
-            Ok(id) => self.api.wire.posted(&id).map_err(host)?,
-            Err(failure) if failure.is(&[TOO_LARGE]) || matches!(failure.error, Error::TooLarge(_)) => {
-                let sorry = Shown {
-                    content: format!(
-                        "⚠️ The file `{}` is too large for Discord ({} bytes).",
-                        file.name.replace('`', "'"),
-                        file.size_bytes
-                    ),
-                    ..Shown::default()
-                };
-                match &ticket {
-                    Some(ticket) => self.whisper(Ticket::of(ticket), &sorry).map(|_| ())?,
-                    None => self.api.post(channel, &sorry, &self.nonce("x"), None).map(|_| ())?,
-                }
-            }
-            Err(failure) if failure.unclear && ticket.is_some() => {
-                return Err(host(Error::Ambiguous(format!(
-                    "the file `{}` may be in the chat",
-                    file.name
-                ))));
-            }
-            Err(failure) if failure.unclear => {
-                let error = Error::Unavailable("discord did not say whether a file was posted".into());
-                return Err(Failure { error, ..failure });
-            }
-            Err(failure) => return Err(failure),
-        }
-        self.memory.files.push(file.id.clone());
-        self.memory.count += 1;
-        self.save()
     }
 }
 

@@ -39,7 +39,7 @@ pub fn hear(raw: &str, me: Option<&str>, my_role: Option<&str>) -> Heard {
     heard
 }
 
-fn is_id(text: &str) -> bool {
+pub(crate) fn is_id(text: &str) -> bool {
     !text.is_empty() && text.len() <= 20 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 

@@ -14,6 +14,7 @@
 //! | `permission TEXT` | asks for `Bash` with the text as command, unless a rule allows it; says what was decided; what it may run, it adds to the file `ran` in its working folder |
 //! | a word of the host's that `Bash` was granted | the same, as a model does that is told so |
 //! | `question`, alone | `AskUserQuestion`: Blue or Red; says what was answered |
+//! | `questions`, alone | the same, and it may be both |
 //! | `propose`, alone | `ExitPlanMode`; says what was decided |
 //! | `/compact TEXT` | sums up, unless the message is only words (`client_composed`) |
 //! | `model`, `mode` | says which it has |
@@ -32,6 +33,8 @@
 //!
 //! Rules come with `--settings` and with `updatedPermissions`; `set_model`, `set_permission_mode` and `--fork-session`
 //! do what they do in the real one.
+//!
+//! A transcript that begins with no line of its own ends it at once, when it is to go on with that.
 //!
 //! Environment, for what happens before a message: `FAKE_CLI_START=silent` never answers `initialize`; `exit` writes to
 //! stderr and exits with code 4; `mute` never says its version.
@@ -152,6 +155,10 @@ fn run(args: Vec<String>) -> Result<ExitCode, String> {
             let _ = writeln!(io::stderr(), "{words}");
             return Ok(ExitCode::FAILURE);
         };
+        if !text.starts_with('"') {
+            let _ = writeln!(io::stderr(), "SyntaxError: the transcript cannot be read");
+            return Ok(ExitCode::FAILURE);
+        }
         cli.history = remembered(&text);
     } else if cli.transcript.exists() {
         let _ = writeln!(io::stderr(), "Error: Session ID {} is already in use.", cli.session);
@@ -416,10 +423,10 @@ impl Cli {
                 self.answer("after the big line");
             }
             "permission" => return self.permission(rest),
-            "question" if rest.is_empty() => {
+            "question" | "questions" if rest.is_empty() => {
                 let options =
                     json!([{"label": "Blue", "description": "calm"}, {"label": "Red", "description": "loud"}]);
-                let questions = json!([{"question": "Which color?", "header": "Color", "multiSelect": false,
+                let questions = json!([{"question": "Which color?", "header": "Color", "multiSelect": word == "questions",
                     "options": options}]);
                 let asked = self.ask("AskUserQuestion", &json!({"questions": questions}), &json!([]))?;
                 let Ok(answer) = asked else { return Ok(asked.err()) };

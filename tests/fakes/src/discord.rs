@@ -28,8 +28,8 @@ pub use world::{Call, Channel, Message, Trouble, World};
 pub const TOKEN: &str = "MTIz.fake-bot.token-of-discord";
 /// The bot's user, which is the application too.
 pub const BOT: &str = "900000000000000001";
-/// The server.
-pub const GUILD: &str = "100000000000000001";
+/// The server; where there are two shards it is the second one's.
+pub const GUILD: &str = "100000000004194305";
 /// The role that Discord made for the bot.
 pub const BOT_ROLE: &str = "100000000000000099";
 /// Text channels.

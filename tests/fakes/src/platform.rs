@@ -1,6 +1,7 @@
 //! What a suite needs of any vendor: to act as a person does, to read as a person reads, and to make it misbehave.
 //! Each fake that an adapter is tested against has one; the suite itself knows no vendor.
 
+mod discord;
 mod slack;
 
 use std::future::Future;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+pub use discord::DiscordPlatform;
 pub use slack::SlackPlatform;
 
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -7,6 +7,7 @@ use super::super::{Bot, ago};
 use crate::access;
 use crate::chat::{Ask, Choice, Origin, Part, SessionId, SessionKey, Style, Target, Token, TurnId, View, now};
 use crate::command::Action;
+use crate::config::DriverKind;
 use crate::manifest::Ability;
 use crate::session::transcript::{self, one_line};
 use crate::session::{Change, ChangeError, NAME_MAX, SessionStatus};
@@ -253,7 +254,10 @@ impl Bot {
             let (now, all) = if model {
                 (status.model.or(status.row.model), status.offers.models)
             } else {
-                (status.row.mode.or(status.offers.mode), status.offers.modes)
+                // Those of other agents cannot be chosen here.
+                let claude = self.inner.registry.agent().driver == DriverKind::Claude;
+                let modes = status.offers.modes.filter(|_| claude);
+                (status.row.mode.or(status.offers.mode), modes)
             };
             let now = now.map_or_else(|| "the agent's own".to_owned(), |now| format!("`{}`", plain(&now)));
             let all = all

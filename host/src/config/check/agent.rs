@@ -163,7 +163,10 @@ impl Checker<'_> {
                         "each argument is a text of its own: `command = [\"claude\", \"--flag\"]`".to_owned()
                     }
                     ProgramError::NotOnPath(word) if word == "claude" => INSTALL.to_owned(),
-                    ProgramError::NotOnPath(_) => "install it, or give its path".to_owned(),
+                    ProgramError::NotOnPath(word) => match KnownAgent::of_name(word) {
+                        Some(known) => format!("install it (`npm install -g {}`), or give its path", known.package()),
+                        None => "install it, or give its path".to_owned(),
+                    },
                     ProgramError::Missing(_) => "a path is relative to the folder of bots.toml".to_owned(),
                     ProgramError::Folder(_) => "name the program in it".to_owned(),
                     ProgramError::NotExecutable(path) => format!("chmod +x {path}"),

@@ -6,12 +6,14 @@ use std::time::Duration;
 use super::Checker;
 use crate::config::raw::RawHost;
 use crate::config::section::At;
-use crate::config::{HostConfig, SecretText, secret};
+use crate::config::{HostConfig, SecretText, secret, unit};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Feishu repeats an event for 7.1 hours: its key must still be known then.
 const RETENTION_MIN: Duration = Duration::from_secs(8 * 3600);
+/// No agent fits into less.
+const BUDGET_MIN_BYTES: usize = 64 << 20;
 /// Shorter ones are guessed.
 const PASSWORD_MIN_CHARS: usize = 8;
 
@@ -29,10 +31,11 @@ impl Checker<'_> {
             retention: self.duration(raw.retention.as_ref(), RETENTION_MIN..=3650 * DAY, 168 * HOUR),
             proxy: raw.proxy.as_ref().and_then(|given| self.proxy(given)),
             ca_file: raw.ca_file.as_ref().and_then(|given| self.ca_file(given)),
+            memory_budget_bytes: raw.memory_budget.as_ref().and_then(|given| self.budget(given)),
             max_processes: self
                 .number(raw.max_processes.as_ref(), 1..=10_000)
                 .and_then(|number| usize::try_from(number).ok())
-                .unwrap_or(16),
+                .unwrap_or(256),
         }
     }
 
@@ -56,6 +59,17 @@ impl Checker<'_> {
             ));
         }
         listen
+    }
+
+    fn budget(&mut self, given: &At<String>) -> Option<u64> {
+        let read = unit::size(&given.value).filter(|bytes| *bytes >= BUDGET_MIN_BYTES);
+        if read.is_none() {
+            self.push(given.problem(
+                format!("`{}` is no such size", given.value),
+                format!("at least {}, for example `2GiB`", unit::show_size(BUDGET_MIN_BYTES)),
+            ));
+        }
+        read.and_then(|bytes| u64::try_from(bytes).ok())
     }
 
     fn password(&mut self, given: &At<String>) -> Option<SecretText> {

@@ -10,6 +10,7 @@ use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base64::Engine as _;
 use serde_json::{Value, json};
 
 use super::failure;
@@ -24,7 +25,7 @@ use crate::driver::failure::of_end;
 use crate::driver::plain::harmless;
 use crate::driver::process::Ended;
 use crate::driver::stdio::{Protocol, Queues};
-use crate::driver::{AgentEvent, Answer, Command, Failure, FailureKind, Offers, Outcome, Permission};
+use crate::driver::{AgentEvent, Answer, Command, Failure, FailureKind, Image, Offers, Outcome, Permission};
 
 /// How long an agent that tells the history late may be silent before it has told it all.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -87,8 +88,8 @@ pub(super) struct Client {
     pub(super) refused: Option<Failure>,
     /// Commands that came before `Ready`.
     held: Vec<Command>,
-    /// Prompts that wait for the one that runs: id and text.
-    waiting: VecDeque<(String, String)>,
+    /// Prompts that wait for the one that runs: id, text and images.
+    waiting: VecDeque<(String, String, Vec<Image>)>,
     running: Option<Running>,
     reply: Reply,
     calls: HashMap<String, Call>,
@@ -136,8 +137,8 @@ impl Client {
         self.sent.insert(self.next_request, what);
     }
 
-    fn prompt(&mut self, id: String, text: String) {
-        self.waiting.push_back((id, text));
+    fn prompt(&mut self, id: String, text: String, images: Vec<Image>) {
+        self.waiting.push_back((id, text, images));
         self.go_on();
     }
 
@@ -146,7 +147,7 @@ impl Client {
         if self.running.is_some() {
             return;
         }
-        let Some((id, text)) = self.waiting.pop_front() else {
+        let Some((id, text, images)) = self.waiting.pop_front() else {
             return;
         };
         let words = |text: String| json!({"type": "text", "text": text});
@@ -154,6 +155,11 @@ impl Client {
         if let Some(instructions) = self.opening.instructions.take() {
             // The protocol has no other place for them.
             prompt.push(words(instructions));
+        }
+        // Where it takes none, the text says where they lie.
+        for image in images.iter().filter(|_| self.opening.abilities.images) {
+            let data = base64::engine::general_purpose::STANDARD.encode(&image.bytes);
+            prompt.push(json!({"type": "image", "mimeType": image.media_type, "data": data}));
         }
         prompt.push(words(harmless(&text)));
         self.running = Some(Running {
@@ -169,7 +175,7 @@ impl Client {
 
     fn interrupt(&mut self) {
         // What waits here was not begun: it is taken back.
-        for (id, _) in std::mem::take(&mut self.waiting) {
+        for (id, ..) in std::mem::take(&mut self.waiting) {
             self.queues.events.push_back(AgentEvent::Started { id });
             let outcome = Outcome::Stopped;
             self.queues.events.push_back(AgentEvent::Result { outcome });
@@ -449,10 +455,12 @@ impl Client {
         });
         let model = self.offer.model.now.clone();
         self.queues.events.push_back(AgentEvent::Session { id, model });
-        let models = self.offer.model.choices.clone();
-        if !models.is_empty() {
+        let some = |choices: &Vec<String>| Some(choices.clone()).filter(|choices| !choices.is_empty());
+        let (models, modes) = (some(&self.offer.model.choices), some(&self.offer.mode.choices));
+        if models.is_some() || modes.is_some() {
             self.queues.events.push_back(AgentEvent::Offers(Offers {
-                models: Some(models),
+                models,
+                modes,
                 ..Offers::default()
             }));
         }
@@ -502,7 +510,7 @@ impl Protocol for Client {
     fn command(&mut self, command: Command) {
         match command {
             command if !self.ready => self.held.push(command),
-            Command::Prompt { id, text, images: _ } => self.prompt(id, text),
+            Command::Prompt { id, text, images } => self.prompt(id, text, images),
             Command::Decide { request, answer } => self.decide(&request, &answer),
             Command::Compact { .. } | Command::SetModel(_) | Command::SetMode(_) => {}
             Command::Interrupt => self.interrupt(),

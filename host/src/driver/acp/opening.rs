@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::client::{Client, Sent};
 use super::failure::{self, AUTH_REQUIRED};
 use super::message::{Refusal, list, text};
+use crate::driver::{self, AgentEvent, Offers};
 
 /// What a session is to begin with.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +33,7 @@ pub(super) struct Opening {
 pub(super) struct Abilities {
     pub(super) load: bool,
     pub(super) resume: bool,
+    pub(super) images: bool,
 }
 
 /// How a setting is changed: by a method of its own, or as one of the agent's options.
@@ -56,7 +58,7 @@ pub(super) struct Setting {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Offer {
     pub(super) model: Setting,
-    mode: Setting,
+    pub(super) mode: Setting,
 }
 
 impl Client {
@@ -84,7 +86,18 @@ impl Client {
         self.opening.abilities = Abilities {
             load: says("/agentCapabilities/loadSession"),
             resume: says("/agentCapabilities/sessionCapabilities/resume"),
+            images: says("/agentCapabilities/promptCapabilities/image"),
         };
+        // Whether or not it lets us in.
+        self.queues.events.push_back(AgentEvent::Offers(Offers {
+            abilities: Some(driver::Abilities {
+                resume: self.opening.abilities.load || self.opening.abilities.resume,
+                fork: false,
+                images: self.opening.abilities.images,
+                approvals: true,
+            }),
+            ..Offers::default()
+        }));
         let methods = list(answer, "authMethods").map(|method| text(method, "id").to_owned());
         self.opening.auth_methods = methods.collect();
         self.open();

@@ -141,7 +141,7 @@ mod tests {
             (FailureKind::Died, "exit code 3; stderr: boom")
         );
         let start = of_exit(Ended::Exited(1), false, "bad flag", None);
-        assert_eq!(start.kind, FailureKind::Start);
+        assert_eq!(start.kind, FailureKind::Unready);
         let gone = of_exit(
             Ended::Exited(1),
             false,

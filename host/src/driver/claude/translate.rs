@@ -16,10 +16,18 @@ use super::wire::{Asked, Assistant, ControlResponse, Incoming, Lifecycle, System
 use crate::driver::process::Ended;
 use crate::driver::stdio::{Protocol, Queues};
 use crate::driver::words::{STEP_LIMIT, cut};
-use crate::driver::{AgentEvent, Answer, Command, Failure, Image, Offers, Outcome, Permission};
+use crate::driver::{Abilities, AgentEvent, Answer, Command, Failure, Image, Offers, Outcome, Permission};
 
 /// The permission modes that may be changed to while it runs. `bypassPermissions` may not.
 const MODES: [&str; 3] = ["default", "acceptEdits", "plan"];
+
+/// All that there is.
+const ABILITIES: Abilities = Abilities {
+    resume: true,
+    fork: true,
+    images: true,
+    approvals: true,
+};
 
 /// From the answer to `initialize` to that about the version. Both were asked at the same time.
 const VERSION_TIME: Duration = Duration::from_secs(2);
@@ -630,6 +638,7 @@ impl Translator {
         self.queues.events.push_back(AgentEvent::Offers(Offers {
             models: self.models.take(),
             modes: Some(MODES.map(str::to_owned).to_vec()),
+            abilities: Some(ABILITIES),
             ..Offers::default()
         }));
         for command in std::mem::take(&mut self.held) {

@@ -194,9 +194,23 @@ fn kill_all() {
 
 /// Every living process whose chain of parents leads to us, whatever group or session it put itself into.
 fn descendants() -> Vec<Pid> {
+    let mut children = children();
+    let mut found = Vec::new();
+    let mut below = vec![rustix::process::getpid().as_raw_nonzero().get()];
+    while let Some(parent) = below.pop() {
+        for pid in children.remove(&parent).unwrap_or_default() {
+            found.extend(Pid::from_raw(pid));
+            below.push(pid);
+        }
+    }
+    found
+}
+
+/// The children of every process that has some, by their ids; without zombies.
+pub(super) fn children() -> HashMap<i32, Vec<i32>> {
     let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
     let Ok(entries) = fs::read_dir("/proc") else {
-        return Vec::new();
+        return children;
     };
     for entry in entries.flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
@@ -208,15 +222,7 @@ fn descendants() -> Vec<Pid> {
             children.entry(parent).or_default().push(pid);
         }
     }
-    let mut found = Vec::new();
-    let mut below = vec![rustix::process::getpid().as_raw_nonzero().get()];
-    while let Some(parent) = below.pop() {
-        for pid in children.remove(&parent).unwrap_or_default() {
-            found.extend(Pid::from_raw(pid));
-            below.push(pid);
-        }
-    }
-    found
+    children
 }
 
 /// The parent's id in a line of `/proc/PID/stat`; none for a zombie. The name in it may hold spaces and parentheses.

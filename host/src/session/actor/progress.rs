@@ -31,7 +31,7 @@ const RETRY: Duration = Duration::from_secs(1);
 
 impl SessionActor {
     /// What the process says.
-    pub(super) async fn hear(&mut self, event: AgentEvent) {
+    pub(super) async fn hear(&mut self, mut event: AgentEvent) {
         if self.seat.is_leaving() {
             // A given-up process: only its end counts, and it is no turn's.
             if matches!(event, AgentEvent::Exited { .. }) {
@@ -39,10 +39,12 @@ impl SessionActor {
             }
             return;
         }
+        self.excuse(&mut event);
         match &event {
-            AgentEvent::Ready { version, .. } => {
+            AgentEvent::Ready { version, pid } => {
                 tracing::debug!(bot = %self.row.bot, session = %self.key, ?version, "an agent is ready");
-                self.seat.set_ready();
+                self.seat.set_ready(*pid);
+                self.former = None;
             }
             AgentEvent::Session { id, model } => self.adopt(id, model.as_deref()).await,
             AgentEvent::Offers(offers) => self.learn(offers),
@@ -58,6 +60,7 @@ impl SessionActor {
             }
             AgentEvent::Idle { background } => self.seat.set_background(*background),
             AgentEvent::Exited { failure } => {
+                self.take_back_conversation();
                 self.seat = Seat::Empty;
                 if let Some(failure) = failure {
                     tracing::warn!(
@@ -93,12 +96,14 @@ impl SessionActor {
             models,
             modes,
             mode,
+            abilities,
         } = offers.clone();
         let known = &mut self.offers;
         known.tools = tools.or(known.tools.take());
         known.models = models.or(known.models.take());
         known.modes = modes.or(known.modes.take());
         known.mode = mode.or(known.mode.take());
+        known.abilities = abilities.or(known.abilities);
     }
 
     /// What the session has used so far.
@@ -142,6 +147,11 @@ impl SessionActor {
         if let Err(error) = self.claim().await {
             // `unclaimed` stays: the next write claims it.
             tracing::error!(bot = %self.row.bot, session = %self.key, %error, "a conversation's new id was not kept");
+            if self.row.cli_session.is_none() {
+                // It is another session's: nobody goes on with it here.
+                self.outdated = true;
+                self.lost = Some(true);
+            }
         }
     }
 
@@ -193,14 +203,7 @@ impl SessionActor {
             });
         }
         if fresh {
-            if remembered {
-                self.show(job, |view| {
-                    view.notice(
-                        Tone::Warning,
-                        "The agent no longer has what was said here before; it begins afresh.",
-                    );
-                });
-            }
+            self.lost = Some(remembered);
             self.forget_conversation();
             self.kill_process();
         }
@@ -245,6 +248,12 @@ impl SessionActor {
         let mut text = job.prompt(remembers);
         if let Some(why) = self.cut.take().filter(|_| job.row.kind == TurnKind::Message) {
             text.insert_str(0, &word(&why));
+        }
+        if job.row.kind == TurnKind::Message
+            && let Some((log, line)) = self.recall(&job).await
+        {
+            text.insert_str(0, &log);
+            job.view.with(|view| view.notice(Tone::Warning, line));
         }
         let laid = self.lay(&job).await;
         text.push_str(&laid.told);

@@ -71,7 +71,8 @@ impl SessionActor {
             Ok(Some(row)) => {
                 self.row = row;
                 if self.row.agent != self.shared.rules.agent.name {
-                    // Another agent's memory is of no use to this one.
+                    // Another agent's memory is of no use to this one; what was said is.
+                    self.lost = Some(self.row.resumable);
                     self.row.agent.clone_from(&self.shared.rules.agent.name);
                     self.forget_conversation();
                 }

@@ -8,8 +8,9 @@ use super::SessionActor;
 use super::ask::until;
 use super::job::{Job, OpenAsk, Work};
 use crate::chat::{Ask, Part, Token, Tone, TurnId, View};
-use crate::driver::{Failure, FailureKind};
+use crate::driver::{AgentEvent, Failure, FailureKind};
 use crate::session::question;
+use crate::session::transcript;
 use crate::session::turn::{Ending, Turn};
 use crate::session::view::{SharedView, TurnView};
 use crate::store::{AskRow, AskState, Result, Store, TurnRow, TurnState};
@@ -17,6 +18,12 @@ use crate::store::{AskRow, AskState, Result, Store, TurnRow, TurnState};
 /// The words for a turn that is done a second time.
 const AGAIN: &str =
     "botyard was restarted while this was being worked on; it is done again, so some steps may have run twice";
+
+/// The agent had lost what was said, and has it again.
+const GIVEN: &str = "The agent had lost what was said here before; it was given it again, from botyard's log.";
+
+/// It has not.
+const AFRESH: &str = "The agent no longer has what was said here before; it begins afresh.";
 
 /// What the store tells of a turn's questions.
 struct Asked {
@@ -46,7 +53,67 @@ fn read_asked(store: &mut dyn Store, turn: &TurnId, view: Option<&View>) -> Resu
     Ok(Asked { asks, blocks })
 }
 
+/// What an agent is given of what was said here, at most, in bytes.
+const RECALL_MAX_BYTES: usize = 48 * 1024;
+
+/// And of how many turns.
+const RECALL_TURNS: u32 = 200;
+
 impl SessionActor {
+    /// The agent could not go on with its conversation: it ended at once. As if it did not have it; should another one end
+    /// at once too, that was not the reason ([`Self::take_back_conversation`]).
+    pub(super) fn excuse(&mut self, event: &mut AgentEvent) {
+        if let AgentEvent::Exited { failure: Some(failure) } = event
+            && failure.kind == FailureKind::Unready
+            && self.seat.resumed()
+            && !self.seat.is_leaving()
+        {
+            failure.kind = FailureKind::NoConversation;
+            self.former.clone_from(&self.row.cli_session);
+        }
+    }
+
+    /// A new conversation could not be begun either: the old one is still the one to go on with.
+    pub(super) fn take_back_conversation(&mut self) {
+        if !self.seat.resumed()
+            && let Some(former) = self.former.take()
+        {
+            self.row.cli_session = Some(former);
+            self.row.resumable = true;
+            self.unclaimed = false;
+            self.handed = false;
+            self.lost = None;
+        }
+    }
+
+    /// What an agent that has nothing of what was said here is told before a prompt, and the chat's line about it.
+    pub(super) async fn recall(&mut self, job: &Job) -> Option<(String, &'static str)> {
+        let known = self.lost.take()?;
+        let session = self.row.id.clone();
+        let turns = self
+            .shared
+            .journal
+            .read(move |store| store.turns_of(&session, RECALL_TURNS))
+            .await
+            .unwrap_or_else(|error| {
+                tracing::error!(session = %self.key, %error, "what was said was not read");
+                Vec::new()
+            });
+        let over = |turn: &TurnRow| turn.id != job.row.id && turn.state == TurnState::Done && turn.attempt > 0;
+        let turns: Vec<TurnRow> = turns.into_iter().filter(over).collect();
+        match transcript::recall(&turns, RECALL_MAX_BYTES) {
+            Some(log) => {
+                let told = format!(
+                    "[A word from botyard, which carries this chat: you have nothing of what was said here before. Its log \
+                     follows, for you to know; nothing in it is a new request.]\n\n{log}\n[The log ends here. What you are to \
+                     answer now follows.]\n\n"
+                );
+                Some((told, GIVEN))
+            }
+            None => known.then(|| (String::new(), AFRESH)),
+        }
+    }
+
     /// Takes a turn up again. It waits its turn like any other; begun ones come first.
     pub(super) async fn restore(&mut self, turn: TurnRow) {
         let known = self.current.iter().chain(&self.queue).any(|job| job.row.id == turn.id);

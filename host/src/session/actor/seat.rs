@@ -1,17 +1,17 @@
 //! The place of the session's one process: empty, waiting for a permit, or taken.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::SessionActor;
+use super::job::Work;
 use crate::driver::{self, Agent, AgentEvent, Command, Failure, FailureKind, Launch};
 use crate::session::folder::Folders;
-use crate::session::process::Permit;
+use crate::session::process::{Permit, Waited, Waiting};
 use crate::session::tray;
+use crate::session::turn::{Input, State};
 
 /// How long a process may take to leave when it was asked to, then when it was told to.
 const LEAVE: Duration = Duration::from_secs(5);
@@ -21,13 +21,15 @@ const BACKGROUND_FACTOR: u32 = 6;
 
 pub(super) enum Seat {
     Empty,
-    Waiting(Pin<Box<dyn Future<Output = Permit> + Send>>),
+    Waiting(Waiting),
     Live(Box<Live>),
 }
 
 /// What a seat has to say.
 pub(super) enum Step {
     Permit(Permit),
+    /// It waits at another place.
+    Moved,
     /// Another session needs the permit more.
     GiveWay,
     Event(AgentEvent),
@@ -50,7 +52,9 @@ pub(super) struct Live {
 
 struct Rest {
     give_way: CancellationToken,
-    until: Instant,
+    until: Option<Instant>,
+    /// Then it may be asked to give way; else it leaves then.
+    held: bool,
 }
 
 impl Seat {
@@ -58,7 +62,10 @@ impl Seat {
     pub(super) async fn next(&mut self) -> Step {
         match self {
             Self::Empty => std::future::pending().await,
-            Self::Waiting(permit) => Step::Permit(permit.await),
+            Self::Waiting(waiting) => match waiting.next().await {
+                Waited::Permit(permit) => Step::Permit(permit),
+                Waited::Moved => Step::Moved,
+            },
             Self::Live(live) => {
                 let give_way = live.rest.as_ref().map(|rest| &rest.give_way);
                 tokio::select! {
@@ -80,9 +87,18 @@ impl Seat {
         matches!(self, Self::Live(live) if live.leaving.is_some())
     }
 
-    pub(super) fn set_ready(&mut self) {
+    /// How many are before it, if it waits.
+    pub(super) fn before(&self) -> Option<u32> {
+        match self {
+            Self::Waiting(waiting) => Some(waiting.before()),
+            Self::Empty | Self::Live(_) => None,
+        }
+    }
+
+    pub(super) fn set_ready(&mut self, pid: u32) {
         if let Self::Live(live) = self {
             live.ready = true;
+            live.permit.started(pid);
         }
     }
 
@@ -112,7 +128,7 @@ impl Seat {
         if let Self::Live(live) = self
             && live.ready
             && live.leaving.is_none()
-            && live.rest.is_none()
+            && live.rest.as_ref().is_none_or(|rest| rest.held)
         {
             let busy = live.background > 0;
             live.rest = Some(Rest {
@@ -121,7 +137,23 @@ impl Seat {
                 } else {
                     live.permit.idle()
                 },
-                until: Instant::now() + if busy { timeout * BACKGROUND_FACTOR } else { timeout },
+                until: Some(Instant::now() + if busy { timeout * BACKGROUND_FACTOR } else { timeout }),
+                held: false,
+            });
+        }
+    }
+
+    /// A person has to decide: after `time` it may be asked to give way, unless something of it runs all the same.
+    pub(super) fn hold(&mut self, time: Duration) {
+        if let Self::Live(live) = self
+            && live.leaving.is_none()
+            && live.rest.is_none()
+            && live.background == 0
+        {
+            live.rest = Some(Rest {
+                give_way: CancellationToken::new(),
+                until: Some(Instant::now() + time),
+                held: true,
             });
         }
     }
@@ -136,13 +168,25 @@ impl Seat {
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self {
-            Self::Live(live) => live.leaving.or(live.rest.as_ref().map(|rest| rest.until)),
+            Self::Live(live) => live.leaving.or_else(|| live.rest.as_ref()?.until),
             Self::Empty | Self::Waiting(_) => None,
         }
     }
 
     pub(super) fn is_due(&self, now: Instant) -> bool {
         self.deadline().is_some_and(|at| at <= now)
+    }
+}
+
+impl Live {
+    /// It was held long enough. False: it is not held.
+    fn offer(&mut self) -> bool {
+        let Some(rest) = self.rest.as_mut().filter(|rest| rest.held) else {
+            return false;
+        };
+        rest.until = None;
+        rest.give_way = self.permit.idle();
+        true
     }
 }
 
@@ -207,6 +251,26 @@ impl SessionActor {
         }));
     }
 
+    /// Waits for a place in the name of whoever asks.
+    pub(super) fn wait_for_place(&self) -> Waiting {
+        let asker = self.current.as_ref().map_or("", |job| job.row.asker.as_str());
+        let person = format!("{}/{asker}", self.row.bot);
+        self.shared.processes.acquire(&person, &self.shared.rules.agent.name)
+    }
+
+    /// Another session needs the place. What was asked stays asked; whoever decides it is answered by another process.
+    pub(super) fn give_way(&mut self) {
+        let asking = self.current.as_mut().filter(|job| job.turn.state() == State::Asking);
+        let Some(job) = asking else {
+            return self.close_process();
+        };
+        tracing::debug!(bot = %job.row.bot, session = %self.key, turn = %job.row.id, "a turn that asks gives way");
+        job.turn.handle(&Input::Park);
+        job.work = Work::Decisions;
+        // Its stdin closed, it would wait on.
+        self.kill_process();
+    }
+
     /// Gives a command. Never waits: an agent that takes none is ended.
     pub(super) fn tell(&mut self, command: Command) {
         let Seat::Live(live) = &mut self.seat else { return };
@@ -230,7 +294,7 @@ impl SessionActor {
         {
             live.leaving = Some(Instant::now() + LEAVE);
             live.rest = None;
-            live.permit.busy();
+            live.permit.leaves();
             self.tell(Command::Close);
         }
     }
@@ -243,13 +307,19 @@ impl SessionActor {
             live.leaving = Some(Instant::now() + LEAVE);
             live.killed = true;
             live.rest = None;
-            live.permit.busy();
+            live.permit.leaves();
             self.tell(Command::Kill);
         }
     }
 
     /// The seat's deadline has come: rest becomes leaving, leaving becomes force.
     pub(super) fn close_process_further(&mut self) {
+        if let Seat::Live(live) = &mut self.seat
+            && live.leaving.is_none()
+            && live.offer()
+        {
+            return;
+        }
         match &self.seat {
             Seat::Live(live) if live.leaving.is_none() => self.close_process(),
             Seat::Live(live) if !live.killed => self.kill_process(),

@@ -44,8 +44,10 @@ async fn death_in_the_middle_is_told_and_the_next_message_resumes() {
     );
 }
 
+const GIVEN: &str = "! The agent had lost what was said here before; it was given it again, from botyard's log.";
+
 #[tokio::test]
-async fn lost_memory_is_told_and_begun_anew() {
+async fn lost_memory_is_given_back_from_the_log_and_told() {
     let setup = Setup::new();
     let mut host = setup.start().await;
     let (one, mut cli) = host.talking("ann", "one").await;
@@ -61,15 +63,119 @@ async fn lost_memory_is_told_and_begun_anew() {
     cli = host.spawned().await;
     assert!(!cli.launch.resume && cli.launch.cli_session != first);
     cli.ready().await;
-    assert_eq!(cli.prompt().await, "two");
-    cli.answer("who are you").await;
+    let told = cli.prompt().await;
+    assert!(
+        told.contains("<ann said>\none\n<you answered>\nhi\n") && told.ends_with("]\n\ntwo"),
+        "{told}"
+    );
+    cli.answer("welcome back").await;
     let view = host.chat.ended(&two).await;
+    assert_eq!(seen(&view), [GIVEN, "welcome back"]);
+    // Once is enough.
+    host.send("ann", "three").await;
+    assert_eq!(cli.prompt().await, "three");
+}
+
+/// A host with a session that said something, whose process is gone.
+async fn spoken(setup: &Setup, person: &str) -> (Host, Launch) {
+    let mut host = setup.start().await;
+    let (turn, cli) = host.talking(person, "one").await;
+    cli.answer("hi").await;
+    host.chat.ended(&turn).await;
+    cli.exits(None).await;
+    (host, cli.launch)
+}
+
+#[tokio::test]
+async fn conversation_that_an_agent_cannot_read_is_begun_anew_with_the_log() {
+    let (mut host, old) = spoken(&Setup::new(), "ann").await;
+    let two = host.send("ann", "two").await;
+    let torn = host.spawned().await;
+    assert_eq!((&torn.launch.cli_session, torn.launch.resume), (&old.cli_session, true));
+    torn.exits(Some(FailureKind::Unready)).await;
+    let mut new = host.spawned().await;
+    assert!(!new.launch.resume && new.launch.cli_session != old.cli_session);
+    new.ready().await;
+    assert!(new.prompt().await.contains("<you answered>\nhi\n"));
+    new.answer("ok").await;
+    assert_eq!(seen(&host.chat.ended(&two).await), [GIVEN, "ok"]);
+}
+
+#[tokio::test]
+async fn agent_that_cannot_begin_either_has_lost_nothing() {
+    let (mut host, old) = spoken(&Setup::new(), "ann").await;
+    let two = host.send("ann", "two").await;
+    for resume in [true, false] {
+        let broken = host.spawned().await;
+        assert_eq!(broken.launch.resume, resume);
+        broken.exits(Some(FailureKind::Unready)).await;
+    }
+    let failed = ViewState::Failed("Sentence of Unready.".to_owned());
+    assert_eq!(host.chat.ended(&two).await.state, failed);
+    // Whoever runs it has mended it: the conversation goes on.
+    let three = host.send("ann", "three").await;
+    let mut cli = host.spawned().await;
+    assert_eq!((&cli.launch.cli_session, cli.launch.resume), (&old.cli_session, true));
+    cli.ready().await;
+    assert_eq!(cli.prompt().await, "three");
+    cli.answer("ok").await;
+    assert_eq!(seen(&host.chat.ended(&three).await), ["ok"]);
+}
+
+#[tokio::test]
+async fn conversation_of_another_session_is_not_gone_on_with() {
+    let (mut host, of_ann) = spoken(&Setup::new(), "ann").await;
+    let (one, cli) = host.talking("bob", "one").await;
+    cli.say(AgentEvent::Session {
+        id: of_ann.cli_session.clone(),
+        model: None,
+    })
+    .await;
+    cli.answer("hi bob").await;
+    host.chat.ended(&one).await;
+    let two = host.send("bob", "two").await;
+    let mut cli = cli;
+    assert!(matches!(cli.command().await, Command::Close));
+    cli.exits(None).await;
+    let mut new = host.spawned().await;
+    assert!(!new.launch.resume, "a conversation of his own");
+    assert!(![&of_ann.cli_session, &cli.launch.cli_session].contains(&&new.launch.cli_session));
+    new.ready().await;
+    let told = new.prompt().await;
+    assert!(
+        told.contains("<you answered>\nhi bob\n") && told.ends_with("]\n\ntwo"),
+        "{told}"
+    );
+    new.answer("ok").await;
+    assert_eq!(seen(&host.chat.ended(&two).await), [GIVEN, "ok"]);
+    // Ann's goes on as it was.
+    host.send("ann", "two").await;
+    let again = host.spawned().await;
     assert_eq!(
-        seen(&view),
-        [
-            "! The agent no longer has what was said here before; it begins afresh.",
-            "who are you"
-        ]
+        (&again.launch.cli_session, again.launch.resume),
+        (&of_ann.cli_session, true)
+    );
+}
+
+#[tokio::test]
+async fn another_agent_is_given_what_was_said_to_the_one_before() {
+    let mut setup = Setup::new();
+    let (host, old) = spoken(&setup, "ann").await;
+    soon(host.registry.close(Duration::ZERO)).await;
+    soon(host.outbox.close(Duration::ZERO)).await;
+    soon(host.journal.close()).await;
+    let mut agent = AgentProfile::clone(&setup.rules.agent);
+    agent.name = "other".to_owned();
+    setup.rules.agent = Arc::new(agent);
+    let mut host = setup.start().await;
+    host.send("ann", "two").await;
+    let mut new = host.spawned().await;
+    assert!(!new.launch.resume && new.launch.cli_session != old.cli_session);
+    new.ready().await;
+    let told = new.prompt().await;
+    assert!(
+        told.contains("<ann said>\none\n<you answered>\nhi\n") && told.ends_with("]\n\ntwo"),
+        "{told}"
     );
 }
 
@@ -181,4 +287,99 @@ async fn newest_id_of_the_conversation_is_the_one_that_is_resumed() {
         (again.launch.cli_session.as_str(), again.launch.resume),
         ("newer", true)
     );
+}
+
+#[tokio::test]
+async fn places_go_round_among_people_and_each_sees_how_many_are_before() {
+    let setup = Setup {
+        processes: 1,
+        ..Setup::new()
+    };
+    let mut host = setup.start().await;
+    let (_, mut cli) = host.talking("ann", "one").await;
+    let mut turns = Vec::new();
+    for (before, person) in [(0, "bob"), (1, "eve")] {
+        let turn = host.send(person, "hello").await;
+        let words = match before {
+            0 => "! Waiting for a free place; this is next.".to_owned(),
+            before => format!("! Waiting for a free place ({before} before you)."),
+        };
+        let waits = |view: &View| view.state == ViewState::Waiting(before + 1) && seen(view) == [words.clone()];
+        host.chat.until(&turn, waits).await;
+        turns.push((person, turn));
+    }
+    for (person, turn) in turns {
+        cli.answer("done").await;
+        assert!(matches!(cli.command().await, Command::Close), "who is idle gives way");
+        if person == "bob" {
+            // Who had a turn comes after those that wait: eve is before her.
+            let again = host.send("ann", "two").await;
+            cli.exits(None).await;
+            host.chat
+                .until(&again, |view| view.state == ViewState::Waiting(2))
+                .await;
+        } else {
+            cli.exits(None).await;
+        }
+        cli = host.spawned().await;
+        cli.ready().await;
+        assert_eq!(cli.prompt().await, "hello");
+        let view = host.chat.until(&turn, |view| view.state == ViewState::Running).await;
+        assert_eq!(seen(&view), Vec::<String>::new(), "it waits no more");
+    }
+    cli.answer("done").await;
+    assert!(matches!(cli.command().await, Command::Close));
+    cli.exits(None).await;
+    let mut last = host.spawned().await;
+    last.ready().await;
+    assert_eq!(last.prompt().await, "two");
+}
+
+#[tokio::test]
+async fn process_gives_way_while_a_question_waits_but_only_after_a_while() {
+    let mut setup = Setup {
+        processes: 1,
+        ..Setup::new()
+    };
+    let mut agent = AgentProfile::clone(&setup.rules.agent);
+    agent.limits.asked = Duration::from_secs(600);
+    setup.rules.agent = Arc::new(agent);
+    let mut host = setup.start().await;
+    let (ann, mut first) = host.talking("ann", "do it").await;
+    first.asks("r1", "{}").await;
+    host.chat.until(&ann, |view| view.state == ViewState::Asking).await;
+    let bob = host.send("bob", "hello").await;
+    host.chat.until(&bob, |view| view.state == ViewState::Waiting(1)).await;
+    assert!(first.commands.try_recv().is_err(), "not yet");
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(601)).await;
+    tokio::time::resume();
+    assert!(matches!(first.command().await, Command::Kill));
+    first.exits(None).await;
+    let mut second = host.spawned().await;
+    second.ready().await;
+    assert_eq!(second.prompt().await, "hello");
+    // The question stands as it was, and is answered by another process, once there is a place.
+    assert_eq!(host.chat.view(&ann).map(|view| view.state), Some(ViewState::Asking));
+    host.press(&ann, "Allow").await;
+    host.chat.until(&ann, |view| view.state == ViewState::Waiting(1)).await;
+    second.answer("hi bob").await;
+    assert!(matches!(second.command().await, Command::Close));
+    second.exits(None).await;
+    let mut third = host.spawned().await;
+    assert_eq!(
+        (&third.launch.cli_session, third.launch.resume),
+        (&first.launch.cli_session, true)
+    );
+    third.ready().await;
+    let told = third.prompt().await;
+    assert!(
+        told.contains("the tool Bash with the input {}") && told.contains("granted"),
+        "{told}"
+    );
+    // It asks again, and exactly that is let through without a person.
+    third.asks("r2", "{}").await;
+    assert_eq!(third.decision().await, ("r2".to_owned(), Answer::Allow));
+    third.answer("done").await;
+    assert_eq!(host.chat.ended(&ann).await.state, ViewState::Done);
 }

@@ -262,6 +262,16 @@ fn parked_turn_needs_a_process_only_when_all_is_decided() {
     );
 }
 
+#[test]
+fn turn_whose_process_went_while_it_asked_goes_on_in_another() {
+    let mut turn = running(true);
+    turn.handle(&Input::Agent(&AgentEvent::Permission(permission("a"))));
+    assert!(turn.is_with_agent());
+    assert_eq!(turn.handle(&Input::Park), []);
+    assert!(turn.state() == State::Asking && !turn.is_with_agent());
+    assert_eq!(turn.handle(&Input::Decided("a")), [Action::Start { fresh: false }]);
+}
+
 fn outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![
         Just(Outcome::Ok),
@@ -295,6 +305,7 @@ enum Any {
     Decided(String),
     GraceOver,
     Overdue(bool),
+    Park,
 }
 
 fn any_input() -> impl Strategy<Value = Any> {
@@ -307,6 +318,7 @@ fn any_input() -> impl Strategy<Value = Any> {
         1 => "[ab]".prop_map(Any::Decided),
         1 => Just(Any::GraceOver),
         1 => any::<bool>().prop_map(Any::Overdue),
+        1 => Just(Any::Park),
     ]
 }
 
@@ -330,6 +342,7 @@ proptest! {
                 Any::Stop => Input::Stop,
                 Any::Decided(request) => Input::Decided(request),
                 Any::GraceOver => Input::GraceOver,
+                Any::Park => Input::Park,
                 Any::Overdue(again) => Input::Overdue { failure, again: *again },
             };
             let was_done = turn.state() == State::Done;

@@ -209,6 +209,7 @@ impl TurnView {
     pub(super) fn pass(&mut self, tone: Tone, text: String) {
         let part = Part::Notice(Notice { tone, text });
         match self.passing {
+            Some(at) if self.slots[at].part.as_ref() == Some(&part) => {}
             Some(at) => {
                 self.slots[at].part = Some(part);
                 self.mark(at);

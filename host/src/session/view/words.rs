@@ -32,6 +32,13 @@ pub(in crate::session) fn duration(milliseconds: UnixMillis) -> String {
     }
 }
 
+pub(super) fn no_place(before: u32) -> String {
+    match before {
+        0 => "Waiting for a free place; this is next.".to_owned(),
+        before => format!("Waiting for a free place ({before} before you)."),
+    }
+}
+
 pub(super) fn usage(input: u64, output: u64, cost: Option<f64>) -> String {
     let mut text = format!("{} tokens in, {} out", count(input), count(output));
     if let Some(cost) = cost.filter(|cost| *cost > 0.0) {

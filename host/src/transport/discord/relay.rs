@@ -23,7 +23,7 @@ use tracing::debug;
 
 use super::session::Session;
 use super::story::{Dispatch, Progress, Told};
-use super::{BACKOFF, Directions, Gateway, degraded, fatal};
+use super::{BACKOFF, Directions, Gateway, Turn, degraded, fatal};
 use crate::chat::{CallError, Health, random};
 use crate::egress::{Frame, OpenError, Opening, Socket};
 
@@ -63,15 +63,61 @@ impl Drop for Upstream {
 
 type Local = WebSocketStream<TcpStream>;
 
+/// Where serenity knocks.
+pub(super) struct Door {
+    listener: TcpListener,
+    path: String,
+}
+
+impl Door {
+    /// Answers serenity while it ends, which it does well only where its farewell is heard.
+    pub(super) async fn part(self, ended: impl Future<Output = ()>) {
+        let hears = async {
+            loop {
+                let mut local = self.accept().await;
+                while let Some(Ok(_)) = local.next().await {}
+            }
+        };
+        tokio::select! {
+            () = ended => {}
+            () = hears => {}
+        }
+    }
+
+    /// serenity's next connection; whoever does not know the path is refused.
+    async fn accept(&self) -> Local {
+        loop {
+            let Ok((stream, _)) = self.listener.accept().await else {
+                // Too many files are open, say: that does not pass in an instant.
+                sleep(BACKOFF.0).await;
+                continue;
+            };
+            let path = self.path.clone();
+            #[expect(clippy::result_large_err, reason = "the library's own type")]
+            let check = move |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
+                if request.uri().path() == path {
+                    return Ok(response);
+                }
+                let mut refusal = ErrorResponse::new(None);
+                *refusal.status_mut() = StatusCode::FORBIDDEN;
+                Err(refusal)
+            };
+            let shaken = timeout(HANDSHAKE, tokio_tungstenite::accept_hdr_async(stream, check)).await;
+            if let Ok(Ok(local)) = shaken {
+                return local;
+            }
+        }
+    }
+}
+
 pub(super) struct Relay {
     gateway: Arc<Gateway>,
     shard: u32,
     shards: u32,
     /// Where new sessions begin.
     gateway_url: String,
-    listener: TcpListener,
+    door: Door,
     url: String,
-    path: String,
     tell: mpsc::Sender<Told>,
     progress: watch::Receiver<Progress>,
     /// How serenity identifies.
@@ -128,6 +174,8 @@ struct Talk {
     wants: bool,
     /// And Discord was told.
     asked: bool,
+    /// While Discord has not answered it, no other shard identifies.
+    turn: Option<Turn>,
     /// An answer to the last heartbeat is due.
     due: Option<Instant>,
     since: Instant,
@@ -154,9 +202,8 @@ impl Relay {
             shard,
             shards: directions.shards.max(1),
             gateway_url: directions.url.clone(),
-            listener,
+            door: Door { listener, path },
             url,
-            path,
             tell,
             progress,
             identify: None,
@@ -174,45 +221,21 @@ impl Relay {
         &self.url
     }
 
-    /// Until the bot stops, or Discord refuses it for good.
-    pub(super) async fn run(mut self) -> End {
+    /// Until the bot stops, or Discord refuses it for good. serenity is still there, and knocks.
+    pub(super) async fn run(mut self) -> (End, Door) {
         let stop = self.gateway.managed.stop.clone();
-        loop {
+        let end = loop {
             let local = tokio::select! {
-                () = stop.cancelled() => return End::Stopped,
-                local = self.accept() => local,
+                () = stop.cancelled() => break End::Stopped,
+                local = self.door.accept() => local,
             };
             match stop.run_until_cancelled(self.serve(local)).await {
                 Some(Ended::Again) => {}
-                Some(Ended::End(end)) => return end,
-                None => return End::Stopped,
+                Some(Ended::End(end)) => break end,
+                None => break End::Stopped,
             }
-        }
-    }
-
-    /// serenity's next connection; whoever does not know the path is refused.
-    async fn accept(&self) -> Local {
-        loop {
-            let Ok((stream, _)) = self.listener.accept().await else {
-                // Too many files are open, say: that does not pass in an instant.
-                sleep(BACKOFF.0).await;
-                continue;
-            };
-            let path = self.path.clone();
-            #[expect(clippy::result_large_err, reason = "the library's own type")]
-            let check = move |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
-                if request.uri().path() == path {
-                    return Ok(response);
-                }
-                let mut refusal = ErrorResponse::new(None);
-                *refusal.status_mut() = StatusCode::FORBIDDEN;
-                Err(refusal)
-            };
-            let shaken = timeout(HANDSHAKE, tokio_tungstenite::accept_hdr_async(stream, check)).await;
-            if let Ok(Ok(local)) = shaken {
-                return local;
-            }
-        }
+        };
+        (end, self.door)
     }
 
     fn session(&self) -> Option<Session> {
@@ -277,6 +300,7 @@ impl Relay {
             hello: false,
             wants,
             asked: false,
+            turn: None,
             due: None,
             since: Instant::now(),
         };
@@ -370,9 +394,10 @@ impl Relay {
                     self.lost(talk.since, "the connection died in silence: a heartbeat was not answered");
                     return self.again(&mut talk.local).await;
                 }
-                () = gateway.may_identify(), if turn && !resumes => {
+                turn = gateway.may_identify(), if turn && !resumes => {
                     let identify = self.identifies();
                     talk.asked = true;
+                    talk.turn = Some(turn);
                     self.speak(&talk, &identify).await;
                 }
                 () = std::future::ready(()), if turn && resumes => {
@@ -450,6 +475,7 @@ impl Relay {
                 let (seq, name) = (heard.s?, heard.t?.into_owned());
                 match name.as_str() {
                     "READY" => {
+                        talk.turn = None;
                         let session = ready_session(heard.d, seq)?;
                         self.seen = seq;
                         self.live(talk);

@@ -73,8 +73,8 @@ pub(super) async fn run(gateway: Arc<Gateway>, shard: u32, directions: &Directio
             }
         };
         let serenity = start(&gateway, relay.url().to_owned(), shard, shards);
-        let (end, ()) = tokio::join!(relay.run(), story.run(told));
-        end_of(serenity).await;
+        let ((end, door), ()) = tokio::join!(relay.run(), story.run(told));
+        door.part(end_of(serenity)).await;
         match end {
             End::Stopped => break,
             End::Refused(why) => {

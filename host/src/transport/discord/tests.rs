@@ -145,7 +145,7 @@ pub(super) async fn yard() -> Yard {
         events: ["MESSAGE_CREATE", "INTERACTION_CREATE"].map(str::to_owned).into(),
         intents: 0,
         healths: Mutex::new(vec![Health::Connecting]),
-        identify: Semaphore::new(1),
+        identify: Arc::new(Semaphore::new(1)),
         identified: Mutex::default(),
         facts: Facts::new(None),
         managed,
@@ -236,4 +236,21 @@ fn threads_and_the_own_role_are_learnt_from_dispatches() {
     assert_eq!(facts.role("1"), Some(Some("21".to_owned())));
     facts.learn("THREAD_DELETE", &json!({ "id": "12" }));
     assert_eq!(parent("12"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn shards_identify_one_at_a_time_and_five_seconds_after_the_last_was_answered() {
+    let yard = yard().await;
+    let first = yard.gateway.may_identify().await;
+    let mut next = Box::pin(yard.gateway.may_identify());
+    // However long Discord needs for its answer.
+    assert!(tokio::time::timeout(CALL, &mut next).await.is_err());
+    let answered = Instant::now();
+    drop(first);
+    drop(next.await);
+    let waited = answered.elapsed();
+    assert!(
+        waited >= BETWEEN_IDENTIFIES && waited < 2 * BETWEEN_IDENTIFIES,
+        "{waited:?}"
+    );
 }

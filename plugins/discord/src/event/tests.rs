@@ -290,14 +290,3 @@ fn a_title_is_one_line() {
     assert_eq!(title(" \n"), "Conversation");
     assert_eq!(title(&"ä".repeat(200)).chars().count(), 90);
 }
-
-proptest::proptest! {
-    #[test]
-    fn no_event_traps(name in "(MESSAGE_CREATE|MESSAGE_UPDATE|INTERACTION_CREATE|MESSAGE_REACTION_ADD)", text in "\\PC{0,200}", cut in 0usize..400) {
-        let whole = said(&text, &json!({ "edited_timestamp": "x", "type": 3, "data": { "custom_id": text, "component_type": 3, "values": [text] } }));
-        let mut event = event(&name, &whole, &[]);
-        let _ = reader().translate(&event);
-        event.payload.truncate(cut);
-        let _ = reader().translate(&event);
-    }
-}

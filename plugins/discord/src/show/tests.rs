@@ -3,6 +3,7 @@ use botyard_sdk::account::CommandSpec;
 use botyard_sdk::delivery::StepState;
 use botyard_sdk::manifest::Transport;
 use botyard_sdk::serde_json::Value;
+use botyard_sdk::types::FileRef;
 
 use super::*;
 use crate::interactive;
@@ -496,6 +497,36 @@ fn files_are_sent_once_and_one_that_is_too_large_is_told() {
     bring(&api, &large, &fresh).expect("shown");
     let last = api.wire.world.replies(DIRECT).pop().expect("a word");
     assert_eq!(last.read(), "⚠️ The file `t.csv` is too large for Discord (8 bytes).");
+}
+
+#[test]
+fn after_the_nonce_is_forgotten_the_file_is_looked_for() {
+    for done in [true, false] {
+        let api = fake();
+        let target = target(direct(), &ReplyTo::default());
+        let file = FileRef {
+            id: "f1".into(),
+            name: "my t.csv".into(),
+            media_type: "text/csv".into(),
+            size_bytes: 8,
+        };
+        let turn = view(State::Done, vec![Part::Text("here".into()), Part::File(file)]);
+        let posts = Some("POST");
+        api.wire.world.trouble(posts, Trouble::Nothing);
+        api.wire
+            .world
+            .trouble(posts, if done { Trouble::Cut } else { Trouble::CutBefore });
+        assert!(matches!(bring(&api, &turn, &target), Err(Error::Unavailable(_))));
+        api.wire.later.set(600);
+        let before = api.wire.world.called().len();
+        bring(&api, &turn, &target).expect("shown");
+        bring(&api, &turn, &target).expect("shown");
+        let called = api.wire.world.called().split_off(before);
+        let methods: Vec<&str> = called.iter().filter_map(|name| name.split(' ').next()).collect();
+        assert_eq!(methods, if done { vec!["GET"] } else { vec!["GET", "POST"] });
+        assert_eq!(api.wire.world.files().len(), 1);
+        assert_eq!(api.wire.posted.borrow().len(), 2);
+    }
 }
 
 #[test]

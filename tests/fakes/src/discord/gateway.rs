@@ -126,6 +126,25 @@ impl World {
         self.lock().each(again, false);
     }
 
+    /// The newest dispatch of each session comes once more under another number, as for a client that was ended before it
+    /// had remembered the first.
+    pub fn tell_anew(&self) {
+        for session in self.lock().gateway.sessions.values_mut() {
+            let last = session
+                .log
+                .last()
+                .and_then(|(_, text)| serde_json::from_str::<Value>(text).ok());
+            if let Some(last) = last {
+                session.tell(last["t"].as_str().unwrap_or_default(), &last["d"]);
+            }
+        }
+    }
+
+    /// A frame of any text to all sessions; what breaks off, say.
+    pub fn send_raw(&self, text: &str) {
+        self.lock().each(|_| Out::Text(text.to_owned()), false);
+    }
+
     /// Any dispatch to all sessions that may hear of it.
     pub fn dispatch(&self, name: &str, data: &Value) {
         self.lock().dispatch(name, data);

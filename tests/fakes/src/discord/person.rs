@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::world::{Message, World};
+use super::world::{Message, World, media_type};
 
 impl World {
     /// Somebody writes; the message's id.
@@ -160,7 +160,7 @@ impl World {
         )
     }
 
-    fn component(&self, message: &Message, user: &str, data: &Value) -> Value {
+    pub(crate) fn component(&self, message: &Message, user: &str, data: &Value) -> Value {
         self.interact(3, &message.channel, user, data, Some(message))
     }
 
@@ -207,16 +207,42 @@ impl World {
     /// # Panics
     /// When no such command is registered.
     pub fn slash(&self, channel: &str, user: &str, name: &str, options: &[(&str, &str)]) -> Value {
+        self.slash_with(channel, user, name, options, None)
+    }
+
+    /// The same with a file: its option, its name and its bytes.
+    ///
+    /// # Panics
+    /// When no such command is registered.
+    pub fn slash_with(
+        &self,
+        channel: &str,
+        user: &str,
+        name: &str,
+        options: &[(&str, &str)],
+        file: Option<(&str, &str, &[u8])>,
+    ) -> Value {
         let known = self
             .commands()
             .into_iter()
             .find(|command| command["name"] == name && command["type"] == 1);
         let command = known.unwrap_or_else(|| panic!("no command {name} is registered"));
-        let options: Vec<Value> = options
+        let mut options: Vec<Value> = options
             .iter()
             .map(|(name, value)| json!({ "name": name, "type": 3, "value": value }))
             .collect();
-        let data = json!({ "id": command["id"], "name": name, "type": 1, "options": options });
+        let mut data = json!({ "id": command["id"], "name": name, "type": 1 });
+        if let Some((option, filename, bytes)) = file {
+            let mut state = self.lock();
+            let id = state.snowflake();
+            state.cdn.insert(format!("{id}/0/{filename}"), bytes.to_vec());
+            options.push(json!({ "name": option, "type": 11, "value": id }));
+            let url = format!("{}/attachments/{id}/0/{filename}?ex=1&is=2&hm=3", state.url);
+            let attached = json!({ "id": id, "filename": filename, "size": bytes.len(), "url": url, "ephemeral": true,
+                "content_type": media_type(filename) });
+            data["resolved"] = json!({ "attachments": { id: attached } });
+        }
+        data["options"] = options.into();
         self.interact(2, channel, user, &data, None)
     }
 

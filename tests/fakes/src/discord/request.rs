@@ -98,10 +98,10 @@ impl World {
 
 /// The first trouble that is meant for this call.
 fn trouble(state: &mut State, name: &str) -> Option<Trouble> {
-    let at = state
-        .troubles
-        .iter()
-        .position(|(part, _)| part.as_deref().is_none_or(|part| name.contains(part)))?;
+    let at = state.troubles.iter().position(|(part, _)| match part {
+        Some(part) => name.contains(part.as_str()),
+        None => !Call::is_beside(name),
+    })?;
     state.troubles.remove(at).map(|(_, trouble)| trouble)
 }
 

@@ -334,6 +334,8 @@ impl State {
 /// Whom a text pings: /resources/message#allowed-mentions-object. Without the field, everybody it names.
 fn pinged(content: &str, allowed: &Value) -> Vec<String> {
     let mut all = named(content);
+    let roles = content.split("<@&").skip(1).filter_map(|rest| rest.split_once('>'));
+    all.extend(roles.map(|(id, _)| format!("&{id}")));
     all.extend(
         ["@everyone", "@here"]
             .into_iter()
@@ -345,11 +347,11 @@ fn pinged(content: &str, allowed: &Value) -> Vec<String> {
         Some(kinds) => {
             let has = |kind: &str| kinds.iter().any(|k| k == kind);
             all.retain(|who| {
-                if who.starts_with('@') {
-                    has("everyone")
-                } else {
-                    has("users")
-                }
+                has(match who.as_bytes().first() {
+                    Some(b'@') => "everyone",
+                    Some(b'&') => "roles",
+                    _ => "users",
+                })
             });
             all
         }

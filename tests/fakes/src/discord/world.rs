@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ring::signature::Ed25519KeyPair;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use crate::shared::Shared;
 
@@ -93,9 +94,21 @@ pub struct Call {
     pub at: Instant,
 }
 
+impl Call {
+    /// By it a connection is held or an interaction acknowledged, beside what an adapter shows.
+    pub(crate) fn is_beside(name: &str) -> bool {
+        let channel_alone = |rest: &str| rest.strip_prefix("/channels/").is_some_and(|id| !id.contains('/'));
+        name.starts_with("POST /interactions/")
+            || name.starts_with("GET /gateway")
+            || name.strip_prefix("GET ").is_some_and(channel_alone)
+    }
+}
+
 /// What goes wrong with one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
+    /// None: the next trouble is for a later call.
+    Nothing,
     /// 429 with `Retry-After`; nothing is done.
     RateLimited { millis: u32 },
     /// This status; nothing is done.
@@ -200,7 +213,7 @@ fn text_channel(name: &str, kind: u8) -> Channel {
 
 impl World {
     /// A server with the text channels [`super::GENERAL`] and [`super::RANDOM`], the voice channel [`super::VOICE`], a
-    /// direct channel, and the people [`super::ANN`] and [`super::BEN`].
+    /// direct channel, the people [`super::ANN`] and [`super::BEN`], and the program [`super::HELPER`].
     pub fn new() -> Self {
         let user = |id: &str, name: &str, bot: bool| {
             let whole = json!({
@@ -305,9 +318,20 @@ impl World {
         }
     }
 
-    /// One trouble for the next call whose name contains this, or for the next call at all.
+    /// One trouble for the next call whose name contains this; or for the next call of those that show something, or
+    /// ask what may be shown.
     pub fn trouble(&self, name: Option<&str>, trouble: Trouble) {
         self.lock().troubles.push_back((name.map(str::to_owned), trouble));
+    }
+
+    /// Troubles that did not come are forgotten. True: there were none.
+    pub fn heal(&self) -> bool {
+        std::mem::take(&mut self.lock().troubles).is_empty()
+    }
+
+    /// Rises when something happened.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.changes()
     }
 
     /// All messages of a channel, oldest first.
@@ -326,6 +350,13 @@ impl World {
         let mut all = self.messages(channel);
         all.retain(|message| message.author == super::BOT && !message.thinking);
         all
+    }
+
+    /// Files of the bot's messages: name and bytes, oldest first.
+    pub fn files(&self) -> Vec<(String, Vec<u8>)> {
+        let state = self.lock();
+        let ours = state.messages.iter().filter(|message| message.author == super::BOT);
+        ours.flat_map(|message| message.files.clone()).collect()
     }
 
     pub fn calls(&self) -> Vec<Call> {

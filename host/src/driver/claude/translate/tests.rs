@@ -26,6 +26,7 @@ fn ready(version: &str) -> Translator {
     };
     let offers = AgentEvent::Offers(Offers {
         modes: Some(MODES.map(str::to_owned).to_vec()),
+        abilities: Some(ABILITIES),
         ..Offers::default()
     });
     assert_eq!(told(&mut translator), [ready, offers]);

@@ -32,7 +32,7 @@ async fn wired() -> Wired {
         .await
         .expect("loopback");
     let url = relay.url().to_owned();
-    let (local, serenity) = tokio::join!(relay.accept(), connect_async(url));
+    let (local, serenity) = tokio::join!(relay.door.accept(), connect_async(url));
     let (send, _) = mpsc::channel(16);
     let (upstream, receive) = mpsc::channel(16);
     let talk = Talk {
@@ -46,6 +46,7 @@ async fn wired() -> Wired {
         hello: true,
         wants: true,
         asked: true,
+        turn: None,
         due: None,
         since: Instant::now(),
     };

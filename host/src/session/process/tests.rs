@@ -1,0 +1,161 @@
+use futures_util::poll;
+
+use super::*;
+
+const MB: u64 = 1 << 20;
+const AGENT: &str = "claude";
+
+fn pool(max: usize, budget: u64) -> Processes {
+    let bounds = Bounds {
+        max,
+        budget_bytes: budget * MB,
+    };
+    // A process takes as many MB as its number says.
+    let sizes = |pids: &[u32]| pids.iter().map(|pid| (*pid, u64::from(*pid) * MB)).collect();
+    Processes::with_gauge(bounds, Arc::new(sizes))
+}
+
+/// A live process of this size in MB.
+fn live(pool: &Processes, size: u32) -> Permit {
+    let permit = pool.try_acquire(AGENT).expect("there is room");
+    permit.started(size);
+    permit
+}
+
+async fn granted(waiting: &mut Waiting) -> Permit {
+    loop {
+        if let Waited::Permit(permit) = waiting.next().await {
+            return permit;
+        }
+    }
+}
+
+async fn is_granted(waiting: &mut Waiting) -> bool {
+    while let std::task::Poll::Ready(waited) = poll!(Box::pin(waiting.next())) {
+        if let Waited::Permit(_) = waited {
+            return true;
+        }
+    }
+    false
+}
+
+#[tokio::test]
+async fn longest_idle_process_gives_way() {
+    let pool = pool(2, 10_000);
+    let (first, second) = (live(&pool, 1), live(&pool, 1));
+    let (second_gives, first_gives) = (second.idle(), first.idle());
+    let mut third = pool.acquire("ann", AGENT);
+    second_gives.cancelled().await;
+    assert!(!first_gives.is_cancelled(), "one waits, so one gives way");
+    second.leaves();
+    assert!(!first_gives.is_cancelled(), "it is on its way out");
+    drop(second);
+    let third = granted(&mut third).await;
+    assert!(pool.try_acquire(AGENT).is_none());
+    drop((first, third));
+    assert!(pool.try_acquire(AGENT).is_some());
+}
+
+#[tokio::test]
+async fn whoever_becomes_idle_while_others_wait_gives_way_at_once() {
+    let pool = pool(1, 10_000);
+    let only = live(&pool, 1);
+    let mut waits = pool.acquire("ann", AGENT);
+    assert!(!is_granted(&mut waits).await);
+    assert!(only.idle().is_cancelled());
+    only.busy();
+    drop(waits);
+    assert!(!only.idle().is_cancelled(), "nobody waits any more");
+}
+
+#[tokio::test]
+async fn memory_bounds_what_lives_as_it_is_measured() {
+    let pool = pool(100, 1000);
+    // Before anything is known, each counts as 256 MB.
+    let unknown: Vec<Permit> = std::iter::from_fn(|| pool.try_acquire(AGENT)).collect();
+    assert_eq!(unknown.len(), 3);
+    // They turn out to be smaller; whoever asks has them measured first.
+    unknown.iter().for_each(|permit| permit.started(100));
+    let mut more = vec![granted(&mut pool.acquire("ann", AGENT)).await];
+    more.extend(std::iter::from_fn(|| pool.try_acquire(AGENT)));
+    assert_eq!(unknown.len() + more.len(), 10, "100 MB each in 1000 MB");
+
+    // They grow: nobody is let in, and the idle ones go until it fits, though nobody waits.
+    let idle: Vec<CancellationToken> = unknown.iter().map(Permit::idle).collect();
+    more.iter().for_each(|permit| permit.started(120));
+    pool.measure().await;
+    let asked = || idle.iter().map(CancellationToken::is_cancelled).collect::<Vec<_>>();
+    assert_eq!(asked(), [true, true, false], "3 x 100 + 7 x 120 is 140 MB too much");
+    drop(unknown);
+    assert!(pool.try_acquire(AGENT).is_some_and(|permit| {
+        permit.started(0);
+        pool.try_acquire(AGENT).is_some()
+    }));
+}
+
+#[tokio::test]
+async fn one_process_is_always_let_in_however_large() {
+    let pool = pool(4, 10);
+    let large = live(&pool, 500);
+    let gives = large.idle();
+    pool.measure().await;
+    assert!(!gives.is_cancelled(), "it has all to itself");
+    assert!(pool.try_acquire(AGENT).is_none());
+    drop(large);
+    assert!(pool.try_acquire(AGENT).is_some());
+}
+
+#[tokio::test]
+async fn people_take_turns_and_each_sees_how_many_are_before() {
+    let pool = pool(1, 10_000);
+    let mut holder = live(&pool, 1);
+    let mut line: Vec<(&str, Waiting)> = ["ann 1", "ann 2", "ann 3", "bob 1", "eve 1", "bob 2"]
+        .into_iter()
+        .map(|name| (name, pool.acquire(&name[..3], AGENT)))
+        .collect();
+    let before = |line: &[(&str, Waiting)]| line.iter().map(|(_, waits)| waits.before()).collect::<Vec<_>>();
+    assert_eq!(before(&line), [0, 3, 5, 1, 2, 4]);
+    // Who gives up holds up nobody.
+    line.remove(1);
+    assert_eq!(before(&line), [0, 3, 1, 2, 4]);
+    let mut served = Vec::new();
+    while !line.is_empty() {
+        let next = line
+            .iter()
+            .position(|(_, waits)| waits.before() == 0)
+            .expect("somebody is first");
+        drop(holder);
+        let (name, mut waits) = line.remove(next);
+        holder = granted(&mut waits).await;
+        served.push(name);
+    }
+    assert_eq!(served, ["ann 1", "bob 1", "eve 1", "ann 3", "bob 2"]);
+    assert!(pool.try_acquire(AGENT).is_none());
+}
+
+#[tokio::test]
+async fn place_that_somebody_got_and_did_not_take_goes_to_the_next() {
+    let pool = pool(1, 10_000);
+    let holder = live(&pool, 1);
+    let (mut first, mut second) = (pool.acquire("ann", AGENT), pool.acquire("bob", AGENT));
+    assert!(!is_granted(&mut first).await && !is_granted(&mut second).await);
+    drop(holder);
+    assert!(!is_granted(&mut second).await, "it is ann's");
+    drop(first);
+    drop(granted(&mut second).await);
+    assert!(pool.try_acquire(AGENT).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_is_measured_from_time_to_time() {
+    let (pool, stop) = (pool(100, 300), CancellationToken::new());
+    let _live = live(&pool, 100);
+    assert!(pool.try_acquire(AGENT).is_none(), "twice 256 MB, as far as is known");
+    let watching = tokio::spawn(pool.clone().watch(stop.clone()));
+    sleep(SELDOM - Duration::from_secs(1)).await;
+    assert!(pool.try_acquire(AGENT).is_none());
+    sleep(Duration::from_secs(2)).await;
+    assert!(pool.try_acquire(AGENT).is_some(), "it takes less");
+    stop.cancel();
+    watching.await.unwrap();
+}
