@@ -35,12 +35,14 @@ use crate::config::{AgentProfile, BotConfig};
 use crate::inbox::{Accepted, Inbox};
 use crate::manifest::Ability;
 use crate::outbox::{BoxFuture, Outbox};
+use crate::plugin::files::Files;
 use crate::plugin::{Adapter, Emitted, LinkHost};
 use crate::session::Registry;
 use crate::store::{Decision, InboxState, Journal, SessionRow};
 use crate::transport::{Accepted as Taken, Connected, Inlet};
 
 pub use connection::Connection;
+pub use gather::FILES;
 pub use start::{BotError, Parts};
 
 /// Of the time in which a vendor wants its answer, this part is the translation's at most; the rest is for storing
@@ -135,6 +137,11 @@ impl Bot {
     /// A question ran out of time.
     pub async fn expire(&self, ask: &crate::store::AskRow, decision: Decision) {
         self.inner.registry.decide(ask, decision).await;
+    }
+
+    /// What it keeps of the files that came and go.
+    pub fn files(&self) -> &Files {
+        self.inner.adapter.files()
     }
 
     /// The bot's outbox, for the operator's `outbox retry`.

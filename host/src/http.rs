@@ -4,8 +4,10 @@
 //! until it is told to stop. What it needs of the rest of the host it asks of [`Bots`].
 
 mod chat;
+mod files;
 mod guard;
 mod hook;
+mod lines;
 mod login;
 mod page;
 mod reply;
@@ -30,13 +32,14 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::chat::BotName;
+use crate::chat::{BotName, Health, UnixMillis};
 use crate::config::SecretText;
 use crate::manifest::Route;
+use crate::plugin::files::Files;
 use crate::store::Journal;
 use crate::transport::Inlet;
 use crate::transport::web::WebChat;
@@ -110,6 +113,12 @@ pub struct WebTarget {
     pub title: String,
     pub chat: WebChat,
     pub inlet: Arc<dyn Inlet>,
+    /// The bot's own.
+    pub files: Files,
+    /// The largest that a person may send.
+    pub files_max_bytes: u64,
+    /// Files that one message may bring.
+    pub files_most: usize,
 }
 
 impl fmt::Debug for WebTarget {
@@ -119,6 +128,19 @@ impl fmt::Debug for WebTarget {
             .field("chat", &self.chat)
             .finish_non_exhaustive()
     }
+}
+
+/// How a bot's connection is, as the page shows it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct BotLine {
+    pub bot: BotName,
+    pub platform: String,
+    #[serde(flatten)]
+    pub health: Health,
+    /// How long it has been so.
+    pub since: UnixMillis,
+    /// When something last came over it; none: nothing yet.
+    pub heard: Option<UnixMillis>,
 }
 
 /// For `/healthz`.
@@ -140,6 +162,10 @@ pub trait Bots: Send + Sync + 'static {
     /// The bots of the web chat, in the order of bots.toml.
     fn web_bots(&self) -> Vec<BotName>;
     fn readiness(&self) -> Readiness;
+    /// The connections of all bots, in the order of bots.toml.
+    fn lines(&self) -> Vec<BotLine>;
+    /// Rises whenever one of them is in another state.
+    fn lines_changed(&self) -> watch::Receiver<u64>;
 }
 
 /// A port that is taken, and not served yet.
@@ -316,6 +342,8 @@ fn router(app: App) -> Router {
         .route("/chat/{bot}/", get(page::chat))
         .route("/chat/{bot}/about", get(chat::about))
         .route("/chat/{bot}/events", get(chat::events))
+        .route("/chat/{bot}/files", post(files::take))
+        .route("/chat/{bot}/files/{id}", get(files::give))
         .route("/chat/{bot}/channels/{channel}/messages", post(chat::say))
         .route("/chat/{bot}/channels/{channel}/presses", post(chat::press))
         .route("/chat/{bot}/channels/{channel}/stop", post(chat::stop))

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -14,7 +15,7 @@ use crate::bot::{Bot, BotError, Parts};
 use crate::chat::{BotName, now};
 use crate::config::{BotConfig, Config, Problem, SecretText, check_against};
 use crate::egress::{Egress, EgressSettings, Grant};
-use crate::http::{Bots, Door, HookTarget, HttpError, Readiness, Server, ServerSettings, WebTarget};
+use crate::http::{BotLine, Bots, Door, HookTarget, HttpError, Readiness, Server, ServerSettings, WebTarget};
 use crate::manifest::{About, Mode, Transport};
 use crate::plugin::{Adapter, BotServices, CallLimits, Component, LoadError, Runtime};
 use crate::session::{ProcessBounds, Processes};
@@ -88,6 +89,8 @@ struct Inner {
     door: Door,
     listen: SocketAddr,
     started: i64,
+    /// Rises when a bot's connection is in another state.
+    lines: watch::Sender<u64>,
     /// Set once all bots are up; before that, webhooks are told to come again.
     bots: OnceLock<Vec<Running>>,
     stop: CancellationToken,
@@ -129,6 +132,7 @@ pub async fn run(
             door: server.door(),
             listen: server.address(),
             started: now(),
+            lines: watch::Sender::new(0),
             bots: OnceLock::new(),
             stop: stop.clone(),
             config,
@@ -324,6 +328,7 @@ impl Host {
             transports: mode.transports.clone(),
             secrets: secrets.clone(),
             api_base,
+            lines: self.inner.lines.clone(),
         };
         let title = about.title.clone();
         let started = Bot::start(parts).await?;
@@ -348,6 +353,9 @@ impl Host {
                 title: format!("{} · {title}", bot.name),
                 chat,
                 inlet,
+                files: started.files().clone(),
+                files_max_bytes: bot.files_max_bytes,
+                files_most: crate::bot::FILES,
             }
         });
         info!(bot = %bot.name, adapter = %bot.adapter, mode = %mode.name, "bot started");
@@ -468,5 +476,23 @@ impl Bots for Host {
                 .filter(|running| running.bot.summary().connection.is_live())
                 .count(),
         }
+    }
+
+    fn lines(&self) -> Vec<BotLine> {
+        let line = |running: &Running| {
+            let summary = running.bot.summary();
+            BotLine {
+                bot: running.name.clone(),
+                platform: summary.adapter,
+                health: summary.connection.health,
+                since: summary.connection.since,
+                heard: summary.connection.heard,
+            }
+        };
+        self.running().iter().map(line).collect()
+    }
+
+    fn lines_changed(&self) -> watch::Receiver<u64> {
+        self.inner.lines.subscribe()
     }
 }

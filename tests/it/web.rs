@@ -87,6 +87,66 @@ impl Page {
             .await;
     }
 
+    /// Sends a file ahead of a message; what the host says of it.
+    async fn upload(&self, name: &str, bytes: &[u8]) -> Value {
+        let request = self.client.post(format!("{}/files?name={name}", self.base));
+        let answer = request
+            .header(COOKIE, &self.cookie)
+            .header("content-type", "application/octet-stream")
+            .header("sec-fetch-site", "same-origin")
+            .body(bytes.to_vec())
+            .send()
+            .await
+            .expect("the page's API answers");
+        assert_eq!(answer.status(), 200);
+        let text = answer.text().await.expect("an answer");
+        serde_json::from_str(&text).expect("the answer is JSON")
+    }
+
+    /// Bytes of a file and the answer's header that says what to do with it.
+    async fn download(&self, id: &str, name: &str) -> (Vec<u8>, String) {
+        let request = self.client.get(format!("{}/files/{id}?name={name}", self.base));
+        let answer = request.header(COOKIE, &self.cookie).send().await.expect("an answer");
+        assert_eq!(answer.status(), 200);
+        let saved = answer.headers()["content-disposition"]
+            .to_str()
+            .expect("a text")
+            .to_owned();
+        (answer.bytes().await.expect("the file").to_vec(), saved)
+    }
+
+    /// Reads one event stream until it tells a bot's connection so; how `bot` is then.
+    async fn line(&self, bot: &str, like: impl Fn(&Value) -> bool, meanwhile: impl FnOnce()) -> Value {
+        let request = self.client.get(format!("{}/events", self.base));
+        let read = async {
+            let answer = request.header(COOKIE, &self.cookie).send().await.expect("a stream");
+            let mut stream = answer.bytes_stream();
+            let (mut text, mut meanwhile) = (String::new(), Some(meanwhile));
+            loop {
+                let piece = stream.next().await.expect("the stream goes on").expect("a piece");
+                text.push_str(&String::from_utf8_lossy(&piece));
+                while let Some((event, rest)) = text.split_once("\n\n") {
+                    let told = event.contains("event: lines");
+                    let data = event.lines().find_map(|line| line.strip_prefix("data: "));
+                    let data: Value = serde_json::from_str(data.unwrap_or("null")).expect("JSON");
+                    text = rest.to_owned();
+                    let lines = data["bots"].as_array().cloned().unwrap_or_default();
+                    let found = lines.into_iter().find(|line| told && line["bot"] == bot);
+                    if let Some(found) = found {
+                        if like(&found) {
+                            return found;
+                        }
+                        // What happens now is told on this stream.
+                        if found["state"] == "live" {
+                            meanwhile.take().into_iter().for_each(|done| done());
+                        }
+                    }
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, read).await.expect("it is told in time")
+    }
+
     pub(crate) async fn press(&self, channel: &str, id: &str, token: &str) -> Value {
         self.post(&format!("{channel}/presses"), &json!({"id": id, "token": token}))
             .await
@@ -94,6 +154,16 @@ impl Page {
 
     /// What the bot's messages in a channel show now, oldest first: a page that is opened anew.
     pub(crate) async fn views(&self, channel: &str) -> Vec<Value> {
+        loop {
+            let messages = self.messages(channel).await;
+            // What changed while the page was opened is told as a change: read once more, it is whole.
+            if messages.iter().all(|message| message["since"].is_null()) {
+                return messages.into_iter().map(|message| message["view"].clone()).collect();
+            }
+        }
+    }
+
+    async fn messages(&self, channel: &str) -> Vec<Value> {
         let request = self.client.get(format!("{}/events?channel={channel}", self.base));
         let read = async {
             let answer = request.header(COOKIE, &self.cookie).send().await.expect("a stream");
@@ -114,7 +184,6 @@ impl Page {
             .filter_map(|event| event.lines().find_map(|line| line.strip_prefix("data: ")))
             .map(|data| serde_json::from_str::<Value>(data).expect("a message is JSON"))
             .filter(|message| message["from"] == "bot")
-            .map(|message| message["view"].clone())
             .collect()
     }
 
@@ -187,4 +256,102 @@ fn asking_token(view: &Value, label: &str) -> String {
         .and_then(|choice| choice["token"].as_str())
         .expect("its token")
         .to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn page_shows_how_every_bot_is_connected_as_status_does() {
+    let slack = botyard_fakes::slack::Slack::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let team = format!(
+        r#"
+[[bot]]
+name = "team"
+adapter = "slack"
+mode = "socket"
+agent = "scripted"
+workspace = "team"
+allow = ["*"]
+api_base = {:?}
+secrets = {{ bot_token = "file:token", app_token = "file:app" }}
+"#,
+        slack.api_base()
+    );
+    write(folder.path(), &team);
+    for (name, secret) in [
+        ("token", botyard_fakes::slack::BOT_TOKEN),
+        ("app", botyard_fakes::slack::APP_TOKEN),
+    ] {
+        std::fs::write(folder.path().join(name), secret).expect("a secret");
+    }
+    let host = RealHost::start(folder.path()).await;
+    let page = Page::open(&host, folder.path()).await;
+    let refused = page
+        .line(
+            "team",
+            |line| line["state"] == "refused",
+            || slack.workspace.set_socket_mode(false),
+        )
+        .await;
+    let why = refused["why"].as_str().unwrap_or_default();
+    assert!(why.contains("Socket Mode"), "{refused}");
+    assert!(refused["since"].is_i64() && refused["heard"].is_i64(), "{refused}");
+    let own = page.line("local", |line| line["state"] == "live", || {}).await;
+    assert_eq!(own["platform"], "web");
+    let status = crate::binary::botyard(folder.path(), &["status", "--json"]).await;
+    let status: Value = serde_json::from_slice(&status.stdout).expect("JSON");
+    let team = status["bots"]
+        .as_array()
+        .and_then(|bots| bots.iter().find(|bot| bot["name"] == "team"));
+    let team = team.expect("the bot is in it");
+    assert_eq!(
+        (team["connection"].as_str(), team["detail"].as_str()),
+        (Some("refused"), Some(why))
+    );
+    host.terminate().await;
+    slack.stop().await;
+}
+
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\nno more of it";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_the_page_reach_the_agent_and_its_own_are_there_to_save() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), "files_max = \"1KiB\"");
+    let file = folder.path().join("bots.toml");
+    let text = std::fs::read_to_string(&file).expect("it was written");
+    // In a shared workspace the scripted CLI does not know its own outbox.
+    std::fs::write(&file, text.replace("workspace_shared = true", "")).expect("it is written");
+    let host = RealHost::start(folder.path()).await;
+    let page = Page::open(&host, folder.path()).await;
+    let files = [
+        page.upload("plan.png", PNG).await,
+        page.upload("notes.txt", b"some notes").await,
+    ];
+    page.post("c1/messages", &json!({ "id": "m1", "text": "look", "files": files }))
+        .await;
+    let done = page.view_in("c1", "done").await.to_string();
+    for words in [
+        "plan.png has 21 bytes",
+        "saw image/png of 21 bytes",
+        "notes.txt has 10 bytes",
+    ] {
+        assert!(done.contains(words), "{words}: {done}");
+    }
+    page.say("c1", "m2", "give report.csv a,b").await;
+    let file = eventually("the agent's file", async || {
+        let views = page.views("c1").await;
+        views
+            .iter()
+            .find_map(|view| blocks(view, "file").first().map(|file| (*file).clone()))
+    })
+    .await;
+    assert_eq!((&file["name"], &file["size_bytes"]), (&json!("report.csv"), &json!(3)));
+    let (bytes, saved) = page
+        .download(file["file"].as_str().expect("its id"), "report.csv")
+        .await;
+    assert_eq!(
+        (bytes.as_slice(), saved.as_str()),
+        (b"a,b".as_slice(), "attachment; filename*=UTF-8''report.csv")
+    );
+    host.terminate().await;
 }

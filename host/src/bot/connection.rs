@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 use super::Bot;
@@ -29,11 +30,14 @@ impl Connection {
 pub(super) struct Line {
     state: Mutex<(Health, UnixMillis)>,
     heard: AtomicI64,
+    /// Rises when it is in another state.
+    changed: watch::Sender<u64>,
 }
 
 impl Line {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(changed: watch::Sender<u64>) -> Self {
         Self {
+            changed,
             state: Mutex::new((Health::Connecting, now())),
             heard: AtomicI64::new(0),
         }
@@ -62,6 +66,8 @@ impl Line {
         let same_kind = std::mem::discriminant(&state.0) == std::mem::discriminant(health);
         let since = if same_kind { state.1 } else { now() };
         *state = (health.clone(), since);
+        drop(state);
+        self.changed.send_modify(|count| *count = count.wrapping_add(1));
         true
     }
 }

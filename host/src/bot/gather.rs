@@ -23,7 +23,7 @@ use crate::store::{InFile, InboxState, TurnKind};
 /// Messages of one bot that are gathered for at the same time; the lanes wait for the others.
 const AT_ONCE: usize = 64;
 /// Files of one message; the rest is said to be left out.
-const FILES: usize = 10;
+pub const FILES: usize = 10;
 /// A file is here by then, or is left out.
 const WITHIN: Duration = Duration::from_secs(120);
 /// Replies that no platform took: so many of the newest keep their files.

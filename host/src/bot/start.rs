@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -65,6 +65,8 @@ pub struct Parts {
     pub secrets: BTreeMap<String, SecretText>,
     /// The vendor's API, ending in `/`.
     pub api_base: String,
+    /// Rises when the connection is in another state.
+    pub lines: watch::Sender<u64>,
 }
 
 impl Bot {
@@ -82,6 +84,7 @@ impl Bot {
             transports,
             secrets,
             api_base,
+            lines,
         } = parts;
         let about = Arc::clone(adapter.about());
         let abilities = about.abilities.clone();
@@ -145,7 +148,7 @@ impl Bot {
                 behind: Notify::new(),
                 set_aside: Notify::new(),
                 introduced: AtomicBool::new(false),
-                connection: Line::new(),
+                connection: Line::new(lines),
                 intake,
                 last_event: AtomicI64::new(0),
                 events: AtomicU64::new(0),

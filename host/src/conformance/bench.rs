@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use botyard_fakes::platform::{Act, Acted, Actor, Place, Platform, Seen};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -19,7 +19,7 @@ use crate::chat::{
 };
 use crate::config::SecretText;
 use crate::egress::{Egress, EgressSettings, Grant, Outlet};
-use crate::http::{Bots, HookTarget, Readiness, Server, ServerSettings, WebTarget};
+use crate::http::{BotLine, Bots, HookTarget, Readiness, Server, ServerSettings, WebTarget};
 use crate::manifest::{Ability, Mode, Transport};
 use crate::outbox::BoxFuture;
 use crate::plugin::{Adapter, BotServices, CallLimits, Emitted, LinkHost};
@@ -173,6 +173,14 @@ impl Bots for Hooks {
             bots: 1,
             live: 1,
         }
+    }
+
+    fn lines(&self) -> Vec<BotLine> {
+        Vec::new()
+    }
+
+    fn lines_changed(&self) -> watch::Receiver<u64> {
+        watch::channel(0).1
     }
 }
 

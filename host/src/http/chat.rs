@@ -11,9 +11,12 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
 
+use super::lines::Lines;
 use super::reply::{json_body, no_bot, refusal, web_error};
-use super::{App, WebTarget};
+use super::{App, WebTarget, files};
 use crate::chat::{Answer, BotName};
 use crate::transport::web::{Pressing, Saying, Stream, Update};
 
@@ -22,7 +25,7 @@ const SAID_MAX_BYTES: usize = 256 * 1024;
 /// Between two signs of life in a stream where nothing happens.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-fn target(app: &App, bot: String) -> Option<WebTarget> {
+pub(super) fn target(app: &App, bot: String) -> Option<WebTarget> {
     app.0.bots.web(&BotName(bot))
 }
 
@@ -35,6 +38,8 @@ pub(super) async fn about(State(app): State<App>, Path(bot): Path<String>) -> Re
             "commands": target.chat.commands(),
             "bots": app.0.bots.web_bots(),
             "password": app.0.login.has_password(),
+            "files_max_bytes": target.files_max_bytes,
+            "files_most": target.files_most,
         }))
         .into_response(),
         None => no_bot(),
@@ -66,36 +71,53 @@ pub(super) async fn events(
         .and_then(|text| text.parse().ok());
     let after = last.or(from.after).unwrap_or(0);
     let updates = target.chat.stream(from.channel, after);
-    // The permit lives as long as the stream.
-    let state = (updates, Vec::new().into_iter(), app.0.stop.clone(), permit);
-    let events = stream::unfold(state, |(mut updates, mut batch, stop, permit)| async move {
-        let update = match batch.next() {
-            Some(update) => update,
-            None => {
-                batch = next_batch(&mut updates, &stop).await?.into_iter();
-                batch.next()?
-            }
-        };
-        Some((Ok::<_, Infallible>(event_of(update)), (updates, batch, stop, permit)))
+    let feed = Feed {
+        updates,
+        batch: Vec::new().into_iter(),
+        lines: Lines::new(app.0.bots.clone()),
+        stop: app.0.stop.clone(),
+        _permit: permit,
+    };
+    let events = stream::unfold(feed, |mut feed| async move {
+        let update = feed.next().await?;
+        Some((Ok::<_, Infallible>(event_of(update)), feed))
     });
     Sse::new(events)
         .keep_alive(KeepAlive::new().interval(HEARTBEAT).text("beat"))
         .into_response()
 }
 
-/// None: the server stops, or the store cannot be read; the page comes again.
-async fn next_batch(updates: &mut Stream, stop: &tokio_util::sync::CancellationToken) -> Option<Vec<Update>> {
-    tokio::select! {
-        biased;
-        // The end of the server comes first: it waits for this stream.
-        () = stop.cancelled() => None,
-        batch = updates.next() => match batch {
-            Ok(batch) => batch,
-            Err(error) => {
-                tracing::warn!(%error, "an event stream could not go on");
-                None
+/// What one page reads.
+struct Feed {
+    updates: Stream,
+    batch: std::vec::IntoIter<Update>,
+    lines: Lines,
+    stop: CancellationToken,
+    /// Lives as long as the stream.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Feed {
+    /// None: the server stops, or the store cannot be read; the page comes again.
+    async fn next(&mut self) -> Option<Update> {
+        loop {
+            if let Some(update) = self.batch.next() {
+                return Some(update);
             }
-        },
+            tokio::select! {
+                biased;
+                // The end of the server comes first: it waits for this stream.
+                () = self.stop.cancelled() => return None,
+                update = self.lines.next() => return Some(update),
+                batch = self.updates.next() => match batch {
+                    Ok(batch) => self.batch = batch?.into_iter(),
+                    Err(error) => {
+                        tracing::warn!(%error, "an event stream could not go on");
+                        return None;
+                    }
+                },
+            }
+        }
     }
 }
 
@@ -114,7 +136,8 @@ pub(super) async fn say(
 ) -> Response {
     let done = async {
         let target = target(&app, bot).ok_or_else(no_bot)?;
-        let saying: Saying = json_body(request, SAID_MAX_BYTES).await?;
+        let mut saying: Saying = json_body(request, SAID_MAX_BYTES).await?;
+        saying.files = files::known(&target, saying.files).await?;
         let said = target.chat.say(&*target.inlet, &channel, saying).await;
         said.map(word_of).map_err(|error| web_error(&error))
     };

@@ -1,5 +1,7 @@
 //! The server over real sockets, with bots that note what they get.
 
+mod files;
+
 use std::sync::Mutex;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -36,6 +38,7 @@ impl Inlet for Noting {
 struct TwoBots {
     chat: WebChat,
     inlet: Arc<Noting>,
+    files: Files,
 }
 
 impl Bots for TwoBots {
@@ -80,6 +83,9 @@ impl Bots for TwoBots {
             title: "Local".into(),
             chat: self.chat.clone(),
             inlet: self.inlet.clone(),
+            files: self.files.clone(),
+            files_max_bytes: 1000,
+            files_most: 2,
         })
     }
 
@@ -93,6 +99,20 @@ impl Bots for TwoBots {
             bots: 2,
             live: 2,
         }
+    }
+
+    fn lines(&self) -> Vec<BotLine> {
+        vec![BotLine {
+            bot: "team".into(),
+            platform: "slack".into(),
+            health: Health::Live,
+            since: 1,
+            heard: None,
+        }]
+    }
+
+    fn lines_changed(&self) -> watch::Receiver<u64> {
+        watch::channel(0).1
     }
 }
 
@@ -163,6 +183,7 @@ impl Bench {
         let bots = Arc::new(TwoBots {
             chat: chat.clone(),
             inlet: inlet.clone(),
+            files: Files::new(folder.path(), &"local".into()),
         });
         let running = tokio::spawn(server.run(bots, stop.clone()));
         Self {

@@ -82,6 +82,20 @@ pub struct Saying {
     /// Made by the page: the same again is the same message.
     pub id: String,
     pub text: String,
+    /// Files that the host has already.
+    #[serde(default)]
+    pub files: Vec<SentFile>,
+}
+
+/// A file of a person's, by its id among the bot's files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentFile {
+    pub id: String,
+    pub name: String,
+    #[serde(default)]
+    pub media_type: String,
+    #[serde(default)]
+    pub size_bytes: u32,
 }
 
 /// What a person pressed, chose or filled in.
@@ -310,7 +324,7 @@ impl WebChat {
         if !is_id(channel) || !is_id(&saying.id) {
             return Err(WebError::Invalid("an id is 1 to 64 characters of A-Z a-z 0-9 - _"));
         }
-        if saying.text.trim().is_empty() {
+        if saying.text.trim().is_empty() && saying.files.is_empty() {
             return Err(WebError::Invalid("there is nothing to say"));
         }
         if saying.text.len() > TEXT_MAX_BYTES {
@@ -319,7 +333,8 @@ impl WebChat {
         // The time is taken before the bot can answer, so that question and answer stand in their order.
         let at = self.tick();
         let payload = serde_json::json!({
-            "id": saying.id, "channel": channel, "text": saying.text, "person": self.inner.sitter, "sent": at,
+            "id": saying.id, "channel": channel, "text": saying.text, "files": saying.files,
+            "person": self.inner.sitter, "sent": at,
         });
         let word = self.hand_over(inlet, "message", &payload).await?;
         let id = format!("p{}", saying.id);
@@ -329,7 +344,7 @@ impl WebChat {
             revision: 0,
             stage: None,
         };
-        let kept = Kept::of_person(&id, &index, &self.inner.sitter, saying.text);
+        let kept = Kept::of_person(&id, &index, &self.inner.sitter, saying.text, saying.files);
         let keep = self.inner.keep.clone();
         self.inner
             .journal

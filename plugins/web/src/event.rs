@@ -2,13 +2,22 @@
 
 use botyard_sdk::ingress::{Command, Item, Message, Press, Translated, What};
 use botyard_sdk::serde_json;
-use botyard_sdk::types::{Conversation, Error, Event, Origin, Person};
+use botyard_sdk::types::{Attachment, Conversation, Error, Event, Origin, Person};
 use serde::Deserialize;
 
 #[derive(Debug, Deserialize)]
 struct Sitter {
     id: String,
     name: Option<String>,
+}
+
+/// A file that the host keeps already.
+#[derive(Debug, Deserialize)]
+struct Sent {
+    id: String,
+    name: String,
+    media_type: String,
+    size_bytes: u32,
 }
 
 /// What every event has, and what some have besides.
@@ -21,6 +30,8 @@ struct Payload {
     /// Milliseconds since 1970.
     sent: Option<u64>,
     text: Option<String>,
+    #[serde(default)]
+    files: Vec<Sent>,
     token: Option<String>,
     values: Option<Vec<(String, String)>>,
 }
@@ -34,7 +45,11 @@ pub fn translate(event: &Event) -> Result<Translated, Error> {
         .map_err(|error| Error::Malformed(format!("the page's event cannot be read: {error}")))?;
     let lacks = |field: &str| Error::Malformed(format!("a `{}` without `{field}`", event.name));
     let what = match event.name.as_str() {
-        "message" => said(&payload.id, payload.text.ok_or_else(|| lacks("text"))?),
+        "message" => said(
+            &payload.id,
+            payload.text.ok_or_else(|| lacks("text"))?,
+            payload.files.into_iter().map(attachment).collect(),
+        ),
         "press" => What::Press(Press {
             token: payload.token.ok_or_else(|| lacks("token"))?,
             values: payload.values,
@@ -68,12 +83,21 @@ pub fn translate(event: &Event) -> Result<Translated, Error> {
     })
 }
 
-fn said(id: &str, text: String) -> What {
+fn attachment(file: Sent) -> Attachment {
+    Attachment {
+        name: file.name,
+        media_type: Some(file.media_type),
+        size_bytes: Some(file.size_bytes),
+        source: file.id,
+    }
+}
+
+fn said(id: &str, text: String, attachments: Vec<Attachment>) -> What {
     if let Some((name, arguments)) = command(&text) {
         return What::Command(Command {
             name: name.to_owned(),
             arguments: arguments.to_owned(),
-            attachments: Vec::new(),
+            attachments,
         });
     }
     What::Message(Message {
@@ -84,7 +108,7 @@ fn said(id: &str, text: String) -> What {
         addressed: true,
         quotes: None,
         new_thread: None,
-        attachments: Vec::new(),
+        attachments,
         group: None,
     })
 }
@@ -176,6 +200,21 @@ mod tests {
                 what: What::Message(expected)
             }
         );
+    }
+
+    #[test]
+    fn a_file_is_an_attachment_by_the_hosts_own_id() {
+        let sent = json!({ "text": "", "files": [{ "id": "f1", "name": "a.png", "media_type": "image/png", "size_bytes": 7 }] });
+        let What::Message(message) = only("message", &sent).what else {
+            panic!("no message")
+        };
+        let expected = Attachment {
+            name: "a.png".into(),
+            media_type: Some("image/png".into()),
+            size_bytes: Some(7),
+            source: "f1".into(),
+        };
+        assert_eq!((message.text.as_str(), message.attachments), ("", vec![expected]));
     }
 
     #[test]

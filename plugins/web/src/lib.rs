@@ -7,7 +7,7 @@ pub mod event;
 pub mod view;
 
 use botyard_sdk::manifest::{Abilities, About, Limits, Managed, Mode, Secret, Slot, Transport};
-use botyard_sdk::types::{Answer, Error, Event, Origin, Person};
+use botyard_sdk::types::{Answer, Attachment, Error, Event, FileRef, Origin, Person};
 use botyard_sdk::{Adapter, account, delivery, ingress, interaction, memory};
 
 /// The adapter.
@@ -47,13 +47,16 @@ impl Adapter for Web {
                 update_interval_ms: 50,
                 updates_max: None,
                 refresh_ms: None,
-                upload_max_bytes: 0,
+                // What the operator lets in is less.
+                upload_max_bytes: 1 << 30,
                 rates: Vec::new(),
             },
             abilities: Abilities::UPDATE
                 | Abilities::BUTTONS
                 | Abilities::CHOICES
                 | Abilities::FORMS
+                | Abilities::FILES_IN
+                | Abilities::FILES_OUT
                 | Abilities::NATIVE_STOP
                 | Abilities::COMMANDS,
             extra: Vec::new(),
@@ -82,6 +85,16 @@ impl Adapter for Web {
 
     fn respond(_to: Origin, verdict: interaction::Verdict) -> Result<Option<Answer>, Error> {
         Ok(view::word(&verdict))
+    }
+
+    /// The page's files are among the host's from the beginning.
+    fn fetch(attachment: Attachment) -> Result<FileRef, Error> {
+        Ok(FileRef {
+            id: attachment.source,
+            name: attachment.name,
+            media_type: attachment.media_type.unwrap_or_default(),
+            size_bytes: attachment.size_bytes.unwrap_or_default(),
+        })
     }
 
     fn me() -> Result<Person, Error> {

@@ -56,7 +56,7 @@ fn part(part: &Part) -> (&'static str, Value) {
         Part::Ask(it) => ("ask", ask(it)),
         Part::File(file) => (
             "file",
-            json!({ "name": file.name, "media_type": file.media_type, "size_bytes": file.size_bytes }),
+            json!({ "file": file.id, "name": file.name, "media_type": file.media_type, "size_bytes": file.size_bytes }),
         ),
         Part::Notice(notice) => {
             let tone = match notice.tone {

@@ -1,7 +1,7 @@
 // The page: one event stream for the list of conversations and the one that is open, and what the person does.
 
 import { el } from "./markdown.js";
-import { BotMessage, PersonMessage, dots } from "./view.js";
+import { BotMessage, PersonMessage, dots, sizeOf, span } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
 const base = location.pathname.replace(/\/?$/, "/");
@@ -24,7 +24,9 @@ const state = {
   ready: false,
   retryMs: 500,
   timer: null,
-  about: { bot: "", title: "", commands: [] },
+  about: { bot: "", title: "", commands: [], files_max_bytes: 0, files_most: 0 },
+  /** How the bots' connections are, and how far the host's clock is from this one. */
+  lines: { bots: [], skew: 0 },
   channels: new Map(),
   /** Messages of the open conversation: what the server has, and what is being sent. */
   messages: new Map(),
@@ -55,6 +57,7 @@ function connect() {
   });
   on("message", takeMessage);
   on("channel", takeChannel);
+  on("lines", takeLines);
   on("ready", () => { state.ready = true; drawEmpty(); scheduleDraw(); });
 }
 
@@ -102,8 +105,16 @@ function takeAbout(about) {
   state.about = about;
   $("bots").hidden = about.bots.length < 2;
   $("bots").replaceChildren(...about.bots.map((bot) => el("li", {}, el("a", { href: `/chat/${bot}/`, "aria-current": bot === about.bot ? "page" : null }, bot))));
+  $("files-hint").textContent = about.files_most ? `; files up to ${sizeOf(about.files_max_bytes)}, ${about.files_most} a message` : "";
+  $("attach").title = about.files_most ? `Attach files: up to ${sizeOf(about.files_max_bytes)} each, ${about.files_most} a message` : "";
   drawTop();
   drawEmpty();
+  drawLines();
+}
+
+function takeLines(told) {
+  state.lines = { bots: told.bots, skew: Date.now() - told.now };
+  drawLines();
 }
 
 function setOnline(online) {
@@ -112,6 +123,7 @@ function setOnline(online) {
   $("connection").dataset.state = online ? "online" : "offline";
   $("connection-text").textContent = online ? "Connected" : "Offline, trying again…";
   $("composer-text").disabled = !online;
+  $("attach").disabled = !online;
   $("composer-text").placeholder = online ? `Message ${state.about.title || "the bot"}…` : "Waiting for the host…";
   drawComposer();
 }
@@ -191,6 +203,33 @@ function drawList() {
   }));
 }
 
+/** The connections of all bots: one line, and what it is made of. Nothing where there is but this page's own bot. */
+function drawLines() {
+  const { bots, skew } = state.lines;
+  const home = $("lines");
+  home.hidden = bots.every((line) => line.bot === state.about.bot);
+  const bad = bots.filter((line) => line.state !== "live");
+  const worst = ["refused", "degraded", "connecting"].find((word) => bad.some((line) => line.state === word)) ?? "live";
+  home.dataset.state = worst;
+  document.body.classList.toggle("in-trouble", !home.hidden && ["refused", "degraded"].includes(worst));
+  const word = { refused: "refused", degraded: "retrying", connecting: "connecting…" };
+  $("lines-text").textContent = bad.length === 0 ? `All ${bots.length} bots are connected`
+    : bad.length === 1 ? `${bad[0].bot}: ${word[bad[0].state]}` : `${bad.length} of ${bots.length} bots are not connected`;
+  const now = Date.now() - skew;
+  const long = (line) => span(now - line.since);
+  const how = {
+    live: (line) => `Live for ${long(line)}, ${line.heard ? `last heard ${span(now - line.heard)} ago` : "nothing heard yet"}`,
+    connecting: (line) => `Connecting for ${long(line)}`,
+    degraded: (line) => `Not connected for ${long(line)}: ${line.why}${line.retry_at ? `; tried again in ${span(line.retry_at - now)}` : ""}`,
+    refused: (line) => `Refused for ${long(line)}: ${line.why}`,
+  };
+  $("lines-list").replaceChildren(...bots.map((line) => el("li", { "data-state": line.state },
+    el("span", { class: "dot", "aria-hidden": "true" }), el("p", {}, el("strong", {}, line.bot), ` ${line.platform}`, el("span", {}, how[line.state]?.(line) ?? line.state)))));
+}
+// What is said of time grows old by itself.
+setInterval(() => { if ($("lines").open) drawLines(); }, 5000);
+$("lines").addEventListener("toggle", drawLines);
+
 function drawTop() {
   const channel = state.channels.get(state.channel);
   $("title").textContent = channel?.title || "New conversation";
@@ -245,12 +284,12 @@ async function call(path, body) {
   return word;
 }
 
-function say(words) {
+function say(words, files = []) {
   const trimmed = words.trim();
-  if (!trimmed || !state.online) return false;
+  if ((!trimmed && !files.length) || !state.online) return false;
   const id = newId();
   const latest = Math.max(0, ...[...state.messages.values()].map((message) => message.at));
-  const message = { id: `p${id}`, key: id, from: "person", text: trimmed, at: Math.max(Date.now(), latest + 1), revision: 0, sending: "now" };
+  const message = { id: `p${id}`, key: id, from: "person", text: trimmed, files, at: Math.max(Date.now(), latest + 1), revision: 0, sending: "now" };
   state.messages.set(message.id, message);
   state.stuck = true;
   if (location.hash.slice(1) !== state.channel) history.replaceState(null, "", `#${state.channel}`);
@@ -266,7 +305,7 @@ async function transmit(message) {
   message.sending = "now";
   scheduleDraw(message.id);
   try {
-    const word = await call("messages", { id: message.key, text: message.text });
+    const word = await call("messages", { id: message.key, text: message.text, files: message.files });
     message.sending = undefined;
     if (word.form) openForm(word.form);
   } catch (error) {
@@ -339,10 +378,13 @@ function toast(words, tone = "info") {
 // --- The composer -------------------------------------------------------------------------------------------------
 
 const text = $("composer-text");
+/** What the next message brings. */
+const attached = [];
 const draftKey = () => `draft:${base}${state.channel}`;
 
 function drawComposer() {
-  $("send").disabled = !state.online || !text.value.trim();
+  const whole = attached.every((one) => one.state === "ready");
+  $("send").disabled = !state.online || !whole || (!text.value.trim() && !attached.length);
   $("stop").hidden = !newest();
 }
 
@@ -350,6 +392,85 @@ function fit() {
   text.style.height = "auto";
   text.style.height = `${Math.min(text.scrollHeight, innerHeight * 0.4)}px`;
 }
+
+// --- Files ---------------------------------------------------------------------------------------------------------
+
+/** A message's files are on their way to the host before it is sent; what is too large never leaves. */
+function attach(files) {
+  const most = state.about.files_max_bytes;
+  for (const file of files) {
+    if (attached.length >= state.about.files_most) { toast(`A message may bring ${state.about.files_most} files.`, "warning"); break; }
+    if (file.size > most) { toast(`${file.name} has ${sizeOf(file.size)}; at most ${sizeOf(most)} can be sent.`, "warning"); continue; }
+    const bar = el("progress", { max: "1", value: "0", "aria-label": `Sending ${file.name}` });
+    const note = el("span", { class: "attached-note" });
+    const one = { file, name: file.name || "file", bar, note };
+    one.node = el("li", {}, el("span", { class: "attached-name" }, one.name), el("small", {}, sizeOf(file.size)), bar, note,
+      el("button", { type: "button", class: "icon-button", "aria-label": `Remove ${one.name}`, onclick: () => drop([one]) }, "×"));
+    attached.push(one);
+    $("attached").append(one.node);
+    upload(one);
+  }
+  $("attached").hidden = attached.length === 0;
+  text.focus();
+}
+
+function upload(one) {
+  const request = new XMLHttpRequest();
+  const mark = (now, ...words) => {
+    one.state = now;
+    one.node.dataset.state = now;
+    one.bar.hidden = now !== "going";
+    one.note.replaceChildren(...words);
+    drawComposer();
+  };
+  const failed = (why) => mark("failed", why, " ", el("button", { type: "button", class: "link", onclick: () => upload(one) }, "Try again"));
+  one.request = request;
+  one.bar.value = 0;
+  mark("going");
+  request.open("POST", `${base}files?name=${encodeURIComponent(one.name)}`);
+  request.setRequestHeader("content-type", "application/octet-stream");
+  request.upload.addEventListener("progress", (event) => { if (event.lengthComputable) one.bar.value = event.loaded / event.total; });
+  request.addEventListener("load", () => {
+    if (request.status === 401) { location.href = "/"; return; }
+    let word = {};
+    try { word = JSON.parse(request.responseText); } catch { /* No word of the host's. */ }
+    if (request.status !== 200) { failed(word.message || "It was not taken."); return; }
+    one.sent = word;
+    mark("ready");
+  });
+  request.addEventListener("error", () => failed("The host cannot be reached."));
+  request.send(one.file);
+}
+
+/** Takes them out of the composer; what is still on its way is not sent on. */
+function drop(some) {
+  for (const one of [...some]) {
+    if (one.state === "going") one.request.abort();
+    one.node.remove();
+    attached.splice(attached.indexOf(one), 1);
+  }
+  $("attached").hidden = attached.length === 0;
+  drawComposer();
+}
+
+$("attach").addEventListener("click", () => $("attach-input").click());
+$("attach-input").addEventListener("change", () => { attach($("attach-input").files); $("attach-input").value = ""; });
+text.addEventListener("paste", (event) => {
+  const files = [...event.clipboardData.files];
+  // Words that were copied may come with a picture of themselves.
+  if (!files.length || event.clipboardData.types.includes("text/plain")) return;
+  event.preventDefault();
+  attach(files);
+});
+const brings = (event) => state.online && event.dataTransfer?.types.includes("Files");
+addEventListener("dragover", (event) => { if (brings(event)) { event.preventDefault(); document.body.classList.add("dropping"); } });
+addEventListener("dragleave", (event) => { if (!event.relatedTarget) document.body.classList.remove("dropping"); });
+addEventListener("drop", (event) => {
+  document.body.classList.remove("dropping");
+  if (!brings(event)) return;
+  event.preventDefault();
+  attach(event.dataTransfer.files);
+});
 
 const menu = { items: [], at: 0 };
 function drawMenu() {
@@ -399,7 +520,8 @@ text.addEventListener("keydown", (event) => {
 });
 $("composer").addEventListener("submit", (event) => {
   event.preventDefault();
-  if (say(text.value)) { text.value = ""; changed(); }
+  if ($("send").disabled) return;
+  if (say(text.value, attached.map((one) => one.sent))) { text.value = ""; drop(attached); changed(); }
 });
 $("stop").addEventListener("click", stop);
 
@@ -409,6 +531,7 @@ function open(channel) {
   if (channel === state.channel) return;
   Object.assign(state, { channel, cursor: 0, ready: false, stuck: true, messages: new Map(), nodes: new Map() });
   $("messages").replaceChildren();
+  drop(attached);
   text.value = sessionStorage.getItem(draftKey()) ?? "";
   changed();
   drawList();

@@ -29,6 +29,35 @@ export function duration(ms) {
   return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1000)} s`;
 }
 
+/** `12 s`, `5 min`, `3 h`, `9 days`: how long something has been so. */
+export function span(ms) {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h`;
+  return seconds < 172_800 ? "1 day" : `${Math.floor(seconds / 86_400)} days`;
+}
+
+/** `840 bytes`, `12 KiB`, `3.2 MiB`. */
+export function sizeOf(bytes) {
+  if (bytes < 1024) return `${bytes} bytes`;
+  if (bytes < 1_048_576) return `${Math.round(bytes / 1024)} KiB`;
+  return `${Number((bytes / 1_048_576).toFixed(1))} MiB`;
+}
+
+/** A file as something to save; a picture that is not too large is shown as well. */
+function fileNode(file) {
+  const id = file.file ?? file.id;
+  const words = [svg(ICONS.read), el("span", {}, file.name), el("small", {}, sizeOf(file.size_bytes))];
+  if (!id || typeof id !== "string") return el("div", { class: "file" }, ...words);
+  const href = `${location.pathname.replace(/\/?$/, "/")}files/${id}?name=${encodeURIComponent(file.name)}`;
+  const link = el("a", { class: "file", href, download: file.name }, ...words);
+  if (!/\.(png|jpe?g|gif|webp)$/i.test(file.name) || file.size_bytes > 20 * 1_048_576) return link;
+  const picture = el("img", { class: "picture", src: href, alt: file.name, loading: "lazy" });
+  picture.addEventListener("error", () => picture.remove());
+  return el("figure", { class: "shown" }, picture, link);
+}
+
 const clock = (at) => el("time", { datetime: new Date(at).toISOString(), title: new Date(at).toLocaleString() },
   new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
 
@@ -37,13 +66,15 @@ export class PersonMessage {
   constructor(message, retry) {
     this.text = el("div", { class: "bubble" });
     this.note = el("p", { class: "sending" });
-    this.node = el("article", { class: "message person", "aria-label": "You" }, this.text, this.note);
+    this.files = el("div", { class: "files" }, ...(message.files ?? []).map(fileNode));
+    this.node = el("article", { class: "message person", "aria-label": "You" }, this.files, this.text, this.note);
     this.retry = retry;
     this.update(message);
   }
 
   update(message) {
     this.text.textContent = message.text;
+    this.text.hidden = !message.text;
     const failed = message.sending === "failed";
     this.node.classList.toggle("pending", message.sending === "now");
     this.node.classList.toggle("failed", failed);
@@ -196,8 +227,8 @@ const DRAW = {
   },
 
   file() {
-    const node = el("div", { class: "file" });
-    return { node, draw: (block) => node.replaceChildren(svg(ICONS.read), el("span", {}, block.name), el("small", {}, `${Math.ceil(block.size_bytes / 1024)} KiB`)) };
+    const node = el("div", { class: "files" });
+    return { node, draw: (block) => node.replaceChildren(fileNode({ ...block, id: null })) };
   },
 
   notice() {

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Sitter, Stage};
+use super::{SentFile, Sitter, Stage};
 use crate::chat::{BotName, UnixMillis};
 use crate::store::{Result, Store, StoreError, WebRow};
 
@@ -50,6 +50,8 @@ pub(super) struct Kept {
     pub(super) person: Option<Sitter>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(super) text: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub(super) files: Vec<SentFile>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(super) view: Option<Box<RawValue>>,
 }
@@ -74,11 +76,18 @@ impl Kept {
             revision: index.revision,
             person: None,
             text: None,
+            files: Vec::new(),
             view: Some(view),
         }
     }
 
-    pub(super) fn of_person(id: &str, index: &Index, person: &Sitter, text: String) -> Self {
+    /// What was said, as a title may come of it: without words, the first file's name.
+    fn said(&self) -> Option<&str> {
+        let words = self.text.as_deref().filter(|text| !text.trim().is_empty());
+        words.or_else(|| self.files.first().map(|file| file.name.as_str()))
+    }
+
+    pub(super) fn of_person(id: &str, index: &Index, person: &Sitter, text: String, files: Vec<SentFile>) -> Self {
         Self {
             id: id.to_owned(),
             from: From::Person,
@@ -86,6 +95,7 @@ impl Kept {
             revision: index.revision,
             person: Some(person.clone()),
             text: Some(text),
+            files,
             view: None,
         }
     }
@@ -142,7 +152,7 @@ impl Keep {
             return Ok(false);
         }
         self.show(store, id, index, kept)?;
-        self.touch(store, index, kept.text.as_deref())?;
+        self.touch(store, index, kept.said())?;
         Ok(true)
     }
 

@@ -68,6 +68,7 @@ fn saying(id: &str, text: &str) -> Saying {
     Saying {
         id: id.to_owned(),
         text: text.to_owned(),
+        files: Vec::new(),
     }
 }
 
@@ -117,7 +118,7 @@ async fn what_a_person_says_reaches_the_bot_and_is_kept_once() {
             .unwrap();
     }
     let person = json!({ "id": "operator", "name": "Operator" });
-    let event = json!(["web", "message", { "id": "x1", "channel": "c1", "text": "hello\nthere", "person": person }]);
+    let event = json!(["web", "message", { "id": "x1", "channel": "c1", "text": "hello\nthere", "files": [], "person": person }]);
     // The bot hears both: its inbox knows that they are one. The chat shows one.
     assert_eq!(inlet.names(), [event.clone(), event]);
     let updates = all(&mut bench.chat.stream(Some("c1".into()), 0)).await;
