@@ -11,14 +11,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use botyard_fakes::platform::{DiscordPlatform, Platform, SlackPlatform};
+use botyard_fakes::platform::{DiscordPlatform, FeishuPlatform, Platform, SlackPlatform};
 use serde::Serialize;
 
 use crate::plugin::{Component, Runtime};
 use bench::Bench;
 
 /// The platforms that there is a fake of.
-pub const PLATFORMS: &[&str] = &["discord", "slack"];
+pub const PLATFORMS: &[&str] = &["discord", "feishu", "slack"];
 
 /// What is tested, and how it is bound.
 #[derive(Debug, Clone)]
@@ -88,6 +88,7 @@ fn not_applicable<T>(why: impl Into<String>) -> Result<T, Wrong> {
 async fn platform(name: &str) -> Result<Arc<dyn Platform>, ConformanceError> {
     Ok(match name {
         "discord" => Arc::new(DiscordPlatform::start().await),
+        "feishu" => Arc::new(FeishuPlatform::start().await),
         "slack" => Arc::new(SlackPlatform::start().await),
         _ => return Err(ConformanceError::Platform(name.to_owned())),
     })

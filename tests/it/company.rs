@@ -1,7 +1,7 @@
 //! A company on Feishu with a host that serves it, as scenarios speak of it.
 
 use botyard_fakes::feishu::{Ack, Button, Feishu, Message, Sender, Tenant};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::host::{PATIENCE, Setup, TestHost};
 
@@ -64,8 +64,17 @@ impl Company {
 
     /// Somebody presses a button; what is said at once.
     pub(crate) async fn press(&self, message: &Message, who: &str, label: &str) -> Value {
-        let event = self.tenant.press_event(message, who, &button(message, label), None);
-        self.deliver(&event).await.data.unwrap_or_default()
+        self.send(message, who, label, None).await
+    }
+
+    /// The same of a button that sends the form around it, filled in so.
+    pub(crate) async fn send(&self, message: &Message, who: &str, label: &str, form: Option<&Value>) -> Value {
+        let event = self.tenant.press_event(message, who, &button(message, label), form);
+        let answer = self.deliver(&event).await.data.unwrap_or_else(|| json!({}));
+        self.tenant
+            .answered(&message.id, &answer)
+            .expect("Feishu takes the answer");
+        answer
     }
 
     /// Waits until one of the bot's messages is as it should be.

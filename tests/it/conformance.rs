@@ -1,4 +1,4 @@
-//! The adapter of each platform that has a fake in the suite, so far Discord's and Slack's, passes what `botyard adapter test` runs for
+//! The adapter of each platform that has a fake in the suite passes what `botyard adapter test` runs for
 //! anybody's; one that breaks its promises does not.
 
 use std::collections::BTreeMap;
@@ -61,6 +61,18 @@ async fn discord_keeps_every_promise() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn discord_keeps_every_promise_where_it_is_called() {
     let findings = suite("discord", "discord", Some("interactions")).await;
+    assert_eq!(failures(&findings), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn feishu_keeps_every_promise() {
+    let findings = suite("feishu", "feishu", None).await;
+    assert_eq!(failures(&findings), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn feishu_keeps_every_promise_over_its_own_connection() {
+    let findings = suite("feishu", "feishu", Some("connection")).await;
     assert_eq!(failures(&findings), Vec::<String>::new());
 }
 

@@ -5,6 +5,7 @@ mod agents;
 mod asking;
 mod binary;
 mod bots;
+mod cards;
 mod company;
 mod conformance;
 mod demo;

@@ -304,8 +304,39 @@ pub(super) async fn form(bench: &Bench) -> Outcome {
     if !bench.can(Ability::Forms) {
         return not_applicable("it does not claim `forms`");
     }
-    let form = Form {
-        token: Token("Form-0123456789_abcdefgh".to_owned()),
+    // Beside the choices of a question, and behind one of them.
+    for (token, stands) in [("Form-0123456789_abcdefgh", true), ("Why-0123456789_abcdefghi", false)] {
+        let token = Token(token.to_owned());
+        let form = form_of(&token);
+        bench.opens(&form);
+        let mut reply = bench.asked(Place::Channel).await?;
+        let (part, _) = ask(None);
+        let Part::Ask(mut asked) = part else {
+            return failed("our own question");
+        };
+        if stands {
+            asked.form = Some(form);
+        } else {
+            asked.choices.push(Choice {
+                label: "Say why".to_owned(),
+                description: String::new(),
+                token: token.clone(),
+                style: Style::Plain,
+            });
+        }
+        reply.parts(bench, ViewState::Asking, vec![Part::Ask(asked)]).await?;
+        if !stands || carries(bench, &reply, &token) {
+            // A button opens it; where the fields stand in the message there is none.
+            pressed(bench, &reply, &token).await?;
+        }
+        sent(bench, &reply, token).await?;
+    }
+    Ok(())
+}
+
+fn form_of(token: &Token) -> Form {
+    Form {
+        token: token.clone(),
         label: "Say why".to_owned(),
         title: "Why not?".to_owned(),
         fields: vec![Field {
@@ -317,19 +348,11 @@ pub(super) async fn form(bench: &Bench) -> Outcome {
             required: true,
         }],
         submit: "Send".to_owned(),
-    };
-    bench.opens(&form);
-    let mut reply = bench.asked(Place::Channel).await?;
-    let (part, _) = ask(None);
-    let Part::Ask(mut asked) = part else {
-        return failed("our own question");
-    };
-    asked.form = Some(form.clone());
-    reply.parts(bench, ViewState::Asking, vec![Part::Ask(asked)]).await?;
-    if carries(bench, &reply, &form.token) {
-        // A button opens it; where the fields stand in the message there is none.
-        pressed(bench, &reply, &form.token).await?;
     }
+}
+
+/// Fills the form that stands open, and sends it.
+async fn sent(bench: &Bench, reply: &Reply, token: Token) -> Outcome {
     bench
         .until("the form is open", || {
             bench
@@ -346,7 +369,7 @@ pub(super) async fn form(bench: &Bench) -> Outcome {
         return not_applicable("the platform has no forms");
     };
     let sent = Press {
-        token: form.token,
+        token,
         values: Some(vec![("reason".to_owned(), "because it is ours".to_owned())]),
     };
     match &items[..] {

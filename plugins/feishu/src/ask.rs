@@ -102,14 +102,14 @@ pub(crate) fn row(id: &str, buttons: Vec<Value>) -> Element {
     )
 }
 
-fn submit(label: &str, token: &str, prefix: &str) -> Value {
+fn submit(label: &str, prefix: &str, value: &Value) -> Value {
     json!({
         "tag": "button",
         "name": format!("{prefix}submit"),
         "text": plain(label, LABEL),
         "type": "primary",
         "form_action_type": "submit",
-        "behaviors": [{ "type": "callback", "value": press::form_value(token, prefix) }],
+        "behaviors": [{ "type": "callback", "value": value }],
     })
 }
 
@@ -134,25 +134,55 @@ fn choices(selection: &Selection, id: &str) -> Element {
         "width": "fill",
         "options": options(&selection.options),
     });
-    let elements = [select, submit(&selection.submit, &selection.token, &prefix)];
+    let value = press::form_value(&selection.token, &prefix);
+    let elements = [select, submit(&selection.submit, &prefix, &value)];
     Element::new(
         &format!("{id}_c"),
         json!({ "tag": "form", "name": format!("{prefix}form"), "elements": elements }),
     )
 }
 
+/// Whether its fields can hold what they begin with.
+pub(crate) fn fits(form: &Form) -> bool {
+    form.fields.iter().all(|field| length(&field.value) <= INPUT as usize)
+}
+
+/// The card of a form that a button opened.
+pub(crate) fn opened(form: &Form) -> Value {
+    let prefix = "of_";
+    alone(&form_of(form, "o_f", prefix, &press::opened_value(&form.token, prefix)))
+}
+
+/// What stands in its place when it was sent.
+pub(crate) fn ended(word: &str) -> Value {
+    alone(&markdown("o_s", &escape_naming(&clip(word, 1000))))
+}
+
+fn alone(element: &Element) -> Value {
+    json!({ "schema": "2.0", "config": { "update_multi": true }, "body": { "elements": [element.value] } })
+}
+
 fn form_element(form: &Form, id: &str) -> Element {
     let prefix = format!("{id}f_");
+    form_of(
+        form,
+        &format!("{id}_f"),
+        &prefix,
+        &press::form_value(&form.token, &prefix),
+    )
+}
+
+fn form_of(form: &Form, id: &str, prefix: &str, value: &Value) -> Element {
     let mut elements = Vec::new();
     if !form.title.trim().is_empty() {
         elements.push(json!({ "tag": "markdown", "content": format!("**{}**", escape_clip(&form.title, 300)) }));
     }
     for field in &form.fields {
-        input(field, &prefix, &mut elements);
+        input(field, prefix, &mut elements);
     }
-    elements.push(submit(&form.submit, &form.token, &prefix));
+    elements.push(submit(&form.submit, prefix, value));
     Element::new(
-        &format!("{id}_f"),
+        id,
         json!({ "tag": "form", "name": format!("{prefix}form"), "elements": elements }),
     )
 }
@@ -172,8 +202,9 @@ fn input(field: &Field, prefix: &str, elements: &mut Vec<Value>) {
                 element["input_type"] = "multiline_text".into();
                 element["rows"] = 4.into();
             }
-            if !field.value.is_empty() {
-                element["default_value"] = clip(&field.value, INPUT as usize).into();
+            // Half of it is not what stands there.
+            if !field.value.is_empty() && length(&field.value) <= INPUT as usize {
+                element["default_value"] = field.value.clone().into();
             }
             element
         }

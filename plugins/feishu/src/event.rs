@@ -3,6 +3,7 @@
 //! Pure: what it must know comes in as [`Reader`]. What Feishu may add later is skipped, never an error. Feishu does not
 //! tell of edits, and it names no sender of what was recalled.
 
+use botyard_sdk::bounds::fits;
 use botyard_sdk::ingress::{Command, Item, Message, Other, Reaction, Translated, What};
 use botyard_sdk::serde_json::{self, Value};
 use botyard_sdk::types::{Answer, Conversation, Error, Event, Origin, Person};
@@ -37,9 +38,20 @@ pub enum ReplyTo {
     /// To this message, by its id.
     Message(String),
     /// A press waits for a toast.
-    Press,
+    Press(Pressed),
     /// Nothing waits.
     Menu,
+}
+
+/// What was pressed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pressed {
+    /// The message that it stands in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// That message is a form that a button opened, and nothing else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub opened: bool,
 }
 
 impl ReplyTo {
@@ -123,7 +135,7 @@ impl<V: Vault, B: Book> Reader<'_, V, B> {
                 Proven::Event(body) => body,
             }
         };
-        Ok(items(self.item(&body).into_iter().collect()))
+        Ok(items(self.item(&body).into_iter().filter(fits).collect()))
     }
 
     fn item(&self, body: &Value) -> Option<Item> {

@@ -193,7 +193,8 @@ impl<'a> Reader<'a> {
 
 /// Parts of one event are forgotten after this: the official SDKs' number.
 pub const EXPIRE_MS: u64 = 5_000;
-/// Parts of one event, and bytes of all that wait; a vendor's event has at most 30 KB of content.
+/// Events that wait, parts of one, and bytes of all; a vendor's event has at most 30 KB of content.
+const WAITING_MAX: usize = 256;
 const PARTS_MAX: usize = 256;
 const BYTES_MAX: usize = 8 << 20;
 
@@ -227,6 +228,9 @@ impl Fragments {
         let at = match self.waiting.iter().position(|w| w.id == id && w.parts.len() == sum) {
             Some(at) => at,
             None => {
+                if self.waiting.len() >= WAITING_MAX {
+                    self.waiting.remove(0);
+                }
                 self.waiting.push(Waiting {
                     id: id.to_owned(),
                     since: now,
@@ -239,7 +243,7 @@ impl Fragments {
         if self.waiting[at].parts.iter().any(Option::is_none) {
             return None;
         }
-        let whole = self.waiting.swap_remove(at);
+        let whole = self.waiting.remove(at);
         Some(whole.parts.into_iter().flatten().flatten().collect())
     }
 

@@ -129,7 +129,7 @@ impl Adapter for Feishu {
     }
 
     fn respond(to: Origin, verdict: interaction::Verdict) -> Result<Option<Answer>, Error> {
-        Ok(press::respond(&to, &verdict))
+        Ok(press::respond(&API, &to, &verdict))
     }
 
     fn fetch(attachment: Attachment) -> Result<FileRef, Error> {

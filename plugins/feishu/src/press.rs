@@ -3,9 +3,11 @@
 use botyard_sdk::ingress::{Item, Press, What};
 use botyard_sdk::interaction::Verdict;
 use botyard_sdk::serde_json::{Map, Value, json};
-use botyard_sdk::types::{Answer, Conversation, Origin};
+use botyard_sdk::types::{Answer, Conversation, Form, Origin};
 
-use crate::event::{ReplyTo, UNTOLD, answer_json, person, seconds, str_at};
+use crate::api::{Api, To, Wire};
+use crate::ask;
+use crate::event::{Pressed, ReplyTo, UNTOLD, answer_json, person, seconds, str_at};
 
 /// The value object of a button: the token of a decision.
 pub fn value(token: &str) -> Value {
@@ -15,6 +17,11 @@ pub fn value(token: &str) -> Value {
 /// The value object of a form's button: the token, and what the names of its fields begin with.
 pub fn form_value(token: &str, prefix: &str) -> Value {
     json!({ "token": token, "form": prefix })
+}
+
+/// The same of a form that stands alone: when it is sent, its message says what came of it.
+pub fn opened_value(token: &str, prefix: &str) -> Value {
+    json!({ "token": token, "form": prefix, "opened": true })
 }
 
 /// `card.action.trigger`.
@@ -32,7 +39,11 @@ pub(crate) fn new(body: &Value) -> Option<Item> {
         },
         sender: person(who, tenant),
         sent: seconds(body, "/header/create_time"),
-        reply_to: ReplyTo::Press.bytes(),
+        reply_to: ReplyTo::Press(Pressed {
+            message: str_at(event, "/context/open_message_id").map(str::to_owned),
+            opened: event.pointer("/action/value/opened") == Some(&Value::Bool(true)),
+        })
+        .bytes(),
     };
     Some(Item {
         origin,
@@ -60,7 +71,12 @@ pub(crate) fn old(body: &Value) -> Option<Item> {
         },
         sender: person(who, tenant),
         sent: None,
-        reply_to: ReplyTo::Press.bytes(),
+        reply_to: ReplyTo::Press(Pressed {
+            message: Some(message.to_owned()),
+            // An answer to such a callback cannot change the message beside its toast.
+            opened: false,
+        })
+        .bytes(),
     };
     Some(Item {
         origin,
@@ -101,26 +117,56 @@ fn texts(value: &Value) -> Vec<String> {
     }
 }
 
-/// The immediate word. The card itself follows by `show`: while it streams, an answer could not change it.
-pub fn respond(to: &Origin, verdict: &Verdict) -> Option<Answer> {
-    if ReplyTo::of(&to.reply_to) != Some(ReplyTo::Press) {
+/// The immediate word. The card itself follows by `show`: while it streams, an answer could not change it. A form that
+/// was opened is a message of its own, which this answer ends.
+pub fn respond<W: Wire>(api: &Api<W>, to: &Origin, verdict: &Verdict) -> Option<Answer> {
+    let Some(ReplyTo::Press(pressed)) = ReplyTo::of(&to.reply_to) else {
         return None;
-    }
-    let toast = |kind: &str, word: &str| {
-        // What a toast shows in full is not documented; short it must be.
-        let word: String = word.chars().take(200).collect();
-        answer_json(&json!({ "toast": { "type": kind, "content": word } }))
+    };
+    let end = |mark: &str, kind: &str, word: &str| {
+        let mut said = toast(kind, word);
+        if pressed.opened && !word.is_empty() {
+            said["card"] = json!({ "type": "raw", "data": ask::ended(&format!("{mark} {word}")) });
+        }
+        answer_json(&said)
     };
     Some(match verdict {
-        Verdict::Taken(word) if word.is_empty() => answer_json(&json!({})),
-        Verdict::Taken(word) => toast("success", word),
-        Verdict::Refused(word) => toast("warning", word),
+        Verdict::Taken(word) => end("✔", "success", word),
+        Verdict::Refused(word) => end("✗", "warning", word),
         Verdict::Later(_) => answer_json(&json!({})),
-        // The form stands in the card already.
-        Verdict::Open(form) => toast("info", &format!("Fill in “{}” in the card and send it.", form.title)),
+        Verdict::Open(form) => {
+            let (kind, word) = open(api, form, pressed.message.as_deref());
+            answer_json(&toast(kind, &word))
+        }
         Verdict::Correct(problems) => {
             let words: Vec<&str> = problems.iter().map(|(_, word)| word.as_str()).collect();
-            toast("error", &words.join(" "))
+            answer_json(&toast("error", &words.join(" ")))
         }
     })
+}
+
+fn toast(kind: &str, word: &str) -> Value {
+    if word.is_empty() {
+        return json!({});
+    }
+    // What a toast shows in full is not documented; short it must be.
+    let word: String = word.chars().take(200).collect();
+    json!({ "toast": { "type": kind, "content": word } })
+}
+
+/// Feishu has no modals: the form answers the message whose button opens it, once within an hour.
+fn open<W: Wire>(api: &Api<W>, form: &Form, message: Option<&str>) -> (&'static str, String) {
+    if !ask::fits(form) {
+        let word = "This is longer than a form of Feishu's takes (1,000 characters): say it in words.";
+        return ("warning", word.to_owned());
+    }
+    let uuid: String = format!("form-{}", form.token).chars().take(50).collect();
+    let posted = message.map(|message| api.post(To::Reply(message, false), "interactive", &ask::opened(form), &uuid));
+    match posted {
+        Some(Ok(_)) => ("info", format!("Fill in “{}” below and send it.", form.title)),
+        Some(Err(_)) | None => (
+            "error",
+            "The form cannot be shown now: try again, or say it in words.".to_owned(),
+        ),
+    }
 }

@@ -32,7 +32,7 @@ const IMAGE_MAX: u32 = 10 << 20;
 pub const FILE_MAX: u32 = 30 << 20;
 
 /// What a message is made of, from the best to the plainest.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     #[default]
@@ -139,6 +139,8 @@ enum Way {
     Done,
     /// The message takes no more updates of this kind.
     Plainer,
+    /// The message was taken away.
+    Gone,
 }
 
 impl<W: Wire> Stage<'_, W> {
@@ -333,7 +335,11 @@ impl<W: Wire> Stage<'_, W> {
             return Ok(());
         }
         let way = match one.kind {
-            Kind::Entity => self.change(at, page, &wanted, streaming, aged)?,
+            Kind::Entity => match self.change(at, page, &wanted, streaming, aged)? {
+                // While it runs nobody waits for just this; a question and an end must be seen.
+                Way::Done if !live && !self.stands(at)? => Way::Gone,
+                way => way,
+            },
             Kind::Card => self.patch(at, page)?,
             // Twenty edits are all that such a message takes: they are kept for what matters.
             Kind::Post if live => return Ok(()),
@@ -345,6 +351,29 @@ impl<W: Wire> Stage<'_, W> {
                 Ok(self.save()?)
             }
             Way::Plainer => self.replace(at, page, streaming, (live, last)),
+            Way::Gone => self.again(at, page, streaming, last),
+        }
+    }
+
+    /// The message was taken away: what it said is said again, by another. A card entity can be sent only once.
+    fn again(&mut self, at: usize, page: &Page, streaming: bool, last: bool) -> Result<(), Failure> {
+        let uuid = format!("{}-{}", self.target.nonce, self.memory.count);
+        self.memory.count += 1;
+        let one = &mut self.memory.posted[at];
+        *one = Posted {
+            kind: one.kind.max(Kind::Card),
+            uuid,
+            elements: digests(page, last),
+            ..Posted::default()
+        };
+        self.save()?;
+        self.send(at, page, streaming, last)
+    }
+
+    fn stands(&self, at: usize) -> Result<bool, Failure> {
+        match &self.memory.posted[at].message {
+            Some(message) => self.api.stands(message),
+            None => Ok(true),
         }
     }
 
@@ -438,6 +467,7 @@ impl<W: Wire> Stage<'_, W> {
         match self.api.patch(message, &page.card(false)) {
             Ok(()) => Ok(Way::Done),
             Err(failure) if code::of_card(failure.code) || failure.is(&code::UNCHANGEABLE) => Ok(Way::Plainer),
+            Err(failure) if failure.is(&code::WITHDRAWN) => Ok(Way::Gone),
             Err(failure) => Err(failure),
         }
     }
@@ -449,6 +479,7 @@ impl<W: Wire> Stage<'_, W> {
         match self.api.edit(message, &page.post()) {
             Ok(()) => Ok(Way::Done),
             Err(failure) if failure.is(&code::UNCHANGEABLE) => Ok(Way::Plainer),
+            Err(failure) if failure.is(&code::WITHDRAWN) => Ok(Way::Gone),
             Err(failure) => Err(failure),
         }
     }

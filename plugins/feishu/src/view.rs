@@ -5,7 +5,7 @@
 
 use botyard_sdk::delivery::{Block, Notice, Part, PlanItem, PlanState, State, Step, StepState, Tone, View};
 use botyard_sdk::serde_json::{Value, json};
-use botyard_sdk::split::{clip, length, split};
+use botyard_sdk::split::{clip, flow, length};
 
 use crate::ask;
 use crate::markdown::{
@@ -250,13 +250,12 @@ impl Pages {
     fn text(&mut self, id: &str, text: &str) {
         let text = quiet(text);
         let whole = self.budget - TAIL - 60;
-        let needed = length(&text) + 60;
-        // A short rest of a card is not worth a cut.
-        if self.is_crowded(1) || (needed > self.room() && self.room() < whole / 3) {
+        // A short rest of a card is not worth a cut, and it must not be known yet how long the text becomes.
+        if self.is_crowded(1) || self.room() < whole / 8 {
             self.turn();
         }
         let first = self.room().saturating_sub(60);
-        for (at, piece) in split(&text, first, whole).into_iter().enumerate() {
+        for (at, piece) in flow(&text, first, whole).into_iter().enumerate() {
             if at > 0 {
                 self.turn();
             }
@@ -366,6 +365,10 @@ fn notice(notice: &Notice, id: String) -> Flow {
 fn run(steps: &mut Vec<&Block>) -> Option<Flow> {
     let steps = std::mem::take(steps);
     let first = steps.first()?;
+    let id = format!("b{}", first.id);
+    if let ([_], Part::Step(step)) = (&steps[..], &first.part) {
+        return Some(lone(step, &id));
+    }
     let early = steps.len().saturating_sub(STEPS);
     let (mut lines, mut hidden, mut failed) = (Vec::new(), 0, 0);
     let mut current = None;
@@ -404,44 +407,64 @@ fn run(steps: &mut Vec<&Block>) -> Option<Flow> {
     let title = match current {
         Some(step) => format!("⏳ {many} · {}", one_line(&step.title)),
         None if failed > 0 => format!("✗ {many}, {failed} not done"),
-        None => match (&steps[..], &first.part) {
-            ([_], Part::Step(step)) => format!("✓ {}", one_line(&step.title)),
-            _ => format!("✓ {many}"),
-        },
+        None => format!("✓ {many}"),
     };
-    Some(Flow::Whole(vec![Element::new(
-        &format!("b{}", first.id),
+    Some(Flow::Whole(vec![panel(&id, &title, &shown.join("\n"))]))
+}
+
+fn panel(id: &str, title: &str, inner: &str) -> Element {
+    Element::new(
+        id,
         json!({
             "tag": "collapsible_panel",
             "expanded": false,
-            "header": { "title": plain(&title, 120) },
+            "header": { "title": plain(title, 120) },
             "border": { "color": "grey", "corner_radius": "5px" },
-            "elements": [{ "tag": "markdown", "text_size": "notation", "content": shown.join("\n") }],
+            "elements": [{ "tag": "markdown", "text_size": "notation", "content": inner }],
         }),
-    )]))
+    )
 }
 
-fn step_lines(step: &Step, nested: bool) -> String {
-    let icon = match step.state {
+/// A step that stands alone says what it is without being unfolded.
+fn lone(step: &Step, id: &str) -> Flow {
+    let title = format!("{} {}", icon(step.state), one_line(&step.title));
+    let rest = step_rest(step);
+    Flow::Whole(vec![match rest.trim() {
+        "" => small(id, &escape_clip(&title, 160)),
+        rest => panel(id, &title, rest.trim_start_matches("· ")),
+    }])
+}
+
+const fn icon(state: StepState) -> &'static str {
+    match state {
         StepState::Waiting => "○",
         StepState::Running => "▸",
         StepState::Done => "✓",
         StepState::Failed => "✗",
         StepState::Denied => "⊘",
-    };
+    }
+}
+
+fn step_lines(step: &Step, nested: bool) -> String {
     let indent = if nested { "　↳ " } else { "" };
-    let mut line = format!("{indent}{icon} {}", escape_clip(&one_line(&step.title), 160));
+    let title = escape_clip(&one_line(&step.title), 160);
+    format!("{indent}{} {title}{}", icon(step.state), step_rest(step))
+}
+
+/// What is said of a step behind its title.
+fn step_rest(step: &Step) -> String {
+    let mut rest = String::new();
     let detail = step.detail.trim().trim_matches('`');
     if !detail.trim().is_empty() {
-        line.push_str(&format!(" {}", code(detail, 200)));
+        rest.push_str(&format!(" {}", code(detail, 200)));
     }
     if let Some(elapsed) = step.elapsed_ms.filter(|ms| *ms >= 1000) {
-        line.push_str(&format!(" · {}", duration(elapsed)));
+        rest.push_str(&format!(" · {}", duration(elapsed)));
     }
     if step.state == StepState::Failed && !step.output.trim().is_empty() {
-        line.push_str(&format!("\n{}", block(&step.output, 300)));
+        rest.push_str(&format!("\n{}", block(&step.output, 300)));
     }
-    line
+    rest
 }
 
 fn duration(ms: u32) -> String {

@@ -5,6 +5,7 @@
 //! use [`export_link!`]. Off wasm the macros expand to nothing, so that an adapter's pure parts are tested with
 //! plain `cargo test`.
 
+pub mod bounds;
 pub mod http;
 pub mod split;
 

@@ -1,7 +1,7 @@
 //! Cuts Markdown into pieces that stand alone: at paragraphs, then at lines, with code fences closed and opened again.
 //!
 //! Nothing is lost: the pieces without what was added are the text. A piece that is full stays the same when the
-//! text grows, so a stream never rewrites what it has shown.
+//! text grows; the end of the last one may go to the next then with [`split`], and never does with [`flow`].
 
 /// How long a text is in UTF-16 units: the larger measure where a vendor does not say what it counts.
 pub fn length(text: &str) -> usize {
@@ -96,6 +96,9 @@ fn after(open: Option<Fence>, line: &str) -> Option<Fence> {
     }
 }
 
+/// After so much of a word there may be a cut: some scripts have no spaces.
+const WORD: usize = 32;
+
 /// A line, or a part of a very long one.
 struct Atom<'a> {
     text: &'a str,
@@ -106,7 +109,8 @@ struct Atom<'a> {
     rank: u8,
 }
 
-fn atoms(text: &str, longest: usize) -> Vec<Atom<'_>> {
+/// With `words`, lines are taken apart into words, but for those that begin or end a fence.
+fn atoms(text: &str, longest: usize, words: bool) -> Vec<Atom<'_>> {
     let mut atoms = Vec::new();
     let mut open = None;
     for line in text.split_inclusive('\n') {
@@ -119,15 +123,22 @@ fn atoms(text: &str, longest: usize) -> Vec<Atom<'_>> {
             (None, None) if line.trim().is_empty() => 3,
             (None, None) => 2,
         };
+        let part = |text| Atom {
+            text,
+            open: before.clone(),
+            rank: u8::from(text.ends_with(' ')),
+        };
         let mut rest = line;
+        if words && before == open {
+            while let Some(at) = word(rest, longest) {
+                atoms.push(part(&rest[..at]));
+                rest = &rest[at..];
+            }
+        }
         while length(rest) > longest {
-            let (part, tail) = rest.split_at(within(rest, longest));
-            atoms.push(Atom {
-                text: part,
-                open: before.clone(),
-                rank: u8::from(part.ends_with(' ')),
-            });
-            rest = tail;
+            let at = within(rest, longest);
+            atoms.push(part(&rest[..at]));
+            rest = &rest[at..];
         }
         atoms.push(Atom {
             text: rest,
@@ -136,6 +147,23 @@ fn atoms(text: &str, longest: usize) -> Vec<Atom<'_>> {
         });
     }
     atoms
+}
+
+/// Where the first word of a line ends, if it is not the last one and not too long; never before a mark that would
+/// then look like a fence.
+fn word(line: &str, longest: usize) -> Option<usize> {
+    let (mut used, mut chars) = (0, line.char_indices().peekable());
+    while let Some((at, c)) = chars.next() {
+        used += c.len_utf16();
+        let (_, next) = chars.peek()?;
+        if used > longest {
+            return None;
+        }
+        if !matches!(next, ' ' | '\n' | '`' | '~') && (c == ' ' || used >= WORD) {
+            return Some(at + c.len_utf8());
+        }
+    }
+    None
 }
 
 /// Where to cut a line that is too long: after the last space of the second half, else as late as it goes; never
@@ -164,10 +192,20 @@ fn within(line: &str, longest: usize) -> usize {
 /// Cuts `text` into pieces of at most `limit` UTF-16 units, the first of at most `first` (both at least 200). An empty
 /// text has no piece.
 pub fn split(text: &str, first: usize, limit: usize) -> Vec<Piece> {
+    pieces(text, first, limit, false)
+}
+
+/// The same of a text that is shown while it grows: what was shown in a piece stays in it, but for a word that is too
+/// long for it. In return a piece ends at the first good place in its last quarter, though there may be room for more.
+pub fn flow(text: &str, first: usize, limit: usize) -> Vec<Piece> {
+    pieces(text, first, limit, true)
+}
+
+fn pieces(text: &str, first: usize, limit: usize, flows: bool) -> Vec<Piece> {
     let (first, rest) = (first.max(200), limit.max(200));
     // Room for the fence that is opened in front and closed behind.
     let longest = first.min(rest) - 2 * (INFO + 20);
-    let atoms = atoms(text, longest);
+    let atoms = atoms(text, longest, flows);
     let mut pieces = Vec::new();
     let mut open: Option<Fence> = None;
     let mut next = 0;
@@ -188,8 +226,18 @@ pub fn split(text: &str, first: usize, limit: usize) -> Vec<Piece> {
             if atom.rank == 0 || used > limit / 2 {
                 cuts[usize::from(atom.rank)] = Some(end);
             }
+            // Nothing that comes later may change a cut: it is made at the first place that is good enough.
+            let enough = match atom.rank {
+                0 => 16,
+                1 if !atom.text.ends_with('\n') => 15,
+                1 | 2 => 14,
+                _ => 12,
+            };
+            if flows && used > limit * enough / 16 {
+                break;
+            }
         }
-        if end < atoms.len() {
+        if !flows && end < atoms.len() {
             end = cuts[3].or(cuts[2]).or(cuts[1]).or(cuts[0]).unwrap_or(end);
         }
         let mut piece = opened.clone();

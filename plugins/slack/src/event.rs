@@ -2,6 +2,7 @@
 //!
 //! Pure: the bot's own name and one setting come in as arguments. What Slack may add later is skipped, never an error.
 
+use botyard_sdk::bounds::fits;
 use botyard_sdk::ingress::{Command, Item, Message, Other, Reaction, Translated, What};
 use botyard_sdk::serde_json::{self, Value, json};
 use botyard_sdk::types::{Answer, Attachment, Conversation, Error, Event, Origin, Person};
@@ -61,6 +62,12 @@ impl Reader {
     /// # Errors
     /// `malformed` for what is neither JSON nor a form of Slack's.
     pub fn translate(&self, event: &Event) -> Result<Translated, Error> {
+        let mut read = self.read(event)?;
+        read.items.retain(fits);
+        Ok(read)
+    }
+
+    fn read(&self, event: &Event) -> Result<Translated, Error> {
         if event.transport == "slack" {
             return self.envelope(&event.payload);
         }

@@ -6,6 +6,7 @@ pub mod discord;
 pub mod feishu;
 mod hook;
 pub mod model;
+pub mod mutation;
 pub mod platform;
 mod served;
 mod shared;

@@ -2,6 +2,7 @@
 //! Each fake that an adapter is tested against has one; the suite itself knows no vendor.
 
 mod discord;
+mod feishu;
 mod slack;
 
 use std::future::Future;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 pub use discord::DiscordPlatform;
+pub use feishu::FeishuPlatform;
 pub use slack::SlackPlatform;
 
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

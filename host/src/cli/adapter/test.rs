@@ -17,7 +17,7 @@ use crate::supervisor;
 pub(in crate::cli) struct TestArguments {
     /// A component; also a built-in adapter's name
     file: String,
-    /// Whose protocol it speaks; there are fakes of discord and slack so far
+    /// Whose protocol it speaks: discord, feishu or slack
     #[arg(long, value_name = "NAME")]
     platform: String,
     /// One of the adapter's modes

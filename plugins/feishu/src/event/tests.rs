@@ -3,13 +3,15 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use botyard_fakes::feishu::{ANN, BEN, BOT, Button, DIRECT, GROUP, TENANT, Tenant};
+use botyard_fakes::feishu::{ANN, BEN, BOT, Button, DIRECT, GROUP, Sender, TENANT, Tenant};
+use botyard_fakes::mutation::mutated;
 use botyard_sdk::interaction::Verdict;
 use botyard_sdk::serde_json::json;
-use botyard_sdk::types::Form;
+use botyard_sdk::types::{Field, FieldKind, Form};
+use proptest::prelude::*;
 
 use super::*;
-use crate::tests::{Secrets, direct, group};
+use crate::tests::{Secrets, direct, fake, group};
 
 #[derive(Debug, Default)]
 struct Chats(RefCell<BTreeMap<String, String>>);
@@ -293,8 +295,9 @@ fn the_immediate_word_is_a_toast() {
     let tenant = Tenant::new();
     let said = tenant.write(GROUP, ANN, "any message");
     let item = read(&tenant.press_event(&said, ANN, &button(press::value("t")), None)).expect("an item");
+    let api = fake();
     let word = |verdict: &Verdict| -> Value {
-        let answer = press::respond(&item.origin, verdict).expect("an answer");
+        let answer = press::respond(&api, &item.origin, verdict).expect("an answer");
         serde_json::from_slice(&answer.body).expect("JSON")
     };
     let toast = |kind: &str, word: &str| json!({ "toast": { "type": kind, "content": word } });
@@ -307,18 +310,200 @@ fn the_immediate_word_is_a_toast() {
         ("n".into(), "A number.".into()),
     ]);
     assert_eq!(word(&wrong), toast("error", "Say why. A number."));
-    let form = Form {
-        token: "t".into(),
-        label: String::new(),
-        title: "Why".into(),
-        fields: Vec::new(),
-        submit: String::new(),
-    };
-    assert_eq!(
-        word(&Verdict::Open(form)),
-        toast("info", "Fill in “Why” in the card and send it.")
-    );
     // Nothing waits for a word to a message.
     let said = read(&tenant.message_event(&said)).expect("an item");
-    assert_eq!(press::respond(&said.origin, &Verdict::Taken("x".into())), None);
+    assert_eq!(press::respond(&api, &said.origin, &Verdict::Taken("x".into())), None);
+}
+
+#[test]
+fn a_form_is_opened_as_an_answer_and_ends_when_it_is_sent() {
+    let api = fake();
+    let tenant = &api.wire.tenant;
+    let said = tenant.write(GROUP, ANN, "any message");
+    let press = |message: &botyard_fakes::feishu::Message, label: &str, form: Option<&Value>| {
+        let button = message.buttons().into_iter().find(|button| button.label == label);
+        let button = button.unwrap_or_else(|| self::button(press::value("t-deny")));
+        read(&tenant.press_event(message, ANN, &button, form)).expect("an item")
+    };
+    let word = |origin: &Origin, verdict: &Verdict| -> Value {
+        let answer = press::respond(&api, origin, verdict).expect("an answer");
+        serde_json::from_slice(&answer.body).expect("JSON")
+    };
+    let mut form = Form {
+        token: "t-deny".into(),
+        label: "Deny…".into(),
+        title: "Why not?".into(),
+        fields: vec![Field {
+            name: "reason".into(),
+            label: "Reason".into(),
+            kind: FieldKind::Paragraph,
+            value: "x".repeat(1_000),
+            placeholder: String::new(),
+            required: true,
+        }],
+        submit: "Send".into(),
+    };
+    let origin = press(&said, "none", None).origin;
+    for _ in 0..2 {
+        let told = word(&origin, &Verdict::Open(form.clone()));
+        assert_eq!(told["toast"]["type"], "info", "{told}");
+    }
+    let [opened] = &tenant.replies(GROUP)[..] else {
+        panic!("one form: {:?}", tenant.replies(GROUP));
+    };
+    assert_eq!(opened.parent.as_deref(), Some(said.id.as_str()));
+    let sent = press(opened, "Send", Some(&json!({ "of_reason": "not on a Friday" })));
+    assert_eq!(
+        pressed(Some(sent.clone())).values,
+        Some(vec![("reason".to_owned(), "not on a Friday".to_owned())])
+    );
+    // What is wrong with it can be mended there.
+    let wrong = word(
+        &sent.origin,
+        &Verdict::Correct(vec![("reason".into(), "Say why.".into())]),
+    );
+    assert_eq!(wrong, json!({ "toast": { "type": "error", "content": "Say why." } }));
+    let taken = word(&sent.origin, &Verdict::Taken("Denied <at id=all></at>".into()));
+    tenant.answered(&opened.id, &taken).expect("Feishu takes the answer");
+    let ended = tenant.message(&opened.id).expect("it stands there");
+    assert_eq!(
+        (ended.buttons(), ended.read().starts_with("✔ Denied")),
+        (vec![], true),
+        "{}",
+        ended.read()
+    );
+    assert!(!crate::markdown::tests::pings(&ended.read()));
+
+    // What a form of Feishu's cannot hold is not cut in silence.
+    form.fields[0].value.push('x');
+    let told = word(&origin, &Verdict::Open(form.clone()));
+    assert_eq!(told["toast"]["type"], "warning", "{told}");
+    form.fields[0].value.clear();
+    tenant.recall(&said.id);
+    form.token = "t-other".into();
+    let told = word(&origin, &Verdict::Open(form));
+    assert_eq!(told["toast"]["type"], "error", "{told}");
+    assert_eq!(tenant.replies(GROUP).len(), 1);
+}
+
+/// One of each kind that Feishu tells, and callbacks of old cards.
+fn everything() -> Vec<Value> {
+    let tenant = Tenant::new();
+    let first = tenant.write(GROUP, ANN, "@_user_1 ask @_user_3");
+    let under = Some((first.id.as_str(), true));
+    let mut all = vec![tenant.message_event(&first)];
+    for (kind, content) in [
+        ("text", json!({ "text": "@_user_1 and @_all" })),
+        (
+            "post",
+            json!({ "title": "t", "content": [[
+                { "tag": "text", "text": "x", "style": ["bold"] }, { "tag": "at", "user_id": "@_user_1", "user_name": "b" },
+                { "tag": "a", "text": "l", "href": "https://x" }, { "tag": "img", "image_key": "img_1" },
+            ], [{ "tag": "code_block", "language": "GO", "text": "go" }, { "tag": "media", "file_key": "file_1" }]] }),
+        ),
+        ("image", json!({ "image_key": "img_1" })),
+        ("file", json!({ "file_key": "file_1", "file_name": "a.txt" })),
+        (
+            "media",
+            json!({ "file_key": "file_1", "file_name": "a.mp4", "image_key": "img_1", "duration": 3 }),
+        ),
+        ("merge_forward", json!({ "content": "Merged and Forwarded Message" })),
+        ("share_user", json!({ "user_id": BEN })),
+        (
+            "location",
+            json!({ "name": "here", "longitude": "1.0", "latitude": "2.0" }),
+        ),
+        (
+            "todo",
+            json!({ "task_id": "t", "summary": { "title": "", "content": [[{ "tag": "text", "text": "x" }]] } }),
+        ),
+        ("vote", json!({ "topic": "x", "options": ["a", "b"] })),
+        (
+            "interactive",
+            json!({ "title": "c", "elements": [[{ "tag": "text", "text": "x" }]] }),
+        ),
+    ] {
+        all.push(tenant.message_event(&tenant.say(GROUP, BEN, kind, &content, under)));
+        all.push(tenant.message_event(&tenant.say(DIRECT, ANN, kind, &content, None)));
+    }
+    let button = Button {
+        label: "Allow".into(),
+        value: json!({ "token": "t-allow", "form": "b0f_" }),
+        submits: true,
+    };
+    let filled = json!({ "b0f_why": "because", "b0f_which": ["a", "b"], "b0f_sure": true });
+    all.extend([
+        tenant.recall_event(&first),
+        tenant.reaction_event(&first, ANN, "OK", true),
+        tenant.reaction_event(&first, ANN, "OK", false),
+        tenant.menu_event(ANN, "/new"),
+        tenant.added_event(GROUP, ANN),
+        tenant.press_event(&first, ANN, &button, None),
+        tenant.press_event(&first, ANN, &button, Some(&filled)),
+        json!({
+            "open_id": ANN, "open_message_id": first.id, "open_chat_id": GROUP, "token": "c-1", "tenant_key": TENANT,
+            "action": { "tag": "select_static", "option": "a", "value": { "token": "t-some" } },
+        }),
+        Sender::challenge_body("word", "token"),
+    ]);
+    all
+}
+
+fn translate(transport: &str, payload: Vec<u8>) -> Result<Translated, Error> {
+    let reader = Reader {
+        me: Some(BOT.into()),
+        vault: &Secrets::default(),
+        book: &Chats::default(),
+    };
+    reader.translate(&Event {
+        transport: transport.into(),
+        name: "event".into(),
+        method: "POST".into(),
+        query: String::new(),
+        headers: Vec::new(),
+        payload,
+        received: 0,
+    })
+}
+
+#[test]
+fn everything_that_feishu_tells_comes_to_something() {
+    for event in everything() {
+        let items = translate("link", event.to_string().into_bytes())
+            .expect("it can be read")
+            .items;
+        let is_challenge = event["type"] == "url_verification";
+        assert_eq!(items.len(), usize::from(!is_challenge), "{event}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_comes_the_host_can_keep_what_is_made_of_it(
+        which: prop::sample::Index,
+        changes in prop::collection::vec(any::<(usize, usize)>(), 0..4),
+        end in prop::option::weighted(0.2, any::<prop::sample::Index>()),
+    ) {
+        let all = everything();
+        let event = changes.iter().fold(which.get(&all).clone(), |event, (place, kind)| mutated(&event, *place, *kind));
+        let mut payload = event.to_string().into_bytes();
+        if let Some(end) = end {
+            payload.truncate(end.index(payload.len()));
+        }
+        for transport in ["link", "webhook"] {
+            match translate(transport, payload.clone()) {
+                Ok(translated) => prop_assert!(translated.items.iter().all(fits), "{event}: {translated:?}"),
+                Err(Error::Malformed(_)) => {}
+                Err(error) => prop_assert!(transport == "webhook" && matches!(error, Error::Unauthorized(_)), "{error:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn no_bytes_are_an_event(payload: Vec<u8>) {
+        for transport in ["link", "webhook"] {
+            let made = translate(transport, payload.clone());
+            prop_assert!(made.map_or_else(|error| matches!(error, Error::Malformed(_) | Error::Unauthorized(_)), |made| made.items.is_empty()));
+        }
+    }
 }

@@ -61,6 +61,17 @@ fn parts_that_stay_alone_are_forgotten() {
 }
 
 #[test]
+fn of_events_that_never_become_whole_the_oldest_are_forgotten() {
+    let mut fragments = Fragments::default();
+    for number in 0..=WAITING_MAX {
+        assert_eq!(fragments.join(&event(&number.to_string(), 2, 0, "a"), 0), None);
+    }
+    assert_eq!(fragments.waiting.len(), WAITING_MAX);
+    assert_eq!(fragments.join(&event("0", 2, 1, "b"), 0), None);
+    assert_eq!(fragments.join(&event("9", 2, 1, "b"), 0).as_deref(), Some(&b"ab"[..]));
+}
+
+#[test]
 fn unknown_fields_are_passed_over_and_torn_frames_are_errors() {
     let mut bytes = event("a", 1, 0, "{}").encode();
     bytes.extend_from_slice(&[0x79, 0, 0, 0, 0, 0, 0, 0, 0, 0x7d, 0, 0, 0, 0, 0x82, 0x01, 1, b'x']);
@@ -84,5 +95,44 @@ proptest! {
     #[test]
     fn no_bytes_make_it_panic(bytes: Vec<u8>) {
         let _ = Frame::decode(&bytes);
+    }
+
+    #[test]
+    fn changed_bytes_are_another_frame_or_none(
+        flips in proptest::collection::vec(any::<(prop::sample::Index, u8)>(), 1..6),
+        end: prop::sample::Index,
+    ) {
+        let mut bytes = event("message", 3, 1, "{\"a\":1}").encode();
+        for (at, byte) in flips {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        for bytes in [&bytes[..], &bytes[..end.index(bytes.len())]] {
+            match Frame::decode(bytes) {
+                Ok(frame) => drop(Fragments::default().join(&frame, 0)),
+                Err(error) => prop_assert!(matches!(error, Error::Malformed(_))),
+            }
+        }
+    }
+
+    #[test]
+    fn events_in_parts_come_out_whole_and_once(
+        (sizes, order) in proptest::collection::vec(1usize..6, 1..12).prop_flat_map(|sizes| {
+            let parts: Vec<_> = sizes.iter().enumerate().flat_map(|(id, &sum)| (0..sum).map(move |seq| (id, sum, seq))).collect();
+            (Just(sizes), Just(parts).prop_shuffle())
+        }),
+    ) {
+        let mut fragments = Fragments::default();
+        let mut whole = Vec::new();
+        for (id, sum, seq) in order {
+            let frame = event(&id.to_string(), sum, seq, &format!("[{id}.{seq}]"));
+            whole.extend(fragments.join(&frame, 0).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()));
+        }
+        whole.sort();
+        let all = sizes.iter().enumerate().map(|(id, &sum)| (0..sum).map(|seq| format!("[{id}.{seq}]")).collect::<String>());
+        let mut all: Vec<String> = all.collect();
+        all.sort();
+        prop_assert_eq!(whole, all);
+        prop_assert!(fragments.waiting.is_empty());
     }
 }

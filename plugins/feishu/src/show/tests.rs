@@ -120,7 +120,8 @@ fn a_turn_is_one_card_that_is_typed_out_and_closed() {
         turn.called(before),
         [
             "PUT /open-apis/cardkit/v1/cards/*/elements/b0/content",
-            "PATCH /open-apis/cardkit/v1/cards/*/settings"
+            "PATCH /open-apis/cardkit/v1/cards/*/settings",
+            "GET /open-apis/im/v1/messages/*"
         ]
     );
     assert_eq!(turn.reads(), ["Hello there."]);
@@ -311,6 +312,33 @@ fn an_answer_to_a_question_that_was_recalled_stands_alone() {
         (Some(quoting.question.id), None),
         "no thread is opened"
     );
+}
+
+#[test]
+fn what_was_taken_away_while_it_ran_is_said_again_and_a_question_asked_again() {
+    // An entity, a card of a message's own, rich text.
+    for refused in [vec![], vec![CARDS], vec![CARDS, REPLY]] {
+        let turn = turn();
+        refused
+            .iter()
+            .for_each(|what| turn.trouble(what, Trouble::Code(230_099)));
+        let take_away = || {
+            let message = turn.replies().pop().expect("it stands there");
+            turn.api.wire.tenant.recall(&message.id);
+        };
+        turn.shown(State::Running, vec![text("Half of")]);
+        take_away();
+        turn.shown(State::Asking, vec![text("Half of"), ask(None)]);
+        assert_eq!(turn.replies().len(), 1, "{refused:?}");
+        assert!(turn.reads()[0].contains("[Allow]"), "{refused:?} {:?}", turn.reads());
+        take_away();
+        turn.shown(State::Done, vec![text("Half of it.")]);
+        assert_eq!(turn.reads(), ["Half of it."], "{refused:?}");
+        // Whoever takes the end away wants it to be away.
+        take_away();
+        turn.shown(State::Done, vec![text("Half of it.")]);
+        assert_eq!(turn.reads(), Vec::<String>::new());
+    }
 }
 
 #[test]

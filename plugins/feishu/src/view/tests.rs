@@ -269,6 +269,29 @@ fn rich_text_says_the_same_without_anything_to_press() {
     );
 }
 
+#[test]
+fn a_line_that_grows_over_the_end_of_its_card_stays_in_it() {
+    let early = format!("{}\n\n", "paragraph ".repeat(400));
+    let cards = |words: usize| {
+        render(
+            &view(State::Running, vec![text(&(early.clone() + &"word ".repeat(words)))]),
+            BUDGET,
+        )
+    };
+    let shown = |page: &Page| page.elements[0].text().map(str::to_owned);
+    let mut before = shown(&cards(1)[0]);
+    for words in 2..1_000 {
+        let cards = cards(words);
+        let now = shown(&cards[0]);
+        assert!(
+            now.as_deref()
+                .is_some_and(|now| before.as_deref().is_some_and(|before| now.starts_with(before)))
+        );
+        before = now;
+    }
+    assert_eq!(cards(1_000).len(), 2);
+}
+
 /// Whether Feishu takes the card.
 fn taken(page: &Page, streaming: bool) -> Result<(), String> {
     let tenant = Tenant::new();
@@ -393,24 +416,35 @@ proptest! {
     }
 
     #[test]
-    fn a_stream_only_appends(words in prop::collection::vec("[a-z]{1,12}", 1..6000), cut in 0.0f64..1.0) {
-        let whole = words.join(" ");
+    fn a_stream_only_appends(words in prose(), steps in 0usize..40, cut in 0.0f64..1.0) {
+        let whole: String = words.concat();
         let half = &whole[..(whole.len() as f64 * cut) as usize];
         prop_assume!(!half.trim().is_empty());
-        let mut running = view(State::Running, vec![text(half)]);
-        running.blocks[0].complete = false;
+        let mut parts = vec![step("Run", &"x".repeat(150), StepState::Done); steps];
+        parts.push(text(half));
+        let mut running = view(State::Running, parts);
+        running.blocks[steps].complete = false;
         let before = render(&running, BUDGET);
-        running.blocks[0].part = text(&whole);
+        running.blocks[steps].part = text(&whole);
         let after = render(&running, BUDGET);
         let full = before.len().saturating_sub(1);
         for (a, b) in before[..full].iter().zip(&after) {
             prop_assert_eq!(&a.elements, &b.elements, "a full card changes no more");
         }
-        let (last, same) = (&before[full].elements, &after[full].elements);
-        if let (Some(a), Some(b)) = (last.first().and_then(Element::text), same.first().and_then(Element::text)) {
-            // Words that have grown over the end of their card go to the next one.
-            let same = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
-            prop_assert!(a.len() - same < 60, "{} bytes were taken back", a.len() - same);
+        for (a, b) in before[full].elements.iter().zip(&after[full].elements) {
+            let (Some(a), Some(b)) = (a.text(), b.text()) else { continue };
+            prop_assert!(b.starts_with(a), "taken back: {:?} became {:?}", tail_of(a), tail_of(b));
         }
     }
+}
+
+/// Words, lines and paragraphs.
+fn prose() -> impl Strategy<Value = Vec<String>> {
+    let space = prop_oneof![20 => Just(" "), 1 => Just("\n"), 1 => Just("\n\n")];
+    let word = ("[a-z]{1,12}", space).prop_map(|(word, space)| word + space);
+    prop::collection::vec(word, 1..6000)
+}
+
+fn tail_of(text: &str) -> &str {
+    &text[text.len().saturating_sub(200)..]
 }

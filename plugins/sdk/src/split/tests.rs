@@ -67,6 +67,19 @@ fn markdown() -> impl Strategy<Value = String> {
     proptest::collection::vec(line, 0..40).prop_map(|lines| lines.join("\n"))
 }
 
+/// What agents write: no word is longer than what a piece keeps free for its end.
+fn prose() -> impl Strategy<Value = String> {
+    let word = prop_oneof![8 => "[a-z,*#|]{1,14}", 1 => "[你好，。]{1,30}", 1 => "😀{1,5}"];
+    let space = prop_oneof![
+        20 => Just(" "), 3 => Just("\n"), 2 => Just("\n\n"), 1 => Just("\n```rust\n"), 1 => Just("\n```\n")
+    ];
+    proptest::collection::vec((word, space), 0..400).prop_map(|all| {
+        all.into_iter()
+            .flat_map(|(word, space)| [word, space.to_owned()])
+            .collect()
+    })
+}
+
 proptest! {
     #[test]
     fn nothing_is_lost_and_limits_are_kept(text in markdown(), first in 200usize..1500, limit in 200usize..1500) {
@@ -97,6 +110,32 @@ proptest! {
         let (early, late) = (split(&text[..at], limit, limit), split(&text, limit, limit));
         for (a, b) in early.iter().zip(&late).take(early.len().saturating_sub(1)) {
             prop_assert_eq!(a, b);
+        }
+    }
+
+    #[test]
+    fn what_flows_is_neither_lost_nor_too_long(text in markdown(), first in 200usize..1500, limit in 200usize..1500) {
+        let pieces = flow(&text, first, limit);
+        let joined: String = pieces.iter().map(Piece::own).collect();
+        prop_assert_eq!(joined, text);
+        for (at, piece) in pieces.iter().enumerate() {
+            let limit = if at == 0 { first } else { limit };
+            prop_assert!(length(&piece.text) <= limit, "{} > {limit}", length(&piece.text));
+            prop_assert!(!piece.own().is_empty());
+        }
+    }
+
+    #[test]
+    fn what_flowed_into_a_piece_stays_there(text in prose(), first in 640usize..1000, limit in 640usize..1000, cut in 0.0f64..1.0) {
+        let mut at = (text.len() as f64 * cut) as usize;
+        while !text.is_char_boundary(at) { at -= 1; }
+        let (early, late) = (flow(&text[..at], first, limit), flow(&text, first, limit));
+        for (at, (a, b)) in early.iter().zip(&late).enumerate() {
+            if at + 1 < early.len() {
+                prop_assert_eq!(a, b);
+            } else {
+                prop_assert!(b.own().starts_with(a.own()), "{:?} became {:?}", a.own(), b.own());
+            }
         }
     }
 }

@@ -1,5 +1,9 @@
 //! Whole payloads, whole answers.
 
+use botyard_fakes::mutation::mutated;
+use botyard_fakes::slack::{Message as Posted, Sender, Workspace};
+use proptest::prelude::*;
+
 use super::*;
 
 fn reader() -> Reader {
@@ -348,4 +352,132 @@ fn a_frame_of_socket_mode_means_what_the_webhook_means() {
         ..frame_event(&unknown)
     };
     assert!(matches!(reader.translate(&torn), Err(Error::Malformed(_))));
+}
+
+/// One of each kind that Slack tells: events, and payloads of what people press and send.
+fn everything() -> (Vec<Value>, Vec<Value>) {
+    let workspace = Workspace::new();
+    let sender = Sender::socket(workspace.clone());
+    workspace.say("C1", "U1", "<@UBOT> see <https://x|this>, <@U2> & <!here>", None);
+    let posted: Posted = workspace.messages("C1").remove(0);
+    let (ts, hello) = (posted.ts.clone(), sender.message_event(&posted));
+    let hidden = |more: &Value| {
+        let mut event =
+            json!({ "type": "message", "channel": "C1", "channel_type": "channel", "hidden": true, "ts": ts });
+        event
+            .as_object_mut()
+            .expect("an object")
+            .extend(more.as_object().cloned().unwrap_or_default());
+        event
+    };
+    let mut edited = hello.clone();
+    edited["edited"] = json!({ "user": "U1", "ts": "1900000000.000000" });
+    let mut mention = hello.clone();
+    mention["type"] = "app_mention".into();
+    let file =
+        json!({ "id": "F1", "name": "a.txt", "mimetype": "text/plain", "size": 5, "url_private": "https://x/f" });
+    let item = json!({ "type": "message", "channel": "C1", "ts": ts });
+    let events = [
+        hello.clone(),
+        mention,
+        said(&json!({ "subtype": "file_share", "files": [file], "thread_ts": ts })),
+        hidden(&json!({ "subtype": "message_changed", "message": edited, "previous_message": hello })),
+        hidden(&json!({ "subtype": "message_deleted", "deleted_ts": ts, "previous_message": hello })),
+        json!({ "type": "reaction_added", "user": "U1", "reaction": "-1", "item": item, "event_ts": ts }),
+        json!({ "type": "reaction_removed", "user": "U1", "reaction": "-1", "item": item, "event_ts": ts }),
+        json!({ "type": "agent_session_stopped", "user": "U1", "channel": "C1", "thread_ts": ts }),
+        json!({ "type": "member_joined_channel", "user": "U1", "channel": "C1", "team": "T1", "event_ts": ts }),
+    ];
+    let view = json!({
+        "id": "V1", "hash": "h", "callback_id": "by:t-form",
+        "private_metadata": json!({ "channel": "C1", "thread": ts }).to_string(),
+        "blocks": [{ "type": "input", "block_id": "why", "element": { "type": "plain_text_input" } }],
+    });
+    let filled = json!({ "why": { (crate::form::ELEMENT): { "type": "plain_text_input", "value": "because" } } });
+    let button = json!({ "type": "button", "action_id": "by:t-allow", "value": "t-allow", "text": {} });
+    let asked = Posted {
+        blocks: vec![json!({ "type": "actions", "block_id": "b", "elements": [button] })],
+        ..posted.clone()
+    };
+    let payloads = [
+        sender.press_payload(&asked, "U1", "t-allow").expect("a button"),
+        sender.submit_payload(&view, "U1", &filled),
+        Sender::shortcut_payload(&posted, "U1"),
+    ];
+    (
+        events.iter().map(|event| Sender::callback(event, "Ev1")).collect(),
+        payloads.to_vec(),
+    )
+}
+
+fn form_of(payload: &Value) -> Vec<u8> {
+    let escaped = payload
+        .to_string()
+        .bytes()
+        .map(|byte| format!("%{byte:02X}"))
+        .collect::<String>();
+    format!("payload={escaped}").into_bytes()
+}
+
+/// Over the webhook, and in Socket Mode.
+fn both_ways(body: &Value, is_event: bool) -> [Event; 2] {
+    let hook = if is_event {
+        event("application/json", body.to_string())
+    } else {
+        event("application/x-www-form-urlencoded", form_of(body))
+    };
+    let kind = if is_event { "events_api" } else { "interactive" };
+    [
+        hook,
+        frame_event(&json!({ "envelope_id": "e", "type": kind, "payload": body })),
+    ]
+}
+
+#[test]
+fn everything_that_slack_tells_comes_to_something() {
+    let (events, payloads) = everything();
+    let all = events
+        .iter()
+        .map(|body| (body, true))
+        .chain(payloads.iter().map(|body| (body, false)));
+    for (body, is_event) in all {
+        for event in both_ways(body, is_event) {
+            assert_eq!(reader().translate(&event).expect("understood").items.len(), 1, "{body}");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_comes_the_host_can_keep_what_is_made_of_it(
+        is_event: bool,
+        which: prop::sample::Index,
+        changes in prop::collection::vec(any::<(usize, usize)>(), 0..4),
+        end in prop::option::weighted(0.2, any::<prop::sample::Index>()),
+    ) {
+        let (events, payloads) = everything();
+        let all = if is_event { events } else { payloads };
+        let body = changes.iter().fold(which.get(&all).clone(), |body, (place, kind)| mutated(&body, *place, *kind));
+        for mut event in both_ways(&body, is_event) {
+            if let Some(end) = end {
+                event.payload.truncate(end.index(event.payload.len()));
+            }
+            match reader().translate(&event) {
+                Ok(translated) => prop_assert!(translated.items.iter().all(fits), "{body}: {translated:?}"),
+                Err(error) => prop_assert!(matches!(error, Error::Malformed(_)), "{error:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn slash_commands_of_any_words_can_be_kept(fields in prop::collection::vec(("[a-z_]{1,12}", ".{0,40}"), 0..8), bytes: Vec<u8>) {
+        let mut form = format!("command=%2Fbotyard&user_id=U1&channel_id=C1&trigger_id=t&text={}", "x".repeat(9_000));
+        for (name, value) in fields {
+            form.push_str(&format!("&{name}={value}"));
+        }
+        for payload in [form.into_bytes(), bytes] {
+            let made = reader().translate(&event("application/x-www-form-urlencoded", payload));
+            prop_assert!(made.map_or_else(|error| matches!(error, Error::Malformed(_)), |made| made.items.iter().all(fits)));
+        }
+    }
 }

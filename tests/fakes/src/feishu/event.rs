@@ -101,6 +101,33 @@ impl Tenant {
         self.event("card.action.trigger", &event)
     }
 
+    /// What was answered to a press of this message: a toast, and a card in the place of its own, both if at all.
+    /// open.feishu.cn/document/feishu-cards/card-callback-communication.
+    ///
+    /// # Errors
+    /// Feishu would show a person that the press failed.
+    pub fn answered(&self, message: &str, answer: &Value) -> Result<(), String> {
+        let fields = answer.as_object().ok_or("no object")?;
+        if let Some(other) = fields.keys().find(|name| !["toast", "card"].contains(&name.as_str())) {
+            return Err(format!("unknown property `{other}`"));
+        }
+        if let Some(toast) = fields.get("toast") {
+            let kind = toast["type"].as_str().unwrap_or_default();
+            let said = toast["content"].as_str().unwrap_or_default();
+            if !["info", "success", "error", "warning"].contains(&kind) || said.is_empty() {
+                return Err(format!("a wrong toast: {toast}"));
+            }
+        }
+        if let Some(card) = fields.get("card") {
+            if card["type"] != "raw" {
+                return Err(format!("a wrong card: {card}"));
+            }
+            self.lock().replace(message, &card["data"])?;
+            self.touched();
+        }
+        Ok(())
+    }
+
     /// `im.chat.member.bot.added_v1`.
     pub fn added_event(&self, chat: &str, who: &str) -> Value {
         let event = json!({

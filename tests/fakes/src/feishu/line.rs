@@ -142,6 +142,12 @@ impl Tenant {
         self.lock().lines.refused.push_back((status, reason));
     }
 
+    /// A client asked where to connect to.
+    pub fn has_clients(&self) -> bool {
+        let state = self.lock();
+        state.calls.iter().any(|call| call.path == "/callback/ws/endpoint")
+    }
+
     /// Connections that are open now.
     pub fn lines(&self) -> usize {
         self.lock().lines.open.len()
@@ -177,7 +183,7 @@ impl Tenant {
     /// Sends an event until a client has taken it.
     pub async fn deliver(&self, event: &Value) -> Ack {
         loop {
-            match self.try_once(event, 1, AGAIN).await {
+            match self.try_once(&event.to_string(), 1, AGAIN).await {
                 Some(ack) if ack.code == 200 => return ack,
                 _ => tokio::time::sleep(Duration::from_millis(20)).await,
             }
@@ -186,10 +192,15 @@ impl Tenant {
 
     /// Sends an event once, in so many frames, when there is a connection. None: it was not acknowledged in time.
     pub async fn push(&self, event: &Value, parts: usize) -> Option<Ack> {
-        self.try_once(event, parts, PATIENCE).await
+        self.push_text(&event.to_string(), parts).await
     }
 
-    async fn try_once(&self, event: &Value, parts: usize, limit: Duration) -> Option<Ack> {
+    /// The same with a text that may be no event.
+    pub async fn push_text(&self, text: &str, parts: usize) -> Option<Ack> {
+        self.try_once(text, parts, PATIENCE).await
+    }
+
+    async fn try_once(&self, event: &str, parts: usize, limit: Duration) -> Option<Ack> {
         let mut changes = self.changes();
         let acknowledged = loop {
             if let Some(acknowledged) = self.send(event, parts) {
@@ -205,14 +216,14 @@ impl Tenant {
         let mut state = self.lock();
         let message = state.name("frame");
         let Some((_, line)) = state.lines.pick() else { return };
-        for (at, frame) in frames(event, parts, &message).into_iter().enumerate() {
+        for (at, frame) in frames(&event.to_string(), parts, &message).into_iter().enumerate() {
             if these.contains(&at) {
                 let _ = line.try_send(Out::Frame(frame));
             }
         }
     }
 
-    fn send(&self, event: &Value, parts: usize) -> Option<oneshot::Receiver<Ack>> {
+    fn send(&self, event: &str, parts: usize) -> Option<oneshot::Receiver<Ack>> {
         let mut state = self.lock();
         let message = state.name("frame");
         let lines = &mut state.lines;
@@ -398,8 +409,8 @@ impl Lines {
     }
 }
 
-fn frames(event: &Value, parts: usize, message: &str) -> Vec<Frame> {
-    let whole = event.to_string().into_bytes();
+fn frames(event: &str, parts: usize, message: &str) -> Vec<Frame> {
+    let whole = event.as_bytes();
     let size = whole.len().div_ceil(parts.max(1)).max(1);
     let pieces: Vec<&[u8]> = whole.chunks(size).collect();
     let sum = pieces.len().to_string();

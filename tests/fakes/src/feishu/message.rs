@@ -237,6 +237,17 @@ fn patch(state: &mut State, asked: &Asked<'_>, id: &str) -> Outcome {
     Ok(json!({}))
 }
 
+impl State {
+    /// Puts a card into the place of a message's own, which is no entity.
+    pub(crate) fn replace(&mut self, id: &str, card: &Value) -> Result<(), String> {
+        card::check(card).map_err(|wrong| wrong.msg)?;
+        let message = self.messages.iter_mut().find(|message| message.id == id);
+        let message = message.filter(|message| message.kind == "interactive" && message.card.is_none());
+        message.ok_or("no card that an answer changes")?.content = card.clone();
+        Ok(())
+    }
+}
+
 fn react(state: &mut State, asked: &Asked<'_>, id: &str) -> Outcome {
     let at = there(state, id)?;
     let emoji = asked.body.pointer("/reaction_type/emoji_type").and_then(Value::as_str);

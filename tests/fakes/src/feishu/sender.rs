@@ -73,11 +73,15 @@ impl Sender {
 
     /// The call of an event or of a challenge.
     pub fn call(&self, body: &Value) -> Call {
-        let body = body.to_string();
+        self.call_of(&body.to_string())
+    }
+
+    /// The call of a body that may be none of Feishu's.
+    pub fn call_of(&self, body: &str) -> Call {
         let Some(key) = &self.encrypt_key else {
-            return Call::new(body, None);
+            return Call::new(body.to_owned(), None);
         };
-        let body = json!({ "encrypt": encrypt(key, &body) }).to_string();
+        let body = json!({ "encrypt": encrypt(key, body) }).to_string();
         let signature = hex::encode(Sha256::digest(format!("{STAMP}{NONCE}{key}{body}")));
         Call::new(body, Some(signature))
     }

@@ -95,6 +95,8 @@ pub struct Call {
 /// What goes wrong with one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
+    /// It goes well: for the calls before one that does not.
+    Nothing,
     /// 429 with `x-ogw-ratelimit-reset`; nothing is done.
     RateLimited { seconds: u32 },
     /// This status without a body of the vendor's; nothing is done.
@@ -210,7 +212,8 @@ impl Tenant {
         self.shared.touched();
     }
 
-    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+    /// Rises when something happened.
+    pub fn changes(&self) -> watch::Receiver<u64> {
         self.shared.changes()
     }
 
@@ -263,6 +266,11 @@ impl Tenant {
     /// such as `POST /open-apis/im/v1/messages`; with `$` at its end, a whole path.
     pub fn trouble(&self, what: Option<&str>, trouble: Trouble) {
         self.lock().troubles.push_back((what.map(str::to_owned), trouble));
+    }
+
+    /// Troubles that did not come are forgotten. True: there were none.
+    pub fn heal(&self) -> bool {
+        std::mem::take(&mut self.lock().troubles).is_empty()
     }
 
     /// A person says something of this kind; the message. `under`: the message that it answers, and whether in its
@@ -360,6 +368,14 @@ impl Tenant {
         let state = self.lock();
         let own = state.uploads.values().filter(|upload| upload.message.is_none());
         own.map(|upload| (upload.name.clone(), upload.bytes.clone())).collect()
+    }
+
+    /// What a message of the bot's gives to whoever reads it: name and bytes.
+    pub fn file(&self, message: &Message) -> Option<(String, Vec<u8>)> {
+        let key = message.content.get("file_key").or(message.content.get("image_key"))?;
+        let state = self.lock();
+        let upload = state.uploads.get(key.as_str()?)?;
+        Some((upload.name.clone(), upload.bytes.clone()))
     }
 
     /// Waits until `look` finds something.
