@@ -36,7 +36,7 @@ pub(crate) fn run() -> Result<()> {
         match message["type"].as_str() {
             Some("control_request") => say(
                 &mut out,
-                json!({"type": "control_response", "response": {
+                &json!({"type": "control_response", "response": {
                 "subtype": "success", "request_id": message["request_id"], "response": {"commands": []}}}),
             ),
             Some("user") => {
@@ -56,23 +56,23 @@ pub(crate) fn run() -> Result<()> {
                 };
                 say(
                     &mut out,
-                    json!({"type": "system", "subtype": "init", "session_id": session, "model": "scripted",
+                    &json!({"type": "system", "subtype": "init", "session_id": session, "model": "scripted",
                     "claude_code_version": "2.1.329", "tools": [], "permissionMode": "default"}),
                 );
                 say(
                     &mut out,
-                    json!({"type": "system", "subtype": "session_state_changed", "state": "running", "session_id": session}),
+                    &json!({"type": "system", "subtype": "session_state_changed", "state": "running", "session_id": session}),
                 );
                 let event = |event: Value| json!({"type": "stream_event", "event": event, "session_id": session, "uuid": "u", "parent_tool_use_id": null});
                 say(
                     &mut out,
-                    event(
+                    &event(
                         json!({"type": "message_start", "message": {"id": "msg_1", "role": "assistant", "content": []}}),
                     ),
                 );
                 say(
                     &mut out,
-                    event(
+                    &event(
                         json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
                     ),
                 );
@@ -83,7 +83,7 @@ pub(crate) fn run() -> Result<()> {
                         whole.push_str(&word);
                         say(
                             &mut out,
-                            event(
+                            &event(
                                 json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}}),
                             ),
                         );
@@ -94,27 +94,27 @@ pub(crate) fn run() -> Result<()> {
                 let answer = whole + &answer;
                 say(
                     &mut out,
-                    event(
+                    &event(
                         json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": answer}}),
                     ),
                 );
-                say(&mut out, event(json!({"type": "content_block_stop", "index": 0})));
+                say(&mut out, &event(json!({"type": "content_block_stop", "index": 0})));
                 say(
                     &mut out,
-                    json!({"type": "assistant", "session_id": session, "uuid": "a", "parent_tool_use_id": null, "message": {
+                    &json!({"type": "assistant", "session_id": session, "uuid": "a", "parent_tool_use_id": null, "message": {
                     "id": "msg_1", "role": "assistant", "model": "scripted", "stop_reason": null,
                     "content": [{"type": "text", "text": answer}]}}),
                 );
-                say(&mut out, event(json!({"type": "message_stop"})));
+                say(&mut out, &event(json!({"type": "message_stop"})));
                 say(
                     &mut out,
-                    json!({"type": "result", "subtype": "success", "is_error": false, "num_turns": 1, "result": answer,
+                    &json!({"type": "result", "subtype": "success", "is_error": false, "num_turns": 1, "result": answer,
                     "duration_ms": 1, "duration_api_ms": 1, "session_id": session, "terminal_reason": "completed",
                     "usage": {"input_tokens": 1, "output_tokens": 1}, "total_cost_usd": 0.0}),
                 );
                 say(
                     &mut out,
-                    json!({"type": "system", "subtype": "session_state_changed", "state": "idle", "session_id": session}),
+                    &json!({"type": "system", "subtype": "session_state_changed", "state": "idle", "session_id": session}),
                 );
                 if let Some(log) = &mut log {
                     let line = format!("{mark} {received} {}\n", now_nanos());
@@ -128,7 +128,7 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-fn say(out: &mut String, line: Value) {
+fn say(out: &mut String, line: &Value) {
     out.push_str(&line.to_string());
     out.push('\n');
 }
