@@ -189,6 +189,12 @@ impl DiscordLine {
         self.discord.world.heartbeat(every);
     }
 
+    /// The last that clients did.
+    pub(crate) fn log_end(&self) -> Vec<String> {
+        let log = self.discord.world.gateway_log();
+        log[log.len().saturating_sub(12)..].to_vec()
+    }
+
     /// Heartbeats so far, and what clients did that Discord closes a connection for.
     pub(crate) fn heartbeats(&self) -> (usize, usize) {
         let log = self.discord.world.gateway_log();

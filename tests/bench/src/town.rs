@@ -209,7 +209,9 @@ pub(crate) async fn day(binary: &Path, report: &mut Report) -> Result<()> {
     let mut memory = Vec::new();
     for cut in 0..CUTS {
         let goal = BEATS * (cut + 1) / CUTS;
-        until("heartbeats", || Ok(discord.heartbeats().0 >= goal)).await?;
+        until("heartbeats", || Ok(discord.heartbeats().0 >= goal))
+            .await
+            .with_context(|| format!("the gateway's log ends with {:#?}", discord.log_end()))?;
         memory.push(host.rss_kib()? as f64 / 1024.0);
         slack.refresh();
         discord.cut();
