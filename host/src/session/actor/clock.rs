@@ -36,6 +36,8 @@ impl SessionActor {
                     && self.shared.rules.agent.driver != DriverKind::Exec;
                 job.work = Work::Cut;
                 job.cut = Some(why.clone());
+                // It was told of them and may have used them: they allow nothing once more.
+                job.decided.clear();
                 let failure = Failure {
                     kind: FailureKind::Limit,
                     sentence: format!("{CUT}{why}."),

@@ -267,6 +267,8 @@ impl SessionActor {
         tracing::debug!(bot = %job.row.bot, session = %self.key, turn = %job.row.id, "a turn that asks gives way");
         job.turn.handle(&Input::Park);
         job.work = Work::Decisions;
+        // This process was told of them and may have used them: they allow nothing once more.
+        job.decided.clear();
         // Its stdin closed, it would wait on.
         self.kill_process();
     }

@@ -380,6 +380,35 @@ async fn process_gives_way_while_a_question_waits_but_only_after_a_while() {
     // It asks again, and exactly that is let through without a person.
     third.asks("r2", "{}").await;
     assert_eq!(third.decision().await, ("r2".to_owned(), Answer::Allow));
-    third.answer("done").await;
+    // What was allowed once is not allowed once more when the turn gives way again; who waits behind it holds nothing.
+    third.asks("r3", r#"{"b":1}"#).await;
+    host.chat.until(&ann, |view| view.state == ViewState::Asking).await;
+    host.send("ann", "hello?").await;
+    host.send("bob", "and now").await;
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(601)).await;
+    tokio::time::resume();
+    assert!(matches!(third.command().await, Command::Kill));
+    third.exits(None).await;
+    let mut fourth = host.spawned().await;
+    fourth.ready().await;
+    assert_eq!(fourth.prompt().await, "and now");
+    host.press(&ann, "Allow").await;
+    fourth.answer("hi again").await;
+    assert!(matches!(fourth.command().await, Command::Close));
+    fourth.exits(None).await;
+    let mut fifth = host.spawned().await;
+    fifth.ready().await;
+    let told = fifth.prompt().await;
+    assert!(
+        told.contains(r#"the input {"b":1}"#) && !told.contains("the input {}"),
+        "{told}"
+    );
+    fifth.asks("r4", "{}").await;
+    host.chat.until(&ann, |view| view.state == ViewState::Asking).await;
+    assert!(fifth.commands.try_recv().is_err(), "a person decides");
+    host.press(&ann, "Deny").await;
+    fifth.decision().await;
+    fifth.answer("done").await;
     assert_eq!(host.chat.ended(&ann).await.state, ViewState::Done);
 }
