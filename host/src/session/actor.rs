@@ -346,15 +346,15 @@ impl SessionActor {
             }
         } else if let Seat::Waiting(_) = self.seat {
             self.seat = Seat::Empty;
-        } else if self.queue.is_empty() {
+        } else {
             let agent = &self.shared.rules.agent;
             match self.current.as_ref().map(|job| job.turn.state()) {
-                None => self.seat.rest(agent.idle_timeout),
+                None if self.queue.is_empty() => self.seat.rest(agent.idle_timeout),
+                None => {}
+                // Whoever waits behind a question waits for it too.
                 Some(State::Asking) => self.seat.hold(agent.limits.asked),
                 Some(_) => self.seat.wake(),
             }
-        } else if self.current.is_some() {
-            self.seat.wake();
         }
         self.show_places();
     }
@@ -446,6 +446,14 @@ impl SessionActor {
     }
 
     /// Forgets the agent's memory.
+    /// What is remembered of the last session under this key is nothing to the next.
+    fn forget_last(&mut self) {
+        self.model = None;
+        self.cut = None;
+        self.lost = None;
+        self.former = None;
+    }
+
     async fn reset(&mut self) {
         if self.row.updated == 0 && self.current.is_none() {
             // Nobody ever said anything here.
@@ -456,7 +464,7 @@ impl SessionActor {
         }
         self.kill_process();
         self.forget_conversation();
-        self.model = None;
+        self.forget_last();
         let key = self.key.clone();
         let counts = self.shared.journal.read(move |store| store.session_counts(&key)).await;
         let epoch = counts.map_or(self.row.epoch, |(_, epoch)| epoch.max(self.row.epoch));

@@ -209,7 +209,11 @@ impl Turn {
             (State::Asking, Input::Decided(request)) => self.decided(request),
             (State::Stopping, Input::GraceOver) => {
                 let mut actions = vec![Action::Kill];
-                actions.extend(self.stopped());
+                // It may have answered and not become idle.
+                actions.extend(match self.outcome.take() {
+                    Some(outcome) => self.answered(outcome),
+                    None => self.stopped(),
+                });
                 actions
             }
             (State::Starting | State::Running | State::Asking | State::Stopping, Input::Agent(event)) => {

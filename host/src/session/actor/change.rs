@@ -90,7 +90,7 @@ impl SessionActor {
         self.row = row;
         self.unclaimed = false;
         self.handed = false;
-        self.model = None;
+        self.forget_last();
         self.offers = Offers::default();
         self.last = None;
         if self.row.agent != self.shared.rules.agent.name {

@@ -246,7 +246,9 @@ impl SessionActor {
         let (prompt, alone) = (uuid::Uuid::new_v4().to_string(), self.seat.background() == 0);
         self.handed = true;
         let mut text = job.prompt(remembers);
-        if let Some(why) = self.cut.take().filter(|_| job.row.kind == TurnKind::Message) {
+        if job.row.kind == TurnKind::Message
+            && let Some(why) = self.cut.take()
+        {
             text.insert_str(0, &word(&why));
         }
         if job.row.kind == TurnKind::Message
@@ -368,7 +370,9 @@ impl SessionActor {
                     bot = %job.row.bot, session = %self.key, turn = %job.row.id, kind = ?failure.kind,
                     cause = %failure.cause, "a turn failed"
                 );
-                self.cut = job.cut.take();
+                if job.cut.is_some() {
+                    self.cut = job.cut.take();
+                }
                 ViewState::Failed(failure.sentence)
             }
         };
