@@ -214,6 +214,12 @@ fn clocks_are_two_times_each_and_their_order_counts() {
     ] {
         assert!(told.contains(part), "{told}");
     }
+    let (config, _) = place
+        .parse(&with("driver = \"exec\"\ntool_timeout = [\"1m\", \"2m\"]").replace("login = \"none\"\n", ""))
+        .expect("good");
+    let limits = config.agents["a"].limits;
+    assert_eq!((limits.first, limits.silence), (limits.tool, limits.tool));
+    assert_eq!(limits.tool.end, Duration::from_secs(120));
     // A script says nothing before it has its answer.
     let exec = super::Limits::of(DriverKind::Exec);
     assert_eq!((exec.first, exec.silence), (exec.tool, exec.tool));

@@ -13,10 +13,13 @@ const MONTH: Duration = Duration::from_secs(30 * 86_400);
 impl Checker<'_> {
     pub(super) fn limits(&mut self, raw: &RawAgent, driver: DriverKind) -> Limits {
         let default = Limits::of(driver);
+        let tool = self.limit(raw.tool_timeout.as_ref(), default.tool);
+        // A command that prints an answer is a step as a whole.
+        let quiet = |own| if driver == DriverKind::Exec { tool } else { own };
         Limits {
-            first: self.limit(raw.first_timeout.as_ref(), default.first),
-            silence: self.limit(raw.silence_timeout.as_ref(), default.silence),
-            tool: self.limit(raw.tool_timeout.as_ref(), default.tool),
+            first: self.limit(raw.first_timeout.as_ref(), quiet(default.first)),
+            silence: self.limit(raw.silence_timeout.as_ref(), quiet(default.silence)),
+            tool,
             turn: self.limit(raw.turn_timeout.as_ref(), default.turn),
             asked: self.duration(raw.ask_hold.as_ref(), SECOND..=MONTH, default.asked),
         }
