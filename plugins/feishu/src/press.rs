@@ -123,16 +123,17 @@ pub fn respond<W: Wire>(api: &Api<W>, to: &Origin, verdict: &Verdict) -> Option<
     let Some(ReplyTo::Press(pressed)) = ReplyTo::of(&to.reply_to) else {
         return None;
     };
-    let end = |mark: &str, kind: &str, word: &str| {
-        let mut said = toast(kind, word);
+    let end = |word: &str| {
+        let mut said = toast("success", word);
         if pressed.opened && !word.is_empty() {
-            said["card"] = json!({ "type": "raw", "data": ask::ended(&format!("{mark} {word}")) });
+            said["card"] = json!({ "type": "raw", "data": ask::ended(&format!("✔ {word}")) });
         }
         answer_json(&said)
     };
     Some(match verdict {
-        Verdict::Taken(word) => end("✔", "success", word),
-        Verdict::Refused(word) => end("✗", "warning", word),
+        Verdict::Taken(word) => end(word),
+        // The form stays: who was refused may be the wrong person, or may send it again.
+        Verdict::Refused(word) => answer_json(&toast("warning", word)),
         Verdict::Later(_) => answer_json(&json!({})),
         Verdict::Open(form) => {
             let (kind, word) = open(api, form, pressed.message.as_deref());

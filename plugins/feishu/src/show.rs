@@ -334,12 +334,9 @@ impl<W: Wire> Stage<'_, W> {
         if one.elements == wanted && (one.kind != Kind::Entity || (one.streaming == streaming && !aged)) {
             return Ok(());
         }
+        let entity = one.kind == Kind::Entity;
         let way = match one.kind {
-            Kind::Entity => match self.change(at, page, &wanted, streaming, aged)? {
-                // While it runs nobody waits for just this; a question and an end must be seen.
-                Way::Done if !live && !self.stands(at)? => Way::Gone,
-                way => way,
-            },
+            Kind::Entity => self.change(at, page, &wanted, streaming, aged)?,
             Kind::Card => self.patch(at, page)?,
             // Twenty edits are all that such a message takes: they are kept for what matters.
             Kind::Post if live => return Ok(()),
@@ -348,7 +345,12 @@ impl<W: Wire> Stage<'_, W> {
         match way {
             Way::Done => {
                 self.memory.posted[at].elements = wanted;
-                Ok(self.save()?)
+                self.save()?;
+                // While it runs nobody waits for just this; a question and an end must be seen.
+                if entity && !live && !self.stands(at) {
+                    return self.again(at, page, streaming, last);
+                }
+                Ok(())
             }
             Way::Plainer => self.replace(at, page, streaming, (live, last)),
             Way::Gone => self.again(at, page, streaming, last),
@@ -370,11 +372,9 @@ impl<W: Wire> Stage<'_, W> {
         self.send(at, page, streaming, last)
     }
 
-    fn stands(&self, at: usize) -> Result<bool, Failure> {
-        match &self.memory.posted[at].message {
-            Some(message) => self.api.stands(message),
-            None => Ok(true),
-        }
+    fn stands(&self, at: usize) -> bool {
+        let message = self.memory.posted[at].message.as_ref();
+        message.is_none_or(|message| self.api.stands(message))
     }
 
     /// Changes an entity.

@@ -363,6 +363,11 @@ fn a_form_is_opened_as_an_answer_and_ends_when_it_is_sent() {
         &Verdict::Correct(vec![("reason".into(), "Say why.".into())]),
     );
     assert_eq!(wrong, json!({ "toast": { "type": "error", "content": "Say why." } }));
+    let refused = word(&sent.origin, &Verdict::Refused("Not yours.".into()));
+    assert_eq!(
+        refused,
+        json!({ "toast": { "type": "warning", "content": "Not yours." } })
+    );
     let taken = word(&sent.origin, &Verdict::Taken("Denied <at id=all></at>".into()));
     tenant.answered(&opened.id, &taken).expect("Feishu takes the answer");
     let ended = tenant.message(&opened.id).expect("it stands there");
