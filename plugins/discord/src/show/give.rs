@@ -13,6 +13,10 @@ impl<W: Wire> Stage<'_, W> {
         if self.memory.files.contains(&file.id) {
             return Ok(());
         }
+        let begun = self
+            .memory
+            .giving
+            .is_some_and(|giving| giving.count == self.memory.count);
         let ticket = self.interaction().filter(|_| self.private).cloned();
         if ticket.is_none() && self.stands_there(channel, file)? {
             return self.given(file);
@@ -47,6 +51,8 @@ impl<W: Wire> Stage<'_, W> {
                 let error = Error::Unavailable("discord did not say whether a file was posted".into());
                 return Err(Failure { error, ..failure });
             }
+            // What was begun before and not answered may still stand there.
+            Err(failure) if begun => return Err(failure),
             Err(failure) => {
                 self.memory.giving = None;
                 self.save()?;
