@@ -17,7 +17,8 @@ const FIELD: &str = "question";
 impl Bot {
     /// A command that is a question without words.
     pub(super) fn wants_words(command: &Command) -> bool {
-        command::is_ask(&command.name) && command.arguments.trim().is_empty()
+        let words = !command.arguments.trim().is_empty() || !command.attachments.is_empty();
+        command::is_ask(&command.name) && !words
     }
 
     /// The form that asks for the words. None: it is another command, somebody who is not let in, or a platform without
@@ -52,7 +53,7 @@ impl Bot {
 
     /// How a question is asked where no form opens.
     pub(super) async fn say_how_to_ask(&self, origin: &Origin) {
-        self.say(origin, warning("Say it like this: `/ask QUESTION`."), true)
+        self.say(origin, warning("Write your question here, in your own words."), true)
             .await;
     }
 

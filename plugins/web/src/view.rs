@@ -177,6 +177,7 @@ fn form(form: &Form) -> Value {
 pub fn word(verdict: &Verdict) -> Option<Answer> {
     let toast = |tone: &str, text: &str| json!({ "toast": { "tone": tone, "text": text } });
     let body = match verdict {
+        Verdict::Taken(text) if text.is_empty() => return None,
         Verdict::Taken(text) => toast("info", text),
         Verdict::Refused(text) => toast("warning", text),
         Verdict::Open(it) => json!({ "form": form(it) }),
