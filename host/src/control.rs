@@ -21,7 +21,7 @@ use crate::store::Counts;
 pub use letter::{Letter, LetterText};
 pub use lock::Lock;
 pub use socket::{Client, Listener};
-pub use talk::{Talk, TalkLog};
+pub use talk::{Copied, Listed, Talk, TalkLog};
 
 /// Why an operator's command did not reach the host, or was refused.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -100,11 +100,15 @@ pub trait ControlHandler: Send + Sync + 'static {
     fn retry(&self, turn: TurnId) -> BoxFuture<'_, Result<Letter, String>>;
     /// Never to be delivered.
     fn discard(&self, turn: TurnId) -> BoxFuture<'_, Result<Letter, String>>;
-    /// The sessions, newest first.
-    fn talks(&self, bot: Option<BotName>) -> BoxFuture<'_, Result<Vec<Talk>, String>>;
+    /// The sessions, newest first; with `words`, those that have them.
+    fn talks(&self, bot: Option<BotName>, words: Option<String>) -> BoxFuture<'_, Result<Listed, String>>;
     fn talk(&self, id: SessionId) -> BoxFuture<'_, Result<TalkLog, String>>;
     /// Ends the turn that runs in it. False: nothing ran.
     fn interrupt(&self, id: SessionId) -> BoxFuture<'_, Result<bool, String>>;
+    /// A copy of it; `current`: what is said next goes to that.
+    fn fork(&self, id: SessionId, name: Option<String>, current: bool) -> BoxFuture<'_, Result<Copied, String>>;
+    /// Forgets it. What stays, a sentence each.
+    fn delete(&self, id: SessionId) -> BoxFuture<'_, Result<Vec<String>, String>>;
 }
 
 /// What is asked.
@@ -113,12 +117,33 @@ pub trait ControlHandler: Send + Sync + 'static {
 enum Request {
     Status,
     Letters,
-    Letter { turn: TurnId },
-    Retry { turn: TurnId },
-    Discard { turn: TurnId },
-    Talks { bot: Option<BotName> },
-    Talk { id: SessionId },
-    Interrupt { id: SessionId },
+    Letter {
+        turn: TurnId,
+    },
+    Retry {
+        turn: TurnId,
+    },
+    Discard {
+        turn: TurnId,
+    },
+    Talks {
+        bot: Option<BotName>,
+        words: Option<String>,
+    },
+    Talk {
+        id: SessionId,
+    },
+    Interrupt {
+        id: SessionId,
+    },
+    Fork {
+        id: SessionId,
+        name: Option<String>,
+        current: bool,
+    },
+    Delete {
+        id: SessionId,
+    },
 }
 
 /// What is answered: a value that the request tells, or a sentence.
@@ -145,9 +170,11 @@ async fn answer(handler: &dyn ControlHandler, line: &[u8]) -> Answer {
         Ok(Request::Letter { turn }) => Answer::of(handler.letter(turn).await),
         Ok(Request::Retry { turn }) => Answer::of(handler.retry(turn).await),
         Ok(Request::Discard { turn }) => Answer::of(handler.discard(turn).await),
-        Ok(Request::Talks { bot }) => Answer::of(handler.talks(bot).await),
+        Ok(Request::Talks { bot, words }) => Answer::of(handler.talks(bot, words).await),
         Ok(Request::Talk { id }) => Answer::of(handler.talk(id).await),
         Ok(Request::Interrupt { id }) => Answer::of(handler.interrupt(id).await),
+        Ok(Request::Fork { id, name, current }) => Answer::of(handler.fork(id, name, current).await),
+        Ok(Request::Delete { id }) => Answer::of(handler.delete(id).await),
         Err(error) => Answer::Refused(format!(
             "the host (version {}) does not understand the request: {error}",
             env!("CARGO_PKG_VERSION")
@@ -176,8 +203,8 @@ impl Client {
         self.ask(&Request::Discard { turn: turn.clone() }).await
     }
 
-    pub async fn talks(&self, bot: Option<BotName>) -> Result<Vec<Talk>, ControlError> {
-        self.ask(&Request::Talks { bot }).await
+    pub async fn talks(&self, bot: Option<BotName>, words: Option<String>) -> Result<Listed, ControlError> {
+        self.ask(&Request::Talks { bot, words }).await
     }
 
     pub async fn talk(&self, id: &SessionId) -> Result<TalkLog, ControlError> {
@@ -186,6 +213,15 @@ impl Client {
 
     pub async fn interrupt(&self, id: &SessionId) -> Result<bool, ControlError> {
         self.ask(&Request::Interrupt { id: id.clone() }).await
+    }
+
+    pub async fn fork(&self, id: &SessionId, name: Option<String>, current: bool) -> Result<Copied, ControlError> {
+        let id = id.clone();
+        self.ask(&Request::Fork { id, name, current }).await
+    }
+
+    pub async fn delete(&self, id: &SessionId) -> Result<Vec<String>, ControlError> {
+        self.ask(&Request::Delete { id: id.clone() }).await
     }
 
     async fn ask<T: DeserializeOwned>(&self, request: &Request) -> Result<T, ControlError> {

@@ -12,7 +12,7 @@ pub mod process;
 mod stdio;
 mod words;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -301,6 +301,16 @@ pub struct Agent {
     pub commands: mpsc::Sender<Command>,
     /// Bounded: an agent that is not listened to waits.
     pub events: mpsc::Receiver<AgentEvent>,
+}
+
+/// The files in which an agent itself keeps one conversation, with the session's folders; they may be gone. None: it is not
+/// known where it does. May block.
+pub fn kept(profile: &AgentProfile, config: Option<&Path>, temp: &Path, cli_session: &str) -> Option<Vec<PathBuf>> {
+    match profile.driver {
+        DriverKind::Claude => Some(claude::kept(profile, config, cli_session)),
+        DriverKind::Exec => Some(exec::kept(config.unwrap_or(temp), cli_session)),
+        DriverKind::Acp => None,
+    }
 }
 
 /// Starts a process of this profile. Returns at once; whether it lives is told by the first event: `Ready`, or

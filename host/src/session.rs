@@ -2,10 +2,13 @@
 //! everything and runs one turn at a time. Knows agents and the outbox; does not know adapters.
 
 mod actor;
+pub mod copy;
 mod folder;
 pub mod process;
 pub mod question;
 mod registry;
+pub mod removal;
+pub mod search;
 pub mod transcript;
 mod tray;
 pub mod turn;
@@ -24,6 +27,7 @@ use crate::config::{AgentProfile, Scope, WhileRunning};
 use crate::driver::Offers;
 use crate::store::{InFile, SessionRow, TurnKind};
 
+pub use folder::Ground;
 pub use process::{Bounds as ProcessBounds, Gauge, Processes};
 pub use registry::{Registry, Start};
 
@@ -48,6 +52,19 @@ pub struct SessionRules {
     pub files_dir: PathBuf,
     /// What may go from the agent into the chat.
     pub bounds: Bounds,
+}
+
+impl SessionRules {
+    /// What of them says where sessions live.
+    pub fn ground(&self) -> Ground<'_> {
+        Ground {
+            bot: &self.bot,
+            agent: &self.agent,
+            workspace: &self.workspace,
+            shared: self.workspace_shared,
+            data_dir: &self.data_dir,
+        }
+    }
 }
 
 /// Files that may go into the chat.

@@ -98,7 +98,7 @@ impl Bot {
             let usage = warning(&format!("Say it like this: `/{}`.", row.usage()));
             return self.say(origin, usage, native).await;
         }
-        if matches!(row.action, Action::New | Action::Fork | Action::Queue) {
+        if matches!(row.action, Action::New | Action::Fork | Action::Delete | Action::Queue) {
             // Done twice, it would do more: it is over before it begins.
             self.done(id).await;
         }

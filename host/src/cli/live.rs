@@ -2,10 +2,13 @@
 
 use std::collections::HashSet;
 
+use crate::bot::{Bot, OPERATOR};
 use crate::chat::{BotName, Health, SessionId, TurnId};
-use crate::control::{BotStatus, ControlHandler, Letter, LetterText, StatusReport, Talk, TalkLog, letter, talk};
+use crate::control::{
+    BotStatus, ControlHandler, Copied, Letter, LetterText, Listed, StatusReport, TalkLog, letter, talk,
+};
 use crate::outbox::BoxFuture;
-use crate::store::{OutboxRow, StoreError, TurnState};
+use crate::store::{OutboxRow, SessionRow, StoreError, TurnState};
 use crate::supervisor::Host;
 
 /// The host, as its control socket sees it.
@@ -61,6 +64,13 @@ impl Live {
         })
     }
 
+    /// A session, and the bot that has it.
+    async fn of_bot(&self, id: &SessionId) -> Result<(SessionRow, Option<&Bot>), String> {
+        let session = words(talk::get(self.host.journal(), id).await)?;
+        let bot = self.host.bots().find(|bot| *bot.name() == session.bot);
+        Ok((session, bot))
+    }
+
     /// The row is pending now: the bot's outbox is to take it up without a restart.
     fn deliver(&self, row: &OutboxRow) {
         let bot = self.host.bots().find(|bot| bot.summary().name == row.bot.as_str());
@@ -99,14 +109,14 @@ impl ControlHandler for Live {
         Box::pin(async move { words(letter::discard(self.host.journal(), &turn).await.map(Letter::from)) })
     }
 
-    fn talks(&self, bot: Option<BotName>) -> BoxFuture<'_, Result<Vec<Talk>, String>> {
+    fn talks(&self, bot: Option<BotName>, said: Option<String>) -> BoxFuture<'_, Result<Listed, String>> {
         Box::pin(async move {
-            let mut talks = words(talk::list(self.host.journal(), bot).await)?;
+            let mut listed = words(talk::list(self.host.journal(), bot, said.as_deref()).await)?;
             let live: HashSet<SessionId> = self.host.bots().flat_map(|bot| bot.live_sessions()).collect();
-            for talk in &mut talks {
+            for talk in &mut listed.talks {
                 talk.live = Some(live.contains(&talk.session.id));
             }
-            Ok(talks)
+            Ok(listed)
         })
     }
 
@@ -116,13 +126,31 @@ impl ControlHandler for Live {
 
     fn interrupt(&self, id: SessionId) -> BoxFuture<'_, Result<bool, String>> {
         Box::pin(async move {
-            let found = words(talk::log(self.host.journal(), &id).await)?;
-            for bot in self.host.bots() {
-                if bot.interrupt(&found.session).await {
-                    return Ok(true);
-                }
+            let (session, bot) = self.of_bot(&id).await?;
+            Ok(match bot {
+                Some(bot) => bot.interrupt(&session).await,
+                None => false,
+            })
+        })
+    }
+
+    fn fork(&self, id: SessionId, name: Option<String>, current: bool) -> BoxFuture<'_, Result<Copied, String>> {
+        Box::pin(async move {
+            let (session, bot) = self.of_bot(&id).await?;
+            let bot = bot.ok_or_else(|| format!("bots.toml has no bot `{}` any more", session.bot))?;
+            let (session, aside) = words(bot.fork(&session, name, current).await)?;
+            let aside = aside.map(|why| why.to_string());
+            Ok(Copied { session, aside })
+        })
+    }
+
+    fn delete(&self, id: SessionId) -> BoxFuture<'_, Result<Vec<String>, String>> {
+        Box::pin(async move {
+            let (session, bot) = self.of_bot(&id).await?;
+            match bot {
+                Some(bot) => words(bot.delete(&session).await),
+                None => words(talk::delete(self.host.journal(), self.host.config(), &id, OPERATOR).await),
             }
-            Ok(false)
         })
     }
 }

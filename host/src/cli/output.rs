@@ -29,6 +29,20 @@ pub(super) fn note(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
+/// What the person at the terminal answers to this. None: nobody is there.
+pub(super) fn asked(question: &str) -> Option<bool> {
+    use std::io::{BufRead as _, IsTerminal as _};
+    let input = std::io::stdin();
+    if !input.is_terminal() {
+        return None;
+    }
+    let mut out = std::io::stderr().lock();
+    let _ = write!(out, "{question} [y/N] ").and_then(|()| out.flush());
+    let mut answer = String::new();
+    input.lock().read_line(&mut answer).ok()?;
+    Some(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
 /// Columns as wide as their widest cell, two spaces apart. The first row is the heading.
 pub(super) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();

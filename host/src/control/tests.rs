@@ -48,8 +48,14 @@ fn letter_of(turn: &str) -> Letter {
 }
 
 impl ControlHandler for Host {
-    fn talks(&self, bot: Option<BotName>) -> BoxFuture<'_, Result<Vec<Talk>, String>> {
-        Box::pin(async move { Err(format!("no sessions of {bot:?}")) })
+    fn talks(&self, bot: Option<BotName>, words: Option<String>) -> BoxFuture<'_, Result<Listed, String>> {
+        Box::pin(async move { Err(format!("no sessions of {bot:?} with {words:?}")) })
+    }
+    fn fork(&self, id: SessionId, _: Option<String>, _: bool) -> BoxFuture<'_, Result<Copied, String>> {
+        Box::pin(async move { Err(format!("no session {id}")) })
+    }
+    fn delete(&self, id: SessionId) -> BoxFuture<'_, Result<Vec<String>, String>> {
+        Box::pin(async move { Err(format!("no session {id}")) })
     }
     fn talk(&self, id: SessionId) -> BoxFuture<'_, Result<TalkLog, String>> {
         Box::pin(async move { Err(format!("no session {id}")) })

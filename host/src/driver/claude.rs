@@ -6,8 +6,11 @@ mod launch;
 mod stream;
 mod text;
 mod tool;
+mod transcript;
 mod translate;
 mod wire;
+
+use std::path::{Path, PathBuf};
 
 use super::process::inherited_env;
 use super::{Agent, Launch, stdio};
@@ -24,6 +27,12 @@ pub(super) fn start(profile: &AgentProfile, launch: Launch) -> Agent {
         profile.start_timeout,
         translator,
     )
+}
+
+pub(super) fn kept(profile: &AgentProfile, config: Option<&Path>, cli_session: &str) -> Vec<PathBuf> {
+    let home = transcript::home(&launch::home_env(profile, config, inherited_env()));
+    home.map(|home| transcript::kept(&home, cli_session))
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use self::seat::{Seat, Step};
 use super::registry::{Published, Shared};
 use super::turn::{Ending, Input, State, Turn};
 use super::{Change, ChangeError, Prompt, SessionStatus, SubmitError};
-use crate::chat::{SessionKey, Target, Tone, TurnId, now};
+use crate::chat::{SessionId, SessionKey, Target, Tone, TurnId, now};
 use crate::config::{Scope, WhileRunning};
 use crate::driver::{Failure, Offers};
 use crate::store::{AskRow, Decision, SessionRow, TurnKind, TurnRow, TurnState};
@@ -66,6 +66,11 @@ pub(super) enum SessionMsg {
     Change {
         change: Change,
         reply: oneshot::Sender<Result<(), ChangeError>>,
+    },
+    Delete {
+        id: SessionId,
+        who: String,
+        reply: oneshot::Sender<Result<Vec<String>, ChangeError>>,
     },
     Status {
         reply: oneshot::Sender<SessionStatus>,
@@ -245,6 +250,9 @@ impl SessionActor {
             }
             SessionMsg::Change { change, reply } => {
                 let _ = reply.send(self.change(change).await);
+            }
+            SessionMsg::Delete { id, who, reply } => {
+                let _ = reply.send(self.delete(&id, who).await);
             }
             SessionMsg::Status { reply } => {
                 let _ = reply.send(self.status());

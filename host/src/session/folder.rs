@@ -9,6 +9,18 @@ use super::SessionRules;
 use crate::chat::{BotName, Conversation, SessionKey};
 use crate::config::{AgentProfile, DriverKind, Login, Scope};
 
+/// What says where the sessions of one agent of one bot live.
+#[derive(Debug, Clone, Copy)]
+pub struct Ground<'a> {
+    pub bot: &'a BotName,
+    pub agent: &'a AgentProfile,
+    /// The bot's workspace; sessions get folders below it unless it is shared.
+    pub workspace: &'a Path,
+    pub shared: bool,
+    /// The host's data folder.
+    pub data_dir: &'a Path,
+}
+
 /// The folders of one session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Folders {
@@ -23,26 +35,31 @@ pub(super) struct Folders {
 impl Folders {
     /// Where the session `key` works since its last `new`. Absolute: the CLI runs elsewhere. Touches no disk.
     pub(super) fn of(rules: &SessionRules, key: &SessionKey, epoch: u32) -> Self {
-        let workspace = if rules.workspace_shared {
-            rules.workspace.clone()
+        Self::at(&rules.ground(), key, epoch)
+    }
+
+    /// The same, for whoever has no rules.
+    pub(super) fn at(ground: &Ground<'_>, key: &SessionKey, epoch: u32) -> Self {
+        let workspace = if ground.shared {
+            ground.workspace.to_owned()
         } else {
-            rules.workspace.join(name(key, epoch))
+            ground.workspace.join(name(key, epoch))
         };
         // Of the key and not of the person: a CLI keeps what it learnt in its config folder, and what was said in
         // private must not be found from a channel.
-        let config = match rules.agent.login {
+        let config = match ground.agent.login {
             Login::Operator => None,
             Login::ApiKey(_) | Login::Token(_) | Login::None => Some(
-                rules
+                ground
                     .data_dir
                     .join("users")
-                    .join(plain(rules.bot.as_str(), 40))
+                    .join(plain(ground.bot.as_str(), 40))
                     .join(hash(&[key.as_str()], 16))
-                    .join(name_of(&rules.agent)),
+                    .join(name_of(ground.agent)),
             ),
         };
         let outbox = workspace.join("outbox");
-        let outbox = if rules.workspace_shared {
+        let outbox = if ground.shared {
             outbox.join(name(key, epoch))
         } else {
             outbox
@@ -52,7 +69,7 @@ impl Folders {
             workspace: absolute(&workspace),
             config: config.as_deref().map(absolute),
             // Short: CLIs put Unix sockets there, whose paths end at 107 bytes.
-            temp: absolute(&rules.data_dir.join("tmp").join(hash(&[key.as_str()], 6))),
+            temp: absolute(&ground.data_dir.join("tmp").join(hash(&[key.as_str()], 6))),
         }
     }
 

@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::actor::{SessionActor, SessionMsg};
-use super::{Change, ChangeError, Processes, Prompt, SessionRules, SessionStatus, SubmitError, folder};
-use crate::chat::{Conversation, SessionKey, TurnId};
+use super::{Change, ChangeError, Processes, Prompt, SessionRules, SessionStatus, SubmitError, copy, folder};
+use crate::chat::{Conversation, SessionId, SessionKey, TurnId};
 use crate::config::AgentProfile;
 use crate::driver::{self, Agent, Launch, Offers};
 use crate::outbox::Outbox;
@@ -210,6 +210,34 @@ impl Registry {
         };
         let busy = || ChangeError::Unavailable("the session is closing".to_owned());
         self.call(key, true, make).await.unwrap_or_else(|_| Err(busy()))
+    }
+
+    /// Forgets a session of this key, and what of the disk is of it alone; `who` does it, for the audit. What stays, a
+    /// sentence each.
+    ///
+    /// # Errors
+    /// `Busy`: it is the current one and a turn runs or waits. `Unknown`: it is none of this key's. Nothing was changed.
+    pub async fn delete(&self, key: &SessionKey, id: &SessionId, who: &str) -> Result<Vec<String>, ChangeError> {
+        let make = |reply| SessionMsg::Delete {
+            id: id.clone(),
+            who: who.to_owned(),
+            reply,
+        };
+        let busy = || ChangeError::Unavailable("the session is closing".to_owned());
+        self.call(key, true, make).await.unwrap_or_else(|_| Err(busy()))
+    }
+
+    /// Keeps a copy of a session beside the current one.
+    ///
+    /// # Errors
+    /// The agent cannot copy, or nothing was said; nothing was changed.
+    pub async fn copy(&self, row: &SessionRow, name: Option<String>) -> Result<SessionRow, ChangeError> {
+        let copy = SessionRow {
+            name,
+            ..copy::of(row, self.shared.rules.agent.driver)?
+        };
+        copy::keep(&self.shared.journal, row, &copy, false).await?;
+        Ok(copy)
     }
 
     /// Where a session of this epoch works.

@@ -1,7 +1,7 @@
 //! The command line and the environment of one Claude Code process.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::lasting;
 use crate::config::{AgentProfile, Login};
@@ -107,6 +107,17 @@ fn needs(profile: &AgentProfile, launch: &Launch) -> Vec<(&'static str, OsString
         Login::Operator | Login::None => {}
     }
     needs
+}
+
+/// What of the environment says where it keeps what it learns.
+pub(super) fn home_env(
+    profile: &AgentProfile,
+    config: Option<&Path>,
+    inherited: Vec<(OsString, OsString)>,
+) -> Vec<(OsString, OsString)> {
+    let own = config.map(|folder| ("CLAUDE_CONFIG_DIR".into(), folder.into()));
+    let operators = profile.env.iter().map(|(name, value)| (name.into(), value.into()));
+    inherited.into_iter().chain(own).chain(operators).collect()
 }
 
 #[cfg(test)]

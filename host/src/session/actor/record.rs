@@ -67,8 +67,17 @@ impl SessionActor {
     /// What the store knows of this session. False: it cannot be read.
     pub(super) async fn load(&mut self) -> bool {
         let key = self.key.clone();
-        match self.shared.journal.read(move |store| store.session_get(&key)).await {
-            Ok(Some(row)) => {
+        let found = self.shared.journal.read(move |store| {
+            let row = store.session_get(&key)?;
+            let (others, epoch) = if row.is_some() {
+                (0, 0)
+            } else {
+                store.session_counts(&key)?
+            };
+            Ok((row, (others > 0).then_some(epoch)))
+        });
+        match found.await {
+            Ok((Some(row), _)) => {
                 self.row = row;
                 if self.row.agent != self.shared.rules.agent.name {
                     // Another agent's memory is of no use to this one; what was said is.
@@ -78,7 +87,11 @@ impl SessionActor {
                 }
                 true
             }
-            Ok(None) => true,
+            Ok((None, highest)) => {
+                // The current one was deleted: a working folder that none of the others has.
+                self.row.epoch = highest.map_or(0, |epoch| epoch.saturating_add(1));
+                true
+            }
             Err(error) => {
                 tracing::error!(bot = %self.row.bot, session = %self.key, %error, "a session could not be read");
                 false

@@ -133,7 +133,12 @@ impl Store for Counting {
         session_by_id(id: &SessionId) -> Result<Option<SessionRow>>;
         sessions_of(key: &SessionKey, skip: u32, limit: u32) -> Result<Vec<SessionRow>>;
         session_counts(key: &SessionKey) -> Result<(u32, u32)>;
-        sessions(bot: Option<&BotName>, limit: u32) -> Result<Vec<SessionRow>>;
+        sessions(bot: Option<&BotName>, skip: u32, limit: u32) -> Result<Vec<SessionRow>>;
+        session_keep(row: &SessionRow) -> Result<()>;
+        session_remove(id: &SessionId) -> Result<bool>;
+        turns_copy(from: &SessionId, to: &SessionRow, limit: u32) -> Result<()>;
+        turns_like(session: &SessionId, letters: &str, among: u32) -> Result<Vec<TurnRow>>;
+        said_by_others(session: &SessionId, asker: &str) -> Result<bool>;
         cli_session_claim(cli_session: &str, key: &SessionKey) -> Result<bool>;
         outbox_put(row: &OutboxRow) -> Result<()>;
         outbox_get(turn: &TurnId) -> Result<Option<OutboxRow>>;

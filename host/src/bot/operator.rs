@@ -1,0 +1,60 @@
+//! What the operator does with this bot's sessions at the terminal.
+
+use super::Bot;
+use crate::chat::{BotName, SessionId};
+use crate::session::{Change, ChangeError};
+use crate::store::SessionRow;
+
+/// Who the audit says it was.
+pub const OPERATOR: &str = "operator";
+
+impl Bot {
+    pub fn name(&self) -> &BotName {
+        &self.inner.config.name
+    }
+
+    /// Sessions that have a process or a turn just now.
+    pub fn live_sessions(&self) -> Vec<SessionId> {
+        let live = self.inner.registry.live();
+        live.into_values().map(|row| row.id).collect()
+    }
+
+    /// Ends the turn that runs in this session. False: it is not ours, or nothing runs in it.
+    pub async fn interrupt(&self, session: &SessionRow) -> bool {
+        let registry = &self.inner.registry;
+        let current = registry
+            .live()
+            .get(&session.key)
+            .is_some_and(|row| row.id == session.id);
+        session.bot == self.inner.config.name && current && registry.stop(&session.key).await
+    }
+
+    /// A copy of a session of ours; `current`: what is said next goes to it. The second: why it is not the current one,
+    /// though it was wanted.
+    ///
+    /// # Errors
+    /// There is no copy.
+    pub async fn fork(
+        &self,
+        session: &SessionRow,
+        name: Option<String>,
+        current: bool,
+    ) -> Result<(SessionRow, Option<ChangeError>), ChangeError> {
+        let registry = &self.inner.registry;
+        let copy = registry.copy(session, name).await?;
+        let switched = if current {
+            registry.change(&copy.key, Change::Switch(copy.id.clone())).await
+        } else {
+            Ok(())
+        };
+        Ok((copy, switched.err()))
+    }
+
+    /// Forgets a session of ours. What stays of it, a sentence each.
+    ///
+    /// # Errors
+    /// It is as it was.
+    pub async fn delete(&self, session: &SessionRow) -> Result<Vec<String>, ChangeError> {
+        self.inner.registry.delete(&session.key, &session.id, OPERATOR).await
+    }
+}
