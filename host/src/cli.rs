@@ -3,6 +3,7 @@
 
 mod adapter;
 mod agents;
+mod attach;
 mod check;
 mod desk;
 mod failure;
@@ -13,6 +14,7 @@ mod output;
 mod run;
 mod sessions;
 mod status;
+mod tail;
 #[cfg(test)]
 mod tests;
 
@@ -104,6 +106,23 @@ enum SessionsTask {
     Export { session: String },
     /// Stop what its agent is doing
     Interrupt { session: String },
+    /// Tell what happens in one, or in all, while it happens
+    Tail {
+        session: Option<String>,
+        /// Also the newest turns that are over, so many
+        #[arg(long, value_name = "TURNS", default_value_t = 0, requires = "session")]
+        since: u32,
+    },
+    /// Open one in this terminal, with its agent's own program; the chat waits until that ends
+    Attach {
+        session: String,
+        /// In a new window of tmux
+        #[arg(long)]
+        tmux: bool,
+        /// If a turn runs, wait for its end
+        #[arg(long)]
+        wait: bool,
+    },
     /// Make a copy of one, beside it; says the copy's id
     Fork {
         session: String,
@@ -184,6 +203,15 @@ fn perform(arguments: Arguments) -> Result<(), Failure> {
             SessionsTask::Show { session } => sessions::show(file, &SessionId(session), json),
             SessionsTask::Export { session } => sessions::export(file, &SessionId(session), json),
             SessionsTask::Interrupt { session } => sessions::interrupt(file, &SessionId(session), json),
+            SessionsTask::Tail { session, since } => tail::tail(file, session.map(SessionId), since, json),
+            SessionsTask::Attach { session, tmux, wait } => {
+                let session = SessionId(session);
+                if tmux {
+                    attach::attach_in_tmux(file, &session, wait)
+                } else {
+                    attach::attach(file, &session, wait)
+                }
+            }
             SessionsTask::Fork { session, name, current } => {
                 sessions::fork(file, &SessionId(session), name, current, json)
             }

@@ -9,6 +9,8 @@ pub mod question;
 mod registry;
 pub mod removal;
 pub mod search;
+pub mod tail;
+pub mod takeover;
 pub mod transcript;
 mod tray;
 pub mod turn;
@@ -118,6 +120,8 @@ pub struct SessionStatus {
     pub row: SessionRow,
     /// What the agent said of itself since its process began.
     pub offers: Offers,
+    /// It is in a terminal.
+    pub away: bool,
     /// What waits, in its order.
     pub queue: Vec<Waiting>,
 }
@@ -160,6 +164,8 @@ pub enum ChangeError {
     Busy,
     #[error("nothing was said yet")]
     Nothing,
+    #[error("it is open in a terminal")]
+    Away,
     #[error("the agent cannot do that")]
     Unable,
     #[error("this is no name")]

@@ -28,6 +28,7 @@ mod room;
 mod sessions;
 mod slack;
 mod team;
+mod terminal;
 mod tidy;
 mod web;
 mod yard;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::binary::{RealHost, botyard, eventually};
 use crate::web::{Page, write};
 
-fn text(output: &Output) -> String {
+pub(crate) fn text(output: &Output) -> String {
     assert!(output.status.success(), "{output:?}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
@@ -19,7 +19,7 @@ async fn done(page: &Page, channel: &str) -> Vec<Value> {
     views.into_iter().filter(|view| view["state"] == "done").collect()
 }
 
-async fn listed(folder: &Path) -> Value {
+pub(crate) async fn listed(folder: &Path) -> Value {
     serde_json::from_str(&text(&botyard(folder, &["sessions", "list", "--json"]).await)).expect("the list is JSON")
 }
 
@@ -76,7 +76,7 @@ async fn sessions_are_listed_shown_exported_and_interrupted_at_the_terminal() {
 }
 
 /// Says something and waits for its answer.
-async fn asked(page: &Page, id: &str, text: &str) {
+pub(crate) async fn asked(page: &Page, id: &str, text: &str) {
     page.say("c1", id, text).await;
     let answered = async || {
         let all = done(page, "c1").await;

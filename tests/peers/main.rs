@@ -15,6 +15,7 @@ mod journey;
 mod python;
 #[path = "../it/team.rs"]
 mod team;
+mod terminal;
 mod town;
 #[expect(dead_code, reason = "the integration tests use the rest")]
 #[path = "../it/yard.rs"]

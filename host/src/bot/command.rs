@@ -222,7 +222,9 @@ impl Bot {
         let mut lines = match status {
             None => vec!["No conversation yet.".to_owned()],
             Some(status) => {
-                let doing = if status.asking {
+                let doing = if status.away {
+                    "It is open in a terminal"
+                } else if status.asking {
                     "It waits for a decision"
                 } else if status.running.is_some() {
                     "It is working"

@@ -2,6 +2,7 @@
 
 use super::Bot;
 use crate::chat::{BotName, SessionId};
+use crate::session::tail::Watcher;
 use crate::session::{Change, ChangeError};
 use crate::store::SessionRow;
 
@@ -17,6 +18,21 @@ impl Bot {
     pub fn live_sessions(&self) -> Vec<SessionId> {
         let live = self.inner.registry.live();
         live.into_values().map(|row| row.id).collect()
+    }
+
+    /// Gives a session of ours to whoever holds its lock, see [`Registry::attach`](crate::session::Registry::attach).
+    pub async fn attach(&self, session: &SessionRow, wait: bool) -> Result<SessionRow, ChangeError> {
+        self.inner.registry.attach(&session.key, &session.id, wait).await
+    }
+
+    /// Takes a session of ours back, see [`Registry::returned`](crate::session::Registry::returned).
+    pub async fn returned(&self, session: &SessionRow) -> u32 {
+        self.inner.registry.returned(&session.key, &session.id).await
+    }
+
+    /// Whoever watches what happens in this session, or in all of them.
+    pub fn watch(&self, session: Option<SessionId>) -> Watcher {
+        self.inner.registry.tail().watch(session)
     }
 
     /// Ends the turn that runs in this session. False: it is not ours, or nothing runs in it.

@@ -15,7 +15,7 @@ pub(super) enum Desk {
 }
 
 impl Desk {
-    async fn open(folder: &Path) -> Result<Self, Failure> {
+    pub(super) async fn open(folder: &Path) -> Result<Self, Failure> {
         let store = folder.join("botyard.db");
         if !store.exists() {
             return Err(Failure::user(format!("there is no store in `{}`", folder.display()))
@@ -31,7 +31,7 @@ impl Desk {
         }
     }
 
-    async fn close(self) {
+    pub(super) async fn close(self) {
         if let Self::Store { journal, .. } = self {
             journal.close().await;
         }

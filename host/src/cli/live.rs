@@ -5,9 +5,10 @@ use std::collections::HashSet;
 use crate::bot::{Bot, OPERATOR};
 use crate::chat::{BotName, Health, SessionId, TurnId};
 use crate::control::{
-    BotStatus, ControlHandler, Copied, Letter, LetterText, Listed, StatusReport, TalkLog, letter, talk,
+    BotStatus, ControlHandler, Copied, Letter, LetterText, Listed, StatusReport, TalkLog, Watching, letter, talk,
 };
 use crate::outbox::BoxFuture;
+use crate::session::tail::{Line, Watcher};
 use crate::store::{OutboxRow, SessionRow, StoreError, TurnState};
 use crate::supervisor::Host;
 
@@ -77,6 +78,28 @@ impl Live {
         if let (Some(bot), Some(view)) = (bot, &row.view) {
             bot.outbox().settle(&row.target, view.clone());
         }
+    }
+}
+
+/// What all bots do, and what was before.
+struct All {
+    before: Vec<Line>,
+    watchers: Vec<Watcher>,
+}
+
+impl Watching for All {
+    fn next(&mut self) -> BoxFuture<'_, Vec<Line>> {
+        Box::pin(async move {
+            if !self.before.is_empty() {
+                return std::mem::take(&mut self.before);
+            }
+            let all = self.watchers.iter_mut().map(|watcher| Box::pin(watcher.next()));
+            match all.len() {
+                // Nothing will ever happen.
+                0 => std::future::pending().await,
+                _ => futures_util::future::select_all(all).await.0,
+            }
+        })
     }
 }
 
@@ -151,6 +174,45 @@ impl ControlHandler for Live {
                 Some(bot) => words(bot.delete(&session).await),
                 None => words(talk::delete(self.host.journal(), self.host.config(), &id, OPERATOR).await),
             }
+        })
+    }
+
+    fn attach(&self, id: SessionId, wait: bool) -> BoxFuture<'_, Result<SessionRow, String>> {
+        Box::pin(async move {
+            let (session, bot) = self.of_bot(&id).await?;
+            let bot = bot.ok_or_else(|| format!("bots.toml has no bot `{}` any more", session.bot))?;
+            words(bot.attach(&session, wait).await)
+        })
+    }
+
+    fn returned(&self, id: SessionId) -> BoxFuture<'_, Result<u32, String>> {
+        Box::pin(async move {
+            let (session, bot) = self.of_bot(&id).await?;
+            Ok(match bot {
+                Some(bot) => bot.returned(&session).await,
+                None => 0,
+            })
+        })
+    }
+
+    fn tail(&self, id: Option<SessionId>, since: u32) -> BoxFuture<'_, Result<Box<dyn Watching>, String>> {
+        Box::pin(async move {
+            let of = match &id {
+                Some(id) => Some(self.of_bot(id).await?.0.bot),
+                None => None,
+            };
+            let bots = self
+                .host
+                .bots()
+                .filter(|bot| of.as_ref().is_none_or(|of| of == bot.name()));
+            // Watched first: what ends meanwhile is told twice rather than not at all.
+            let watchers = bots.map(|bot| bot.watch(id.clone())).collect();
+            let before = match &id {
+                Some(id) => words(talk::ended(self.host.journal(), id, since).await)?,
+                None => Vec::new(),
+            };
+            let all: Box<dyn Watching> = Box::new(All { before, watchers });
+            Ok(all)
         })
     }
 }

@@ -18,6 +18,16 @@ pub(super) fn data(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Data as it comes. False: the reader went away.
+pub(super) fn piece(text: &str) -> Result<bool, Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::user(format!("the output cannot be written: {error}"))),
+    }
+}
+
 /// Data for programs.
 pub(super) fn json<T: Serialize>(value: &T) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Failure::ours(error.to_string()))?;
@@ -41,6 +51,11 @@ pub(super) fn asked(question: &str) -> Option<bool> {
     let mut answer = String::new();
     input.lock().read_line(&mut answer).ok()?;
     Some(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
+/// This terminal is a window of tmux.
+pub(super) fn in_tmux() -> bool {
+    crate::config::variable("TMUX").is_some_and(|value| !value.is_empty())
 }
 
 /// Columns as wide as their widest cell, two spaces apart. The first row is the heading.

@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 use crate::chat::{BotName, SessionId};
 use crate::config::{Config, DriverKind};
 use crate::session::removal::{self, RemovalError};
+use crate::session::tail::{self, Line};
+use crate::session::takeover::Left;
 use crate::session::{ChangeError, Ground, copy, search};
-use crate::store::{Journal, Result as StoreResult, SessionRow, StoreError, TurnRow};
+use crate::store::{Journal, Result as StoreResult, SessionRow, StoreError, TurnRow, TurnState};
 
 /// Listed at most.
 pub const LISTED_MAX: u32 = 500;
@@ -135,6 +137,34 @@ pub fn ground<'a>(config: &'a Config, row: &'a SessionRow) -> Option<Ground<'a>>
         shared: bot.workspace_shared,
         data_dir: &config.host.data_dir,
     })
+}
+
+/// Takes in what was said in a terminal that left its session, where no host runs. How many turns there were.
+pub async fn returned(journal: &Journal, config: &Config, id: &SessionId, left: Left) -> Result<u32, TalkError> {
+    let mut row = get(journal, id).await?;
+    let Some(ground) = ground(config, &row) else {
+        return Ok(0);
+    };
+    let returned = left.look(&ground);
+    let stored = journal.write(move |store| {
+        let turns = returned.take_in(store, &mut row)?;
+        store.session_keep(&row)?;
+        Ok((turns, returned))
+    });
+    let (turns, returned) = stored.await?;
+    returned.done();
+    Ok(turns)
+}
+
+/// The newest turns of it that are over, oldest first, as whoever watches is told of them.
+pub async fn ended(journal: &Journal, id: &SessionId, turns: u32) -> StoreResult<Vec<Line>> {
+    let wanted = id.clone();
+    let mut rows = journal
+        .read(move |store| store.turns_of(&wanted, turns.min(TURNS_MAX)))
+        .await?;
+    rows.retain(|turn| turn.state == TurnState::Done);
+    rows.reverse();
+    Ok(rows.iter().flat_map(tail::told).collect())
 }
 
 pub async fn log(journal: &Journal, id: &SessionId) -> Result<TalkLog, TalkError> {

@@ -4,9 +4,10 @@ mod failure;
 mod lasting;
 mod launch;
 mod stream;
+pub(super) mod terminal;
 mod text;
 mod tool;
-mod transcript;
+pub(super) mod transcript;
 mod translate;
 mod wire;
 

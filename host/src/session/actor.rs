@@ -11,6 +11,7 @@ mod progress;
 mod record;
 mod recovery;
 mod seat;
+mod terminal;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 
 use self::job::Job;
 use self::seat::{Seat, Step};
+pub(super) use self::terminal::Wanted;
 use super::registry::{Published, Shared};
 use super::turn::{Ending, Input, State, Turn};
 use super::{Change, ChangeError, Prompt, SessionStatus, SubmitError};
@@ -72,6 +74,11 @@ pub(super) enum SessionMsg {
         who: String,
         reply: oneshot::Sender<Result<Vec<String>, ChangeError>>,
     },
+    Attach(Wanted),
+    Returned {
+        id: SessionId,
+        reply: oneshot::Sender<u32>,
+    },
     Status {
         reply: oneshot::Sender<SessionStatus>,
     },
@@ -95,6 +102,8 @@ pub(super) struct SessionActor {
     lost: Option<bool>,
     /// The conversation that an agent could not go on with, until one has begun another.
     former: Option<String>,
+    /// It could not go on with this one, once.
+    refused: bool,
     queue: VecDeque<Job>,
     current: Option<Job>,
     seat: Seat,
@@ -109,6 +118,12 @@ pub(super) struct SessionActor {
     offers: Offers,
     /// The store failed when a turn was to begin; not again before this.
     retry_at: Option<Instant>,
+    /// The session that is in a terminal.
+    away: Option<SessionId>,
+    /// Whoever wants to take it there after this turn.
+    wanted: Option<Wanted>,
+    /// Turns of terminals that are in the log now.
+    taken_in: u32,
     /// No message was read yet.
     new: bool,
     draining: bool,
@@ -142,6 +157,7 @@ impl SessionActor {
             handed: false,
             lost: None,
             former: None,
+            refused: false,
             queue: VecDeque::new(),
             current: None,
             seat: Seat::Empty,
@@ -151,6 +167,9 @@ impl SessionActor {
             model: None,
             offers: Offers::default(),
             retry_at: None,
+            away: None,
+            wanted: None,
+            taken_in: 0,
             new: true,
             draining: false,
         }
@@ -254,6 +273,10 @@ impl SessionActor {
             SessionMsg::Delete { id, who, reply } => {
                 let _ = reply.send(self.delete(&id, who).await);
             }
+            SessionMsg::Attach(wanted) => self.attach(wanted).await,
+            SessionMsg::Returned { id, reply } => {
+                let _ = reply.send(self.returned(&id).await);
+            }
             SessionMsg::Status { reply } => {
                 let _ = reply.send(self.status());
             }
@@ -329,6 +352,10 @@ impl SessionActor {
             self.drain();
             return;
         }
+        self.attach_waiting().await;
+        if self.is_away() {
+            return self.show_places();
+        }
         if self.current.is_none() && std::mem::take(&mut self.outdated) {
             self.close_process();
         }
@@ -380,9 +407,10 @@ impl SessionActor {
                 None => view.seated(),
             });
         }
+        let away = self.is_away();
         for job in &self.queue {
             place += 1;
-            self.show(job, |view| view.waiting(place));
+            self.show(job, |view| if away { view.away(place) } else { view.waiting(place) });
         }
     }
 
@@ -401,6 +429,7 @@ impl SessionActor {
             self.shared.outbox.unfollow(&job.row.id);
             self.kill_process();
         }
+        self.refuse_waiting();
         for job in &mut self.queue {
             if let Some(reply) = job.reply.take() {
                 let _ = reply.send(Err(SubmitError::Closed));
@@ -460,6 +489,7 @@ impl SessionActor {
         self.cut = None;
         self.lost = None;
         self.former = None;
+        self.refused = false;
     }
 
     async fn reset(&mut self) {
@@ -547,6 +577,7 @@ impl SessionActor {
             cli_session: self.row.cli_session.clone(),
             row: self.row.clone(),
             offers: self.offers.clone(),
+            away: self.is_away(),
             queue: self.queued(),
         }
     }

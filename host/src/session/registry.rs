@@ -1,6 +1,6 @@
 //! Which session belongs to whom: a map of handles. Finds, makes and forgets actors; never awaits a member's inbox.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::actor::{SessionActor, SessionMsg};
+use super::actor::{SessionActor, SessionMsg, Wanted};
+use super::tail::Tail;
 use super::{Change, ChangeError, Processes, Prompt, SessionRules, SessionStatus, SubmitError, copy, folder};
 use crate::chat::{Conversation, SessionId, SessionKey, TurnId};
 use crate::config::AgentProfile;
@@ -48,6 +49,9 @@ pub(super) struct Shared {
     pub(super) outbox: Outbox,
     pub(super) processes: Processes,
     pub(super) start: Start,
+    pub(super) tail: Tail,
+    /// Sessions in a terminal that are waited for.
+    pub(super) awaited: Mutex<HashSet<SessionId>>,
     /// No new turns; what runs may finish.
     pub(super) drain: CancellationToken,
     /// Nothing may finish any more.
@@ -97,6 +101,8 @@ impl Registry {
                 outbox,
                 processes,
                 start,
+                tail: Tail::new(),
+                awaited: Mutex::default(),
                 drain: CancellationToken::new(),
                 halt: CancellationToken::new(),
                 sessions: DashMap::new(),
@@ -240,6 +246,41 @@ impl Registry {
         Ok(copy)
     }
 
+    pub(super) fn of(shared: &Arc<Shared>) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+        }
+    }
+
+    /// Gives a session of this key to whoever holds its [`super::takeover::Takeover`]: its process is closed, and no turn
+    /// begins in it until the lock is free. `wait`: after the turn that runs.
+    ///
+    /// # Errors
+    /// `Busy`: a turn runs or waits. `Nothing`: nothing was said that could be gone on with. `Unknown`: it is none of
+    /// this key's.
+    pub async fn attach(&self, key: &SessionKey, id: &SessionId, wait: bool) -> Result<SessionRow, ChangeError> {
+        let make = |reply| {
+            SessionMsg::Attach(Wanted {
+                id: id.clone(),
+                wait,
+                reply,
+            })
+        };
+        let busy = || ChangeError::Unavailable("the session is closing".to_owned());
+        self.call(key, true, make).await.unwrap_or_else(|_| Err(busy()))
+    }
+
+    /// Takes in what was said in a terminal that has ended. How many turns there were that were not in the log yet.
+    pub async fn returned(&self, key: &SessionKey, id: &SessionId) -> u32 {
+        let make = |reply| SessionMsg::Returned { id: id.clone(), reply };
+        self.call(key, true, make).await.unwrap_or_default()
+    }
+
+    /// What happens in the sessions.
+    pub fn tail(&self) -> &Tail {
+        &self.shared.tail
+    }
+
     /// Where a session of this epoch works.
     pub fn workspace(&self, key: &SessionKey, epoch: u32) -> PathBuf {
         folder::Folders::of(&self.shared.rules, key, epoch).workspace
@@ -272,6 +313,7 @@ impl Registry {
             cli_session: row.cli_session.clone(),
             row,
             offers: Offers::default(),
+            away: false,
             queue: Vec::new(),
         })
     }

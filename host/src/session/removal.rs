@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::folder::{Folders, Ground};
+use super::takeover;
 use crate::chat::{SessionId, now};
 use crate::driver;
 use crate::store::{AuditRow, Result, SessionRow, Store, TurnState};
@@ -95,6 +96,7 @@ impl Forgotten {
             let person = folders.config.as_deref().and_then(Path::parent);
             let _ = person.map(std::fs::remove_dir);
         }
+        remove(&takeover::path(ground.data_dir, &self.row.id));
         if ground.shared {
             kept.push(format!(
                 "the workspace `{}`: other sessions work there too",

@@ -5,6 +5,8 @@ mod clock;
 mod life;
 mod queue;
 mod restart;
+mod tail;
+mod terminal;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -452,6 +452,7 @@ fn refusal(error: &ChangeError) -> Part {
         ChangeError::Busy => "The agent is working. Wait for it, or say `/stop` first.".to_owned(),
         ChangeError::Nothing => "Nothing was said here yet.".to_owned(),
         ChangeError::Unable => "This agent cannot do that.".to_owned(),
+        ChangeError::Away => "That conversation is open in a terminal; it is back when that ends.".to_owned(),
         ChangeError::NotTaken => format!("That is no name: one line, {NAME_MAX} characters at most."),
         ChangeError::NoModel => "That is no model: one word, as the agent calls it, or `own`.".to_owned(),
         ChangeError::NotOffered(all) => format!("There is no such one. There are: {}.", listed(all)),

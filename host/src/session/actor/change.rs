@@ -30,7 +30,7 @@ impl SessionActor {
     }
 
     /// Nothing runs, also not in the background.
-    fn at_rest(&self) -> Result<(), ChangeError> {
+    pub(super) fn at_rest(&self) -> Result<(), ChangeError> {
         if self.current.is_some() || !self.queue.is_empty() || self.seat.background() > 0 {
             return Err(ChangeError::Busy);
         }
@@ -38,7 +38,7 @@ impl SessionActor {
     }
 
     /// A session of this key; another key's is as if it did not exist.
-    async fn own(&mut self, id: &SessionId) -> Result<SessionRow, ChangeError> {
+    pub(super) async fn own(&mut self, id: &SessionId) -> Result<SessionRow, ChangeError> {
         let wanted = id.clone();
         let found = self
             .shared
@@ -53,6 +53,11 @@ impl SessionActor {
         if *id == self.row.id {
             return Ok(());
         }
+        self.own(id).await?;
+        if self.look_at_terminal(id).await {
+            return Err(ChangeError::Away);
+        }
+        // As it came back.
         let found = self.own(id).await?;
         self.at_rest()?;
         self.take_up(found).await;
@@ -72,6 +77,9 @@ impl SessionActor {
     /// another. What of it stays on disk, a sentence each.
     pub(super) async fn delete(&mut self, id: &SessionId, who: String) -> Result<Vec<String>, ChangeError> {
         let row = self.own(id).await?;
+        if self.look_at_terminal(id).await {
+            return Err(ChangeError::Away);
+        }
         if row.id == self.row.id {
             self.at_rest()?;
             // It may still write what is to go.

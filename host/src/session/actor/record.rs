@@ -85,6 +85,10 @@ impl SessionActor {
                     self.row.agent.clone_from(&self.shared.rules.agent.name);
                     self.forget_conversation();
                 }
+                let id = self.row.id.clone();
+                if self.look_at_terminal(&id).await {
+                    self.away = Some(id);
+                }
                 true
             }
             Ok((None, highest)) => {
