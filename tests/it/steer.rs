@@ -6,8 +6,8 @@ use crate::room::Room;
 async fn working(room: &Room) -> serde_json::Value {
     room.say("m1", "work").await;
     room.vendor
-        .until("a step that runs", |view| {
-            view["state"] == "running" && view.to_string().contains("make")
+        .until("a turn that runs", |view| {
+            view["state"] == "running" && !view["stop"].is_null()
         })
         .await["turn"]
         .clone()
