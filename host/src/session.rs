@@ -9,6 +9,7 @@ pub mod question;
 mod registry;
 pub mod removal;
 pub mod search;
+mod spare;
 pub mod tail;
 pub mod takeover;
 pub mod transcript;

@@ -17,6 +17,5 @@ mod python;
 mod team;
 mod terminal;
 mod town;
-#[expect(dead_code, reason = "the integration tests use the rest")]
 #[path = "../it/yard.rs"]
 mod yard;

@@ -103,6 +103,7 @@ impl Task {
             fork: false,
             images: false,
             approvals: false,
+            steer: false,
         };
         let offers = Offers {
             abilities: Some(abilities),
@@ -190,7 +191,13 @@ impl Task {
                 self.commands = None;
                 self.over = true;
             }
-            Some(Command::Decide { .. } | Command::Compact { .. } | Command::SetModel(_) | Command::SetMode(_)) => {}
+            Some(
+                Command::Decide { .. }
+                | Command::Steer { .. }
+                | Command::Compact { .. }
+                | Command::SetModel(_)
+                | Command::SetMode(_),
+            ) => {}
         }
     }
 

@@ -31,6 +31,7 @@ pub fn of(row: &SessionRow, driver: DriverKind) -> Result<SessionRow, ChangeErro
         fork: Some(from),
         // The CLI finds the original only in the folder that it worked in.
         epoch: old.epoch,
+        home: old.home,
         first: old.first,
         last: old.last,
         turns: old.turns,

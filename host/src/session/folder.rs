@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::SessionRules;
 use crate::chat::{BotName, Conversation, SessionKey};
 use crate::config::{AgentProfile, DriverKind, Login, Scope};
+use crate::store::SessionRow;
 
 /// What says where the sessions of one agent of one bot live.
 #[derive(Debug, Clone, Copy)]
@@ -33,17 +34,33 @@ pub(super) struct Folders {
 }
 
 impl Folders {
-    /// Where the session `key` works since its last `new`. Absolute: the CLI runs elsewhere. Touches no disk.
-    pub(super) fn of(rules: &SessionRules, key: &SessionKey, epoch: u32) -> Self {
-        Self::at(&rules.ground(), key, epoch)
+    /// Where this session works since its last `new`. Absolute: the CLI runs elsewhere. Touches no disk.
+    pub(super) fn of(rules: &SessionRules, session: &SessionRow) -> Self {
+        Self::at(&rules.ground(), session)
     }
 
     /// The same, for whoever has no rules.
-    pub(super) fn at(ground: &Ground<'_>, key: &SessionKey, epoch: u32) -> Self {
+    pub(super) fn at(ground: &Ground<'_>, session: &SessionRow) -> Self {
+        let (key, epoch) = (&session.key, session.epoch);
+        match &session.home {
+            Some(home) => Self::named(ground, &numbered(home.to_owned(), epoch), home, home),
+            None => {
+                let whole = hash(&[key.as_str()], 16);
+                Self::named(ground, &name(key, epoch), &whole, &hash(&[key.as_str()], 6))
+            }
+        }
+    }
+
+    /// The same for folders that a process had before they were a session's.
+    pub(super) fn of_home(rules: &SessionRules, home: &str, epoch: u32) -> Self {
+        Self::named(&rules.ground(), &numbered(home.to_owned(), epoch), home, home)
+    }
+
+    fn named(ground: &Ground<'_>, work: &str, config: &str, temp: &str) -> Self {
         let workspace = if ground.shared {
             ground.workspace.to_owned()
         } else {
-            ground.workspace.join(name(key, epoch))
+            ground.workspace.join(work)
         };
         // Of the key and not of the person: a CLI keeps what it learnt in its config folder, and what was said in
         // private must not be found from a channel.
@@ -54,22 +71,18 @@ impl Folders {
                     .data_dir
                     .join("users")
                     .join(plain(ground.bot.as_str(), 40))
-                    .join(hash(&[key.as_str()], 16))
+                    .join(config)
                     .join(name_of(ground.agent)),
             ),
         };
         let outbox = workspace.join("outbox");
-        let outbox = if ground.shared {
-            outbox.join(name(key, epoch))
-        } else {
-            outbox
-        };
+        let outbox = if ground.shared { outbox.join(work) } else { outbox };
         Self {
             outbox: absolute(&outbox),
             workspace: absolute(&workspace),
             config: config.as_deref().map(absolute),
             // Short: CLIs put Unix sockets there, whose paths end at 107 bytes.
-            temp: absolute(&ground.data_dir.join("tmp").join(hash(&[key.as_str()], 6))),
+            temp: absolute(&ground.data_dir.join("tmp").join(temp)),
         }
     }
 
@@ -127,7 +140,16 @@ fn name(key: &SessionKey, epoch: u32) -> String {
     let readable = key.as_str().rsplit('/').next().unwrap_or_default();
     let readable = readable.rsplit_once('-').map_or(readable, |(readable, _)| readable);
     let base = format!("{}-{}", plain(readable, 16), hash(&[key.as_str()], 8));
+    numbered(base, epoch)
+}
+
+fn numbered(base: String, epoch: u32) -> String {
     if epoch == 0 { base } else { format!("{base}-{epoch}") }
+}
+
+/// One agent of one bot, as a folder's name.
+pub(super) fn of_agent(bot: &BotName, agent: &AgentProfile) -> String {
+    format!("{}.{}", plain(bot.as_str(), 40), plain(&agent.name, 40))
 }
 
 /// The letters and digits of it, lower case, at most `max`; never empty, never `..`.

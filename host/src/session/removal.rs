@@ -59,21 +59,25 @@ pub fn forget(
 }
 
 impl Forgotten {
-    /// Of the working folder that the next session under the key gets: none that another has.
-    pub(super) fn next_epoch(&self) -> u32 {
+    /// The epoch and the home of the next session under the key: no working folder that another has, and what the agent
+    /// learnt of its own.
+    pub(super) fn next(&self) -> (u32, Option<String>) {
         let highest = self.others.iter().map(|other| other.epoch).max();
-        highest.map_or(0, |epoch| epoch.saturating_add(1))
+        let home = self.others.first().and_then(|other| other.home.clone());
+        (highest.map_or(0, |epoch| epoch.saturating_add(1)), home)
     }
 
     /// Removes what is on disk of this session alone. What stays, a sentence each. May block.
     pub fn clear(&self, ground: &Ground<'_>) -> Vec<String> {
-        let folders = Folders::at(ground, &self.row.key, self.row.epoch);
+        let folders = Folders::at(ground, &self.row);
         let mut kept = Vec::new();
         let mut remove = |path: &Path| match remove(path) {
             Ok(()) => {}
             Err(error) => kept.push(format!("`{}` could not be removed: {error}", path.display())),
         };
-        let same_folder = self.others.iter().any(|other| other.epoch == self.row.epoch);
+        let mut same_home = self.others.iter().filter(|other| other.home == self.row.home);
+        let alone = same_home.clone().next().is_none();
+        let same_folder = same_home.any(|other| other.epoch == self.row.epoch);
         if !same_folder {
             remove(if ground.shared {
                 &folders.outbox
@@ -88,7 +92,7 @@ impl Forgotten {
         for path in transcripts.iter().flatten().flatten().filter(|_| !to_be_copied) {
             remove(path);
         }
-        if self.others.is_empty() {
+        if alone {
             for folder in folders.config.iter().chain([&folders.temp]) {
                 remove(folder);
             }
@@ -112,7 +116,7 @@ impl Forgotten {
             kept.push("the agent's own file of it: a copy begins with that".to_owned());
         }
         if let Some(config) = &folders.config {
-            if !self.others.is_empty() {
+            if !alone {
                 let rest = match transcripts {
                     Some(None) => ", and whatever the agent keeps of it there",
                     _ => "",

@@ -168,7 +168,7 @@ pub fn possible(ground: &Ground<'_>, row: &SessionRow) -> Result<(), TakeoverErr
 }
 
 fn launch(ground: &Ground<'_>, row: &SessionRow) -> Launch {
-    let folders = Folders::at(ground, &row.key, row.epoch);
+    let folders = Folders::at(ground, row);
     Launch {
         workspace: folders.workspace,
         config_dir: folders.config,

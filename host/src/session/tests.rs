@@ -5,6 +5,8 @@ mod clock;
 mod life;
 mod queue;
 mod restart;
+mod spare;
+mod steer;
 mod tail;
 mod terminal;
 
@@ -239,6 +241,7 @@ impl Setup {
             idle_timeout: Duration::from_secs(3600),
             limits: Limits::of(DriverKind::Claude),
             history: false,
+            spare: false,
             demo: false,
         };
         let rules = SessionRules {

@@ -94,9 +94,10 @@ impl SessionActor {
             .map_err(|error| ChangeError::Unavailable(error.to_string()))?
             .map_err(|_| ChangeError::Unknown)?;
         if row.id == self.row.id {
-            let epoch = forgotten.next_epoch();
+            let (epoch, home) = forgotten.next();
             self.row = SessionRow {
                 owner: row.owner,
+                home,
                 epoch,
                 ..SessionRow::begin(row.key, row.bot, row.agent, row.conversation)
             };

@@ -69,12 +69,17 @@ impl SessionActor {
         let key = self.key.clone();
         let found = self.shared.journal.read(move |store| {
             let row = store.session_get(&key)?;
-            let (others, epoch) = if row.is_some() {
-                (0, 0)
-            } else {
-                store.session_counts(&key)?
+            // Where the current one was deleted.
+            let other = match row {
+                Some(_) => None,
+                None => store.sessions_of(&key, 0, 1)?.pop(),
             };
-            Ok((row, (others > 0).then_some(epoch)))
+            let epoch = if other.is_some() {
+                store.session_counts(&key)?.1
+            } else {
+                0
+            };
+            Ok((row, other.map(|other| (epoch, other.home))))
         });
         match found.await {
             Ok((Some(row), _)) => {
@@ -91,9 +96,12 @@ impl SessionActor {
                 }
                 true
             }
-            Ok((None, highest)) => {
-                // The current one was deleted: a working folder that none of the others has.
-                self.row.epoch = highest.map_or(0, |epoch| epoch.saturating_add(1));
+            Ok((None, others)) => {
+                if let Some((highest, home)) = others {
+                    // A working folder that none of the others has, and what the agent learnt of its own.
+                    self.row.epoch = highest.saturating_add(1);
+                    self.row.home = home;
+                }
                 true
             }
             Err(error) => {
