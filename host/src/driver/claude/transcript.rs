@@ -183,7 +183,7 @@ mod tests {
             json!({"session_id": id, "transcript_path": path, "source": source}).to_string()
         };
         let visits = [visit("a", &old, "resume"), visit("b", &new, "clear")].join("\n\n");
-        let marks = [(old.clone(), before.len() as u64)];
+        let marks = [(old, before.len() as u64)];
         let found = meanwhile(&marks, &visits);
         assert_eq!(found.went_to, ["a", "b"]);
         let said = found.said.unwrap();

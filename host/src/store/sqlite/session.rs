@@ -28,14 +28,12 @@ impl SqliteStore {
     pub(super) fn remove_session(&self, id: &SessionId) -> Result<bool> {
         let ended = "SELECT id FROM turns WHERE session_id = ?1 AND state = 3";
         // The row stays for as long as its key must be known: a platform may tell of the same message again.
-        let unsay = format!(
-            "UPDATE inbox SET item = json_replace(item, '$.what.Message.text', '', '$.what.Message.quotes', NULL, \
-             '$.what.Command.arguments', '') WHERE id IN \
-             (SELECT inbox FROM turns WHERE session_id = ?1 AND state = 3 AND inbox IS NOT NULL)"
-        );
+        let unsay = "UPDATE inbox SET item = json_replace(item, '$.what.Message.text', '', '$.what.Message.quotes', NULL, \
+                     '$.what.Command.arguments', '') WHERE id IN \
+                     (SELECT inbox FROM turns WHERE session_id = ?1 AND state = 3 AND inbox IS NOT NULL)";
         let delivered = "state <> 0 OR view IS NULL";
         for sql in [
-            unsay,
+            unsay.to_owned(),
             format!("DELETE FROM asks WHERE turn IN ({ended})"),
             format!("DELETE FROM outbox WHERE turn IN ({ended}) AND ({delivered})"),
             "DELETE FROM turns WHERE session_id = ?1 AND state = 3".to_owned(),
