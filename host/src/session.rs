@@ -2,6 +2,7 @@
 //! everything and runs one turn at a time. Knows agents and the outbox; does not know adapters.
 
 mod actor;
+pub mod damage;
 mod folder;
 pub mod process;
 pub mod question;
