@@ -29,5 +29,6 @@ mod sessions;
 mod slack;
 mod team;
 mod tidy;
+mod told;
 mod web;
 mod yard;

@@ -3,6 +3,7 @@
 mod ask;
 mod clock;
 mod damaged;
+mod failed;
 mod life;
 mod queue;
 mod restart;
