@@ -7,6 +7,8 @@ mod failed;
 mod life;
 mod queue;
 mod restart;
+mod spare;
+mod steer;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -239,6 +241,7 @@ impl Setup {
             idle_timeout: Duration::from_secs(3600),
             limits: Limits::of(DriverKind::Claude),
             history: false,
+            spare: false,
             demo: false,
         };
         let rules = SessionRules {
