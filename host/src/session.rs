@@ -3,6 +3,7 @@
 
 mod actor;
 pub mod copy;
+pub mod damage;
 mod folder;
 pub mod process;
 pub mod question;
@@ -114,6 +115,8 @@ pub struct SessionStatus {
     pub running: Option<TurnId>,
     pub waiting: usize,
     pub asking: bool,
+    /// Of the turn that runs; none: no agent has it yet.
+    pub spent: Option<watch::Spent>,
     /// The one that the agent said it uses.
     pub model: Option<String>,
     pub agent: String,

@@ -31,5 +31,6 @@ mod steer;
 mod team;
 mod terminal;
 mod tidy;
+mod told;
 mod web;
 mod yard;

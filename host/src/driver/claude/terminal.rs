@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::launch;
 use crate::config::{AgentProfile, Login};
 use crate::driver::Launch;
-use crate::driver::process::{Program, inherited_env};
+use crate::driver::process::Program;
 
 /// What a person sees of an API key that Claude Code remembers an answer about: so many last characters (2.1.329).
 const KEY_SHOWN: usize = 20;
@@ -20,7 +20,7 @@ pub(in crate::driver) fn program(profile: &AgentProfile, launch: &Launch, visits
     let quoted = format!("'{}'", visits.display().to_string().replace('\'', r"'\''"));
     let command = format!("cat >> {quoted}");
     let hook = json!({"SessionStart": [{"hooks": [{"type": "command", "command": command}]}]});
-    launch::interactive(profile, launch, hook, inherited_env())
+    launch::interactive(profile, launch, hook, super::inherited())
 }
 
 /// Answers beforehand what it asks a person in a folder of settings that is new: the session works there already. The
