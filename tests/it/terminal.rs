@@ -321,8 +321,8 @@ async fn what_happens_is_told_while_it_happens() {
     );
     let text_of = event(&mut all, "text").await;
     assert_eq!(text_of["text"], "half ");
-    one.until("half").await;
     text(&botyard(folder, &["sessions", "interrupt", &id]).await);
+    one.until("half ").await;
     let end = event(&mut all, "ended").await;
     assert_eq!(end["state"], "stopped");
     one.until("= stopped").await;

@@ -19,6 +19,8 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -93,12 +95,15 @@ fn guard(program: &OsString, args: Vec<OsString>, terminal: Option<i32>) -> io::
     };
     let pid = Pid::from_child(&child);
     let (sender, reaped) = channel();
+    let ending = Arc::new(AtomicBool::new(false));
+    let ends = Arc::clone(&ending);
     let wake = control.try_clone()?;
     thread::Builder::new()
         .stack_size(64 * 1024)
-        .spawn(move || reap(pid, terminal.is_some(), &sender, &wake))?;
+        .spawn(move || reap(pid, terminal.is_some(), &ends, &sender, &wake))?;
     let _ = writeln!(control, "started {}", pid.as_raw_nonzero());
     wait_for_the_end(&mut control);
+    ending.store(true, Ordering::Release);
     let (word, code) = end_descendants(&reaped);
     let _ = writeln!(control, "{word}");
     Ok(code)
@@ -128,8 +133,8 @@ fn receive(control: &UnixStream) -> io::Result<Vec<OwnedFd>> {
 }
 
 /// Reaps the CLI and every orphan that falls to us, for as long as there are any.
-/// `stops`: that the CLI suspends itself is told.
-fn reap(cli: Pid, stops: bool, sender: &Sender<Reaped>, mut wake: &UnixStream) {
+/// `stops`: that the CLI suspends itself is told, unless that is done to it because all ends.
+fn reap(cli: Pid, stops: bool, ending: &AtomicBool, sender: &Sender<Reaped>, mut wake: &UnixStream) {
     let how = if stops {
         WaitOptions::UNTRACED
     } else {
@@ -138,7 +143,7 @@ fn reap(cli: Pid, stops: bool, sender: &Sender<Reaped>, mut wake: &UnixStream) {
     loop {
         match rustix::process::wait(how) {
             Ok(Some((pid, status))) if status.stopped() => {
-                if pid == cli {
+                if pid == cli && !ending.load(Ordering::Acquire) {
                     let _ = wake.write_all(b"stopped\n");
                 }
             }

@@ -40,7 +40,11 @@ pub(super) fn talk(mut transcript: Transcript, resume: bool, hooks: &[String]) -
             ("hang", _) => loop {
                 thread::park();
             },
-            ("recall", _) => remembered(&transcript.read().unwrap_or_default()).join(" | "),
+            ("recall", _) => {
+                let mut all = remembered(&transcript.read().unwrap_or_default());
+                all.push(line.to_owned());
+                all.join(" | ")
+            }
             ("where", _) => place(),
             _ => format!("echo: {line}"),
         };
