@@ -114,8 +114,8 @@ pub trait ControlHandler: Send + Sync + 'static {
     fn tail(&self, id: Option<SessionId>, since: u32) -> BoxFuture<'_, Result<Box<dyn Watching>, String>>;
     /// Gives it to whoever asks and holds its lock; `wait`: after the turn that runs. Dropped, nobody waits.
     fn attach(&self, id: SessionId, wait: bool) -> BoxFuture<'_, Result<SessionRow, String>>;
-    /// Takes it back. How many turns there were.
-    fn returned(&self, id: SessionId) -> BoxFuture<'_, Result<u32, String>>;
+    /// Takes it back.
+    fn returned(&self, id: SessionId) -> BoxFuture<'_, Result<(), String>>;
 }
 
 /// What goes on.
@@ -286,7 +286,7 @@ impl Client {
         Ok(self.ask_lasting(&Request::Attach { id, wait }).await?.0)
     }
 
-    pub async fn returned(&self, id: &SessionId) -> Result<u32, ControlError> {
+    pub async fn returned(&self, id: &SessionId) -> Result<(), ControlError> {
         self.ask(&Request::Returned { id: id.clone() }).await
     }
 

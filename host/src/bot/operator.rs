@@ -26,8 +26,8 @@ impl Bot {
     }
 
     /// Takes a session of ours back, see [`Registry::returned`](crate::session::Registry::returned).
-    pub async fn returned(&self, session: &SessionRow) -> u32 {
-        self.inner.registry.returned(&session.key, &session.id).await
+    pub async fn returned(&self, session: &SessionRow) {
+        self.inner.registry.returned(&session.key, &session.id).await;
     }
 
     /// Whoever watches what happens in this session, or in all of them.

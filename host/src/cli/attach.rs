@@ -46,29 +46,25 @@ async fn here(config: &Config, id: &SessionId, wait: bool) -> Result<(), Failure
     let ended = taken(config, &desk, id, wait).await;
     // The lock is free by now: what was said is taken in, whatever became of it.
     let back = match (&ended, &desk) {
-        (Err(_), _) => Ok(0),
+        (Err(_), _) => Ok(()),
         (Ok(_), Desk::Host(client)) => match client.returned(id).await {
             // The host ended meanwhile; there may be another, or none.
-            Err(ControlError::NotRunning(_)) => Ok(match Desk::open(folder).await? {
-                Desk::Host(client) => client.returned(id).await?,
+            Err(ControlError::NotRunning(_)) => match Desk::open(folder).await? {
+                Desk::Host(client) => Ok(client.returned(id).await?),
                 store @ Desk::Store { .. } => {
-                    let turns = take_in(config, &store, id).await;
+                    let taken_in = take_in(config, &store, id).await;
                     store.close().await;
-                    turns?
+                    taken_in
                 }
-            }),
+            },
             other => other.map_err(Failure::from),
         },
         (Ok(_), store) => take_in(config, store, id).await,
     };
     desk.close().await;
     let ended = ended?;
-    let turns = back?;
-    output::note(&match turns {
-        0 => "the session is back with the chat".to_owned(),
-        1 => "the session is back with the chat; one turn is in its log".to_owned(),
-        turns => format!("the session is back with the chat; {turns} turns are in its log"),
-    });
+    back?;
+    output::note("the session is back with the chat");
     match ended {
         Ended::Exited(0) => Ok(()),
         Ended::Exited(code) => Err(Failure::user(format!("the agent's program ended with code {code}"))),
@@ -80,13 +76,13 @@ async fn here(config: &Config, id: &SessionId, wait: bool) -> Result<(), Failure
 }
 
 /// Where no host runs: what a terminal left of this session.
-async fn take_in(config: &Config, desk: &Desk, id: &SessionId) -> Result<u32, Failure> {
+async fn take_in(config: &Config, desk: &Desk, id: &SessionId) -> Result<(), Failure> {
     let Desk::Store { journal, .. } = desk else {
-        return Ok(0);
+        return Ok(());
     };
     match takeover::held(&config.host.data_dir, id) {
         Held::Left(left) => Ok(talk::returned(journal, config, id, left).await?),
-        Held::Free | Held::Yes => Ok(0),
+        Held::Free | Held::Yes => Ok(()),
     }
 }
 

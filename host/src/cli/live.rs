@@ -185,13 +185,13 @@ impl ControlHandler for Live {
         })
     }
 
-    fn returned(&self, id: SessionId) -> BoxFuture<'_, Result<u32, String>> {
+    fn returned(&self, id: SessionId) -> BoxFuture<'_, Result<(), String>> {
         Box::pin(async move {
             let (session, bot) = self.of_bot(&id).await?;
-            Ok(match bot {
-                Some(bot) => bot.returned(&session).await,
-                None => 0,
-            })
+            if let Some(bot) = bot {
+                bot.returned(&session).await;
+            }
+            Ok(())
         })
     }
 

@@ -139,21 +139,20 @@ pub fn ground<'a>(config: &'a Config, row: &'a SessionRow) -> Option<Ground<'a>>
     })
 }
 
-/// Takes in what was said in a terminal that left its session, where no host runs. How many turns there were.
-pub async fn returned(journal: &Journal, config: &Config, id: &SessionId, left: Left) -> Result<u32, TalkError> {
+/// Takes in what was said in a terminal that left its session, where no host runs.
+pub async fn returned(journal: &Journal, config: &Config, id: &SessionId, left: Left) -> Result<(), TalkError> {
     let mut row = get(journal, id).await?;
     let Some(ground) = ground(config, &row) else {
-        return Ok(0);
+        return Ok(());
     };
     let returned = left.look(&ground);
     let stored = journal.write(move |store| {
-        let turns = returned.take_in(store, &mut row)?;
+        returned.take_in(store, &mut row)?;
         store.session_keep(&row)?;
-        Ok((turns, returned))
+        Ok(returned)
     });
-    let (turns, returned) = stored.await?;
-    returned.done();
-    Ok(turns)
+    stored.await?.done();
+    Ok(())
 }
 
 /// The newest turns of it that are over, oldest first, as whoever watches is told of them.

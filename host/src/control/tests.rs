@@ -81,8 +81,8 @@ impl ControlHandler for Host {
     fn attach(&self, id: SessionId, _: bool) -> BoxFuture<'_, Result<SessionRow, String>> {
         Box::pin(async move { Err(format!("no session {id}")) })
     }
-    fn returned(&self, _: SessionId) -> BoxFuture<'_, Result<u32, String>> {
-        Box::pin(async { Ok(0) })
+    fn returned(&self, _: SessionId) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async { Ok(()) })
     }
     fn tail(&self, id: Option<SessionId>, since: u32) -> BoxFuture<'_, Result<Box<dyn Watching>, String>> {
         Box::pin(async move {

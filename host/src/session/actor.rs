@@ -78,7 +78,7 @@ pub(super) enum SessionMsg {
     Attach(Wanted),
     Returned {
         id: SessionId,
-        reply: oneshot::Sender<u32>,
+        reply: oneshot::Sender<()>,
     },
     Status {
         reply: oneshot::Sender<SessionStatus>,
@@ -123,8 +123,6 @@ pub(super) struct SessionActor {
     away: Option<SessionId>,
     /// Whoever wants to take it there after this turn.
     wanted: Option<Wanted>,
-    /// Turns of terminals that are in the log now.
-    taken_in: u32,
     /// No message was read yet.
     new: bool,
     draining: bool,
@@ -170,7 +168,6 @@ impl SessionActor {
             retry_at: None,
             away: None,
             wanted: None,
-            taken_in: 0,
             new: true,
             draining: false,
         }
@@ -276,7 +273,8 @@ impl SessionActor {
             }
             SessionMsg::Attach(wanted) => self.attach(wanted).await,
             SessionMsg::Returned { id, reply } => {
-                let _ = reply.send(self.returned(&id).await);
+                self.returned(&id).await;
+                let _ = reply.send(());
             }
             SessionMsg::Status { reply } => {
                 let _ = reply.send(self.status());

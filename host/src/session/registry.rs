@@ -275,10 +275,12 @@ impl Registry {
         self.call(key, true, make).await.unwrap_or_else(|_| Err(busy()))
     }
 
-    /// Takes in what was said in a terminal that has ended. How many turns there were that were not in the log yet.
-    pub async fn returned(&self, key: &SessionKey, id: &SessionId) -> u32 {
+    /// Takes in what was said in a terminal that has ended. Returns when it is in the log.
+    pub async fn returned(&self, key: &SessionKey, id: &SessionId) {
         let make = |reply| SessionMsg::Returned { id: id.clone(), reply };
-        self.call(key, true, make).await.unwrap_or_default()
+        if self.call(key, true, make).await.is_err() {
+            tracing::warn!(bot = %self.shared.rules.bot, session = %id, "a session comes back with its next message");
+        }
     }
 
     /// What happens in the sessions.

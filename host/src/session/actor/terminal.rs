@@ -116,13 +116,11 @@ impl SessionActor {
         false
     }
 
-    /// Nobody speaks with it in a terminal any more, as it seems. How many turns there were.
-    pub(super) async fn returned(&mut self, id: &SessionId) -> u32 {
-        let before = self.taken_in;
+    /// Nobody speaks with it in a terminal any more, as it seems.
+    pub(super) async fn returned(&mut self, id: &SessionId) {
         if !self.look_at_terminal(id).await {
             self.away = self.away.take().filter(|away| away != id);
         }
-        self.taken_in - before
     }
 
     async fn take_in(&mut self, left: Left, id: &SessionId) {
@@ -149,7 +147,6 @@ impl SessionActor {
                     self.unclaimed = false;
                     self.handed = false;
                 }
-                self.taken_in += turns;
                 let _ = spawn_blocking(move || returned.done()).await;
             }
             Err(error) => {
