@@ -4,26 +4,19 @@
 
 use botyard_sdk::bounds::fits;
 use botyard_sdk::ingress::{Command, Item, Message, Other, Reaction, Translated, What};
+use botyard_sdk::json::str_at;
 use botyard_sdk::serde_json::{self, Value, json};
 use botyard_sdk::types::{Answer, Attachment, Conversation, Error, Event, Origin, Person};
 
 use crate::{interactive, text};
 
 /// What reading an event needs to know of the bot.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Reader {
     /// The bot's own user id.
     pub me: Option<String>,
-    /// The slash command whose first word is the command's name, with its slash.
-    pub command: String,
-}
-
-/// Fields of a vendor's JSON that may be missing or of another kind than today.
-pub(crate) fn str_at<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
-    value
-        .pointer(pointer)
-        .and_then(Value::as_str)
-        .filter(|text| !text.is_empty())
+    /// The slash command whose first word is the command's name, with its slash. Asked for where one was given.
+    pub command: fn() -> String,
 }
 
 /// Nothing to do, and the route's fallback for an answer.
@@ -336,7 +329,7 @@ impl Reader {
             return nothing();
         };
         let said = text::hear(field("text").unwrap_or_default(), None).text;
-        let (name, arguments) = if command == self.command {
+        let (name, arguments) = if command == (self.command)() {
             match said.split_once(char::is_whitespace) {
                 Some((name, rest)) => (name.to_owned(), rest.trim().to_owned()),
                 None if said.is_empty() => ("help".to_owned(), String::new()),
