@@ -5,7 +5,7 @@
 
 use botyard_sdk::http::header;
 use botyard_sdk::ingress::{Item, Message, Reaction, Translated, What};
-use botyard_sdk::json::{array_at, str_at};
+use botyard_sdk::json::{array_at, read_without, str_at};
 use botyard_sdk::serde_json::{self, Value};
 use botyard_sdk::types::{Attachment, Conversation, Error, Event, Origin, Person};
 use serde::{Deserialize, Serialize};
@@ -91,6 +91,9 @@ pub(crate) fn seconds_of(id: &str) -> Option<u32> {
     u32::try_from(((id >> 22) + 1_420_070_400_000) / 1000).ok()
 }
 
+/// Fields of messages that nobody writes.
+const UNREAD: [&str; 2] = ["embeds", "components"];
+
 /// Bytes of a name or a stamp that goes into a key, far more than Discord's own have: a key has at most 200.
 const NAME: usize = 100;
 /// Messages that persons write: plain ones and replies. The others tell of joins, pins, boosts.
@@ -104,7 +107,11 @@ impl Reader {
     /// # Errors
     /// `malformed` for what is no JSON object of Discord's.
     pub fn translate(&self, event: &Event) -> Result<Translated, Error> {
-        let body: Value = serde_json::from_slice(&event.payload)
+        let unread: &[&str] = match event.name.as_str() {
+            "MESSAGE_CREATE" | "MESSAGE_UPDATE" => &UNREAD,
+            _ => &[],
+        };
+        let body = read_without(&event.payload, unread)
             .map_err(|error| Error::Malformed(format!("the payload is no JSON: {error}")))?;
         if event.transport == "webhook" {
             return Ok(interactive::translate(&body, event.received));

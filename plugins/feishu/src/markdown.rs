@@ -1,7 +1,7 @@
 //! Between an agent's Markdown and that of Feishu's cards: nobody is pinged, no picture is asked for that Feishu does not
 //! have, and no card has more tables than it may.
 
-use botyard_sdk::split::{clip, one_line};
+use botyard_sdk::split::{clip, length, one_line};
 
 /// What breaks a tag or a ping apart and is not seen: WORD JOINER.
 const JOINER: char = '\u{2060}';
@@ -248,13 +248,24 @@ pub fn block(plain: &str, limit: usize) -> String {
     format!("```\n{}\n```", hushed(&plain))
 }
 
+/// How long a summary is.
+const SUMMARY: usize = 80;
+
 /// What lists of chats show: the first words, without Markdown's marks.
 pub fn summary(markdown: &str) -> String {
-    let plain: String = markdown
-        .chars()
-        .filter(|c| !matches!(c, '*' | '`' | '#' | '|'))
-        .collect();
-    clip(&hushed(&one_line(&plain)), 80)
+    let mut line = String::new();
+    for word in markdown.split_whitespace() {
+        let before = line.len();
+        line.extend(word.chars().filter(|c| !matches!(c, '*' | '`' | '#' | '|')));
+        if line.len() > before {
+            line.push(' ');
+        }
+        // What comes behind is not shown.
+        if length(&line) > SUMMARY + 1 {
+            break;
+        }
+    }
+    clip(&hushed(line.trim_end()), SUMMARY)
 }
 
 #[cfg(test)]

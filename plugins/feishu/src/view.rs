@@ -4,6 +4,7 @@
 //! for one person in a group is written to them directly (`show`), a form is a message of its own (`press`).
 
 use botyard_sdk::delivery::{Block, Notice, Part, PlanItem, PlanState, State, Step, StepState, Tone, View};
+use botyard_sdk::json;
 use botyard_sdk::serde_json::{Value, json};
 use botyard_sdk::split::{clip, flow, length, one_line};
 
@@ -50,7 +51,7 @@ impl Element {
     fn size(&self) -> usize {
         match self.text() {
             Some(text) => length(text) + 60,
-            None => length(&self.value.to_string()),
+            None => json::length(&self.value),
         }
     }
 
@@ -264,7 +265,9 @@ impl Pages {
             self.turn();
         }
         let first = self.room().saturating_sub(60);
-        for (at, piece) in flow(&text, first, whole).into_iter().enumerate() {
+        let pieces = flow(&text, first, whole);
+        let cut = pieces.len() > 1;
+        for (at, piece) in pieces.into_iter().enumerate() {
             if at > 0 {
                 self.turn();
             }
@@ -273,7 +276,8 @@ impl Pages {
                 continue;
             }
             // Again: code within a line that was cut in two is code no more.
-            let folded = fold_tables(&quiet(&piece.text), &mut self.tables);
+            let quiet = if cut { quiet(&piece.text) } else { piece.text };
+            let folded = fold_tables(&quiet, &mut self.tables);
             let element = markdown(id, &folded);
             let size = element.size();
             self.push(element, size);

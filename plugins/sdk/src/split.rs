@@ -5,9 +5,13 @@
 
 /// How long a text is in UTF-16 units: the larger measure where a vendor does not say what it counts.
 pub fn length(text: &str) -> usize {
-    // Of each character its first byte; those of four bytes are two units.
-    let unit = |byte: u8| usize::from(byte & 0xc0 != 0x80) + usize::from(byte >= 0xf0);
-    text.bytes().map(unit).sum()
+    units(text.as_bytes())
+}
+
+/// Of UTF-8: of each character its first byte; those of four bytes are two units.
+pub(crate) fn units(bytes: &[u8]) -> usize {
+    let unit = |byte: &u8| usize::from(byte & 0xc0 != 0x80) + usize::from(*byte >= 0xf0);
+    bytes.iter().map(unit).sum()
 }
 
 /// At most `limit` long, with an ellipsis where something was cut.
