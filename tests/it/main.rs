@@ -27,6 +27,7 @@ mod process;
 mod room;
 mod sessions;
 mod slack;
+mod steer;
 mod team;
 mod tidy;
 mod web;

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::actor::{SessionActor, SessionMsg};
+use super::spare::{self, Spare};
 use super::{Change, ChangeError, Processes, Prompt, SessionRules, SessionStatus, SubmitError, folder};
 use crate::chat::{Conversation, SessionKey, TurnId};
 use crate::config::AgentProfile;
@@ -48,6 +49,7 @@ pub(super) struct Shared {
     pub(super) outbox: Outbox,
     pub(super) processes: Processes,
     pub(super) start: Start,
+    pub(super) spare: Spare,
     /// No new turns; what runs may finish.
     pub(super) drain: CancellationToken,
     /// Nothing may finish any more.
@@ -77,7 +79,7 @@ enum NoAnswer {
 }
 
 impl Registry {
-    /// `processes`: permits for live CLI processes, shared by all bots.
+    /// `processes`: permits for live CLI processes, shared by all bots. Within a runtime: it may keep a process warm.
     pub fn new(rules: SessionRules, journal: Journal, outbox: Outbox, processes: Processes) -> Self {
         Self::with_start(rules, journal, outbox, processes, Arc::new(driver::start))
     }
@@ -90,20 +92,23 @@ impl Registry {
         processes: Processes,
         start: Start,
     ) -> Self {
-        Self {
-            shared: Arc::new(Shared {
-                rules,
-                journal,
-                outbox,
-                processes,
-                start,
-                drain: CancellationToken::new(),
-                halt: CancellationToken::new(),
-                sessions: DashMap::new(),
-                tasks: TaskTracker::new(),
-                next: AtomicU64::new(0),
-            }),
+        let shared = Arc::new(Shared {
+            rules,
+            journal,
+            outbox,
+            processes,
+            start,
+            spare: Spare::default(),
+            drain: CancellationToken::new(),
+            halt: CancellationToken::new(),
+            sessions: DashMap::new(),
+            tasks: TaskTracker::new(),
+            next: AtomicU64::new(0),
+        });
+        if shared.rules.agent.spare {
+            shared.tasks.spawn(spare::keep(Arc::clone(&shared)));
         }
+        Self { shared }
     }
 
     /// Whose session a message belongs to. Under scope `thread` the conversation must name the thread that the
@@ -212,9 +217,15 @@ impl Registry {
         self.call(key, true, make).await.unwrap_or_else(|_| Err(busy()))
     }
 
-    /// Where a session of this epoch works.
-    pub fn workspace(&self, key: &SessionKey, epoch: u32) -> PathBuf {
-        folder::Folders::of(&self.shared.rules, key, epoch).workspace
+    /// Where a session works.
+    pub fn workspace(&self, session: &SessionRow) -> PathBuf {
+        folder::Folders::of(&self.shared.rules, session).workspace
+    }
+
+    /// A process is kept ready for whoever is new.
+    #[cfg(test)]
+    pub(super) fn has_spare(&self) -> bool {
+        self.shared.spare.is_there()
     }
 
     /// The agent that all sessions here are of.
