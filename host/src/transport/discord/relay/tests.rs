@@ -3,8 +3,11 @@
 use tokio::net::TcpStream;
 use tokio_tungstenite::{MaybeTlsStream, connect_async};
 
+use super::super::IDENTIFY;
 use super::super::tests::{Yard, yard};
 use super::*;
+use crate::chat::Health;
+use crate::egress::Frame;
 
 type Heard = mpsc::Sender<Result<Frame, (u16, String)>>;
 
@@ -122,4 +125,17 @@ async fn answer_that_was_not_read_yet_is_no_silence() {
         matches!(&health, Health::Degraded { why, .. } if why.contains("closed the connection")),
         "{health:?}"
     );
+}
+
+#[tokio::test]
+async fn identify_that_discord_never_answers_does_not_hold_up_other_shards_for_ever() {
+    let mut wired = wired().await;
+    let gateway = Arc::clone(&wired.yard.gateway);
+    wired.talk.turn = Some(gateway.may_identify().await);
+    later(IDENTIFY).await;
+    let others = tokio::time::timeout(Duration::from_secs(5), gateway.identify.acquire());
+    tokio::select! {
+        _ = wired.relay.hold(wired.talk) => panic!("the connection goes on"),
+        turn = others => drop(turn.expect("the turn is over").expect("never closed")),
+    }
 }
