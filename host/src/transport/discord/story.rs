@@ -180,7 +180,11 @@ impl Story {
         }
         let teaches = Facts::teaches(&dispatch.name);
         let wanted = self.gateway.events.contains(&dispatch.name);
-        let data = (teaches || wanted).then(|| dispatch.data()).unwrap_or_default();
+        let data = if teaches || wanted {
+            dispatch.data()
+        } else {
+            Value::Null
+        };
         if teaches {
             self.gateway.facts.learn(&dispatch.name, &data);
         }
