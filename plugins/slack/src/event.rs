@@ -99,10 +99,20 @@ impl Reader {
 
     /// A frame of Socket Mode: its payload is what a webhook's body would be.
     fn envelope(&self, frame: &[u8], kind: &str) -> Result<Translated, Error> {
-        // A form's fields stand in its blocks.
-        let unread: &[&str] = if kind == "events_api" { &UNREAD } else { &[] };
-        let frame =
-            read_without(frame, unread).map_err(|error| Error::Malformed(format!("the frame is no JSON: {error}")))?;
+        let read = |unread: &[&str]| {
+            read_without(frame, unread).map_err(|error| Error::Malformed(format!("the frame is no JSON: {error}")))
+        };
+        let is_event = |frame: &Value| str_at(frame, "/type") == Some("events_api");
+        // A form's fields stand in its blocks; and what it is, the frame says.
+        let short = if kind == "events_api" {
+            Some(read(&UNREAD)?).filter(is_event)
+        } else {
+            None
+        };
+        let frame = match short {
+            Some(frame) => frame,
+            None => read(&[])?,
+        };
         let payload = frame.get("payload").unwrap_or(&Value::Null);
         Ok(match str_at(&frame, "/type") {
             Some("events_api") => items(self.callback(payload).into_iter().collect()),
