@@ -6,6 +6,7 @@ mod door;
 mod talk;
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ pub(super) enum End {
 }
 
 type Local = WebSocketStream<TcpStream>;
+type Knock = Pin<Box<dyn Future<Output = Local> + Send + Sync>>;
 
 pub(super) struct Relay {
     gateway: Arc<Gateway>,
@@ -41,7 +43,10 @@ pub(super) struct Relay {
     shards: u32,
     /// Where new sessions begin.
     gateway_url: String,
-    door: Door,
+    door: Arc<Door>,
+    /// serenity's next connection. While one stands it may come all the same: serenity gives up the old one by itself, and
+    /// keeps it until the new one is there.
+    knock: Knock,
     url: String,
     tell: mpsc::Sender<Told>,
     progress: watch::Receiver<Progress>,
@@ -63,6 +68,8 @@ pub(super) struct Relay {
 enum Ended {
     /// serenity connects again.
     Again,
+    /// It has done so already.
+    Knocked(Box<Local>),
     End(End),
 }
 
@@ -82,12 +89,14 @@ impl Relay {
         let path = format!("/{}", hex::encode(random::<16>()));
         let url = format!("ws://{}{path}", listener.local_addr()?);
         let seen = progress.borrow().session.as_ref().map_or(0, |session| session.seq);
+        let door = Arc::new(Door { listener, path });
         Ok(Self {
             gateway,
             shard,
             shards: directions.shards.max(1),
             gateway_url: directions.url.clone(),
-            door: Door { listener, path },
+            knock: door.knock(),
+            door,
             url,
             tell,
             progress,
@@ -107,15 +116,23 @@ impl Relay {
     }
 
     /// Until the bot stops, or Discord refuses it for good. serenity is still there, and knocks.
-    pub(super) async fn run(mut self) -> (End, Door) {
+    pub(super) async fn run(mut self) -> (End, Arc<Door>) {
         let stop = self.gateway.managed.stop.clone();
+        let mut there: Option<Box<Local>> = None;
         let end = loop {
-            let local = tokio::select! {
-                () = stop.cancelled() => break End::Stopped,
-                local = self.door.accept() => local,
+            let local = match there.take() {
+                Some(local) => *local,
+                None => tokio::select! {
+                    () = stop.cancelled() => break End::Stopped,
+                    local = &mut self.knock => {
+                        self.knock = self.door.knock();
+                        local
+                    }
+                },
             };
             match stop.run_until_cancelled(self.serve(local)).await {
                 Some(Ended::Again) => {}
+                Some(Ended::Knocked(local)) => there = Some(local),
                 Some(Ended::End(end)) => break end,
                 None => break End::Stopped,
             }
@@ -157,6 +174,10 @@ impl Relay {
                         continue;
                     }
                 },
+                newer = &mut self.knock => {
+                    self.knock = self.door.knock();
+                    return Ended::Knocked(Box::new(newer));
+                }
                 frame = local.next() => frame,
             };
             // While nobody is there to answer, the relay does: serenity must not think that it is alone.

@@ -1,5 +1,6 @@
 //! Where serenity knocks: a port on loopback with a secret path.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -8,7 +9,7 @@ use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::http::StatusCode;
 
-use super::Local;
+use super::{Knock, Local};
 use crate::transport::discord::BACKOFF;
 
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -21,7 +22,7 @@ pub(in crate::transport::discord) struct Door {
 
 impl Door {
     /// Answers serenity while it ends, which it does well only where its farewell is heard.
-    pub(in crate::transport::discord) async fn part(self, ended: impl Future<Output = ()>) {
+    pub(in crate::transport::discord) async fn part(&self, ended: impl Future<Output = ()>) {
         let hears = async {
             loop {
                 let mut local = self.accept().await;
@@ -32,6 +33,12 @@ impl Door {
             () = ended => {}
             () = hears => {}
         }
+    }
+
+    /// `accept`, to be waited for beside other things.
+    pub(super) fn knock(self: &Arc<Self>) -> Knock {
+        let door = Arc::clone(self);
+        Box::pin(async move { door.accept().await })
     }
 
     /// serenity's next connection; whoever does not know the path is refused.

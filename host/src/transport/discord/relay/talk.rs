@@ -91,7 +91,7 @@ impl Relay {
     /// Holds a connection to its end. After that the shard is not live, also where nothing was wrong with it.
     pub(super) async fn hold(&mut self, talk: Talk) -> Ended {
         let ended = self.talk(talk).await;
-        if let Ended::Again = ended {
+        if let Ended::Again | Ended::Knocked(_) = ended {
             self.gateway.reconnects(self.shard);
         }
         ended
@@ -146,6 +146,10 @@ impl Relay {
                         self.seen = session.seq;
                         self.speak(&talk, &resume).await;
                     }
+                }
+                newer = &mut self.knock => {
+                    self.knock = self.door.knock();
+                    return Ended::Knocked(Box::new(newer));
                 }
                 frame = talk.local.next() => match frame {
                     Some(Ok(Message::Text(text))) => match op_of(text.as_str()) {

@@ -139,3 +139,23 @@ async fn identify_that_discord_never_answers_does_not_hold_up_other_shards_for_e
         turn = others => drop(turn.expect("the turn is over").expect("never closed")),
     }
 }
+
+#[tokio::test]
+async fn serenity_that_knocks_again_is_let_in_though_its_old_connection_stands() {
+    let mut wired = wired().await;
+    let again = tokio::spawn(connect_async(wired.relay.url().to_owned()));
+    let ended = tokio::time::timeout(Duration::from_secs(5), wired.relay.hold(wired.talk)).await;
+    assert!(matches!(ended.expect("it is noticed"), Ended::Knocked(_)));
+    again.await.expect("no panic").expect("the new connection stands");
+    assert_eq!(told(&mut wired.yard), Health::Connecting);
+}
+
+#[tokio::test]
+async fn stranger_that_knocks_ends_nothing() {
+    let mut wired = wired().await;
+    let strange = connect_async(format!("{}x", wired.relay.url()));
+    tokio::select! {
+        _ = wired.relay.hold(wired.talk) => panic!("the connection goes on"),
+        refused = strange => assert!(refused.is_err()),
+    }
+}
