@@ -29,6 +29,7 @@ pub enum Action {
     Tools,
     Workspace,
     Whoami,
+    Agents,
     Help,
 }
 
@@ -255,6 +256,13 @@ pub const TABLE: &[Row] = &[
         operand: None,
         private: true,
         action: Action::Whoami,
+    },
+    Row {
+        name: "agents",
+        description: "Show who is here and how to speak to each",
+        operand: None,
+        private: true,
+        action: Action::Agents,
     },
     Row {
         name: "help",
