@@ -253,6 +253,22 @@ async fn route_goes_on_after_a_restart_at_every_stage() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn turn_that_ends_while_the_host_ends_is_gone_on_with_after_it() {
+    let room = Room::open(&crew(
+        r#"{ to = ["scripted"] }, { to = ["echo"], say = "then {answer}" }"#,
+    ))
+    .await;
+    room.say("m1", "@review slow 900 all of it").await;
+    let half = |view: &Value| view["state"] == "running" && view["text"] == "all ";
+    room.vendor.until("half of it", half).await;
+    // It waits for what runs; whoever would begin the next step is gone by then.
+    let room = room.restart().await;
+    done(&room, "**echo**then all of it").await;
+    assert_eq!(texts(&room).len(), 2, "{:?}", texts(&room));
+    room.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn stop_of_a_route_ends_what_runs_and_no_further_step_begins() {
     let steps = r#"{ to = ["reviewer", "tester"] }, { to = ["echo"] }"#;
     let room = Room::open(&crew(steps)).await;

@@ -61,6 +61,9 @@ fn steps_of<'a>(reader: &mut Reader<'a>, found: &At<&'a DeValue<'a>>) -> Vec<Raw
         ));
         return Vec::new();
     };
+    if list.is_empty() {
+        reader.problems.push(found.problem("is empty", STEPS));
+    }
     let mut steps = Vec::new();
     for (index, value) in list.iter().enumerate() {
         let found = At {
