@@ -15,6 +15,7 @@ pub enum Action {
     /// What follows is a message: how it comes to an agent that works.
     Now,
     Later,
+    Steer,
     List,
     Switch,
     Rename,
@@ -109,6 +110,13 @@ pub const TABLE: &[Row] = &[
         operand: required("message", "What you want done"),
         private: false,
         action: Action::Now,
+    },
+    Row {
+        name: "steer",
+        description: "Tell the agent while it works; if it cannot listen, this waits",
+        operand: required("message", "What it should know"),
+        private: false,
+        action: Action::Steer,
     },
     Row {
         name: "later",
@@ -304,6 +312,7 @@ pub const fn way(row: &Row) -> Option<WhileRunning> {
     match row.action {
         Action::Now => Some(WhileRunning::Interrupt),
         Action::Later => Some(WhileRunning::Queue),
+        Action::Steer => Some(WhileRunning::Steer),
         _ => None,
     }
 }

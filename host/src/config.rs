@@ -211,6 +211,8 @@ pub struct AgentProfile {
     pub start_timeout: Duration,
     /// Idle processes are closed after this. Default: 10 minutes.
     pub idle_timeout: Duration,
+    /// A process is kept ready for whoever is new. Default: false.
+    pub spare: bool,
     pub limits: Limits,
     /// `exec`: what was said before stands before each message. Default: false.
     pub history: bool,
@@ -233,6 +235,7 @@ impl fmt::Debug for AgentProfile {
             .field("login", &self.login)
             .field("start_timeout", &self.start_timeout)
             .field("idle_timeout", &self.idle_timeout)
+            .field("spare", &self.spare)
             .field("limits", &self.limits)
             .field("history", &self.history)
             .field("demo", &self.demo)
@@ -262,6 +265,8 @@ pub enum WhileRunning {
     Queue,
     /// The turn that runs is stopped, and this is next.
     Interrupt,
+    /// It becomes a part of the turn that runs, if the agent can listen while it works; else it waits for its turn.
+    Steer,
 }
 
 /// `[route.NAME]`: a message goes from agent to agent.

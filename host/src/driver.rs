@@ -83,6 +83,13 @@ pub enum Command {
         text: String,
         images: Vec<Image>,
     },
+    /// A user message for the turn that runs: the agent reads it after its next step, or, where none comes, at the end,
+    /// and answers it in the same turn. Only for an agent that can ([`Abilities::steer`]), while a prompt is open.
+    Steer {
+        id: String,
+        text: String,
+        images: Vec<Image>,
+    },
     /// Sum the conversation up to make room; a turn like that of a prompt. `focus`: what matters, may be empty.
     Compact { id: String, focus: String },
     /// The answer to [`AgentEvent::Permission`].
@@ -147,6 +154,8 @@ pub struct Abilities {
     pub images: bool,
     /// Ask a person before it does something.
     pub approvals: bool,
+    /// Listen while it works.
+    pub steer: bool,
 }
 
 /// What an agent has to choose from, and what it can do. None: it says nothing of it.

@@ -9,6 +9,7 @@ mod rate;
 mod resolve;
 mod secret;
 mod socket;
+mod spread;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_tungstenite::MaybeTlsStream;
 use url::{Host, Url};
 
@@ -34,6 +36,7 @@ use mint::Mint;
 use rate::Buckets;
 use resolve::{Lookup, Resolver, System};
 use secret::Rule;
+use spread::Spread;
 
 /// What we call ourselves, where a guest does not say.
 const AGENT: &str = concat!("botyard/", env!("CARGO_PKG_VERSION"));
@@ -352,6 +355,7 @@ impl Egress {
             rules,
             minted,
             buckets: Buckets::new(&about.limits.rates),
+            spread: Spread::new(&about.limits.rates),
             needles: RwLock::new(Arc::new(Needles::of_secrets([]))),
         };
         inner.renew_needles();
@@ -400,6 +404,12 @@ impl Outlet {
     /// How long the longest of these buckets still holds a call back.
     pub fn ready_in(&self, buckets: &[String]) -> Duration {
         self.inner.buckets.ready_in(buckets)
+    }
+    /// The moment for so many calls in these buckets that can wait, such as a stream's update: the rates are spread
+    /// evenly, and a part of each is left for what cannot wait. It is kept while what comes back with it lives.
+    pub fn moment(&self, calls: &[(String, u32)]) -> (Instant, impl Send + 'static) {
+        let moment = self.inner.spread.moment(calls);
+        (moment.at(), moment)
     }
     /// Opens a websocket within the grant, in at most 20 s. From `/`: below the api-base, as `wss`. It lives until one
     /// side closes it or the [`Socket`] is dropped; frames have 8 MiB at most.

@@ -40,6 +40,24 @@ pub trait Presenter: Send + Sync + 'static {
 
     /// How long the vendor's rate limits still hold this conversation back: asked before an instance is started.
     fn ready_in(&self, conversation: &Conversation) -> Duration;
+
+    /// The moment for the next update of what stands in this conversation, so that the platform's budget lasts for
+    /// all who stream. None: nothing holds it back.
+    fn place(&self, _conversation: &Conversation) -> Option<Place> {
+        None
+    }
+}
+
+/// A place in the line of those who stream. Dropped before its moment, it is given back.
+pub struct Place {
+    pub at: Instant,
+    pub kept: Box<dyn Send>,
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Place").field("at", &self.at).finish_non_exhaustive()
+    }
 }
 
 /// The newest view of a turn that goes on. Called when it is about to be sent, never under a lock of the outbox.

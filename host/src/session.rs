@@ -7,6 +7,7 @@ mod folder;
 pub mod process;
 pub mod question;
 mod registry;
+mod spare;
 pub mod transcript;
 mod tray;
 pub mod turn;

@@ -148,6 +148,9 @@ pub struct SessionRow {
     pub fork: Option<String>,
     /// Counts `new` under the key: the working folder is of this epoch.
     pub epoch: u32,
+    /// What its folders are called, if they were a process's before they were those of this key.
+    #[serde(default)]
+    pub home: Option<String>,
     /// What people call it.
     pub name: Option<String>,
     /// The beginning of what was said first, and of what was answered last.
@@ -182,6 +185,7 @@ impl SessionRow {
             resumable: false,
             fork: None,
             epoch: 0,
+            home: None,
             name: None,
             first: String::new(),
             last: String::new(),

@@ -63,6 +63,7 @@ async fn an_answer_comes_in_order_and_ends_idle() {
         fork: false,
         images: true,
         approvals: true,
+        steer: false,
     };
     let expected = vec![
         AgentEvent::Offers(Offers {

@@ -62,13 +62,13 @@ async fn each_program_says_itself_what_it_can_do_and_one_that_is_not_there_is_a_
         told("claude"),
         json!({"agent": "claude", "driver": "claude", "path": cli, "version": botyard_fakes::cli::VERSION,
             "models": ["fake", "other"], "modes": ["default", "acceptEdits", "plan"], "resume": true, "fork": true,
-            "images": true, "approvals": true, "problem": null})
+            "images": true, "approvals": true, "steer": true, "problem": null})
     );
     assert_eq!(
         told("other"),
         json!({"agent": "other", "driver": "acp", "path": acp, "version": botyard_fakes::acp::VERSION,
             "models": ["small", "large"], "modes": ["ask", "plan", "workspace-write"], "resume": true, "fork": false,
-            "images": true, "approvals": true, "problem": null})
+            "images": true, "approvals": true, "steer": false, "problem": null})
     );
     // What it can do, it says before it lets anybody in.
     let locked = told("locked");
@@ -81,7 +81,7 @@ async fn each_program_says_itself_what_it_can_do_and_one_that_is_not_there_is_a_
     assert_eq!(
         told("script"),
         json!({"agent": "script", "driver": "exec", "path": "/bin/cat", "version": null, "models": null, "modes": null,
-            "resume": false, "fork": false, "images": false, "approvals": false, "problem": null})
+            "resume": false, "fork": false, "images": false, "approvals": false, "steer": false, "problem": null})
     );
     let missing = told("missing");
     assert_eq!(

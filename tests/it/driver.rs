@@ -63,6 +63,7 @@ async fn an_answer_comes_in_order_and_ends_idle() {
             fork: true,
             images: true,
             approvals: true,
+            steer: true,
         }),
         ..Offers::default()
     };

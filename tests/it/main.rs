@@ -28,6 +28,7 @@ mod room;
 mod routing;
 mod sessions;
 mod slack;
+mod steer;
 mod team;
 mod tidy;
 mod web;

@@ -47,6 +47,7 @@ impl Yard {
                 idle_timeout: LIMIT,
                 limits: Limits::of(DriverKind::Claude),
                 history: false,
+                spare: false,
                 demo: false,
             },
         }

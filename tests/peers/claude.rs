@@ -501,3 +501,64 @@ async fn work_in_the_background_is_counted_and_reported_later() {
         stop(agent).await;
     }
 }
+
+async fn steer(agent: &Running, text: &str) -> String {
+    let id = uuid::Uuid::new_v4().to_string();
+    let text = text.to_owned();
+    let steer = Command::Steer {
+        id: id.clone(),
+        text,
+        images: Vec::new(),
+    };
+    agent.send(steer).await;
+    id
+}
+
+#[tokio::test]
+async fn what_is_said_while_it_works_is_heard_in_the_same_turn() {
+    for program in programs() {
+        let model = Model::start().await;
+        let yard = yard(&program, &model);
+        let mut agent = yard.start(false);
+        // In a step: behind its result.
+        let words = r#"tool Bash {"command": "touch begun; while [ ! -e go ]; do sleep 0.05; done; echo it is made"}"#;
+        let (_, asked) = permission(&mut agent, words).await;
+        let allow = Command::Decide {
+            request: asked.request,
+            answer: Answer::Allow,
+        };
+        agent.send(allow).await;
+        wait_for(&yard.folder.path().join("work/begun")).await;
+        let id = steer(&agent, "and in red please").await;
+        // It reads its pipe before the step is over.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        agent.touch("go");
+        let events = agent.until(|event| matches!(event, AgentEvent::Idle { .. })).await;
+        assert!(events.contains(&AgentEvent::Started { id }), "{program}: {events:?}");
+        assert_eq!(outcome(&events), Some(&Outcome::Ok), "{program}: {events:?}");
+        assert!(said_to(&model).contains("and in red please"), "{program}");
+
+        // In an answer without steps: behind it, before it is idle.
+        agent.prompt("slow 200 a b c d e f g h").await;
+        agent.until(|event| matches!(event, AgentEvent::TextDelta { .. })).await;
+        let id = steer(&agent, "what of the zebra").await;
+        let events = agent.until(|event| matches!(event, AgentEvent::Idle { .. })).await;
+        assert!(events.contains(&AgentEvent::Started { id }), "{program}: {events:?}");
+        assert!(
+            text(&events).contains("echo: what of the zebra"),
+            "{program}: {events:?}"
+        );
+
+        // What was not heard goes with a stop.
+        agent.prompt("hang okapi").await;
+        wait_for_words(&model, "hang okapi").await;
+        steer(&agent, "what of the gnu").await;
+        agent.send(Command::Interrupt).await;
+        let events = agent.until(|event| matches!(event, AgentEvent::Idle { .. })).await;
+        assert_eq!(outcome(&events), Some(&Outcome::Stopped), "{program}: {events:?}");
+        assert_eq!(text(&agent.turn("still here").await), "echo: still here");
+        assert!(!said_to(&model).contains("gnu"), "{program}");
+        stop(agent).await;
+        assert_eq!(model.violations(), Vec::<String>::new(), "{program}");
+    }
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::chat::{CallError, Conversation, Target, View};
-use crate::outbox::{BoxFuture, Presenter};
+use crate::outbox::{BoxFuture, Place, Presenter};
 use crate::plugin::Adapter;
 
 /// Shows views through the bot's adapter.
@@ -26,5 +26,17 @@ impl Presenter for AdapterPresenter {
 
     fn ready_in(&self, conversation: &Conversation) -> Duration {
         self.outlet.ready_in(&self.adapter.buckets_of(conversation))
+    }
+
+    fn place(&self, conversation: &Conversation) -> Option<Place> {
+        let calls = self.adapter.calls_of_update(conversation);
+        if calls.is_empty() {
+            return None;
+        }
+        let (at, moment) = self.outlet.moment(&calls);
+        Some(Place {
+            at,
+            kept: Box::new(moment),
+        })
     }
 }

@@ -24,6 +24,7 @@ struct Told {
     fork: Option<bool>,
     images: Option<bool>,
     approvals: Option<bool>,
+    steer: Option<bool>,
     /// Why it cannot be used, and what to do.
     problem: Option<String>,
 }
@@ -87,6 +88,7 @@ async fn ask(profile: &AgentProfile, problems: &[Problem], folder: std::path::Pa
         fork: can(|able| able.fork),
         images: can(|able| able.images),
         approvals: can(|able| able.approvals),
+        steer: can(|able| able.steer),
         problem: wrong.or(failed),
         version: said.version,
         models: said.models,
@@ -105,6 +107,7 @@ fn table(told: &[Told]) -> String {
         "FORK",
         "IMAGES",
         "APPROVALS",
+        "STEER",
         "MODELS",
         "MODES",
     ];
@@ -133,6 +136,7 @@ fn table(told: &[Told]) -> String {
             yes(one.fork).to_owned(),
             yes(one.images).to_owned(),
             yes(one.approvals).to_owned(),
+            yes(one.steer).to_owned(),
             list(&one.models),
             list(&one.modes),
         ]);

@@ -98,6 +98,7 @@ impl Task {
             fork: false,
             images: false,
             approvals: false,
+            steer: false,
         };
         let offers = Offers {
             abilities: Some(abilities),
@@ -185,7 +186,13 @@ impl Task {
                 self.commands = None;
                 self.over = true;
             }
-            Some(Command::Decide { .. } | Command::Compact { .. } | Command::SetModel(_) | Command::SetMode(_)) => {}
+            Some(
+                Command::Decide { .. }
+                | Command::Steer { .. }
+                | Command::Compact { .. }
+                | Command::SetModel(_)
+                | Command::SetMode(_),
+            ) => {}
         }
     }
 

@@ -15,6 +15,7 @@ use super::allow::{AllowList, same_origin};
 use super::mint::Mint;
 use super::rate::{self, Buckets};
 use super::secret::{self, Content, Draft, Part, PartContent, Rule, Values, fill, headers_of_guest, same_slot};
+use super::spread::Spread;
 use super::wire::{Failure, Got, exchange};
 use super::{Body, Egress, Request};
 use crate::chat::CallError;
@@ -45,6 +46,7 @@ pub(crate) struct Inner {
     /// In the manifest's order: each may use those before it.
     pub(crate) minted: Vec<Mint>,
     pub(crate) buckets: Buckets,
+    pub(crate) spread: Arc<Spread>,
     pub(crate) needles: RwLock<Arc<Needles>>,
 }
 

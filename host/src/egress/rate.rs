@@ -104,13 +104,7 @@ pub(crate) struct Buckets {
 impl State {
     fn bucket(&mut self, rates: &[Rate], name: &str) -> &mut Bucket {
         if !self.buckets.contains_key(name) {
-            // The longest name that stands for it: `post:C1` before `post`.
-            let fits = |rate: &&Rate| {
-                name.strip_prefix(rate.bucket.as_str())
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
-            };
-            let rate = rates.iter().filter(fits).max_by_key(|rate| rate.bucket.len());
-            let rate = rate.map(|rate| (rate.calls as usize, rate.per.min(LONGEST_HOLD)));
+            let rate = of(rates, name).map(|rate| (rate.calls as usize, rate.per.min(LONGEST_HOLD)));
             self.buckets.insert(
                 name.to_owned(),
                 Bucket {
@@ -279,6 +273,16 @@ impl Buckets {
             .earliest(&self.rates, buckets, now)
             .saturating_duration_since(now)
     }
+}
+
+/// The rate of a bucket: that of the longest name that stands for it, `post:C1` before `post`.
+pub(super) fn of<'a>(rates: &'a [Rate], bucket: &str) -> Option<&'a Rate> {
+    let fits = |rate: &&Rate| {
+        bucket
+            .strip_prefix(rate.bucket.as_str())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+    };
+    rates.iter().filter(fits).max_by_key(|rate| rate.bucket.len())
 }
 
 /// What an answer says of how long to pause. `now`: seconds since 1970, for dates.

@@ -96,7 +96,9 @@ impl Lane {
             return;
         }
         // Only now it is decided what: a question may have come while a place was waited for.
-        let work = self.plan().take(&inner.pace, Instant::now());
+        let work = self
+            .plan()
+            .take(&inner.pace, Instant::now(), |here| inner.presenter.place(here));
         let Some(Work {
             turn,
             mut target,

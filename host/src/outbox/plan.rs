@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{Pace, ViewSource};
+use super::{Pace, Place, ViewSource};
 use crate::chat::{CallError, Conversation, Target, TurnId, View, ViewState, random};
 use crate::store::OutboxState;
 
@@ -115,6 +115,8 @@ struct Entry {
     refresh_at: Option<Instant>,
     /// A first view with nothing in it waits until then: a fast turn is one message and no update.
     held: Option<Instant>,
+    /// When the update that is due may be shown for the sake of the others.
+    place: Option<Place>,
 }
 
 impl Entry {
@@ -133,6 +135,7 @@ impl Entry {
             next_update: None,
             refresh_at: None,
             held: None,
+            place: None,
         }
     }
 
@@ -147,7 +150,8 @@ impl Entry {
             return None;
         }
         let wanted = if self.dirty { Some(now) } else { self.refresh_at }?;
-        [self.next_update, self.held]
+        let place = self.place.as_ref().map(|place| place.at);
+        [self.next_update, self.held, place]
             .into_iter()
             .flatten()
             .chain([wanted])
@@ -264,6 +268,7 @@ impl Plan {
                     entry.dirty = false;
                 }
                 entry.muted = false;
+                entry.place = None;
                 // It keeps its place: the chat waited for this turn already.
                 settled.order = entry.settled.as_ref().map_or(order, |waits| waits.order);
                 entry.settled = Some(settled);
@@ -290,6 +295,7 @@ impl Plan {
         if let Some(entry) = self.entries.get_mut(turn) {
             entry.source = None;
             entry.dirty = false;
+            entry.place = None;
         }
         self.drop_idle(turn)
     }
@@ -349,8 +355,14 @@ impl Plan {
         if at <= now { Next::Due } else { Next::Wait(Some(at)) }
     }
 
-    /// Takes what is due. It stays here until it is told how it went.
-    pub(super) fn take(&mut self, pace: &Pace, now: Instant) -> Option<Work> {
+    /// Takes what is due. It stays here until it is told how it went. What only changes what stands there needs a
+    /// place first; None: it waits for that.
+    pub(super) fn take(
+        &mut self,
+        pace: &Pace,
+        now: Instant,
+        place: impl FnOnce(&Conversation) -> Option<Place>,
+    ) -> Option<Work> {
         if self.next(pace, now) != Next::Due {
             return None;
         }
@@ -363,6 +375,13 @@ impl Plan {
                 What::Settled { view, stands }
             }
             (None, Some(source)) => {
+                // A place whose moment has come is used up; the first words of a turn need none.
+                if entry.place.take().is_none() && entry.shows > 0 {
+                    entry.place = place(&entry.target.conversation).filter(|place| place.at > now);
+                    if entry.place.is_some() {
+                        return None;
+                    }
+                }
                 entry.dirty = false;
                 What::Update {
                     source: Arc::clone(source),

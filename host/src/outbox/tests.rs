@@ -1,4 +1,5 @@
 mod fake;
+mod place;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

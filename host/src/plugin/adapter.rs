@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -16,7 +16,7 @@ use super::v1::{from_guest, to_guest};
 use super::{Adapter, BotServices, CallLimits, Component, LinkHost, Offers, Runtime};
 use crate::chat::{
     Answer, Attachment, BotName, CallError, CommandSpec, Conversation, Event, FileRef, Finding, Origin, Person, Said,
-    Target, Translated, Verdict, View,
+    Target, Translated, Verdict, View, ViewState,
 };
 use crate::config::SecretText;
 use crate::egress::Outlet;
@@ -27,6 +27,20 @@ use crate::store::{Journal, StoreError};
 const BUCKETS_MAX: usize = 4096;
 /// Where the bot's own person stands among its keys; a guest's keys begin otherwise.
 const ME: &str = "host/me";
+
+/// What shows drew from the rate limits: what the next ones will draw.
+#[derive(Default)]
+struct Drawn {
+    by_conversation: HashMap<Conversation, DrawnHere>,
+    /// By the newest update anywhere, from the buckets that conversations share.
+    shared: Vec<(String, u32)>,
+}
+
+#[derive(Default)]
+struct DrawnHere {
+    last: Vec<String>,
+    update: Option<Vec<(String, u32)>>,
+}
 
 /// What the calls of one bot's adapter share.
 pub(super) struct Bound {
@@ -43,7 +57,7 @@ pub(super) struct Bound {
     hook_base: Option<String>,
     me: RwLock<Option<Person>>,
     link: Mutex<Option<mpsc::Sender<Question>>>,
-    buckets: Mutex<HashMap<Conversation, Vec<String>>>,
+    drawn: Mutex<Drawn>,
     failures: Mutex<(u64, Option<String>)>,
     refusals: AtomicU64,
 }
@@ -134,7 +148,7 @@ impl Adapter {
             hook_base: services.hook_base,
             me: RwLock::new(None),
             link: Mutex::new(None),
-            buckets: Mutex::new(HashMap::new()),
+            drawn: Mutex::default(),
             failures: Mutex::new((0, None)),
             refusals: AtomicU64::new(0),
         };
@@ -242,6 +256,7 @@ impl Adapter {
         state.shown = Some(Shown {
             turn: view.turn.clone(),
             conversation: target.conversation.clone(),
+            update: memory.is_some() && matches!(view.state, ViewState::Running),
         });
         let mut store = state.into_store(&self.component.machine().engine);
         let (shown, place) = (to_guest::view(view), to_guest::target(target, nonce, memory));
@@ -260,15 +275,27 @@ impl Adapter {
 
     fn remember_buckets(&self, state: &State) {
         let Some(shown) = &state.shown else { return };
-        let mut buckets = self.bound.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if state.buckets.is_empty() {
             // It sent nothing this time: what it drew from last still tells what comes next.
             return;
         }
-        if buckets.len() >= BUCKETS_MAX && !buckets.contains_key(&shown.conversation) {
-            buckets.clear();
+        let mut drawn = self.drawn();
+        if drawn.by_conversation.len() >= BUCKETS_MAX && !drawn.by_conversation.contains_key(&shown.conversation) {
+            drawn.by_conversation.clear();
         }
-        buckets.insert(shown.conversation.clone(), state.buckets.iter().cloned().collect());
+        let calls = || state.buckets.iter().map(|(bucket, calls)| (bucket.clone(), *calls));
+        if shown.update {
+            drawn.shared = calls().filter(|(bucket, _)| !bucket.contains(':')).collect();
+        }
+        let here = drawn.by_conversation.entry(shown.conversation.clone()).or_default();
+        here.last = state.buckets.keys().cloned().collect();
+        if shown.update {
+            here.update = Some(calls().collect());
+        }
+    }
+
+    fn drawn(&self) -> MutexGuard<'_, Drawn> {
+        self.bound.drawn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub async fn fetch(&self, attachment: &Attachment) -> Result<FileRef, CallError> {
@@ -413,8 +440,18 @@ impl Adapter {
 
     /// Buckets that the last show in this conversation drew from: what to ask the outlet before the next.
     pub fn buckets_of(&self, conversation: &Conversation) -> Vec<String> {
-        let buckets = self.bound.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        buckets.get(conversation).cloned().unwrap_or_default()
+        let drawn = self.drawn();
+        let here = drawn.by_conversation.get(conversation);
+        here.map(|here| here.last.clone()).unwrap_or_default()
+    }
+
+    /// What an update of what stands in this conversation will draw, as far as that is known.
+    pub fn calls_of_update(&self, conversation: &Conversation) -> Vec<(String, u32)> {
+        let drawn = self.drawn();
+        let here = drawn.by_conversation.get(conversation);
+        here.and_then(|here| here.update.as_ref())
+            .unwrap_or(&drawn.shared)
+            .clone()
     }
 
     /// Calls that trapped, ran out of time or memory, since the start; the last reason.

@@ -1,6 +1,6 @@
 //! What one instance is held in: its empty WASI, its limits, what it may use, and how long it has worked.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -203,6 +203,8 @@ impl ResourceLimiter for Limiter {
 pub(super) struct Shown {
     pub(super) turn: TurnId,
     pub(super) conversation: Conversation,
+    /// Something stands there, and this can wait.
+    pub(super) update: bool,
 }
 
 /// One instance's state: wasmtime's store data.
@@ -224,8 +226,8 @@ pub(super) struct State {
     pub(super) log_lines: u32,
     /// Comparisons with secrets, which must stay few.
     pub(super) comparisons: u32,
-    /// Rate-limit buckets that this call drew from.
-    pub(super) buckets: BTreeSet<String>,
+    /// Rate-limit buckets that this call drew from, and how often.
+    pub(super) buckets: BTreeMap<String, u32>,
 }
 
 impl WasiView for State {
@@ -270,7 +272,7 @@ impl State {
             flooded: false,
             log_lines: 0,
             comparisons: 0,
-            buckets: BTreeSet::new(),
+            buckets: BTreeMap::new(),
         }
     }
 

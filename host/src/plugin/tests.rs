@@ -238,6 +238,12 @@ impl Bench {
     pub(super) async fn show(&self, turn: &TurnId, text: &str) -> Result<Option<Duration>, CallError> {
         self.adapter.show(&view(turn, text), &target(), "nonce", None).await
     }
+
+    /// As the outbox does once something stands there.
+    pub(super) async fn change(&self, turn: &TurnId, text: &str) -> Result<Option<Duration>, CallError> {
+        let memory = self.row(turn).await.memory;
+        self.adapter.show(&view(turn, text), &target(), "nonce", memory).await
+    }
 }
 
 pub(super) async fn wished(adapter: &Adapter, wish: &str) -> Result<String, CallError> {

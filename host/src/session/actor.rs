@@ -11,6 +11,7 @@ mod progress;
 mod record;
 mod recovery;
 mod seat;
+mod steer;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
@@ -257,6 +258,11 @@ impl SessionActor {
             let _ = reply.send(Err(SubmitError::Closed));
             return;
         }
+        if prompt.way == WhileRunning::Steer && self.can_steer(&prompt) {
+            let told = self.steer(prompt).await;
+            let _ = reply.send(told);
+            return;
+        }
         let alone = self.current.is_none() && self.queue.is_empty();
         if !alone && self.queue.len() >= self.shared.rules.queue_limit {
             let _ = reply.send(Err(SubmitError::Full(self.queue.len())));
@@ -336,13 +342,16 @@ impl SessionActor {
             .as_ref()
             .is_some_and(|job| job.turn.state() == State::Starting);
         if starting {
-            if self.seat.is_free() {
-                self.input(&Input::Ready).await;
-            } else if let Seat::Empty = self.seat {
+            if let Seat::Empty = self.seat
+                && !self.take_spare().await
+            {
                 match self.shared.processes.try_acquire(&self.shared.rules.agent.name) {
                     Some(permit) => self.launch(permit).await,
                     None => self.seat = Seat::Waiting(self.wait_for_place()),
                 }
+            }
+            if self.seat.is_free() {
+                self.input(&Input::Ready).await;
             }
         } else if let Seat::Waiting(_) = self.seat {
             self.seat = Seat::Empty;
@@ -473,10 +482,13 @@ impl SessionActor {
             agent,
             conversation,
             owner,
+            home,
             ..
         } = self.row.clone();
         self.row = SessionRow {
             owner,
+            // What the agent learnt of its own stays with the key.
+            home,
             // A working folder that no session under this key has had.
             epoch: epoch.saturating_add(1),
             ..SessionRow::begin(self.key.clone(), bot, agent, conversation)

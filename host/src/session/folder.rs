@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::SessionRules;
 use crate::chat::{BotName, Conversation, SessionKey};
 use crate::config::{AgentProfile, DriverKind, Login, Scope};
+use crate::store::SessionRow;
 
 /// The folders of one session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,12 +22,28 @@ pub(super) struct Folders {
 }
 
 impl Folders {
-    /// Where the session `key` works since its last `new`. Absolute: the CLI runs elsewhere. Touches no disk.
-    pub(super) fn of(rules: &SessionRules, key: &SessionKey, epoch: u32) -> Self {
+    /// Where this session works since its last `new`. Absolute: the CLI runs elsewhere. Touches no disk.
+    pub(super) fn of(rules: &SessionRules, session: &SessionRow) -> Self {
+        let (key, epoch) = (&session.key, session.epoch);
+        match &session.home {
+            Some(home) => Self::of_home(rules, home, epoch),
+            None => {
+                let whole = hash(&[key.as_str()], 16);
+                Self::named(rules, &name(key, epoch), &whole, &hash(&[key.as_str()], 6))
+            }
+        }
+    }
+
+    /// The same for folders that a process had before they were a session's.
+    pub(super) fn of_home(rules: &SessionRules, home: &str, epoch: u32) -> Self {
+        Self::named(rules, &numbered(home.to_owned(), epoch), home, home)
+    }
+
+    fn named(rules: &SessionRules, work: &str, config: &str, temp: &str) -> Self {
         let workspace = if rules.workspace_shared {
             rules.workspace.clone()
         } else {
-            rules.workspace.join(name(key, epoch))
+            rules.workspace.join(work)
         };
         // Of the key and not of the person: a CLI keeps what it learnt in its config folder, and what was said in
         // private must not be found from a channel.
@@ -37,13 +54,13 @@ impl Folders {
                     .data_dir
                     .join("users")
                     .join(plain(rules.bot.as_str(), 40))
-                    .join(hash(&[key.as_str()], 16))
+                    .join(config)
                     .join(name_of(&rules.agent)),
             ),
         };
         let outbox = workspace.join("outbox");
         let outbox = if rules.workspace_shared {
-            outbox.join(name(key, epoch))
+            outbox.join(work)
         } else {
             outbox
         };
@@ -52,7 +69,7 @@ impl Folders {
             workspace: absolute(&workspace),
             config: config.as_deref().map(absolute),
             // Short: CLIs put Unix sockets there, whose paths end at 107 bytes.
-            temp: absolute(&rules.data_dir.join("tmp").join(hash(&[key.as_str()], 6))),
+            temp: absolute(&rules.data_dir.join("tmp").join(temp)),
         }
     }
 
@@ -129,7 +146,17 @@ fn name(key: &SessionKey, epoch: u32) -> String {
     let readable = readable.rsplit_once('-').map_or(readable, |(readable, _)| readable);
     let agent = agent.map(|agent| format!("-{}", plain(agent, 24))).unwrap_or_default();
     let base = format!("{}{agent}-{}", plain(readable, 16), hash(&[key.as_str()], 8));
+    numbered(base, epoch)
+}
+
+fn numbered(base: String, epoch: u32) -> String {
     if epoch == 0 { base } else { format!("{base}-{epoch}") }
+}
+
+/// One agent of one bot, as a folder's name.
+pub(super) fn of_agent(bot: &BotName, agent: &AgentProfile) -> String {
+    // The config takes no name that is more than letters, digits, `-` and `_`; without the last two would be one.
+    format!("{}.{}", plain(bot.as_str(), 40), agent.name)
 }
 
 /// The letters and digits of it, lower case, at most `max`; never empty, never `..`.

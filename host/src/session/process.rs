@@ -169,6 +169,17 @@ impl Processes {
         }
     }
 
+    /// Waits until nobody wants a place and there is room for one, and for another beside it. Cancel safe.
+    pub(super) async fn spare(&self, agent: &str) -> Permit {
+        let (permit, granted) = oneshot::channel();
+        let waiter = self.change(|pool| pool.wait_spare(agent, permit));
+        let _waits = Waits {
+            pool: self.clone(),
+            waiter,
+        };
+        granted.await.expect("who waits is not forgotten")
+    }
+
     fn pool(&self) -> MutexGuard<'_, Pool> {
         self.inner.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -223,6 +234,11 @@ impl Permit {
     /// and drop the permit then.
     pub(super) fn idle(&self) -> CancellationToken {
         self.pool.change(|pool| pool.idle(self.seat))
+    }
+
+    /// As `idle`, of a process that nobody has: it is the first to give way.
+    pub(super) fn spare(&self) -> CancellationToken {
+        self.pool.change(|pool| pool.unused(self.seat))
     }
 
     /// The process works again: nobody asks it to give way.

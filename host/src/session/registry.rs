@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::actor::{SessionActor, SessionMsg};
+use super::spare::{self, Spare};
 use super::view::TurnView;
 use super::{Change, ChangeError, Processes, Prompt, SessionRules, SessionStatus, SubmitError, folder};
 use crate::chat::{Conversation, SessionKey, TurnId};
@@ -56,6 +57,7 @@ pub(super) struct Shared {
     pub(super) outbox: Outbox,
     pub(super) processes: Processes,
     pub(super) start: Start,
+    pub(super) spare: Spare,
     /// No new turns; what runs may finish.
     pub(super) drain: CancellationToken,
     /// Nothing may finish any more.
@@ -85,7 +87,7 @@ enum NoAnswer {
 }
 
 impl Registry {
-    /// `processes`: permits for live CLI processes, shared by all bots.
+    /// `processes`: permits for live CLI processes, shared by all bots. Within a runtime: it may keep a process warm.
     pub fn new(rules: SessionRules, journal: Journal, outbox: Outbox, processes: Processes) -> Self {
         Self::with_start(rules, journal, outbox, processes, Arc::new(driver::start))
     }
@@ -106,6 +108,7 @@ impl Registry {
                 outbox: outbox.clone(),
                 processes: processes.clone(),
                 start: Arc::clone(&start),
+                spare: Spare::default(),
                 drain: CancellationToken::new(),
                 halt: CancellationToken::new(),
                 sessions: DashMap::new(),
@@ -121,10 +124,14 @@ impl Registry {
             (agent.name.clone(), shared(its, true))
         });
         let further = Arc::new(further.collect());
-        Self {
+        let registry = Self {
             shared: shared(rules, false),
             further,
+        };
+        for shared in registry.all().filter(|shared| shared.rules.agent.spare) {
+            shared.tasks.spawn(spare::keep(Arc::clone(shared)));
         }
+        registry
     }
 
     fn all(&self) -> impl Iterator<Item = &Arc<Shared>> {
@@ -257,9 +264,15 @@ impl Registry {
         self.call(key, true, make).await.unwrap_or_else(|_| Err(busy()))
     }
 
-    /// Where a session of this epoch works.
-    pub fn workspace(&self, key: &SessionKey, epoch: u32) -> PathBuf {
-        folder::Folders::of(&self.shared_of(key).rules, key, epoch).workspace
+    /// Where a session works.
+    pub fn workspace(&self, session: &SessionRow) -> PathBuf {
+        folder::Folders::of(&self.shared_of(&session.key).rules, session).workspace
+    }
+
+    /// A process is kept ready for whoever is new.
+    #[cfg(test)]
+    pub(super) fn has_spare(&self) -> bool {
+        self.shared.spare.is_there()
     }
 
     /// The agent whose session this is.

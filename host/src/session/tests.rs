@@ -5,6 +5,8 @@ mod clock;
 mod life;
 mod queue;
 mod restart;
+mod spare;
+mod steer;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -237,6 +239,7 @@ impl Setup {
             idle_timeout: Duration::from_secs(3600),
             limits: Limits::of(DriverKind::Claude),
             history: false,
+            spare: false,
             demo: false,
         };
         let rules = SessionRules {

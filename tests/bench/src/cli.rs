@@ -1,5 +1,6 @@
 //! The scripted CLI: answers at once in the stream-json protocol and notes when lines came and went. `stream-P-N-MS` in a
-//! message is answered with N words, this many milliseconds apart, each of which says P and when it was said.
+//! message is answered with N words, this many milliseconds apart, each of which says P and when it was said; `mark-hang-N` begins
+//! an answer and says no more, until it is stopped.
 
 use std::fs::OpenOptions;
 use std::io::{BufRead as _, Write as _};
@@ -10,7 +11,8 @@ use serde_json::{Value, json};
 
 use crate::vendor::now_nanos;
 
-/// The file in which each turn leaves `MARK RECEIVED LAST`, nanoseconds of the wall clock.
+/// The file in which each turn leaves `MARK RECEIVED LAST`, nanoseconds of the wall clock; of what hangs, and of what sleeps in
+/// between, the last is the process's id.
 pub(crate) const LOG: &str = "BENCH_LOG";
 
 pub(crate) fn run() -> Result<()> {
@@ -27,6 +29,7 @@ pub(crate) fn run() -> Result<()> {
             session = value;
         }
     }
+    let mut hanging = None;
     for line in std::io::stdin().lock().lines() {
         let received = now_nanos();
         let Ok(message) = serde_json::from_str::<Value>(&line?) else {
@@ -34,11 +37,31 @@ pub(crate) fn run() -> Result<()> {
         };
         let mut out = String::new();
         match message["type"].as_str() {
-            Some("control_request") => say(
-                &mut out,
-                &json!({"type": "control_response", "response": {
-                "subtype": "success", "request_id": message["request_id"], "response": {"commands": []}}}),
-            ),
+            Some("control_request") => {
+                say(
+                    &mut out,
+                    &json!({"type": "control_response", "response": {
+                    "subtype": "success", "request_id": message["request_id"], "response": {"commands": []}}}),
+                );
+                if let Some(mark) = hanging.take_if(|_| message["request"]["subtype"] == "interrupt") {
+                    note(
+                        &mut log,
+                        &format!("stopped-{mark}"),
+                        received,
+                        std::process::id().into(),
+                    )?;
+                    say(
+                        &mut out,
+                        &json!({"type": "result", "subtype": "error_during_execution", "is_error": true, "num_turns": 1,
+                        "duration_ms": 1, "duration_api_ms": 1, "session_id": session, "terminal_reason": "aborted_streaming",
+                        "usage": {"input_tokens": 1, "output_tokens": 1}, "total_cost_usd": 0.0}),
+                    );
+                    say(
+                        &mut out,
+                        &json!({"type": "system", "subtype": "session_state_changed", "state": "idle", "session_id": session}),
+                    );
+                }
+            }
             Some("user") => {
                 let text = match &message["message"]["content"] {
                     Value::String(text) => text.clone(),
@@ -76,6 +99,18 @@ pub(crate) fn run() -> Result<()> {
                         json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
                     ),
                 );
+                if mark.starts_with("mark-hang-") {
+                    say(
+                        &mut out,
+                        &event(
+                            json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": format!("begun {mark} ")}}),
+                        ),
+                    );
+                    flush(&mut out)?;
+                    note(&mut log, &mark, received, std::process::id().into())?;
+                    hanging = Some(mark);
+                    continue;
+                }
                 let mut whole = String::new();
                 if let Some((place, words, pause)) = stream {
                     for _ in 0..words {
@@ -116,14 +151,22 @@ pub(crate) fn run() -> Result<()> {
                     &mut out,
                     &json!({"type": "system", "subtype": "session_state_changed", "state": "idle", "session_id": session}),
                 );
-                if let Some(log) = &mut log {
-                    let line = format!("{mark} {received} {}\n", now_nanos());
-                    log.write_all(line.as_bytes())?;
-                }
+                let last = match mark.starts_with("mark-wake-") {
+                    true => std::process::id().into(),
+                    false => now_nanos(),
+                };
+                note(&mut log, &mark, received, last)?;
             }
             _ => {}
         }
         flush(&mut out)?;
+    }
+    Ok(())
+}
+
+fn note(log: &mut Option<std::fs::File>, mark: &str, received: u128, last: u128) -> Result<()> {
+    if let Some(log) = log {
+        log.write_all(format!("{mark} {received} {last}\n").as_bytes())?;
     }
     Ok(())
 }

@@ -43,6 +43,45 @@ impl Drop for Host {
 impl Host {
     /// A folder with bots.toml for a Slack bot and the local web chat, and `known` idle sessions in the store.
     pub(crate) async fn prepare(api: &str, known: usize) -> Result<TempDir> {
+        Self::prepare_with(api, known, "").await
+    }
+
+    /// The same, for Slack's bot alone with the real Claude Code, whose model is at this address, within a memory budget.
+    pub(crate) async fn prepare_claude(api: &str, claude: &Path, model: &str, budget: &str) -> Result<TempDir> {
+        let folder = tempfile::tempdir_in(std::env::current_dir()?)?;
+        let config = format!(
+            r#"
+[host]
+listen = "127.0.0.1:0"
+data_dir = "data"
+memory_budget = {budget:?}
+
+[agent.claude]
+driver = "claude"
+command = [{claude:?}]
+login = {{ api_key = "file:token" }}
+env = {{ ANTHROPIC_BASE_URL = {model:?} }}
+
+[[bot]]
+name = "team"
+adapter = "plain.wasm"
+agent = "claude"
+scope = "user"
+workspace = "work"
+allow = ["*"]
+api_base = {api:?}
+secrets = {{ bot_token = "file:token", signing_secret = "file:signing" }}
+"#
+        );
+        std::fs::write(folder.path().join("bots.toml"), config)?;
+        std::fs::write(folder.path().join("plain.wasm"), include_bytes!(env!("GUEST_PLAIN")))?;
+        std::fs::write(folder.path().join("token"), "sk-ant-dummy-key")?;
+        std::fs::write(folder.path().join("signing"), SIGNING)?;
+        Ok(folder)
+    }
+
+    /// With these lines more for the agent.
+    pub(crate) async fn prepare_with(api: &str, known: usize, agent: &str) -> Result<TempDir> {
         // Beside the build, so that the disk is a real one: a folder in memory would cost nothing to sync.
         let folder = tempfile::tempdir_in(std::env::current_dir()?)?;
         let own = std::env::current_exe()?;
@@ -58,6 +97,7 @@ driver = "claude"
 command = [{own:?}, "scripted-cli"]
 login = "none"
 env = {{ BENCH_LOG = {log:?} }}
+{agent}
 
 [[bot]]
 name = "team"
@@ -136,7 +176,11 @@ allow = ["*"]
             .arg("run")
             .current_dir(folder.path())
             .env_clear()
-            .env("PATH", "/usr/bin:/bin")
+            // With where node is, for what is not a program of its own.
+            .env(
+                "PATH",
+                std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into()),
+            )
             .env("HOME", folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -206,6 +250,10 @@ allow = ["*"]
 
     pub(crate) fn hook(&self) -> String {
         format!("{}/hook/team", self.base)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn cli_log(&self) -> PathBuf {

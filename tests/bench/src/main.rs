@@ -14,6 +14,7 @@ mod cli;
 mod disk;
 mod guest;
 mod host;
+mod life;
 mod line;
 mod report;
 mod town;
@@ -37,7 +38,10 @@ struct Args {
     /// Where the table and the plot go.
     #[arg(long, default_value = "target/bench")]
     out: PathBuf,
-    /// One part alone: disk, adapters, start, turns, bursts, streams or day.
+    /// The real Claude Code, for the part `crowd`; without it that is left out.
+    #[arg(long)]
+    claude: Option<PathBuf>,
+    /// One part alone: disk, adapters, start, turns, life, crowd, bursts, streams or day.
     #[arg(long)]
     only: Option<String>,
     /// Turns measured one after the other.
@@ -93,6 +97,26 @@ async fn measure(args: Args) -> Result<()> {
         for known in [10, 10_000] {
             eprintln!("{known} known sessions");
             turn::known(&binary, known, args.turns / 2, &mut report).await?;
+        }
+    }
+    if wanted("life") {
+        eprintln!("stops and deaths");
+        life::ends(&binary, &mut report).await?;
+        eprintln!("wakes");
+        life::wakes(&binary, &mut report).await?;
+        eprintln!("commands");
+        life::commands(&binary, &mut report).await?;
+        eprintln!("a thousand turns");
+        life::thousand(&binary, &mut report).await?;
+    }
+    if wanted("crowd") {
+        match &args.claude {
+            Some(claude) => {
+                eprintln!("a hundred people");
+                let claude = claude.canonicalize().context("that Claude Code is not there")?;
+                life::crowd(&binary, &claude, &mut report).await?;
+            }
+            None => eprintln!("no `--claude`: a hundred people are not measured"),
         }
     }
     if wanted("bursts") {

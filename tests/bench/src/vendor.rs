@@ -1,6 +1,6 @@
 //! A vendor that answers at once and notes when answers came, and the sender of its signed events.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -17,6 +17,9 @@ use tokio::sync::Notify;
 
 pub(crate) const SIGNING: &str = "bench-signing-secret";
 
+/// Calls that are looked at once more.
+const SHOWN_KEPT: usize = 256;
+
 /// Nanoseconds of the wall clock: comparable between processes.
 pub(crate) fn now_nanos() -> u128 {
     SystemTime::now()
@@ -29,6 +32,8 @@ pub(crate) fn now_nanos() -> u128 {
 struct Seen {
     /// When the answer with this mark first came.
     answers: Mutex<HashMap<String, u128>>,
+    /// The newest calls that show something: when, and what.
+    shown: Mutex<VecDeque<(u128, String)>>,
     changed: Notify,
     calls: std::sync::atomic::AtomicU64,
 }
@@ -52,6 +57,13 @@ async fn answer(State(seen): State<Arc<Seen>>, uri: Uri, body: Bytes) -> impl In
     let call = seen.calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     if uri.path().contains("chat.") {
         let text = String::from_utf8_lossy(&body);
+        let mut shown = seen.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown.len() >= SHOWN_KEPT {
+            shown.pop_front();
+        }
+        shown.push_back((at, text.clone().into_owned()));
+        drop(shown);
+        seen.changed.notify_waiters();
         // Only a whole answer counts, and only the final one: `over` ends it.
         if let Some(mark) = text
             .split("answer ")
@@ -108,15 +120,56 @@ impl Vendor {
             .await
             .with_context(|| format!("no answer to {mark}"))
     }
+
+    /// When something with these words in it was first shown after that moment; waits for it.
+    pub(crate) async fn shown_after(&self, after: u128, words: &str, within: Duration) -> Result<u128> {
+        let wait = async {
+            loop {
+                let changed = self.seen.changed.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                let found = {
+                    let shown = self.seen.shown.lock().unwrap_or_else(PoisonError::into_inner);
+                    shown
+                        .iter()
+                        .find(|(at, text)| *at > after && text.contains(words))
+                        .map(|(at, _)| *at)
+                };
+                if let Some(at) = found {
+                    return at;
+                }
+                changed.await;
+            }
+        };
+        tokio::time::timeout(within, wait)
+            .await
+            .with_context(|| format!("nothing with `{words}` was shown"))
+    }
+
+    /// Says these words alone, as `send`.
+    pub(crate) async fn command(
+        &self,
+        client: &reqwest::Client,
+        hook: &str,
+        user: usize,
+        words: &str,
+    ) -> Result<(u128, u128)> {
+        let serial = self.seen.calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        say(client, hook, user, &format!("command-{serial}"), words).await
+    }
 }
 
 /// Sends one message of `user` as the vendor does; when it began to be sent, and when it was acknowledged.
 pub(crate) async fn send(client: &reqwest::Client, hook: &str, user: usize, mark: &str) -> Result<(u128, u128)> {
+    say(client, hook, user, mark, &format!("please answer {mark}")).await
+}
+
+async fn say(client: &reqwest::Client, hook: &str, user: usize, mark: &str, words: &str) -> Result<(u128, u128)> {
     let stamp = now_nanos() / 1_000_000_000;
     let ts = format!("{stamp}.{:06}", now_nanos() % 1_000_000);
     let body = json!({"type": "event_callback", "team_id": "T1", "event_id": format!("Ev{mark}"), "event_time": stamp,
         "event": {"type": "message", "channel_type": "im", "channel": format!("D{user}"), "user": format!("U{user}"),
-            "text": format!("please answer {mark}"), "ts": format!("{ts}{user}"), "event_ts": ts, "client_msg_id": mark, "team": "T1"}})
+            "text": words, "ts": format!("{ts}{user}"), "event_ts": ts, "client_msg_id": mark, "team": "T1"}})
     .to_string();
     let mut mac = Hmac::<Sha256>::new_from_slice(SIGNING.as_bytes())?;
     mac.update(format!("v0:{stamp}:{body}").as_bytes());

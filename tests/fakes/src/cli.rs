@@ -19,6 +19,7 @@
 //! | `/compact TEXT` | sums up, unless the message is only words (`client_composed`) |
 //! | `model`, `mode` | says which it has |
 //! | `tool TEXT` | a tool call and its result, then an answer |
+//! | `work`, alone | a tool call that lasts until a message comes that need not wait for its turn: that is merged, and said in the answer |
 //! | `plan` | `TodoWrite`, then an answer |
 //! | `think TEXT` | thinks, then answers |
 //! | `break` | a stream that breaks and is tried again |
@@ -42,6 +43,7 @@
 //! It is strict: a message without uuid, a broken line, or an unexpected flag ends it with code 2 and says why.
 
 mod start;
+mod work;
 
 use std::collections::{HashSet, VecDeque};
 use std::fs::{self, OpenOptions};
@@ -458,6 +460,7 @@ impl Cli {
                 self.tool_result(&call, "the content", false);
                 self.answer(&format!("I read {rest}"));
             }
+            "work" if rest.is_empty() => return self.work(),
             "plan" => {
                 let (message, call) = (self.start_message(), self.number());
                 let todos = json!([{"content": "first", "status": "completed", "activeForm": "x"},

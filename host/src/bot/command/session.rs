@@ -62,7 +62,7 @@ impl Bot {
             Action::Queue => self.queue(key, origin, argument).await,
             Action::Whoami => self.whoami(key, origin).await,
             Action::Tools | Action::Workspace | Action::Cost => match registry.status(key).await {
-                Some(status) => self.about(action, key, &status),
+                Some(status) => self.about(action, &status),
                 None => info("No conversation yet."),
             },
             _ => return None,
@@ -70,7 +70,7 @@ impl Bot {
         Some(part)
     }
 
-    fn about(&self, action: Action, key: &SessionKey, status: &SessionStatus) -> Part {
+    fn about(&self, action: Action, status: &SessionStatus) -> Part {
         let row = &status.row;
         match action {
             Action::Tools => match &status.offers.tools {
@@ -78,7 +78,7 @@ impl Bot {
                 None => info("The agent has not said yet what it can use; it does with its first answer."),
             },
             Action::Workspace => {
-                let folder = self.inner.registry.workspace(key, row.epoch);
+                let folder = self.inner.registry.workspace(&row);
                 Part::Text(format!("It works in `{}`.", folder.display()))
             }
             _ => {

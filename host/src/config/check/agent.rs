@@ -74,6 +74,7 @@ impl Checker<'_> {
                 Duration::from_secs(1)..=168 * HOUR,
                 IDLE_TIMEOUT,
             ),
+            spare: self.spare(raw, driver),
             limits: self.limits(raw, driver),
             history: raw.history.as_ref().is_some_and(|given| given.value),
             demo: false,
@@ -82,6 +83,19 @@ impl Checker<'_> {
             self.permission_mode(mode, driver, users);
         }
         profile
+    }
+
+    fn spare(&mut self, raw: &RawAgent, driver: DriverKind) -> bool {
+        let Some(given) = raw.spare.as_ref().filter(|given| given.value) else {
+            return false;
+        };
+        if driver == DriverKind::Exec {
+            self.push(given.problem(
+                "means nothing to `driver = \"exec\"`",
+                "its command is started for each message; remove it",
+            ));
+        }
+        driver != DriverKind::Exec
     }
 
     fn permission_mode(&mut self, given: &At<String>, driver: DriverKind, users: &[&BotConfig]) {
@@ -291,6 +305,7 @@ impl Checker<'_> {
             login: if demo { Login::None } else { Login::Operator },
             start_timeout: START_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
+            spare: false,
             limits: Limits::of(DriverKind::Claude),
             history: false,
             demo,

@@ -91,7 +91,11 @@ impl Checker<'_> {
             grant_hosts: self.grant_hosts(raw),
             while_running: self.word(
                 raw.while_running.as_ref(),
-                &[("queue", WhileRunning::Queue), ("interrupt", WhileRunning::Interrupt)],
+                &[
+                    ("queue", WhileRunning::Queue),
+                    ("interrupt", WhileRunning::Interrupt),
+                    ("steer", WhileRunning::Steer),
+                ],
                 WhileRunning::Queue,
             ),
             queue_limit: self

@@ -512,7 +512,7 @@ impl Protocol for Client {
             command if !self.ready => self.held.push(command),
             Command::Prompt { id, text, images } => self.prompt(id, text, images),
             Command::Decide { request, answer } => self.decide(&request, &answer),
-            Command::Compact { .. } | Command::SetModel(_) | Command::SetMode(_) => {}
+            Command::Steer { .. } | Command::Compact { .. } | Command::SetModel(_) | Command::SetMode(_) => {}
             Command::Interrupt => self.interrupt(),
             Command::Close | Command::Kill => {}
         }

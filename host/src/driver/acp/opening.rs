@@ -95,6 +95,7 @@ impl Client {
                 fork: false,
                 images: self.opening.abilities.images,
                 approvals: true,
+                steer: false,
             }),
             ..Offers::default()
         }));

@@ -133,6 +133,7 @@ pub(in crate::driver) mod tests {
             idle_timeout: Duration::from_secs(60),
             limits: Limits::of(DriverKind::Claude),
             history: false,
+            spare: false,
             demo: false,
         }
     }

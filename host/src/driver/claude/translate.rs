@@ -27,6 +27,7 @@ const ABILITIES: Abilities = Abilities {
     fork: true,
     images: true,
     approvals: true,
+    steer: true,
 };
 
 /// From the answer to `initialize` to that about the version. Both were asked at the same time.
@@ -152,14 +153,23 @@ impl Translator {
     // ---- from the session -------------------------------------------------------------------------------------
 
     fn prompt(&mut self, id: String, text: &str, images: &[Image]) {
+        // Never merged into a running turn: one prompt, one turn, one result.
+        self.said(id, text, images, json!({"priority": "later", "client_composed": true}));
+    }
+
+    /// Merged behind the next result of a tool, without a result of its own; where none comes, a turn of its own before
+    /// the CLI is idle.
+    fn steer(&mut self, id: String, text: &str, images: &[Image]) {
+        self.said(id, text, images, json!({"client_composed": true}));
+    }
+
+    fn said(&mut self, id: String, text: &str, images: &[Image], more: Value) {
         let text = harmless(text, self.version.as_deref());
         let images = images.iter().map(|image| {
             let data = base64::engine::general_purpose::STANDARD.encode(&image.bytes);
             json!({"type": "image", "source": {"type": "base64", "media_type": image.media_type, "data": data}})
         });
         let content: Vec<Value> = images.chain([json!({"type": "text", "text": text})]).collect();
-        // Never merged into a running turn: one prompt, one turn, one result.
-        let more = json!({"priority": "later", "client_composed": true});
         self.message(id, &Value::Array(content), more);
     }
 
@@ -678,6 +688,7 @@ impl Protocol for Translator {
         match command {
             command if !self.ready => self.held.push(command),
             Command::Prompt { id, text, images } => self.prompt(id, &text, &images),
+            Command::Steer { id, text, images } => self.steer(id, &text, &images),
             Command::Compact { id, focus } => self.compact(id, &focus),
             Command::Decide { request, answer } => self.decide(&request, answer),
             Command::SetModel(model) => self.request(Sent::Setting, &json!({"subtype": "set_model", "model": model})),

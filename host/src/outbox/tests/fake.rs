@@ -34,6 +34,10 @@ pub(super) struct Fake {
     /// When there is no answer left.
     pub(super) always: Mutex<Said>,
     pub(super) ready: Mutex<Duration>,
+    /// Moments of the places that are asked for, since now; without, there is no line.
+    pub(super) places: Mutex<VecDeque<Duration>>,
+    /// Places that are kept.
+    pub(super) kept: Arc<()>,
     pub(super) remembers: AtomicBool,
     /// Calls wait here while it is closed.
     pub(super) gate: tokio::sync::RwLock<()>,
@@ -81,6 +85,14 @@ impl Presenter for Fake {
 
     fn ready_in(&self, _conversation: &Conversation) -> Duration {
         *lock(&self.ready)
+    }
+
+    fn place(&self, _conversation: &Conversation) -> Option<Place> {
+        let wait = lock(&self.places).pop_front()?;
+        Some(Place {
+            at: Instant::now() + wait,
+            kept: Box::new(Arc::clone(&self.kept)),
+        })
     }
 }
 
@@ -180,6 +192,8 @@ impl Test {
             answers: Mutex::default(),
             always: Mutex::new(Ok(None)),
             ready: Mutex::default(),
+            places: Mutex::default(),
+            kept: Arc::default(),
             remembers: AtomicBool::new(true),
             gate: tokio::sync::RwLock::new(()),
             inside: AtomicUsize::new(0),

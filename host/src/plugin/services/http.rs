@@ -52,8 +52,10 @@ impl State {
             Err(error) => return Ok(Err(error)),
         };
         for bucket in &request.buckets {
-            if self.buckets.len() < BUCKETS_MAX {
-                self.buckets.insert(bucket.clone());
+            if let Some(calls) = self.buckets.get_mut(bucket) {
+                *calls += 1;
+            } else if self.buckets.len() < BUCKETS_MAX {
+                self.buckets.insert(bucket.clone(), 1);
             }
         }
         let request = from_guest::request(request, |id| bound.files.path(id));

@@ -74,6 +74,13 @@ async fn a_view_is_posted_with_the_secret_that_the_guest_never_sees() {
     );
     assert_eq!(bench.row(&turn).await.memory.as_deref(), Some(b"m1".as_slice()));
     assert_eq!(bench.adapter.buckets_of(&target().conversation), ["post:c"]);
+    // What it changes from then on, and how often it calls for that, is what the next update's place is asked for.
+    assert_eq!(bench.adapter.calls_of_update(&target().conversation), []);
+    assert!(bench.change(&turn, "post post:c").await.is_ok());
+    assert_eq!(
+        bench.adapter.calls_of_update(&target().conversation),
+        [("post:c".to_owned(), 1)]
+    );
 }
 
 #[tokio::test]

@@ -73,6 +73,7 @@ impl SessionActor {
             fork: Some(from),
             // The CLI finds the original only in the folder that it worked in.
             epoch: old.epoch,
+            home: old.home,
             first: old.first,
             last: old.last,
             model: old.model,

@@ -41,6 +41,8 @@ pub(super) struct Job {
     pub(super) decided: Vec<AskRow>,
     /// Tool and input that may be used once without another question.
     pub(super) allowances: Vec<(String, String)>,
+    /// Messages that became a part of it while it ran.
+    pub(super) steered: usize,
     pub(super) stop: Option<TokenRow>,
     /// Until then a stopped agent may answer.
     pub(super) grace: Option<Instant>,
@@ -68,6 +70,7 @@ impl Job {
             asks: Vec::new(),
             decided: Vec::new(),
             allowances: Vec::new(),
+            steered: 0,
             stop: None,
             grace: None,
             reply: None,

@@ -321,14 +321,14 @@ impl SessionActor {
 
     /// Lays what came with the message into the workspace.
     async fn lay(&mut self, job: &Job) -> tray::Laid {
-        let folders = Folders::of(&self.shared.rules, &self.key, self.row.epoch);
+        let folders = Folders::of(&self.shared.rules, &self.row);
         let (kept, turn) = (self.shared.rules.files_dir.clone(), job.row.id.clone());
         tray::lay(kept, folders.workspace, turn, job.row.files.clone()).await
     }
 
     /// Takes what the agent left for the chat.
     async fn collect(&mut self) -> tray::Left {
-        let folders = Folders::of(&self.shared.rules, &self.key, self.row.epoch);
+        let folders = Folders::of(&self.shared.rules, &self.row);
         let rules = &self.shared.rules;
         tray::collect(folders.outbox, rules.files_dir.clone(), rules.bounds).await
     }

@@ -10,6 +10,7 @@ use super::job::Work;
 use crate::driver::{self, Agent, AgentEvent, Command, Failure, FailureKind, Launch};
 use crate::session::folder::Folders;
 use crate::session::process::{Permit, Waited, Waiting};
+use crate::session::spare::{self, Warm};
 use crate::session::tray;
 use crate::session::turn::{Input, State};
 
@@ -205,7 +206,7 @@ impl SessionActor {
     pub(super) async fn launch(&mut self, permit: Permit) {
         self.seat = Seat::Empty;
         self.name_conversation();
-        let folders = Folders::of(&self.shared.rules, &self.key, self.row.epoch);
+        let folders = Folders::of(&self.shared.rules, &self.row);
         let made = folders.make().await.map_err(|error| error.to_string());
         let ready = match made {
             Ok(()) => self.claim().await.map_err(|error| error.to_string()),
@@ -249,6 +250,58 @@ impl SessionActor {
             leaving: None,
             killed: false,
         }));
+    }
+
+    /// Takes the process that is kept warm, if this session is new: its folders and its conversation are the session's
+    /// from now on. False: there is none, or it cannot be this one's.
+    pub(super) async fn take_spare(&mut self) -> bool {
+        let row = &self.row;
+        let chosen = row.model.is_some() || row.mode.is_some() || !row.allowed.is_empty();
+        let begun = row.turns > 0 || row.resumable || self.handed || self.lost.is_some();
+        // Later sessions of a key share with the first what the agent learnt.
+        if begun || chosen || row.fork.is_some() || row.home.is_some() || row.epoch > 0 {
+            return false;
+        }
+        let Some(warm) = self.shared.spare.take() else {
+            return false;
+        };
+        let Warm {
+            agent,
+            permit,
+            cli_session,
+            home,
+            said,
+        } = warm;
+        if let Err(error) = spare::unmark(&self.shared, &home).await {
+            tracing::warn!(bot = %self.row.bot, %error, "a warm process could not be taken");
+            return false;
+        }
+        let former = (self.row.cli_session.take(), self.unclaimed);
+        self.row.home = Some(home);
+        self.row.cli_session = Some(cli_session);
+        self.unclaimed = true;
+        if let Err(error) = self.claim().await {
+            // The process goes with `agent`. Its folders are left over.
+            tracing::error!(bot = %self.row.bot, session = %self.key, %error, "a warm process was not kept");
+            self.row.home = None;
+            (self.row.cli_session, self.unclaimed) = former;
+            return false;
+        }
+        permit.busy();
+        self.seat = Seat::Live(Box::new(Live {
+            agent,
+            permit,
+            ready: false,
+            resumed: false,
+            background: 0,
+            rest: None,
+            leaving: None,
+            killed: false,
+        }));
+        for event in said {
+            self.hear(event).await;
+        }
+        true
     }
 
     /// Waits for a place in the name of whoever asks.

@@ -20,6 +20,11 @@ fn of(scope: Scope, conversation: &Conversation, person: &str) -> SessionKey {
     key(&BotName::from("team"), scope, conversation, person)
 }
 
+fn row(key: &SessionKey, epoch: u32) -> SessionRow {
+    let begun = SessionRow::begin(key.clone(), "team".into(), "claude".into(), said("C", None, false));
+    SessionRow { epoch, ..begun }
+}
+
 fn rules(login: Login, workspace_shared: bool) -> SessionRules {
     SessionRules {
         bot: BotName::from("team"),
@@ -39,6 +44,7 @@ fn rules(login: Login, workspace_shared: bool) -> SessionRules {
             idle_timeout: Duration::from_secs(1),
             limits: Limits::of(DriverKind::Claude),
             history: false,
+            spare: false,
             demo: false,
         }),
         further: Vec::new(),
@@ -100,12 +106,15 @@ fn agents_of_one_conversation_are_told_apart_and_share_no_folder() {
     assert_eq!(parts(&other), (base.as_str(), Some("code_reviewer")));
     for shared in [false, true] {
         let rules = rules(Login::None, shared);
-        let (one, two) = (Folders::of(&rules, &base, 0), Folders::of(&rules, &other, 0));
+        let (one, two) = (
+            Folders::of(&rules, &row(&base, 0)),
+            Folders::of(&rules, &row(&other, 0)),
+        );
         assert_ne!(one.outbox, two.outbox);
         assert_ne!(one.temp, two.temp);
         assert_eq!(one.workspace == two.workspace, shared);
     }
-    let workspace = Folders::of(&rules(Login::None, false), &other, 0).workspace;
+    let workspace = Folders::of(&rules(Login::None, false), &row(&other, 0)).workspace;
     assert!(
         workspace.display().to_string().contains("/c1-codereviewer-"),
         "{workspace:?}"
@@ -130,7 +139,7 @@ fn hostile_ids_stay_below_their_folders() {
         for scope in [Scope::User, Scope::Thread, Scope::Channel] {
             let key = of(scope, &said(id, Some(id), false), id);
             assert!(key.as_str().len() <= 120 && key.as_str().is_ascii());
-            let folders = Folders::of(&rules(Login::None, false), &key, 0);
+            let folders = Folders::of(&rules(Login::None, false), &row(&key, 0));
             let (config, temp) = (folders.config.unwrap(), folders.temp);
             for (path, root, depth) in [
                 (&folders.workspace, "/work-of-bot", 1),
@@ -155,18 +164,45 @@ fn hostile_ids_stay_below_their_folders() {
 fn folders_are_apart_unless_the_operator_shares_them() {
     let (a, b) = (SessionKey::from("team/user/a-1"), SessionKey::from("team/user/b-2"));
     let apart = rules(Login::ApiKey(SecretText::new("k")), false);
-    let folders = Folders::of(&apart, &a, 0);
-    assert_ne!(folders, Folders::of(&apart, &b, 0));
+    let folders = Folders::of(&apart, &row(&a, 0));
+    assert_ne!(folders, Folders::of(&apart, &row(&b, 0)));
     assert_ne!(
         folders.workspace,
-        Folders::of(&apart, &a, 1).workspace,
+        Folders::of(&apart, &row(&a, 1)).workspace,
         "`new` begins in an empty folder"
     );
-    assert_eq!(folders.config, Folders::of(&apart, &a, 1).config);
+    assert_eq!(folders.config, Folders::of(&apart, &row(&a, 1)).config);
     let shared = rules(Login::Operator, true);
-    let folders = Folders::of(&shared, &a, 3);
+    let folders = Folders::of(&shared, &row(&a, 3));
     assert_eq!(
         (folders.workspace, folders.config),
         (PathBuf::from("/work-of-bot"), None)
     );
+}
+
+#[test]
+fn folders_that_were_a_processs_stay_the_sessions_and_are_no_others() {
+    let key = SessionKey::from("team/user/a-1");
+    let rules = rules(Login::ApiKey(SecretText::new("k")), false);
+    let of = |home: Option<&str>, epoch| {
+        let home = home.map(str::to_owned);
+        Folders::of(
+            &rules,
+            &SessionRow {
+                home,
+                ..row(&key, epoch)
+            },
+        )
+    };
+    let (warm, later) = (of(Some("wab12"), 0), of(Some("wab12"), 1));
+    assert_eq!(warm, Folders::of_home(&rules, "wab12", 0));
+    assert_eq!(
+        (&warm.config, &warm.temp),
+        (&later.config, &later.temp),
+        "what the agent learnt"
+    );
+    assert_eq!(warm.workspace, PathBuf::from("/work-of-bot/wab12"));
+    assert_eq!(later.workspace, PathBuf::from("/work-of-bot/wab12-1"));
+    let own = of(None, 0);
+    assert!(own.config != warm.config && own.temp != warm.temp && own.workspace != warm.workspace);
 }

@@ -60,6 +60,16 @@ pub(super) struct Pool {
     sizes: HashMap<String, u64>,
     /// People in the order of their turns, each with what they wait for.
     people: VecDeque<(String, VecDeque<Waiter>)>,
+    /// Who wants a place only if nobody else does.
+    spares: VecDeque<Spare>,
+}
+
+/// Who waits for a place that nobody needs.
+#[derive(Debug)]
+struct Spare {
+    id: u64,
+    agent: String,
+    permit: oneshot::Sender<Permit>,
 }
 
 impl Pool {
@@ -70,6 +80,7 @@ impl Pool {
             seats: BTreeMap::new(),
             sizes: HashMap::new(),
             people: VecDeque::new(),
+            spares: VecDeque::new(),
         }
     }
 
@@ -139,12 +150,30 @@ impl Pool {
         id
     }
 
+    pub(super) fn wait_spare(&mut self, agent: &str, permit: oneshot::Sender<Permit>) -> u64 {
+        let id = self.tick();
+        self.spares.push_back(Spare {
+            id,
+            agent: agent.to_owned(),
+            permit,
+        });
+        id
+    }
+
+    /// Room for one of this agent, and for another: a spare one leaves a place to those who come.
+    fn is_roomy(&self, agent: &str) -> bool {
+        let (count, bytes) = self.taken(self.seats.values());
+        let two = self.expected(agent).saturating_mul(2);
+        count + 2 <= self.bounds.max && bytes.saturating_add(two) <= self.bounds.budget_bytes
+    }
+
     /// It does not wait any more.
     pub(super) fn forget(&mut self, waiter: u64) {
         for (_, waiting) in &mut self.people {
             waiting.retain(|other| other.id != waiter);
         }
         self.people.retain(|(_, waiting)| !waiting.is_empty());
+        self.spares.retain(|spare| spare.id != waiter);
     }
 
     pub(super) fn is_waited_for(&self) -> bool {
@@ -180,6 +209,14 @@ impl Pool {
             if !waiting.is_empty() {
                 self.people.push_back((person, waiting));
             }
+        }
+        while self.people.is_empty()
+            && let Some(spare) = self.spares.front()
+            && self.is_roomy(&spare.agent)
+            && let Some(spare) = self.spares.pop_front()
+        {
+            let seat = self.sit(spare.agent);
+            grants.push(Grant { seat, to: spare.permit });
         }
         self.make_room();
         for (before, waiter) in (0..).zip(self.line()) {
@@ -231,6 +268,15 @@ impl Pool {
                 since,
                 give_way: give_way.clone(),
             });
+        }
+        give_way
+    }
+
+    /// Idle since before all others.
+    pub(super) fn unused(&mut self, seat: u64) -> CancellationToken {
+        let give_way = self.idle(seat);
+        if let Some(idle) = self.seats.get_mut(&seat).and_then(|seat| seat.idle.as_mut()) {
+            idle.since = 0;
         }
         give_way
     }

@@ -159,3 +159,40 @@ async fn memory_is_measured_from_time_to_time() {
     stop.cancel();
     watching.await.unwrap();
 }
+
+#[tokio::test]
+async fn spare_process_is_had_where_nobody_wants_the_place_and_gives_way_first() {
+    let pool = pool(3, 10_000);
+    let (first, second) = (live(&pool, 1), live(&pool, 1));
+    let mut spare = Box::pin(pool.spare(AGENT));
+    assert!(poll!(&mut spare).is_pending(), "a place is left to those who come");
+    drop(second);
+    let spare = spare.await;
+    let (older, newer) = (first.idle(), spare.spare());
+    let second = live(&pool, 1);
+    let _waits = pool.acquire("ann", AGENT);
+    newer.cancelled().await;
+    assert!(!older.is_cancelled(), "it was had before, but somebody has used it");
+    drop(spare);
+    drop(second);
+}
+
+#[tokio::test]
+async fn spare_process_waits_for_memory_and_behind_people() {
+    let pool = pool(100, 1000);
+    let large = live(&pool, 300);
+    pool.measure().await;
+    let small = live(&pool, 300);
+    let mut spare = Box::pin(pool.spare(AGENT));
+    assert!(
+        poll!(&mut spare).is_pending(),
+        "300 MB twice, and twice 300 more, are too much"
+    );
+    let (third, mut fourth) = (live(&pool, 300), pool.acquire("ann", AGENT));
+    drop(third);
+    let fourth = granted(&mut fourth).await;
+    assert!(poll!(&mut spare).is_pending());
+    drop((fourth, small));
+    drop(spare.await);
+    drop(large);
+}

@@ -1,5 +1,7 @@
 //! Recorded lines (shortened) of 2.1.197 and 2.1.329, and what becomes of them.
 
+mod steer;
+
 use serde_json::json;
 
 use super::*;

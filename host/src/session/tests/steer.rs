@@ -1,0 +1,107 @@
+//! What is said while the agent works, to an agent that listens.
+
+use super::*;
+use crate::driver::{Abilities, Offers};
+use crate::store::InboxState;
+
+/// A message for the turn that runs.
+async fn steer(host: &Host, text: &str) -> TurnId {
+    let prompt = Prompt {
+        way: WhileRunning::Steer,
+        kind: TurnKind::Message,
+        also: Vec::new(),
+        inbox: Some(host.arrive("ann", text).await),
+        asker: "ann".to_owned(),
+        text: text.to_owned(),
+        target: target("ann"),
+        files: Vec::new(),
+    };
+    soon(host.registry.submit(&key(host, "ann"), prompt)).await.unwrap()
+}
+
+/// The agent says that it can listen while it works, and the session has heard it.
+async fn listens(host: &Host, cli: &Cli) {
+    cli.say(AgentEvent::Offers(Offers {
+        abilities: Some(Abilities {
+            resume: true,
+            fork: true,
+            images: true,
+            approvals: true,
+            steer: true,
+        }),
+        ..Offers::default()
+    }))
+    .await;
+    let heard = async {
+        while host
+            .registry
+            .status(&key(host, "ann"))
+            .await
+            .is_none_or(|status| status.offers.abilities.is_none())
+        {}
+    };
+    soon(heard).await;
+}
+
+#[tokio::test]
+async fn message_is_told_to_the_agent_that_works_and_answered_in_the_same_turn() {
+    let mut host = Setup::new().start().await;
+    let (turn, mut cli) = host.talking("ann", "build it").await;
+    listens(&host, &cli).await;
+    cli.text("I begin").await;
+    host.chat.until(&turn, |view| seen(view) == ["I begin"]).await;
+    assert_eq!(steer(&host, "in red").await, turn);
+    let Command::Steer { id, text, .. } = cli.command().await else {
+        panic!("it was not told")
+    };
+    assert_eq!(text, "in red");
+    // On disk as a part of the question: nothing of it is lost with the process or the host.
+    let row = host.row(&turn).await;
+    assert_eq!(row.prompt, "build it\n\nin red");
+    // The first words had a result of their own: the turn goes on until the agent has answered the others too.
+    cli.say(AgentEvent::Result { outcome: Outcome::Ok }).await;
+    cli.say(AgentEvent::Started { id }).await;
+    cli.say(AgentEvent::Text {
+        block: 2,
+        text: "It is red".to_owned(),
+        parent: None,
+    })
+    .await;
+    cli.result(Outcome::Ok).await;
+    let view = host.chat.ended(&turn).await;
+    assert_eq!(seen(&view), ["I begin", "! Told while it works: in red", "It is red"]);
+    let told = host.journal.read(|store| {
+        let id = store.inbox_find(&BotName::from("team"), "ann-in red")?;
+        store.inbox_get(id.expect("it is there"))
+    });
+    assert_eq!(told.await.unwrap().unwrap().state, InboxState::Done);
+}
+
+#[tokio::test]
+async fn what_the_agent_was_told_while_it_worked_is_told_again_when_its_process_died() {
+    let mut host = Setup::new().start().await;
+    let (turn, mut cli) = host.talking("ann", "build it").await;
+    listens(&host, &cli).await;
+    assert_eq!(steer(&host, "in red").await, turn);
+    assert!(matches!(cli.command().await, Command::Steer { .. }));
+    cli.exits(Some(FailureKind::Died)).await;
+    let mut next = host.spawned().await;
+    next.ready().await;
+    let prompt = next.prompt().await;
+    assert!(prompt.ends_with("build it\n\nin red"), "{prompt}");
+    next.answer("It is red").await;
+    assert_eq!(host.chat.ended(&turn).await.state, ViewState::Done);
+}
+
+#[tokio::test]
+async fn agent_that_cannot_listen_gets_the_message_as_its_next() {
+    let mut host = Setup::new().start().await;
+    let (turn, mut cli) = host.talking("ann", "build it").await;
+    let next = steer(&host, "in red").await;
+    assert_ne!(next, turn);
+    host.chat.until(&next, |view| view.state == ViewState::Waiting(1)).await;
+    cli.answer("built").await;
+    assert_eq!(cli.prompt().await, "in red");
+    cli.answer("It is red").await;
+    assert_eq!(seen(&host.chat.ended(&next).await), ["It is red"]);
+}
