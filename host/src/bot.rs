@@ -450,7 +450,10 @@ impl LinkHost for Bot {
 
 /// Seconds as people say them.
 pub(crate) fn ago(then: i64) -> String {
-    let seconds = (now() - then).max(0) / 1000;
+    long((now() - then).max(0) / 1000)
+}
+
+fn long(seconds: i64) -> String {
     match seconds {
         0..=59 => format!("{seconds} s"),
         60..=3599 => format!("{} min", seconds / 60),

@@ -2,6 +2,7 @@
 //! everything and runs one turn at a time. Knows agents and the outbox; does not know adapters.
 
 mod actor;
+pub mod damage;
 mod ended;
 mod folder;
 pub mod process;
@@ -102,6 +103,8 @@ pub struct SessionStatus {
     pub running: Option<TurnId>,
     pub waiting: usize,
     pub asking: bool,
+    /// Of the turn that runs; none: no agent has it yet.
+    pub spent: Option<watch::Spent>,
     /// The one that the agent said it uses.
     pub model: Option<String>,
     pub agent: String,

@@ -119,6 +119,14 @@ pub struct TurnRow {
     pub files: Vec<InFile>,
 }
 
+/// What is left of a turn that cannot be read: columns that hold no values of our own types.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TurnScrap {
+    pub id: TurnId,
+    pub inbox: Option<InboxId>,
+    pub attempt: u32,
+}
+
 /// A file that came with a message, as the agent is handed it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InFile {
@@ -439,12 +447,19 @@ pub trait Store: Send {
     fn turn_of_inbox(&mut self, id: InboxId) -> Result<Option<TurnRow>>;
     /// Not `Done`, oldest first.
     fn turns_open(&mut self, bot: &BotName) -> Result<Vec<TurnRow>>;
+    /// Those that [`Store::turns_open`] leaves out because they cannot be read, oldest first.
+    fn turns_damaged(&mut self, bot: &BotName) -> Result<Vec<TurnScrap>>;
+    /// A turn that cannot be read is `Done`.
+    fn turn_end(&mut self, id: &TurnId) -> Result<()>;
     /// The turns of one session, newest first.
     fn turns_of(&mut self, session: &SessionId, limit: u32) -> Result<Vec<TurnRow>>;
     /// Inserts or replaces by id, and makes it the current one of its key.
     fn session_put(&mut self, row: &SessionRow) -> Result<()>;
     /// The current one of this key.
     fn session_get(&mut self, key: &SessionKey) -> Result<Option<SessionRow>>;
+    /// The current one of this key cannot be read: it goes under an id and a key that nobody else has, for the operator.
+    /// The id and the epoch that it had.
+    fn session_set_aside(&mut self, key: &SessionKey) -> Result<Option<(SessionId, u32)>>;
     fn session_by_id(&mut self, id: &SessionId) -> Result<Option<SessionRow>>;
     /// All of this key, newest first, without the first `skip`.
     fn sessions_of(&mut self, key: &SessionKey, skip: u32, limit: u32) -> Result<Vec<SessionRow>>;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::binary::botyard;
+use crate::binary::{botyard, botyard_with};
 
 /// A bots.toml with these agents.
 fn folder(agents: &str) -> tempfile::TempDir {
@@ -114,4 +114,26 @@ async fn table_has_a_line_for_each_and_the_problems_are_beside_it() {
         "{beside}"
     );
     assert!(beside.ends_with("2 agents cannot be used\n"), "{beside}");
+}
+
+#[tokio::test]
+async fn program_of_the_operators_login_has_the_operators_folder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = folder.path().join("claude");
+    let program = botyard_fakes::cli::program();
+    let text = format!(
+        "printf %s \"$CLAUDE_CONFIG_DIR\" > \"$HOME/told\"; exec {} \"$@\"",
+        program.display()
+    );
+    std::fs::write(&script, text).expect("it is written");
+    let moved = folder.path().join("moved").display().to_string();
+    for (login, own) in [("operator", true), ("none", false)] {
+        let agent = format!("[agent.claude]\ncommand = [\"/bin/sh\", {script:?}]\nlogin = {login:?}\n");
+        let bot = "[[bot]]\nname = \"a\"\nadapter = \"web\"\nallow = [\"ann\"]\n";
+        std::fs::write(folder.path().join("bots.toml"), format!("{agent}{bot}")).expect("it is written");
+        let output = botyard_with(folder.path(), &["agents", "--json"], &[("CLAUDE_CONFIG_DIR", &moved)]).await;
+        assert!(output.status.success(), "{output:?}");
+        let told = std::fs::read_to_string(folder.path().join("told")).expect("it was started");
+        assert_eq!(told == moved, own, "{login}: {told}");
+    }
 }

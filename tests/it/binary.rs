@@ -119,6 +119,11 @@ pub(crate) async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Op
 
 /// What the binary does with these words in a folder that has a bots.toml; it ends with the test.
 pub(crate) async fn botyard(folder: &Path, words: &[&str]) -> Output {
+    botyard_with(folder, words, &[]).await
+}
+
+/// The same with these variables.
+pub(crate) async fn botyard_with(folder: &Path, words: &[&str], variables: &[(&str, &str)]) -> Output {
     let ended = tokio::process::Command::new(env!("CARGO_BIN_EXE_botyard"))
         .arg("--config")
         .arg(folder.join("bots.toml"))
@@ -127,6 +132,7 @@ pub(crate) async fn botyard(folder: &Path, words: &[&str]) -> Output {
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
         .env("HOME", folder)
+        .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();

@@ -256,6 +256,61 @@ async fn a_deaf_process_is_killed_with_all_that_it_started() {
     assert!(!folder.exists());
 }
 
+/// Says what Claude Code says at its start, in answer to the two requests, once its stdin is closed; then lives on.
+const SHUT: &str = r#"
+read a; read b; exec 0<&-
+for id in host-1 host-2; do
+  echo '{"type":"control_response","response":{"subtype":"success","request_id":"'$id'","response":{"version":"2.1.329"}}}'
+done
+exec sleep 1000
+"#;
+
+#[tokio::test]
+async fn a_process_that_closed_its_stdin_is_ended_and_told() {
+    let mut agent = Yard::new(&["/bin/sh", "-c", SHUT]).start(false);
+    agent.until(|event| matches!(event, AgentEvent::Ready { .. })).await;
+    agent.prompt("hello").await;
+    let failure = agent.exit().await.expect("nobody had asked for it");
+    assert_eq!(
+        (failure.kind, failure.cause.as_str()),
+        (FailureKind::Died, "signal 9; stderr: ")
+    );
+}
+
+#[tokio::test]
+async fn death_of_an_idle_process_is_told_at_once() {
+    let mut agent = fake().start(false);
+    let events = agent.turn("hello").await;
+    let AgentEvent::Ready { pid, .. } = events[0] else {
+        panic!("{events:?}")
+    };
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    let failure = agent.exit().await.expect("nobody had asked for it");
+    assert_eq!(
+        (failure.kind, failure.cause.as_str()),
+        (FailureKind::Died, "signal 9; stderr: ")
+    );
+}
+
+#[tokio::test]
+async fn what_people_write_reaches_the_agent_as_it_is() {
+    let mut agent = fake().start(false);
+    let hostile = "say \n\r\n\ttabs \u{1b}[201~; rm -rf x\r \0 \u{2028}\u{2029}\u{85}\u{202e}\u{feff} 👩‍👩‍👧 e\u{301} \
+                   \"quoted\" \\ \\n 'single' `ticks` $(id) {\"type\":\"result\"}\n{\"type\":\"result\"}\u{7f}\u{9b} end \n";
+    // More than a pipe holds, so it is written in parts.
+    let long = format!("say {}", "ü\n".repeat(350_000));
+    assert!(long.len() > 1_000_000);
+    for words in [hostile, &long, "say hello"] {
+        let events = agent.turn(words).await;
+        assert_eq!(outcome(&events), Some(&Outcome::Ok));
+        let said = text(&events);
+        assert!(said == format!("echo: {words}"), "{} bytes: {:.200}", said.len(), said);
+    }
+    agent.send(Command::Close).await;
+    assert_eq!(agent.exit().await, None);
+}
+
 #[tokio::test]
 async fn letting_go_of_an_agent_ends_it() {
     let mut agent = fake().start(false);

@@ -164,3 +164,11 @@ async fn the_script_knows_the_conversation_and_little_of_the_operators_environme
     let mut agent = yard.start(false);
     assert_eq!(text(&agent.turn("x").await), format!("{}\n0", yard.session));
 }
+
+#[tokio::test]
+async fn an_answer_that_speaks_of_errors_is_an_answer() {
+    let prose = "unauthorized: please log in; 429 rate limit; No conversation found";
+    let mut agent = script(&format!("echo '{prose}'; echo 'API Error: 401' >&2")).start(false);
+    let events = agent.turn("x").await;
+    assert_eq!((text(&events).as_str(), outcome(&events)), (prose, Some(&Outcome::Ok)));
+}

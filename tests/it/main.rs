@@ -31,5 +31,6 @@ mod slack;
 mod steer;
 mod team;
 mod tidy;
+mod told;
 mod web;
 mod yard;

@@ -97,6 +97,22 @@ async fn only_the_end_of_a_long_stderr_is_kept() {
 }
 
 #[tokio::test]
+async fn a_flood_on_stderr_blocks_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    // A pipe holds 64 KiB: who writes more waits for whoever reads.
+    let script = "head -c 1000000 /dev/zero | tr '\\0' e >&2; echo done; echo the end >&2";
+    let mut process = start(script, folder.path()).await;
+    assert_eq!(line(&mut process).await.as_deref(), Some("done"));
+    assert_eq!(ended(&mut process).await, Ended::Exited(0));
+    process.stderr.closed().await;
+    assert!(
+        process.stderr.tail().ends_with("eeethe end"),
+        "{}",
+        process.stderr.tail()
+    );
+}
+
+#[tokio::test]
 async fn a_program_that_is_not_there_or_not_executable_is_named() {
     use_our_guard();
     let folder = tempfile::tempdir().unwrap();

@@ -95,17 +95,23 @@ fn transcripts(folder: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn conversation_outlives_the_folder_of_the_cli_and_a_torn_transcript() {
+async fn conversation_outlives_the_folder_of_the_cli_a_torn_transcript_and_a_damaged_row() {
     let mut room = Room::open("").await;
     room.say("m1", "remember red").await;
     room.vendor.done_with("echo: Ann: remember red").await;
     let given = "The agent had lost what was said here before; it was given it again, from botyard's log.";
-    for (id, torn) in [("m2", false), ("m3", true)] {
+    for (id, broken) in [("m2", "folder"), ("m3", "transcript"), ("m4", "row")] {
         let break_it = |folder: &std::path::Path| {
+            if broken == "row" {
+                let store = rusqlite::Connection::open(folder.join("data/botyard.db")).expect("the store's file");
+                let damage = "UPDATE sessions SET session = '{' WHERE current = 1";
+                assert_eq!(store.execute(damage, []).expect("it is damaged"), 1);
+                return;
+            }
             let mut files = Vec::new();
             transcripts(&folder.join("data"), &mut files);
             assert_eq!(files.len(), 1, "{files:?}");
-            if torn {
+            if broken == "transcript" {
                 let text = std::fs::read(&files[0]).expect("it is there");
                 std::fs::write(&files[0], &text[1..]).expect("it is torn");
             } else {

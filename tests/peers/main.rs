@@ -16,6 +16,5 @@ mod python;
 #[path = "../it/team.rs"]
 mod team;
 mod town;
-#[expect(dead_code, reason = "the integration tests use the rest")]
 #[path = "../it/yard.rs"]
 mod yard;

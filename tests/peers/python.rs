@@ -136,7 +136,6 @@ async fn a_python_guest_translates_and_shows() {
         attachments: false,
         account: false,
         history: false,
-        spare: false,
         link: false,
     };
     assert_eq!(component.offers(), nothing_more);

@@ -6,11 +6,12 @@ mod session;
 use super::address;
 use super::dispatch::{info, warning};
 use super::judge::Said;
-use super::{Bot, ago};
+use super::{Bot, ago, long};
 use crate::chat::{Command, Health, InboxId, Message, Origin, Part, SessionKey, Target};
 use crate::command::{self, Action, Row};
 use crate::config::{DriverKind, WhileRunning};
 use crate::manifest::Ability;
+use crate::session::watch::Spent;
 use crate::session::{Prompt, question};
 use crate::store::{AskRow, Decision, TurnKind};
 
@@ -251,11 +252,11 @@ impl Bot {
             None => vec!["No conversation yet.".to_owned()],
             Some(status) => {
                 let doing = if status.asking {
-                    "It waits for a decision"
+                    "It waits for a decision".to_owned()
                 } else if status.running.is_some() {
-                    "It is working"
+                    working(status.spent)
                 } else {
-                    "It is idle"
+                    "It is idle".to_owned()
                 };
                 let mut lines = vec![format!("{doing}; {} waiting.", status.waiting)];
                 let model = status
@@ -278,5 +279,38 @@ impl Bot {
             lines.push(format!("The connection is in trouble: {why}."));
         }
         lines.join("\n\n")
+    }
+}
+
+/// For how long it works, and since when it has said nothing.
+fn working(spent: Option<Spent>) -> String {
+    let told = |time: std::time::Duration| long(i64::try_from(time.as_secs()).unwrap_or(i64::MAX));
+    match spent {
+        Some(Spent { turn, silence }) => format!(
+            "It is working, for {} by now, and said something last {} ago",
+            told(turn),
+            told(silence)
+        ),
+        None => "It is working".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn work_is_told_with_its_time_and_that_of_the_last_sign_of_life() {
+        let spent = Spent {
+            turn: Duration::from_millis(7_384_999),
+            silence: Duration::from_secs(61),
+        };
+        assert_eq!(
+            working(Some(spent)),
+            "It is working, for 2 h by now, and said something last 1 min ago"
+        );
+        assert_eq!(working(None), "It is working");
     }
 }

@@ -19,7 +19,7 @@ use crate::chat::{InboxId, Item, Origin, RouteStep, Routed, SessionKey, Target, 
 use crate::command::{Action, Row};
 use crate::config::{Route, WhileRunning};
 use crate::session::{Ended, Prompt, SubmitError};
-use crate::store::{Came, InboxState, Result as StoreResult, RunRow, TurnKind};
+use crate::store::{Came, InboxState, Result as StoreResult, RunRow, StoreError, TurnKind};
 
 /// Where a message is to go that is for more than one agent.
 #[derive(Debug, Clone)]
@@ -115,6 +115,12 @@ impl Bot {
         let run = match inner.journal.read(move |store| store.run_get(wanted)).await {
             Ok(run) => {
                 run.filter(|run| run.open && run.parts.iter().any(|part| part.item == id && part.came.is_none()))
+            }
+            Err(StoreError::Damaged(error)) => {
+                warn!(bot = %inner.config.name, run = wanted.0, %error, "a run is damaged and ends here");
+                let text = "botyard can no longer read what it had kept of this; please say it again.";
+                self.say(origin, warning(text), false).await;
+                return self.done(id).await;
             }
             Err(error) => {
                 warn!(bot = %inner.config.name, %error, "a run could not be read; it is tried again");
@@ -238,7 +244,13 @@ impl Bot {
 
     async fn go_on(&self, runs: BTreeSet<InboxId>) -> StoreResult<()> {
         for run in runs {
-            let done = self.inner.journal.write(move |store| go_on_in(store, run)).await?;
+            let went = self.inner.journal.write(move |store| go_on_in(store, run)).await;
+            // It would be at every try.
+            if let Err(StoreError::Damaged(error)) = &went {
+                warn!(bot = %self.inner.config.name, run = run.0, %error, "a run is damaged and ends here");
+                continue;
+            }
+            let done = went?;
             self.give_out(done.items);
             if let Some((target, view)) = done.word {
                 self.inner.outbox.settle(&target, view);

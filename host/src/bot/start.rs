@@ -27,7 +27,7 @@ use crate::manifest::{Ability, Transport};
 use crate::outbox::{Outbox, Pace};
 use crate::plugin::Adapter;
 use crate::session::question::Shows;
-use crate::session::{Bounds, Ended, Processes, Registry, SessionRules};
+use crate::session::{Bounds, Ended, Processes, Registry, SessionRules, damage};
 use crate::store::{Journal, StoreError};
 use crate::transport::{self, Managed};
 
@@ -186,6 +186,7 @@ impl Bot {
         let name = inner.config.name.clone();
         let known = inner.adapter.recall_me().await?.is_some() || !inner.adapter.offers().account;
         inner.introduced.store(known, Ordering::Release);
+        damage::end_turns(&inner.journal, &name).await?;
         let turns = inner.journal.read(move |s| s.turns_open(&name)).await?;
         let views = inner.outbox.recover().await?;
         if views + turns.len() > 0 {

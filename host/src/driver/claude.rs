@@ -11,11 +11,14 @@ mod wire;
 
 use super::process::inherited_env;
 use super::{Agent, Launch, stdio};
-use crate::config::AgentProfile;
+use crate::config::{AgentProfile, variable};
 use translate::Translator;
 
 pub(super) fn start(profile: &AgentProfile, launch: Launch) -> Agent {
-    let program = launch::program(profile, &launch, inherited_env());
+    let mut inherited = inherited_env();
+    // Where the operator's own login is, if they have moved it. Whoever has a folder of their own has another one.
+    inherited.extend(variable(launch::FOLDER).map(|folder| (launch::FOLDER.into(), folder)));
+    let program = launch::program(profile, &launch, inherited);
     let translator = Translator::new(launch.workspace.clone());
     stdio::start(
         program,

@@ -5,6 +5,7 @@
 //! It finds the conversation's id in `BOTYARD_SESSION`; with `history = true` the prompt begins with what was said
 //! before ([`history`]).
 
+mod escape;
 mod history;
 mod text;
 

@@ -17,6 +17,35 @@ pub(super) fn failure(kind: FailureKind, sentence: &str, cause: String) -> Failu
 
 pub(super) const NOT_LOGGED_IN: &str = "The agent is not logged in to its model; whoever runs this bot must log it in.";
 pub(super) const NO_CONVERSATION: &str = "The agent no longer has this conversation.";
+pub(super) const NO_CREDIT: &str = "The agent's account has no credit left; whoever runs this bot must look at it.";
+
+/// At most so much of a time is told that an agent says in its own words.
+const RENEWAL_LIMIT: usize = 40;
+
+/// An account's allowance is used up, in the words of Claude Code. A time of day is not reckoned with: it lacks its day,
+/// and often its zone. It is told as it stands.
+pub(super) fn used_up(words: &str) -> Option<String> {
+    let lower = words.to_lowercase();
+    let says = |part: &str| lower.contains(part);
+    // Of the conversation, and of a moment.
+    let other = says("context limit") || says("rate limit");
+    let limit = says("limit reached") && !other || says("hit your") && says("limit");
+    if !limit && !says("usage limit") {
+        return None;
+    }
+    let renewal = words.split_once("resets ").map(|(_, rest)| {
+        let end = rest.find(['\n', ';', '·', '|']).unwrap_or(rest.len());
+        let time = rest[..end].trim_end_matches(['.', ' ']);
+        time.chars()
+            .filter(|c| !c.is_control())
+            .take(RENEWAL_LIMIT)
+            .collect::<String>()
+    });
+    Some(match renewal.filter(|time| !time.is_empty()) {
+        Some(time) => format!("The agent has used up its allowance for now; it says that this resets {time}."),
+        None => "The agent has used up its allowance for now; try again in a while.".to_owned(),
+    })
+}
 
 /// The program did not start.
 pub(super) fn of_spawn(error: &SpawnError) -> Failure {
@@ -67,5 +96,38 @@ pub(super) fn how(ended: Ended) -> String {
         Ended::Exited(code) => format!("exit code {code}"),
         Ended::Signalled(signal) => format!("signal {signal}"),
         Ended::GuardLost => "the guard process was ended".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_at_which_an_allowance_is_renewed_is_told_as_it_stands() {
+        let resets = |time: &str| {
+            let begin = "The agent has used up its allowance for now;";
+            Some(format!("{begin} it says that this resets {time}."))
+        };
+        let unknown = "The agent has used up its allowance for now; try again in a while.";
+        for (words, told) in [
+            ("5-hour limit reached · resets 2am", resets("2am")),
+            (
+                "You've hit your session limit · resets 2pm (Europe/Berlin)\n/upgrade to go on",
+                resets("2pm (Europe/Berlin)"),
+            ),
+            ("Weekly limit reached · resets Oct 9, 5pm.", resets("Oct 9, 5pm")),
+            (
+                &format!("You've hit your limit · resets \u{7}{}", "9".repeat(99)),
+                resets(&"9".repeat(40)),
+            ),
+            ("Claude AI usage limit reached|1749924000", Some(unknown.to_owned())),
+            ("You've hit your limit · resets ", Some(unknown.to_owned())),
+            ("Context limit reached · /compact or /clear to continue", None),
+            ("API Error: Rate limit reached", None),
+            ("API Error: 529 overloaded; the timer resets 2am", None),
+        ] {
+            assert_eq!(used_up(words), told, "{words}");
+        }
     }
 }

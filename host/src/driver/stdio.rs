@@ -190,7 +190,7 @@ struct Task<P> {
     patience: Option<Instant>,
     /// Closed and idle since; gone by then.
     closing: Option<Instant>,
-    /// One of stdout and process is gone; the other by then.
+    /// One of stdin, stdout and process is gone; the process by then, or its stdout.
     last: Option<Instant>,
     /// We closed or killed it.
     asked: bool,
@@ -232,8 +232,7 @@ impl<P: Protocol> Task<P> {
                 }
                 written = write(&mut self.process.stdin, &self.protocol.queues().out), if writable => match written {
                     Ok(count) => drop(self.protocol.queues().out.drain(..count)),
-                    // It reads no more; its end is told elsewhere.
-                    Err(_) => self.process.stdin = None,
+                    Err(error) => self.deaf(&error),
                 },
                 line = self.process.stdout.next(), if !pending && !eof => match line {
                     Ok(Some(line)) => self.protocol.receive(&line),
@@ -248,6 +247,15 @@ impl<P: Protocol> Task<P> {
             }
         }
         self.finish(ended.unwrap_or(Ended::GuardLost)).await;
+    }
+
+    /// It reads no more. Mostly it is ending; one that lives on would never hear anything again, and is ended.
+    fn deaf(&mut self, error: &io::Error) {
+        tracing::info!(pid = self.process.pid, %error, "an agent's process reads no more");
+        self.process.stdin = None;
+        if !self.asked {
+            self.last.get_or_insert(Instant::now() + LAST_TIME);
+        }
     }
 
     /// Starts and stops clocks, and closes stdin when that is due.

@@ -546,6 +546,7 @@ impl SessionActor {
             running: self.current.as_ref().map(|job| job.row.id.clone()),
             waiting: self.queue.len(),
             asking: state == Some(State::Asking),
+            spent: self.current.as_ref().and_then(|job| job.watch.spent(Instant::now())),
             model: self.model.clone(),
             agent: self.row.agent.clone(),
             cli_session: self.row.cli_session.clone(),

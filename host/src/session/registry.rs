@@ -297,6 +297,7 @@ impl Registry {
             running: None,
             waiting: 0,
             asking: false,
+            spent: None,
             model: None,
             agent: row.agent.clone(),
             cli_session: row.cli_session.clone(),

@@ -2,6 +2,8 @@
 
 mod ask;
 mod clock;
+mod damaged;
+mod failed;
 mod life;
 mod queue;
 mod restart;
@@ -305,6 +307,7 @@ impl Setup {
         let processes = Processes::with_gauge(bounds, Arc::new(|_| std::collections::HashMap::new()));
         let registry = Registry::with_start(self.rules.clone(), journal.clone(), outbox.clone(), processes, start);
         let bot = self.rules.bot.clone();
+        damage::end_turns(&journal, &bot).await.unwrap();
         let turns = journal.read(move |store| store.turns_open(&bot)).await.unwrap();
         outbox.recover().await.unwrap();
         for turn in turns {

@@ -37,6 +37,13 @@ pub enum Due {
     End(Clock, Duration),
 }
 
+/// How long an agent has had the prompt, and how long ago it said something. While a person has to decide they stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spent {
+    pub turn: Duration,
+    pub silence: Duration,
+}
+
 /// The clocks of one turn.
 #[derive(Debug)]
 pub struct Watch {
@@ -134,6 +141,15 @@ impl Watch {
 
     fn runs(&self) -> Option<Instant> {
         self.began.filter(|_| !self.over && self.asking.is_none())
+    }
+
+    /// None: no agent has the prompt.
+    pub fn spent(&self, now: Instant) -> Option<Spent> {
+        let now = self.asking.unwrap_or(now);
+        Some(Spent {
+            turn: now.saturating_duration_since(self.began?),
+            silence: now.saturating_duration_since(self.heard),
+        })
     }
 
     /// The clock of the silence, its limit, and since when it runs.

@@ -14,7 +14,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, params};
 use self::rows::to_json;
 use super::{
     AsideRow, AskRow, AuditRow, Counts, FORGET_AT_ONCE, InboxRow, InboxState, OutboxRow, Outcome, Recall, Result,
-    RunRow, SessionRow, Store, StoreError, TimerRow, TokenRow, TurnRow, WebRow,
+    RunRow, SessionRow, Store, StoreError, TimerRow, TokenRow, TurnRow, TurnScrap, WebRow,
 };
 use crate::chat::{
     BotName, Conversation, Event, InboxId, Item, SessionId, SessionKey, Target, Token, TurnId, UnixMillis, What,
@@ -306,6 +306,21 @@ impl Store for SqliteStore {
         self.all(&sql, [bot.as_str()], rows::turn)
     }
 
+    fn turns_damaged(&mut self, bot: &BotName) -> Result<Vec<TurnScrap>> {
+        let columns = rows::TURN;
+        let sql = format!("SELECT {columns} FROM turns WHERE bot = ? AND state < 3 ORDER BY opened, rowid");
+        let scraps = self.all(&sql, [bot.as_str()], |row| {
+            let scrap = || rows::scrap(row);
+            rows::turn(row).map_or_else(|_| scrap().map(Some), |_| Ok(None))
+        })?;
+        Ok(scraps.into_iter().flatten().collect())
+    }
+
+    fn turn_end(&mut self, id: &TurnId) -> Result<()> {
+        self.run("UPDATE turns SET state = 3 WHERE id = ?", [id.as_str()])
+            .map(drop)
+    }
+
     fn turns_of(&mut self, session: &SessionId, limit: u32) -> Result<Vec<TurnRow>> {
         let columns = rows::TURN;
         let sql = format!("SELECT {columns} FROM turns WHERE session_id = ? ORDER BY opened DESC, rowid DESC LIMIT ?");
@@ -351,6 +366,19 @@ impl Store for SqliteStore {
     fn session_get(&mut self, key: &SessionKey) -> Result<Option<SessionRow>> {
         let sql = "SELECT session FROM sessions WHERE key = ? AND current = 1";
         self.one(sql, [key.as_str()], |row| rows::json(row, 0))
+    }
+
+    fn session_set_aside(&mut self, key: &SessionKey) -> Result<Option<(SessionId, u32)>> {
+        let sql = "SELECT id, epoch FROM sessions WHERE key = ? AND current = 1";
+        let found = self.one(sql, [key.as_str()], |row| {
+            Ok((SessionId(row.get(0)?), row.get::<_, u32>(1)?))
+        })?;
+        let Some((id, epoch)) = found else { return Ok(None) };
+        // More than one may be set aside.
+        let sql = "UPDATE sessions SET current = 0, id = id || ' damaged ' || hex(randomblob(6)), \
+                   key = key || ' damaged' WHERE id = ?";
+        self.run(sql, [id.as_str()])?;
+        Ok(Some((id, epoch)))
     }
 
     fn session_by_id(&mut self, id: &SessionId) -> Result<Option<SessionRow>> {

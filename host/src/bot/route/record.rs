@@ -2,7 +2,9 @@
 
 use super::run::{self, Next};
 use crate::chat::{InboxId, Item, Origin, Routed, Target, TurnId, View, What, now};
-use crate::store::{Came, OutboxRow, OutboxState, Result as StoreResult, RunPart, RunRow, Store, TurnState};
+use crate::store::{
+    Came, OutboxRow, OutboxState, Result as StoreResult, RunPart, RunRow, Store, StoreError, TurnState,
+};
 
 /// What a write came to, for whoever goes on outside of the store.
 #[derive(Debug, Default)]
@@ -57,7 +59,13 @@ pub(super) fn go_on_in(store: &mut dyn Store, id: InboxId) -> StoreResult<Done> 
     };
     let before = run.clone();
     for part in run.parts.iter_mut().filter(|part| part.came.is_none()) {
-        let turn = store.turn_of_inbox(part.item)?;
+        let turn = match store.turn_of_inbox(part.item) {
+            Err(StoreError::Damaged(_)) => {
+                part.came = Some(Came::Failed("what was kept of it can no longer be read".to_owned()));
+                continue;
+            }
+            turn => turn?,
+        };
         let over = turn.as_ref().is_some_and(|turn| turn.state == TurnState::Done);
         if let Some(turn) = turn.filter(|_| over) {
             part.came = Some(turn.view.as_ref().map_or(Came::Stopped, run::came));

@@ -88,8 +88,8 @@ impl Checker<'_> {
     ) -> Vec<&'static str> {
         let operator = matches!(&raw.login, Some(RawLogin::Word(word)) if word.value == "operator");
         match driver {
+            DriverKind::Claude | DriverKind::Acp if operator => Vec::new(),
             DriverKind::Claude => vec!["CLAUDE_CONFIG_DIR"],
-            DriverKind::Acp if operator => Vec::new(),
             DriverKind::Acp => KnownAgent::folders(known).iter().map(|(name, _)| *name).collect(),
             DriverKind::Exec => vec!["BOTYARD_SESSION"],
         }

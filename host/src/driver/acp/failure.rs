@@ -2,7 +2,7 @@
 //! all else stands in the words.
 
 use super::message::{Refusal, text};
-use crate::driver::failure::{NO_CONVERSATION, NOT_LOGGED_IN, failure};
+use crate::driver::failure::{NO_CONVERSATION, NO_CREDIT, NOT_LOGGED_IN, failure, used_up};
 use crate::driver::{Failure, FailureKind};
 
 /// `Authentication required`.
@@ -20,17 +20,26 @@ pub(super) fn of_prompt(refusal: &Refusal) -> Failure {
             _ => None,
         },
     };
-    told(kind, &words(refusal))
+    told(kind, &refusal.message, words(refusal))
 }
 
 /// The turn ended well, and its answer is this complaint.
 pub(super) fn of_words(words: &str) -> Failure {
-    told(None, words)
+    told(None, words, words.to_owned())
 }
 
-fn told(kind: Option<FailureKind>, words: &str) -> Failure {
+fn told(kind: Option<FailureKind>, message: &str, words: String) -> Failure {
     let lower = words.to_lowercase();
     let says = |parts: &[&str]| parts.iter().any(|part| lower.contains(part));
+    // Whatever status came with it: 400 of Anthropic, 429 of OpenAI.
+    if says(&["credit balance", "insufficient_quota"]) {
+        return failure(FailureKind::NotLoggedIn, NO_CREDIT, words);
+    }
+    if matches!(kind, None | Some(FailureKind::RateLimited))
+        && let Some(sentence) = used_up(message)
+    {
+        return failure(FailureKind::RateLimited, &sentence, words);
+    }
     let kind = kind.unwrap_or_else(|| {
         if says(&[
             "401",
@@ -75,7 +84,7 @@ fn told(kind: Option<FailureKind>, words: &str) -> Failure {
         FailureKind::Api => "The agent's model has a problem right now; try again in a while.",
         _ => "The agent ended this turn with an error.",
     };
-    failure(kind, sentence, words.to_owned())
+    failure(kind, sentence, words)
 }
 
 /// It did not begin: its answer to `initialize`, to `authenticate`, to `session/new`, or to a setting.
@@ -154,5 +163,24 @@ mod tests {
         let words = "exceeded retry limit, last status: 429 Too Many Requests";
         assert_eq!(of_words(words).kind, FailureKind::RateLimited);
         assert_eq!(kind(-32603, "Internal error", json!(null)), FailureKind::Other);
+    }
+
+    #[test]
+    fn used_up_credit_is_the_operators_and_an_allowance_has_its_time() {
+        // claude-agent-acp hands on the words of Claude Code, codex-acp those of OpenAI's API.
+        let invalid = json!({"errorKind": "invalid_request"});
+        for (code, message, data, told) in [
+            (-32603, "Internal error: Credit balance is too low", invalid, NO_CREDIT),
+            (429, "{\"code\":\"insufficient_quota\"}", json!(null), NO_CREDIT),
+            (
+                -32603,
+                "Internal error: You've hit your limit · resets 2pm",
+                json!({"errorKind": "rate_limit"}),
+                "The agent has used up its allowance for now; it says that this resets 2pm.",
+            ),
+        ] {
+            let message = message.to_owned();
+            assert_eq!(of_prompt(&Refusal { code, message, data }).sentence, told);
+        }
     }
 }

@@ -24,6 +24,9 @@ const NEVER: [&str; 9] = [
     "ExitWorktree",
 ];
 
+/// Names the folder in which the CLI keeps its login and its conversations.
+pub(super) const FOLDER: &str = "CLAUDE_CONFIG_DIR";
+
 /// What to start for this session. `inherited`: what it may have of the operator's environment.
 pub(super) fn program(profile: &AgentProfile, launch: &Launch, inherited: Vec<(OsString, OsString)>) -> Program {
     let mut command = profile.command.iter();
@@ -99,7 +102,7 @@ fn needs(profile: &AgentProfile, launch: &Launch) -> Vec<(&'static str, OsString
         ("CLAUDE_CODE_MAX_RETRIES", "3".into()),
     ];
     if let Some(folder) = &launch.config_dir {
-        needs.push(("CLAUDE_CONFIG_DIR", folder.clone().into()));
+        needs.push((FOLDER, folder.clone().into()));
     }
     match &profile.login {
         Login::ApiKey(key) => needs.push(("ANTHROPIC_API_KEY", key.reveal().into())),
@@ -239,5 +242,23 @@ pub(in crate::driver) mod tests {
                 ("TMPDIR", "/t"),
             ])
         );
+    }
+
+    #[test]
+    fn the_operators_own_folder_goes_along_with_the_operators_login() {
+        let inherited = || vec![(FOLDER.into(), "/moved".into())];
+        let folder = |launch: &Launch| {
+            let env = program(&profile(), launch, inherited()).env;
+            let mut found = env.into_iter().filter(|(name, _)| name == FOLDER);
+            let value = found.next().map(|(_, value)| value.into_string().unwrap());
+            assert_eq!(found.next(), None);
+            value
+        };
+        let operators = Launch {
+            config_dir: None,
+            ..launch()
+        };
+        assert_eq!(folder(&operators).as_deref(), Some("/moved"));
+        assert_eq!(folder(&launch()).as_deref(), Some("/c"));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use serde_json::{Value, json};
 
-use super::failure;
+use super::failure::{self, Complaint};
 use super::lasting;
 use super::stream::Stream;
 use super::text::harmless;
@@ -107,7 +107,8 @@ pub(super) struct Translator {
     models: Option<Vec<String>>,
     /// Tools and mode as they were told last.
     offered: (Option<Vec<String>>, Option<String>),
-    complaint: Option<String>,
+    /// The CLI spoke itself, and nothing else was said since.
+    complaint: Option<Complaint>,
     last_failure: Option<Failure>,
 }
 
@@ -369,8 +370,15 @@ impl Translator {
         if assistant.error.is_some() || message.model == "<synthetic>" {
             // The CLI's own words about a failure: the result says it again, and the person gets our sentence.
             let text = message.content.into_iter().map(|block| block.text).collect::<String>();
-            self.complaint = Some(text).filter(|text| !text.is_empty());
+            // A sub-agent's failure is told to its agent.
+            let error = assistant.error.filter(|_| parent.is_none());
+            if error.is_some() || self.complaint.is_none() && !text.is_empty() {
+                self.complaint = Some(Complaint { error, text });
+            }
             return;
+        }
+        if parent.is_none() {
+            self.complaint = None;
         }
         for block in message.content {
             match block.kind.as_str() {
@@ -498,10 +506,14 @@ impl Translator {
             .as_deref()
             .map(|reason| reason.starts_with("aborted"));
         let stopped_by_us = self.interrupted && result.subtype == "error_during_execution";
+        // It need not call itself an error.
+        let failed = result.is_error
+            || result.subtype.starts_with("error_")
+            || complaint.as_ref().is_some_and(|complaint| complaint.error.is_some());
         let outcome = if aborted.unwrap_or(stopped_by_us) {
             Outcome::Stopped
-        } else if result.is_error {
-            Outcome::Failed(failure::of_result(result, complaint.as_deref()))
+        } else if failed {
+            Outcome::Failed(failure::of_result(result, complaint.as_ref()))
         } else {
             Outcome::Ok
         };

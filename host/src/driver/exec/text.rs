@@ -1,5 +1,7 @@
 //! What a command prints, as text while it comes.
 
+use super::escape::Escape;
+
 /// More than this of an answer is not kept, in bytes.
 const LIMIT: usize = 1024 * 1024;
 
@@ -7,6 +9,7 @@ const LIMIT: usize = 1024 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct Text {
     half: Vec<u8>,
+    escape: Escape,
     pub(super) whole: String,
     cut: bool,
 }
@@ -38,8 +41,7 @@ impl Text {
     }
 
     fn keep(&mut self, mut text: String) -> String {
-        // A zero byte is no text to anybody.
-        text.retain(|c| c != '\0');
+        text.retain(|c| self.escape.passes(c));
         let room = LIMIT.saturating_sub(self.whole.len());
         if self.cut {
             text.clear();
@@ -81,6 +83,21 @@ mod tests {
         let mut text = Text::default();
         assert_eq!(text.add(b"a\xffb\0\xf0\x9f"), "a\u{fffd}b");
         assert_eq!(text.end(), "\u{fffd}");
+    }
+
+    #[test]
+    fn escape_sequences_are_taken_out_however_they_come() {
+        let printed = "\x1b[1;32mgrün\x1b[0m\x1b]0;title\x1b\\ \x07and\x1b(B plain\n";
+        for size in 1..6 {
+            let mut text = Text::default();
+            let pieces = printed.as_bytes().chunks(size);
+            let mut shown = pieces.map(|part| text.add(part)).collect::<String>();
+            shown.push_str(&text.end());
+            assert_eq!(
+                (shown.as_str(), text.whole.as_str()),
+                ("grün and plain\n", "grün and plain\n")
+            );
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::SessionActor;
 use super::job::Job;
 use crate::chat::{InboxId, UnixMillis, View, now};
+use crate::session::damage;
 use crate::store::{
     AskRow, AskState, Decision, InboxState, OutboxRow, OutboxState, Result, SessionRow, Store, StoreError, TokenRow,
     TurnRow,
@@ -79,8 +80,27 @@ impl SessionActor {
                 true
             }
             Ok(None) => true,
+            Err(StoreError::Damaged(why)) => self.begin_again(why).await,
             Err(error) => {
                 tracing::error!(bot = %self.row.bot, session = %self.key, %error, "a session could not be read");
+                false
+            }
+        }
+    }
+
+    /// Its row is damaged, and would be at every try: it goes on with what the log has. False: that could not be stored.
+    async fn begin_again(&mut self, why: String) -> bool {
+        tracing::error!(bot = %self.row.bot, session = %self.key, %why, "a session is damaged and begins again");
+        let (fresh, scope) = (self.row.clone(), self.shared.rules.scope);
+        let begin = move |store: &mut dyn Store| damage::begin_again(store, fresh, scope, &why);
+        match self.shared.journal.write(begin).await {
+            Ok(row) => {
+                self.row = row;
+                self.lost = Some(true);
+                true
+            }
+            Err(error) => {
+                tracing::error!(bot = %self.row.bot, session = %self.key, %error, "it could not begin again");
                 false
             }
         }

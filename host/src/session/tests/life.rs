@@ -44,7 +44,8 @@ async fn death_in_the_middle_is_told_and_the_next_message_resumes() {
     );
 }
 
-const GIVEN: &str = "! The agent had lost what was said here before; it was given it again, from botyard's log.";
+pub(super) const GIVEN: &str =
+    "! The agent had lost what was said here before; it was given it again, from botyard's log.";
 
 #[tokio::test]
 async fn lost_memory_is_given_back_from_the_log_and_told() {

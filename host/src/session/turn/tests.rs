@@ -71,6 +71,20 @@ fn turn_ends_when_the_agent_is_idle_and_not_at_the_first_result() {
 }
 
 #[test]
+fn result_that_failed_ends_the_turn_with_its_sentence() {
+    for kind in [FailureKind::RateLimited, FailureKind::NotLoggedIn, FailureKind::Limit] {
+        let mut turn = running(true);
+        turn.handle(&Input::Agent(&text()));
+        let failed = result(Outcome::Failed(failure(kind)));
+        assert_eq!(turn.handle(&Input::Agent(&failed)), []);
+        assert_eq!(
+            turn.handle(&Input::Agent(&IDLE)),
+            [Action::Finish(Ending::Failed(failure(kind)))]
+        );
+    }
+}
+
+#[test]
 fn result_before_the_prompt_was_taken_up_belongs_to_background_work() {
     let mut turn = running(false);
     turn.handle(&Input::Agent(&result(Outcome::Ok)));

@@ -233,6 +233,17 @@ fn trouble_is_told_until_the_agent_goes_on() {
     );
     view.apply(&delta(1, "hello"), now);
     assert_eq!(seen(&view.snapshot()), ["text hello"]);
+    let limited = AgentEvent::Limited {
+        until: None,
+        reached: true,
+    };
+    view.apply(&limited, now);
+    assert_eq!(
+        seen(&view.snapshot())[1..],
+        ["notice The agent's account has used up its allowance."]
+    );
+    view.apply(&delta(1, " again"), now);
+    assert_eq!(seen(&view.snapshot()), ["text hello again"]);
 }
 
 #[test]

@@ -64,3 +64,34 @@ pub(in crate::session) fn shorten(text: &str, max_bytes: usize) -> String {
     let end = text.floor_char_boundary(max_bytes - MARK.len());
     format!("{}{MARK}", &text[..end])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn allowance_is_told_with_the_time_of_its_renewal() {
+        let now = 1_000_000_000_000;
+        let minutes = |minutes: i64| Some(now + minutes * 60_000);
+        for (until, reached, told) in [
+            (minutes(3), true, "has used up its allowance; it is renewed in 3 min."),
+            (
+                minutes(125),
+                true,
+                "has used up its allowance; it is renewed in 2 h 5 min.",
+            ),
+            (
+                minutes(60),
+                false,
+                "has nearly used up its allowance; it is renewed in 1 h.",
+            ),
+            // A time that is over tells nothing.
+            (minutes(0), true, "has used up its allowance."),
+            (minutes(-5), false, "has nearly used up its allowance."),
+            (None, true, "has used up its allowance."),
+            (Some(UnixMillis::MIN), true, "has used up its allowance."),
+        ] {
+            assert_eq!(limited(until, reached, now), format!("The agent's account {told}"));
+        }
+    }
+}

@@ -206,3 +206,19 @@ fn words_name_the_time_and_what_comes_next() {
     );
     assert_eq!(reason(Clock::Tool, 240 * MINUTE), "a step ran for 4 h without a word");
 }
+
+#[test]
+fn what_was_spent_stands_while_a_person_decides() {
+    let mut turn = Turn::new();
+    let spent = |turn: &Turn, minutes| {
+        let spent = turn.watch.spent(turn.at(minutes)).expect("an agent has the prompt");
+        (spent.turn.as_secs() / 60, spent.silence.as_secs() / 60)
+    };
+    turn.hear(3, &text());
+    assert_eq!(spent(&turn, 5), (5, 2));
+    turn.watch.asking(true, turn.at(5));
+    assert_eq!(spent(&turn, 60), (5, 2));
+    turn.watch.asking(false, turn.at(60));
+    assert_eq!(spent(&turn, 61), (6, 1));
+    assert_eq!(Watch::new(limits()).spent(Instant::now()), None);
+}

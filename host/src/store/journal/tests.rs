@@ -9,7 +9,7 @@ use super::*;
 use crate::chat::{BotName, Conversation, Event, InboxId, Item, SessionId, SessionKey, Token, TurnId};
 use crate::store::{
     AsideRow, AskRow, AuditRow, Counts, InboxRow, InboxState, OutboxRow, Outcome, Recall, RunRow, SessionRow, TimerRow,
-    TokenRow, TurnRow, WebRow,
+    TokenRow, TurnRow, TurnScrap, WebRow,
 };
 
 fn memory() -> Journal {
@@ -127,9 +127,12 @@ impl Store for Counting {
         session_at(bot: &BotName, conversation: &Conversation) -> Result<Option<SessionKey>>;
         turn_get(id: &TurnId) -> Result<Option<TurnRow>>;
         turns_open(bot: &BotName) -> Result<Vec<TurnRow>>;
+        turns_damaged(bot: &BotName) -> Result<Vec<TurnScrap>>;
+        turn_end(id: &TurnId) -> Result<()>;
         turns_of(session: &SessionId, limit: u32) -> Result<Vec<TurnRow>>;
         session_put(row: &SessionRow) -> Result<()>;
         session_get(key: &SessionKey) -> Result<Option<SessionRow>>;
+        session_set_aside(key: &SessionKey) -> Result<Option<(SessionId, u32)>>;
         session_by_id(id: &SessionId) -> Result<Option<SessionRow>>;
         sessions_of(key: &SessionKey, skip: u32, limit: u32) -> Result<Vec<SessionRow>>;
         session_counts(key: &SessionKey) -> Result<(u32, u32)>;

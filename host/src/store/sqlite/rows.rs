@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::super::{
     AsideRow, AskState, InboxRow, InboxState, OutboxRow, OutboxState, Result, StoreError, TimerRow, TurnKind, TurnRow,
-    TurnState, WebRow,
+    TurnScrap, TurnState, WebRow,
 };
 use crate::chat::{BotName, Conversation, InboxId, SessionId, SessionKey, TurnId};
 
@@ -118,6 +118,15 @@ pub(super) fn turn(row: &Row<'_>) -> rusqlite::Result<TurnRow> {
         files: json(row, 11)?,
         session_id: SessionId(row.get(12)?),
         kind: state(row, 13, TurnKind::of)?,
+    })
+}
+
+/// Of the same columns.
+pub(super) fn scrap(row: &Row<'_>) -> rusqlite::Result<TurnScrap> {
+    Ok(TurnScrap {
+        id: TurnId(row.get(0)?),
+        inbox: row.get::<_, Option<i64>>(3)?.map(InboxId),
+        attempt: row.get(5)?,
     })
 }
 

@@ -5,6 +5,7 @@ use tempfile::TempDir;
 use super::super::conformance::sample::{bot, item};
 use super::super::conformance::{self, sample};
 use super::*;
+use crate::store::TurnState;
 
 fn with_file(promise: &dyn Fn(conformance::Open<'_>)) {
     let folder = TempDir::new().unwrap();
@@ -237,6 +238,44 @@ fn a_damaged_row_is_left_out_and_the_others_come() {
         .map(|row| row.item.origin.key)
         .collect();
     assert_eq!(keys, ["k2"]);
+}
+
+#[test]
+fn a_damaged_turn_is_a_scrap_until_it_is_ended_and_a_damaged_session_goes_aside() {
+    let mut store = SqliteStore::in_memory().unwrap();
+    store.begin().unwrap();
+    for (turn, opened) in [("t1", 1), ("t2", 2), ("t3", 3)] {
+        let row = sample::turn_row(turn, TurnState::Running, opened);
+        store.turn_put(&row).unwrap();
+    }
+    store.run("UPDATE turns SET kind = 9 WHERE id = 't2'", []).unwrap();
+    store.run("UPDATE turns SET target = '{' WHERE id = 't3'", []).unwrap();
+    let scraps = ["t2", "t3"].map(|id| TurnScrap {
+        id: TurnId::from(id),
+        inbox: Some(InboxId(7)),
+        attempt: 1,
+    });
+    assert_eq!(store.turns_damaged(&bot()).unwrap(), scraps);
+    assert_eq!(store.turns_damaged(&BotName::from("other")).unwrap(), []);
+    store.turn_end(&scraps[0].id).unwrap();
+    assert_eq!(store.turns_damaged(&bot()).unwrap(), scraps[1..]);
+    assert_eq!(store.turns_open(&bot()).unwrap().len(), 1);
+
+    let row = sample::session_row("s", 1);
+    for _ in 0..2 {
+        store.session_put(&row).unwrap();
+        store
+            .run("UPDATE sessions SET session = '{' WHERE id = ?", [row.id.as_str()])
+            .unwrap();
+        assert!(matches!(store.session_get(&row.key), Err(StoreError::Damaged(_))));
+        let aside = store.session_set_aside(&row.key).unwrap();
+        assert_eq!(aside, Some((row.id.clone(), row.epoch)));
+        assert_eq!(store.session_get(&row.key).unwrap(), None);
+    }
+    assert_eq!(store.session_set_aside(&row.key).unwrap(), None);
+    // Both stand there still.
+    assert_eq!(store.counts().unwrap().sessions, 2);
+    assert_eq!(store.session_counts(&row.key).unwrap(), (0, 0));
 }
 
 /// No statement of the store reads a whole table, so that what is known already does not slow what comes.

@@ -1,5 +1,6 @@
 //! Recorded lines (shortened) of 2.1.197 and 2.1.329, and what becomes of them.
 
+mod outcome;
 mod steer;
 
 use serde_json::json;
