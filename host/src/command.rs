@@ -30,6 +30,7 @@ pub enum Action {
     Tools,
     Workspace,
     Whoami,
+    Agents,
     Help,
 }
 
@@ -276,6 +277,13 @@ pub const TABLE: &[Row] = &[
         operand: None,
         private: true,
         action: Action::Whoami,
+    },
+    Row {
+        name: "agents",
+        description: "Show who is here and how to speak to each",
+        operand: None,
+        private: true,
+        action: Action::Agents,
     },
     Row {
         name: "help",

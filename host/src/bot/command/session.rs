@@ -254,7 +254,7 @@ impl Bot {
                 (status.model.or(status.row.model), status.offers.models)
             } else {
                 // Those of other agents cannot be chosen here.
-                let claude = self.inner.registry.agent().driver == DriverKind::Claude;
+                let claude = self.inner.registry.agent_of(key).driver == DriverKind::Claude;
                 let modes = status.offers.modes.filter(|_| claude);
                 (status.row.mode.or(status.offers.mode), modes)
             };
