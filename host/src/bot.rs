@@ -13,6 +13,7 @@ mod history;
 mod intake;
 mod judge;
 mod offer;
+mod operator;
 mod others;
 mod people;
 mod presenter;
@@ -32,7 +33,7 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use crate::access::{PerUserPace, RefusalPace};
-use crate::chat::{Answer, CallError, Event, Health, InboxId, Item, Origin, SessionId, Translated, Verdict, What, now};
+use crate::chat::{Answer, CallError, Event, Health, InboxId, Item, Origin, Translated, Verdict, What, now};
 use crate::config::BotConfig;
 use crate::inbox::{Accepted, Inbox};
 use crate::manifest::Ability;
@@ -40,11 +41,12 @@ use crate::outbox::{BoxFuture, Outbox};
 use crate::plugin::files::Files;
 use crate::plugin::{Adapter, Emitted, LinkHost};
 use crate::session::{Ended, Registry};
-use crate::store::{Decision, InboxState, Journal, SessionRow};
+use crate::store::{Decision, InboxState, Journal};
 use crate::transport::{Accepted as Taken, Connected, Inlet};
 
 pub use connection::Connection;
 pub use gather::FILES;
+pub use operator::OPERATOR;
 pub use start::{BotError, Parts};
 
 /// Of the time in which a vendor wants its answer, this part is the translation's at most; the rest is for storing
@@ -233,22 +235,6 @@ impl Bot {
             self.dispatch(one.id, one.item);
         }
         Taken::Stored(answer)
-    }
-
-    /// Sessions that have a process or a turn just now.
-    pub fn live_sessions(&self) -> Vec<SessionId> {
-        let live = self.inner.registry.live();
-        live.into_values().map(|row| row.id).collect()
-    }
-
-    /// Ends the turn that runs in this session. False: it is not ours, or nothing runs in it.
-    pub async fn interrupt(&self, session: &SessionRow) -> bool {
-        let registry = &self.inner.registry;
-        let current = registry
-            .live()
-            .get(&session.key)
-            .is_some_and(|row| row.id == session.id);
-        session.bot == self.inner.config.name && current && registry.stop(&session.key).await
     }
 
     /// The immediate word to a press or a command. A press that is judged here is carried out by its lane.

@@ -465,8 +465,20 @@ pub trait Store: Send {
     fn sessions_of(&mut self, key: &SessionKey, skip: u32, limit: u32) -> Result<Vec<SessionRow>>;
     /// How many sessions this key has, and their highest epoch.
     fn session_counts(&mut self, key: &SessionKey) -> Result<(u32, u32)>;
-    /// Of all keys, newest first.
-    fn sessions(&mut self, bot: Option<&BotName>, limit: u32) -> Result<Vec<SessionRow>>;
+    /// Of all keys, newest first, without the first `skip`.
+    fn sessions(&mut self, bot: Option<&BotName>, skip: u32, limit: u32) -> Result<Vec<SessionRow>>;
+    /// Inserts or replaces by id; which one is current under its key stays as it is.
+    fn session_keep(&mut self, row: &SessionRow) -> Result<()>;
+    /// Forgets a session and what was said in it: its turns that ended, their questions, what of them is delivered; the
+    /// text of the messages, whose keys stay. False: there is none.
+    fn session_remove(&mut self, id: &SessionId) -> Result<bool>;
+    /// The newest turns of one session that ended are another's too; as its log alone, they answer no message.
+    fn turns_copy(&mut self, from: &SessionId, to: &SessionRow, limit: u32) -> Result<()>;
+    /// Those of the newest `among` turns of one session that may hold this, in any order: letters and digits of ASCII, of
+    /// either case. What has it is among them; what is among them need not have it.
+    fn turns_like(&mut self, session: &SessionId, letters: &str, among: u32) -> Result<Vec<TurnRow>>;
+    /// Somebody else than this person said something in it.
+    fn said_by_others(&mut self, session: &SessionId, asker: &str) -> Result<bool>;
     /// The turn lives here now, a thread that had no name when it was opened; its session's conversation is this one,
     /// the bot is part of the thread, and what is said here belongs to that session. What was private never leads to
     /// where others read.

@@ -30,6 +30,7 @@ mod sessions;
 mod slack;
 mod steer;
 mod team;
+mod terminal;
 mod tidy;
 mod told;
 mod web;

@@ -104,7 +104,7 @@ impl Bot {
             let usage = warning(&format!("Say it like this: `/{}`.", row.usage()));
             return self.say(origin, usage, native).await;
         }
-        if matches!(row.action, Action::New | Action::Fork | Action::Queue) {
+        if matches!(row.action, Action::New | Action::Fork | Action::Delete | Action::Queue) {
             // Done twice, it would do more: it is over before it begins.
             self.done(id).await;
         }
@@ -251,7 +251,9 @@ impl Bot {
         let mut lines = match status {
             None => vec!["No conversation yet.".to_owned()],
             Some(status) => {
-                let doing = if status.asking {
+                let doing = if status.away {
+                    "It is open in a terminal".to_owned()
+                } else if status.asking {
                     "It waits for a decision".to_owned()
                 } else if status.running.is_some() {
                     working(status.spent)

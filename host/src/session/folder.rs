@@ -10,6 +10,18 @@ use crate::chat::{BotName, Conversation, SessionKey};
 use crate::config::{AgentProfile, DriverKind, Login, Scope};
 use crate::store::SessionRow;
 
+/// What says where the sessions of one agent of one bot live.
+#[derive(Debug, Clone, Copy)]
+pub struct Ground<'a> {
+    pub bot: &'a BotName,
+    pub agent: &'a AgentProfile,
+    /// The bot's workspace; sessions get folders below it unless it is shared.
+    pub workspace: &'a Path,
+    pub shared: bool,
+    /// The host's data folder.
+    pub data_dir: &'a Path,
+}
+
 /// The folders of one session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Folders {
@@ -24,52 +36,53 @@ pub(super) struct Folders {
 impl Folders {
     /// Where this session works since its last `new`. Absolute: the CLI runs elsewhere. Touches no disk.
     pub(super) fn of(rules: &SessionRules, session: &SessionRow) -> Self {
+        Self::at(&rules.ground(), session)
+    }
+
+    /// The same, for whoever has no rules.
+    pub(super) fn at(ground: &Ground<'_>, session: &SessionRow) -> Self {
         let (key, epoch) = (&session.key, session.epoch);
         match &session.home {
-            Some(home) => Self::of_home(rules, home, epoch),
+            Some(home) => Self::named(ground, &numbered(home.to_owned(), epoch), home, home),
             None => {
                 let whole = hash(&[key.as_str()], 16);
-                Self::named(rules, &name(key, epoch), &whole, &hash(&[key.as_str()], 6))
+                Self::named(ground, &name(key, epoch), &whole, &hash(&[key.as_str()], 6))
             }
         }
     }
 
     /// The same for folders that a process had before they were a session's.
     pub(super) fn of_home(rules: &SessionRules, home: &str, epoch: u32) -> Self {
-        Self::named(rules, &numbered(home.to_owned(), epoch), home, home)
+        Self::named(&rules.ground(), &numbered(home.to_owned(), epoch), home, home)
     }
 
-    fn named(rules: &SessionRules, work: &str, config: &str, temp: &str) -> Self {
-        let workspace = if rules.workspace_shared {
-            rules.workspace.clone()
+    fn named(ground: &Ground<'_>, work: &str, config: &str, temp: &str) -> Self {
+        let workspace = if ground.shared {
+            ground.workspace.to_owned()
         } else {
-            rules.workspace.join(work)
+            ground.workspace.join(work)
         };
         // Of the key and not of the person: a CLI keeps what it learnt in its config folder, and what was said in
         // private must not be found from a channel.
-        let config = match rules.agent.login {
+        let config = match ground.agent.login {
             Login::Operator => None,
             Login::ApiKey(_) | Login::Token(_) | Login::None => Some(
-                rules
+                ground
                     .data_dir
                     .join("users")
-                    .join(plain(rules.bot.as_str(), 40))
+                    .join(plain(ground.bot.as_str(), 40))
                     .join(config)
-                    .join(name_of(&rules.agent)),
+                    .join(name_of(ground.agent)),
             ),
         };
         let outbox = workspace.join("outbox");
-        let outbox = if rules.workspace_shared {
-            outbox.join(work)
-        } else {
-            outbox
-        };
+        let outbox = if ground.shared { outbox.join(work) } else { outbox };
         Self {
             outbox: absolute(&outbox),
             workspace: absolute(&workspace),
             config: config.as_deref().map(absolute),
             // Short: CLIs put Unix sockets there, whose paths end at 107 bytes.
-            temp: absolute(&rules.data_dir.join("tmp").join(temp)),
+            temp: absolute(&ground.data_dir.join("tmp").join(temp)),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Which session belongs to whom: a map of handles. Finds, makes and forgets actors; never awaits a member's inbox.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,11 +12,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::actor::{SessionActor, SessionMsg};
+use super::actor::{SessionActor, SessionMsg, Wanted};
 use super::spare::{self, Spare};
+use super::tail::Tail;
 use super::view::TurnView;
-use super::{Change, ChangeError, Processes, Prompt, SessionRules, SessionStatus, SubmitError, folder};
-use crate::chat::{Conversation, SessionKey, TurnId};
+use super::{Change, ChangeError, Processes, Prompt, SessionRules, SessionStatus, SubmitError, copy, folder};
+use crate::chat::{Conversation, SessionId, SessionKey, TurnId};
 use crate::config::AgentProfile;
 use crate::driver::{self, Agent, Launch, Offers};
 use crate::outbox::Outbox;
@@ -58,6 +59,9 @@ pub(super) struct Shared {
     pub(super) processes: Processes,
     pub(super) start: Start,
     pub(super) spare: Spare,
+    pub(super) tail: Tail,
+    /// Sessions in a terminal that are waited for.
+    pub(super) awaited: Mutex<HashSet<SessionId>>,
     /// No new turns; what runs may finish.
     pub(super) drain: CancellationToken,
     /// Nothing may finish any more.
@@ -100,6 +104,7 @@ impl Registry {
         processes: Processes,
         start: Start,
     ) -> Self {
+        let tail = Tail::new();
         let shared = |rules: SessionRules, named| {
             Arc::new(Shared {
                 rules,
@@ -109,6 +114,8 @@ impl Registry {
                 processes: processes.clone(),
                 start: Arc::clone(&start),
                 spare: Spare::default(),
+                tail: tail.clone(),
+                awaited: Mutex::default(),
                 drain: CancellationToken::new(),
                 halt: CancellationToken::new(),
                 sessions: DashMap::new(),
@@ -264,6 +271,72 @@ impl Registry {
         self.call(key, true, make).await.unwrap_or_else(|_| Err(busy()))
     }
 
+    /// Forgets a session of this key, and what of the disk is of it alone; `who` does it, for the audit. What stays, a
+    /// sentence each.
+    ///
+    /// # Errors
+    /// `Busy`: it is the current one and a turn runs or waits. `Unknown`: it is none of this key's. Nothing was changed.
+    pub async fn delete(&self, key: &SessionKey, id: &SessionId, who: &str) -> Result<Vec<String>, ChangeError> {
+        let make = |reply| SessionMsg::Delete {
+            id: id.clone(),
+            who: who.to_owned(),
+            reply,
+        };
+        let busy = || ChangeError::Unavailable("the session is closing".to_owned());
+        self.call(key, true, make).await.unwrap_or_else(|_| Err(busy()))
+    }
+
+    /// Keeps a copy of a session beside the current one.
+    ///
+    /// # Errors
+    /// The agent cannot copy, or nothing was said; nothing was changed.
+    pub async fn copy(&self, row: &SessionRow, name: Option<String>) -> Result<SessionRow, ChangeError> {
+        let copy = SessionRow {
+            name,
+            ..copy::of(row, self.shared_of(&row.key).rules.agent.driver)?
+        };
+        copy::keep(&self.shared.journal, row, &copy, false).await?;
+        Ok(copy)
+    }
+
+    pub(super) fn of(shared: &Arc<Shared>) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            further: Arc::default(),
+        }
+    }
+
+    /// Gives a session of this key to whoever holds its [`super::takeover::Takeover`]: its process is closed, and no turn
+    /// begins in it until the lock is free. `wait`: after the turn that runs.
+    ///
+    /// # Errors
+    /// `Busy`: a turn runs or waits. `Nothing`: nothing was said that could be gone on with. `Unknown`: it is none of
+    /// this key's.
+    pub async fn attach(&self, key: &SessionKey, id: &SessionId, wait: bool) -> Result<SessionRow, ChangeError> {
+        let make = |reply| {
+            SessionMsg::Attach(Wanted {
+                id: id.clone(),
+                wait,
+                reply,
+            })
+        };
+        let busy = || ChangeError::Unavailable("the session is closing".to_owned());
+        self.call(key, true, make).await.unwrap_or_else(|_| Err(busy()))
+    }
+
+    /// Takes in what was said in a terminal that has ended. Returns when it is in the log.
+    pub async fn returned(&self, key: &SessionKey, id: &SessionId) {
+        let make = |reply| SessionMsg::Returned { id: id.clone(), reply };
+        if self.call(key, true, make).await.is_err() {
+            tracing::warn!(bot = %self.shared.rules.bot, session = %id, "a session comes back with its next message");
+        }
+    }
+
+    /// What happens in the sessions.
+    pub fn tail(&self) -> &Tail {
+        &self.shared.tail
+    }
+
     /// Where a session works.
     pub fn workspace(&self, session: &SessionRow) -> PathBuf {
         folder::Folders::of(&self.shared_of(&session.key).rules, session).workspace
@@ -303,6 +376,7 @@ impl Registry {
             cli_session: row.cli_session.clone(),
             row,
             offers: Offers::default(),
+            away: false,
             queue: Vec::new(),
         })
     }

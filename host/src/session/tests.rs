@@ -9,6 +9,8 @@ mod queue;
 mod restart;
 mod spare;
 mod steer;
+mod tail;
+mod terminal;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

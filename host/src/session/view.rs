@@ -162,6 +162,15 @@ impl TurnView {
     /// It waits at this place of the queue, from 1.
     pub fn waiting(&mut self, place: u32) {
         self.enter(ViewState::Waiting(place));
+        self.alive();
+    }
+
+    /// It waits at this place for the session to come back from a terminal.
+    pub fn away(&mut self, place: u32) {
+        self.enter(ViewState::Waiting(place));
+        if !self.state.is_final() {
+            self.pass(Tone::Info, words::AWAY.to_owned());
+        }
     }
 
     /// There is no place for a process; so many are before it.

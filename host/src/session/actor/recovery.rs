@@ -60,16 +60,22 @@ const RECALL_MAX_BYTES: usize = 48 * 1024;
 const RECALL_TURNS: u32 = 200;
 
 impl SessionActor {
-    /// The agent could not go on with its conversation: it ended at once. As if it did not have it; should another one end
-    /// at once too, that was not the reason ([`Self::take_back_conversation`]).
+    /// The agent could not go on with its conversation: it ended at once. The first time it may have been for any reason,
+    /// and it is tried again; then it is as if it did not have it. Should another one end at once too, that was not the
+    /// reason ([`Self::take_back_conversation`]).
     pub(super) fn excuse(&mut self, event: &mut AgentEvent) {
         if let AgentEvent::Exited { failure: Some(failure) } = event
             && failure.kind == FailureKind::Unready
             && self.seat.resumed()
             && !self.seat.is_leaving()
         {
-            failure.kind = FailureKind::NoConversation;
-            self.former.clone_from(&self.row.cli_session);
+            if std::mem::replace(&mut self.refused, true) {
+                failure.kind = FailureKind::NoConversation;
+                self.former.clone_from(&self.row.cli_session);
+                self.refused = false;
+            } else {
+                failure.kind = FailureKind::Died;
+            }
         }
     }
 
