@@ -194,7 +194,6 @@ impl Bot {
             text,
             choices: commands.iter().zip(&tokens).map(choice).collect(),
             selection: None,
-            form: None,
             settled: None,
         };
         let mut view = View::single(Part::Ask(ask));
