@@ -129,7 +129,7 @@ impl Bot {
                     .then(|| about.limits.upload_max_bytes.into()),
                 files_max_bytes: config.files_max_bytes,
             },
-            ended: Bot::ends(&config, &ended),
+            ended: Self::ends(&config, &ended),
         };
         let registry = Registry::new(rules, journal.clone(), outbox.clone(), processes);
         let (lanes, ends) = Lanes::new();

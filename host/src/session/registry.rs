@@ -104,35 +104,20 @@ impl Registry {
         processes: Processes,
         start: Start,
     ) -> Self {
+        // Whoever watches the bot watches all of its agents.
         let tail = Tail::new();
-        let shared = |rules: SessionRules, named| {
-            Arc::new(Shared {
-                rules,
-                named,
-                journal: journal.clone(),
-                outbox: outbox.clone(),
-                processes: processes.clone(),
-                start: Arc::clone(&start),
-                spare: Spare::default(),
-                tail: tail.clone(),
-                awaited: Mutex::default(),
-                drain: CancellationToken::new(),
-                halt: CancellationToken::new(),
-                sessions: DashMap::new(),
-                tasks: TaskTracker::new(),
-                next: AtomicU64::new(0),
-            })
-        };
         let further = rules.further.iter().map(|agent| {
             let its = SessionRules {
                 agent: Arc::clone(agent),
                 ..rules.clone()
             };
-            (agent.name.clone(), shared(its, true))
+            let (journal, outbox, processes) = (journal.clone(), outbox.clone(), processes.clone());
+            let shared = Shared::new(its, true, journal, outbox, processes, Arc::clone(&start), tail.clone());
+            (agent.name.clone(), Arc::new(shared))
         });
         let further = Arc::new(further.collect());
         let registry = Self {
-            shared: shared(rules, false),
+            shared: Arc::new(Shared::new(rules, false, journal, outbox, processes, start, tail)),
             further,
         };
         for shared in registry.all().filter(|shared| shared.rules.agent.spare) {
@@ -456,6 +441,33 @@ impl Registry {
 }
 
 impl Shared {
+    fn new(
+        rules: SessionRules,
+        named: bool,
+        journal: Journal,
+        outbox: Outbox,
+        processes: Processes,
+        start: Start,
+        tail: Tail,
+    ) -> Self {
+        Self {
+            rules,
+            named,
+            journal,
+            outbox,
+            processes,
+            start,
+            spare: Spare::default(),
+            tail,
+            awaited: Mutex::default(),
+            drain: CancellationToken::new(),
+            halt: CancellationToken::new(),
+            sessions: DashMap::new(),
+            tasks: TaskTracker::new(),
+            next: AtomicU64::new(0),
+        }
+    }
+
     /// The view of a turn that nothing was said in yet.
     pub(super) fn view(&self, turn: TurnId, attempt: u32) -> TurnView {
         let view = TurnView::new(turn, attempt, self.rules.show_thinking);

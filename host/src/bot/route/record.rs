@@ -1,7 +1,7 @@
 //! What of a run is written: its parts as items of the inbox, and what comes next, each in one commit.
 
 use super::run::{self, Next};
-use crate::chat::{InboxId, Item, Origin, Routed, Target, TurnId, View, What, now};
+use crate::chat::{InboxId, Item, Origin, Part, Routed, Target, TurnId, View, What, now};
 use crate::store::{
     Came, OutboxRow, OutboxState, Result as StoreResult, RunPart, RunRow, Store, StoreError, TurnState,
 };
@@ -85,10 +85,10 @@ pub(super) fn go_on_in(store: &mut dyn Store, id: InboxId) -> StoreResult<Done> 
         }
         Next::Over(word) => {
             run.open = false;
-            if let Some(part) = word {
+            if let Some(word) = word {
                 let view = View {
                     turn: TurnId(format!("run{}", run.id.0)),
-                    ..View::single(part)
+                    ..View::single(Part::Notice(word))
                 };
                 store.outbox_put(&last_word(&run, &view))?;
                 done.word = Some((run.target.clone(), view));

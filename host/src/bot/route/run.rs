@@ -1,7 +1,7 @@
 //! What comes next of a message that goes from agent to agent. Pure.
 
 use super::words;
-use crate::chat::{Part, RouteStep, View, ViewState};
+use crate::chat::{Notice, RouteStep, View, ViewState};
 use crate::config::{ANSWER_PLACE, MESSAGE_PLACE};
 use crate::session::transcript;
 use crate::store::{Came, RunRow};
@@ -17,7 +17,7 @@ pub(super) enum Next {
     /// This step begins; what its agents are told.
     Step(usize, String),
     /// It is over; what is said of it.
-    Over(Option<Part>),
+    Over(Option<Notice>),
 }
 
 /// A route is a finite list and answers are never read for names, so it always comes to an end.

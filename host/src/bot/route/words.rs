@@ -1,7 +1,6 @@
 //! What people are told of a message that went from agent to agent.
 
-use crate::bot::dispatch::{info, warning};
-use crate::chat::Part;
+use crate::chat::{Notice, Tone};
 use crate::session::transcript::one_line;
 use crate::store::{Came, RunRow};
 
@@ -21,17 +20,19 @@ pub(super) fn missed(came: &Came) -> Option<String> {
 }
 
 /// The last word. None: the answer stands for itself.
-pub(super) fn over(run: &RunRow) -> Option<Part> {
+pub(super) fn over(run: &RunRow) -> Option<Notice> {
+    let said = |tone, text| Some(Notice { tone, text });
     let of = run.steps.len();
     let place = match (&run.route, of) {
         (Some(_), 2..) => format!(" at step {} of {of}", run.step + 1),
         _ => String::new(),
     };
     if run.stopped {
-        return Some(info(&match &run.route {
+        let text = match &run.route {
             Some(route) => format!("The route `{route}` was stopped{place}."),
             None => "Stopped for all of them.".to_owned(),
-        }));
+        };
+        return said(Tone::Info, text);
     }
     let answered = run
         .parts
@@ -47,20 +48,16 @@ pub(super) fn over(run: &RunRow) -> Option<Part> {
         .chain(now)
         .filter_map(|(agent, came)| Some(format!("`{agent}` {}", missed(came)?)));
     let missing: Vec<String> = missing.collect();
-    match (answered.is_empty(), missing.is_empty()) {
-        (false, true) if answered.len() == 1 => None,
-        (false, true) => Some(info(&format!("{} answered.", listed(&answered)))),
-        (true, _) if run.step + 1 < of => Some(warning(&format!(
-            "The route `{}` ended{place}: {}.",
-            run.route.as_deref().unwrap_or_default(),
-            missing.join("; ")
-        ))),
-        (true, _) => Some(warning(&format!("Nobody answered: {}.", missing.join("; ")))),
-        (false, false) => Some(warning(&format!(
-            "{} answered; {}.",
-            listed(&answered),
-            missing.join("; ")
-        ))),
+    let (names, missing) = (listed(&answered), missing.join("; "));
+    match (answered.len(), missing.is_empty()) {
+        (1, true) => None,
+        (_, true) => said(Tone::Info, format!("{names} answered.")),
+        (0, false) if run.step + 1 < of => {
+            let route = run.route.as_deref().unwrap_or_default();
+            said(Tone::Warning, format!("The route `{route}` ended{place}: {missing}."))
+        }
+        (0, false) => said(Tone::Warning, format!("Nobody answered: {missing}.")),
+        (_, false) => said(Tone::Warning, format!("{names} answered; {missing}.")),
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::chat::{Block, Notice, Tone, TurnId};
+use crate::chat::{Block, Part, Tone, TurnId};
 use crate::session::view::HEADING;
 use crate::store::conformance::sample::run_row;
 use crate::store::{RunPart, RunRow};
@@ -45,7 +45,7 @@ fn told(next: Next) -> String {
 fn word(next: Next) -> (Option<Tone>, String) {
     match next {
         Next::Over(None) => (None, String::new()),
-        Next::Over(Some(Part::Notice(Notice { tone, text }))) => (Some(tone), text),
+        Next::Over(Some(Notice { tone, text })) => (Some(tone), text),
         other => panic!("{other:?}"),
     }
 }
