@@ -2,6 +2,7 @@
 //! stored, judges presses and commands, lets people in or not, and hands messages to sessions; shows views through
 //! the adapter.
 
+mod address;
 mod album;
 mod change;
 mod command;
@@ -16,6 +17,7 @@ mod operator;
 mod others;
 mod people;
 mod presenter;
+mod route;
 mod shortcut;
 mod start;
 
@@ -32,13 +34,13 @@ use tracing::warn;
 
 use crate::access::{PerUserPace, RefusalPace};
 use crate::chat::{Answer, CallError, Event, Health, InboxId, Item, Origin, Translated, Verdict, What, now};
-use crate::config::{AgentProfile, BotConfig};
+use crate::config::BotConfig;
 use crate::inbox::{Accepted, Inbox};
 use crate::manifest::Ability;
 use crate::outbox::{BoxFuture, Outbox};
 use crate::plugin::files::Files;
 use crate::plugin::{Adapter, Emitted, LinkHost};
-use crate::session::Registry;
+use crate::session::{Ended, Registry};
 use crate::store::{Decision, InboxState, Journal};
 use crate::transport::{Accepted as Taken, Connected, Inlet};
 
@@ -61,13 +63,14 @@ pub struct Bot {
 
 struct Inner {
     config: BotConfig,
-    agent: Arc<AgentProfile>,
     adapter: Adapter,
     journal: Journal,
     inbox: Inbox,
     outbox: Outbox,
     registry: Registry,
     lanes: dispatch::Lanes,
+    /// Turns that ended, of which some are part of a run.
+    ended: Ended,
     /// Messages that something is brought for.
     gathering: Arc<gather::Queues>,
     people: people::People,
@@ -106,6 +109,7 @@ impl std::fmt::Debug for Inner {
 pub struct Summary {
     pub name: String,
     pub adapter: String,
+    /// Its agents, the first before the others.
     pub agent: String,
     pub connection: Connection,
     pub sessions_live: usize,
@@ -126,7 +130,7 @@ impl Bot {
         Summary {
             name: inner.config.name.to_string(),
             adapter: inner.adapter.about().platform.clone(),
-            agent: inner.agent.name.clone(),
+            agent: inner.config.every_agent().collect::<Vec<_>>().join(", "),
             connection: inner.connection.now(),
             sessions_live: inner.registry.live().len(),
             last_event: (last > 0).then_some(last),
@@ -214,8 +218,9 @@ impl Bot {
         })
     }
 
-    async fn keep(&self, translated: Translated) -> crate::store::Result<(Vec<Accepted>, Option<Answer>)> {
+    async fn keep(&self, mut translated: Translated) -> crate::store::Result<(Vec<Accepted>, Option<Answer>)> {
         let inner = &self.inner;
+        translated.items.retain(|item| others::is_heard(&inner.config, item));
         let mut accepted = inner.inbox.accept(&inner.config.name, translated.items).await?;
         accepted.retain(|one| one.fresh);
         Ok((accepted, translated.answer))

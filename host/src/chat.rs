@@ -135,6 +135,15 @@ impl View {
     }
 }
 
+/// One step of a route: who is asked, all at the same time, and what they are told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteStep {
+    /// Names of agents.
+    pub to: Vec<String>,
+    /// With `{message}` and `{answer}` in it. None: the host's own words.
+    pub say: Option<String>,
+}
+
 /// The place of an item in the inbox: rises, never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -316,6 +325,17 @@ pub enum What {
     /// The platform's own stop control.
     Stop,
     Other(Other),
+    /// Of no platform: what an agent has to do for a message that goes from agent to agent.
+    Routed(Routed),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Routed {
+    /// The message that began it.
+    pub run: InboxId,
+    /// From 0.
+    pub step: usize,
+    pub agent: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -474,8 +494,6 @@ pub struct Field {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Form {
     pub token: Token,
-    /// The button that opens it.
-    pub label: String,
     pub title: String,
     pub fields: Vec<Field>,
     pub submit: String,
@@ -488,7 +506,6 @@ pub struct Ask {
     pub text: String,
     pub choices: Vec<Choice>,
     pub selection: Option<Selection>,
-    pub form: Option<Form>,
     /// What was decided and by whom: nothing can be pressed any more.
     pub settled: Option<String>,
 }
@@ -616,8 +633,17 @@ pub struct Target {
 pub struct CommandSpec {
     pub name: String,
     pub description: String,
-    /// Name, description, whether it must be given.
-    pub argument: Option<(String, String, bool)>,
+    pub argument: Option<CommandArgument>,
+}
+
+/// What may follow a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandArgument {
+    pub name: String,
+    pub description: String,
+    pub required: bool,
+    /// All that it can be; empty: anything.
+    pub choices: Vec<String>,
 }
 
 /// A message that was said before.

@@ -4,6 +4,7 @@
 mod actor;
 pub mod copy;
 pub mod damage;
+mod ended;
 mod folder;
 pub mod process;
 pub mod question;
@@ -31,6 +32,7 @@ use crate::config::{AgentProfile, Scope, WhileRunning};
 use crate::driver::Offers;
 use crate::store::{InFile, SessionRow, TurnKind};
 
+pub use ended::Ended;
 pub use folder::Ground;
 pub use process::{Bounds as ProcessBounds, Gauge, Processes};
 pub use registry::{Registry, Start};
@@ -40,7 +42,10 @@ pub use registry::{Registry, Start};
 pub struct SessionRules {
     pub bot: BotName,
     pub scope: Scope,
+    /// Who is asked where nobody is named.
     pub agent: Arc<AgentProfile>,
+    /// Each has sessions of its own, under keys with its name in them, and its replies say it.
+    pub further: Vec<Arc<AgentProfile>>,
     /// The bot's workspace; sessions get folders below it unless it is shared.
     pub workspace: PathBuf,
     pub workspace_shared: bool,
@@ -56,6 +61,8 @@ pub struct SessionRules {
     pub files_dir: PathBuf,
     /// What may go from the agent into the chat.
     pub bounds: Bounds,
+    /// Told of turns that came to an end.
+    pub ended: Option<Ended>,
 }
 
 impl SessionRules {

@@ -5,10 +5,11 @@
 //! that commit is on disk. Nothing outside this module names a database.
 
 pub mod journal;
+mod run;
 pub mod sqlite;
 
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,7 @@ use crate::chat::{
 };
 
 pub use journal::Journal;
+pub use run::{Came, RunPart, RunRow};
 
 /// What went wrong, by what the caller can do about it.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -486,6 +488,13 @@ pub trait Store: Send {
     /// Claims a CLI session id for a key. False: another key owns it.
     fn cli_session_claim(&mut self, cli_session: &str, key: &SessionKey) -> Result<bool>;
 
+    // Messages that go from agent to agent.
+    /// Inserts or replaces.
+    fn run_put(&mut self, row: &RunRow, updated: UnixMillis) -> Result<()>;
+    fn run_get(&mut self, id: InboxId) -> Result<Option<RunRow>>;
+    /// Those that are not over, oldest first.
+    fn runs_open(&mut self, bot: &BotName) -> Result<Vec<RunRow>>;
+
     // Outbox.
     /// Inserts or replaces, but never the target. A `memory` of None keeps what the adapter saved before: nobody else
     /// can take it away.
@@ -550,7 +559,7 @@ pub trait Store: Send {
     fn audit(&mut self, row: &AuditRow) -> Result<()>;
     fn counts(&mut self) -> Result<Counts>;
     /// Forgets what is done and older than this: inbox rows (and with them their keys), sent outbox rows, turns
-    /// that are nowhere in the outbox, closed asks, tokens, expired values, events that can never be translated. At
+    /// that are nowhere in the outbox, runs that are over, closed asks, tokens, expired values, events that can never be translated. At
     /// most [`FORGET_AT_ONCE`] rows of a kind, so that nobody waits long: to be called again while it forgets
     /// something. Rows forgotten.
     fn forget_before(&mut self, before: UnixMillis) -> Result<u64>;

@@ -25,6 +25,7 @@ mod leak;
 mod operator;
 mod process;
 mod room;
+mod routing;
 mod sessions;
 mod slack;
 mod steer;

@@ -318,7 +318,7 @@ impl SessionActor {
             view: None,
             files: prompt.files,
         };
-        let mut job = Job::new(row, &self.shared.rules);
+        let mut job = Job::new(row, &self.shared);
         job.also = prompt.also;
         if alone && self.seat.is_free() {
             // The agent waits for it: opened and begun in one write, see `hand`.
@@ -630,7 +630,7 @@ impl SessionActor {
             view: None,
             files: Vec::new(),
         };
-        let mut job = Job::new(row, &self.shared.rules);
+        let mut job = Job::new(row, &self.shared);
         job.turn = Turn::unsolicited();
         job
     }

@@ -100,7 +100,24 @@ impl Folders {
     }
 }
 
-/// Whose session something said here by this person belongs to. Safe to print, at most 120 characters.
+/// Stands between the key of a conversation and the name of an agent that is not the bot's first.
+const AGENT_MARK: char = '@';
+
+/// The key of this agent's own session, where the bot's first has `base`.
+pub(super) fn key_of_agent(base: &SessionKey, agent: &str) -> SessionKey {
+    SessionKey(format!("{base}{AGENT_MARK}{agent}"))
+}
+
+/// A key as the bot's first agent has it, and whose it is; none: the first one's.
+pub(super) fn parts(key: &SessionKey) -> (&str, Option<&str>) {
+    match key.as_str().rsplit_once(AGENT_MARK) {
+        Some((base, agent)) => (base, Some(agent)),
+        None => (key.as_str(), None),
+    }
+}
+
+/// Whose session something said here by this person belongs to, if it is for the bot's first agent. Safe to print, at most
+/// 120 characters; that of another agent is its name longer.
 ///
 /// What was said in private never enters a channel: under `user` a private conversation is of the person alone,
 /// and each channel has the person's sessions apart.
@@ -137,9 +154,11 @@ fn name_of(agent: &AgentProfile) -> String {
 
 /// A folder's name: enough of the key to be recognised, and its hash.
 fn name(key: &SessionKey, epoch: u32) -> String {
-    let readable = key.as_str().rsplit('/').next().unwrap_or_default();
+    let (base, agent) = parts(key);
+    let readable = base.rsplit('/').next().unwrap_or_default();
     let readable = readable.rsplit_once('-').map_or(readable, |(readable, _)| readable);
-    let base = format!("{}-{}", plain(readable, 16), hash(&[key.as_str()], 8));
+    let agent = agent.map(|agent| format!("-{}", plain(agent, 24))).unwrap_or_default();
+    let base = format!("{}{agent}-{}", plain(readable, 16), hash(&[key.as_str()], 8));
     numbered(base, epoch)
 }
 
@@ -149,7 +168,8 @@ fn numbered(base: String, epoch: u32) -> String {
 
 /// One agent of one bot, as a folder's name.
 pub(super) fn of_agent(bot: &BotName, agent: &AgentProfile) -> String {
-    format!("{}.{}", plain(bot.as_str(), 40), plain(&agent.name, 40))
+    // The config takes no name that is more than letters, digits, `-` and `_`; without the last two would be one.
+    format!("{}.{}", plain(bot.as_str(), 40), agent.name)
 }
 
 /// The letters and digits of it, lower case, at most `max`; never empty, never `..`.

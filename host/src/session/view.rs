@@ -18,6 +18,9 @@ pub(super) use words::{duration, shorten};
 /// What a step keeps of a tool's output, in bytes; the interface promises at most 4 KiB.
 const OUTPUT_MAX_BYTES: usize = 4096;
 
+/// The block that says which agent speaks. The agent's own begin behind it.
+pub const HEADING: u32 = 0;
+
 /// Revisions of one attempt; the next attempt begins above all of them.
 const ATTEMPT_BITS: u32 = 20;
 
@@ -84,6 +87,20 @@ impl TurnView {
             model: None,
             usage: None,
         }
+    }
+
+    /// The same, with the agent's name above all that it says.
+    #[must_use]
+    pub fn headed(mut self, name: &str) -> Self {
+        self.slots.push(Slot {
+            id: HEADING,
+            parent: None,
+            revision: self.revision,
+            dirty: true,
+            complete: true,
+            part: Some(Part::Text(format!("**{name}**"))),
+        });
+        self
     }
 
     /// Goes on from a stored view. `asks` tells which of its blocks are which open ask.
@@ -206,7 +223,6 @@ impl TurnView {
             ask.settled = Some(words.to_owned());
             ask.choices.clear();
             ask.selection = None;
-            ask.form = None;
         }
         self.slots[at].complete = true;
         self.mark(at);
@@ -323,7 +339,8 @@ impl TurnView {
 
     /// It runs, and nothing is in it.
     fn is_bare(&self) -> bool {
-        self.state == ViewState::Running && self.slots.iter().all(|slot| slot.part.is_none())
+        let empty = |slot: &Slot| slot.part.is_none() || slot.id == HEADING;
+        self.state == ViewState::Running && self.slots.iter().all(empty)
     }
 
     /// Everything as it is now. A new revision only if something changed since the last one.

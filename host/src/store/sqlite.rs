@@ -15,7 +15,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, params};
 use self::rows::to_json;
 use super::{
     AsideRow, AskRow, AuditRow, Counts, FORGET_AT_ONCE, InboxRow, InboxState, OutboxRow, Outcome, Recall, Result,
-    SessionRow, Store, StoreError, TimerRow, TokenRow, TurnRow, TurnScrap, WebRow,
+    RunRow, SessionRow, Store, StoreError, TimerRow, TokenRow, TurnRow, TurnScrap, WebRow,
 };
 use crate::chat::{
     BotName, Conversation, Event, InboxId, Item, SessionId, SessionKey, Target, Token, TurnId, UnixMillis, What,
@@ -439,6 +439,22 @@ impl Store for SqliteStore {
         Ok(self.one::<String>(owner, [cli_session], |row| row.get(0))?.as_deref() == Some(key.as_str()))
     }
 
+    fn run_put(&mut self, row: &RunRow, updated: UnixMillis) -> Result<()> {
+        let sql = "INSERT INTO runs (id, bot, open, updated, run) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET \
+                   bot = excluded.bot, open = excluded.open, updated = excluded.updated, run = excluded.run";
+        let params = params![row.id.0, row.bot.as_str(), row.open, updated, to_json(row)?];
+        self.run(sql, params).map(drop)
+    }
+
+    fn run_get(&mut self, id: InboxId) -> Result<Option<RunRow>> {
+        self.one("SELECT run FROM runs WHERE id = ?", [id.0], |row| rows::json(row, 0))
+    }
+
+    fn runs_open(&mut self, bot: &BotName) -> Result<Vec<RunRow>> {
+        let sql = "SELECT run FROM runs WHERE bot = ? AND open = 1 ORDER BY id";
+        self.all(sql, [bot.as_str()], |row| rows::json(row, 0))
+    }
+
     fn outbox_put(&mut self, row: &OutboxRow) -> Result<()> {
         let sql = "INSERT INTO outbox (turn, bot, target, view, revision, state, memory, attempts, next_try, last_error, \
                    updated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (turn) DO UPDATE SET \
@@ -707,6 +723,7 @@ impl Store for SqliteStore {
                 "turns",
                 "state = 3 AND opened < ?1 AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.turn = turns.id)",
             ),
+            ("runs", "open = 0 AND updated < ?1"),
             ("asks", "state = 2 AND expires < ?1"),
             ("tokens", "expires < ?1"),
             ("kv", "expires < ?1"),

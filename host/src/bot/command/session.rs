@@ -256,7 +256,6 @@ impl Bot {
             text,
             choices: commands.iter().zip(&tokens).map(choice).collect(),
             selection: None,
-            form: None,
             settled: None,
         };
         let mut view = View::single(Part::Ask(ask));
@@ -317,7 +316,7 @@ impl Bot {
                 (status.model.or(status.row.model), status.offers.models)
             } else {
                 // Those of other agents cannot be chosen here.
-                let claude = self.inner.registry.agent().driver == DriverKind::Claude;
+                let claude = self.inner.registry.agent_of(key).driver == DriverKind::Claude;
                 let modes = status.offers.modes.filter(|_| claude);
                 (status.row.mode.or(status.offers.mode), modes)
             };

@@ -16,7 +16,7 @@ use crate::outbox::ViewSource;
 use crate::session::folder::Folders;
 use crate::session::transcript::one_line;
 use crate::session::turn::{Action, Ending, Input, State, shows};
-use crate::session::view::{TurnView, shorten};
+use crate::session::view::{HEADING, TurnView, shorten};
 use crate::session::{SubmitError, tray};
 use crate::store::{Decision, TokenRow, TurnKind, TurnState};
 
@@ -128,7 +128,7 @@ impl SessionActor {
             self.row.first = shorten(&one_line(&job.row.prompt), WORDS_MAX);
         }
         let last = view.blocks.iter().rev().find_map(|block| match &block.part {
-            Part::Text(text) => Some(text),
+            Part::Text(text) if block.id != HEADING => Some(text),
             _ => None,
         });
         if let Some(last) = last {
@@ -402,6 +402,9 @@ impl SessionActor {
             self.shared.tail.ended(&job.row, &view);
             self.shared.outbox.settle(&job.row.target, view);
             tray::clear(left).await;
+            if let (Some(ended), Some(item)) = (&self.shared.rules.ended, job.row.inbox) {
+                ended.tell(item);
+            }
         }
         tracing::debug!(bot = %job.row.bot, session = %self.key, turn = %job.row.id, "a turn ended");
         self.last = Some((job.row.id, job.row.target, job.row.asker));

@@ -35,7 +35,7 @@ struct Asked {
 fn a_token(ask: &Ask) -> Option<&Token> {
     let choice = ask.choices.first().map(|choice| &choice.token);
     let selection = ask.selection.as_ref().map(|selection| &selection.token);
-    choice.or(selection).or(ask.form.as_ref().map(|form| &form.token))
+    choice.or(selection)
 }
 
 fn read_asked(store: &mut dyn Store, turn: &TurnId, view: Option<&View>) -> Result<Asked> {
@@ -157,7 +157,7 @@ impl SessionActor {
         };
         match turn.state {
             TurnState::Queued => {
-                let job = Job::new(turn, &self.shared.rules);
+                let job = Job::new(turn, &self.shared);
                 self.follow(&job);
                 self.enqueue(job);
             }
@@ -171,9 +171,9 @@ impl SessionActor {
 
     async fn restore_running(&mut self, turn: TurnRow, asked: Asked) {
         let first = turn.attempt.saturating_add(1);
-        let fresh = TurnView::new(turn.id.clone(), first, self.shared.rules.show_thinking);
+        let fresh = self.shared.view(turn.id.clone(), first);
         let silent = turn.inbox.is_none() && turn.prompt.is_empty();
-        let mut job = Job::new(turn, &self.shared.rules);
+        let mut job = Job::new(turn, &self.shared);
         job.view = Arc::new(SharedView::new(fresh));
         if silent {
             // The agent had spoken first; there is no question that could be put again.
@@ -201,7 +201,7 @@ impl SessionActor {
 
     /// What was asked stays asked, and no process is started for it; what was decided meanwhile is told.
     async fn restore_asking(&mut self, turn: TurnRow, asked: Asked) {
-        let mut job = Job::new(turn, &self.shared.rules);
+        let mut job = Job::new(turn, &self.shared);
         if let Some(view) = job.row.view.clone() {
             let view = TurnView::resume(view, self.shared.rules.show_thinking, asked.blocks);
             job.view = Arc::new(SharedView::new(view));
