@@ -19,7 +19,10 @@ pub(super) fn start(profile: &AgentProfile, launch: Launch) -> Agent {
     // Where the operator's own login is, if they have moved it. Whoever has a folder of their own has another one.
     inherited.extend(variable(launch::FOLDER).map(|folder| (launch::FOLDER.into(), folder)));
     let program = launch::program(profile, &launch, inherited);
-    let translator = Translator::new(launch.workspace.clone());
+    let mut translator = Translator::new(launch.workspace.clone());
+    if launch.resume {
+        translator.resumes();
+    }
     stdio::start(
         program,
         launch,
