@@ -212,8 +212,9 @@ impl Bot {
         })
     }
 
-    async fn keep(&self, translated: Translated) -> crate::store::Result<(Vec<Accepted>, Option<Answer>)> {
+    async fn keep(&self, mut translated: Translated) -> crate::store::Result<(Vec<Accepted>, Option<Answer>)> {
         let inner = &self.inner;
+        translated.items.retain(|item| others::is_heard(&inner.config, item));
         let mut accepted = inner.inbox.accept(&inner.config.name, translated.items).await?;
         accepted.retain(|one| one.fresh);
         Ok((accepted, translated.answer))

@@ -474,8 +474,6 @@ pub struct Field {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Form {
     pub token: Token,
-    /// The button that opens it.
-    pub label: String,
     pub title: String,
     pub fields: Vec<Field>,
     pub submit: String,
@@ -488,7 +486,6 @@ pub struct Ask {
     pub text: String,
     pub choices: Vec<Choice>,
     pub selection: Option<Selection>,
-    pub form: Option<Form>,
     /// What was decided and by whom: nothing can be pressed any more.
     pub settled: Option<String>,
 }
@@ -616,8 +613,17 @@ pub struct Target {
 pub struct CommandSpec {
     pub name: String,
     pub description: String,
-    /// Name, description, whether it must be given.
-    pub argument: Option<(String, String, bool)>,
+    pub argument: Option<CommandArgument>,
+}
+
+/// What may follow a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandArgument {
+    pub name: String,
+    pub description: String,
+    pub required: bool,
+    /// All that it can be; empty: anything.
+    pub choices: Vec<String>,
 }
 
 /// A message that was said before.

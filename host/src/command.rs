@@ -1,7 +1,7 @@
 //! The table of what people can say to the host itself. Help, the platforms' menus and the text forms all come from
 //! it, so that a command is added in one place.
 
-use crate::chat::CommandSpec;
+use crate::chat::{CommandArgument, CommandSpec};
 use crate::config::WhileRunning;
 
 /// What a command does; `bot` carries it out.
@@ -39,6 +39,8 @@ pub struct Operand {
     pub name: &'static str,
     pub description: &'static str,
     pub required: bool,
+    /// All that it can be; empty: anything.
+    pub choices: &'static [&'static str],
 }
 
 /// One row of the table.
@@ -69,6 +71,16 @@ const fn optional(name: &'static str, description: &'static str) -> Option<Opera
         name,
         description,
         required: false,
+        choices: &[],
+    })
+}
+
+const fn one_of(name: &'static str, description: &'static str, choices: &'static [&'static str]) -> Option<Operand> {
+    Some(Operand {
+        name,
+        description,
+        required: false,
+        choices,
     })
 }
 
@@ -77,6 +89,7 @@ const fn required(name: &'static str, description: &'static str) -> Option<Opera
         name,
         description,
         required: true,
+        choices: &[],
     })
 }
 
@@ -127,7 +140,7 @@ pub const TABLE: &[Row] = &[
     Row {
         name: "allow",
         description: "Allow what the agent asks for; `all`: for this session",
-        operand: optional("all", "`all`: also what is like it, for this session"),
+        operand: one_of("all", "`all`: also what is like it, for this session", &["all"]),
         private: false,
         action: Action::Decide,
     },
@@ -204,7 +217,7 @@ pub const TABLE: &[Row] = &[
     Row {
         name: "export",
         description: "Show the whole conversation; `jsonl`: for programs",
-        operand: optional("form", "`md` or `jsonl`"),
+        operand: one_of("form", "`md` or `jsonl`", &["md", "jsonl"]),
         private: true,
         action: Action::Export,
     },
@@ -335,9 +348,12 @@ pub fn specs() -> Vec<CommandSpec> {
         .map(|row| CommandSpec {
             name: row.name.into(),
             description: row.description.into(),
-            argument: row
-                .operand
-                .map(|operand| (operand.name.into(), operand.description.into(), operand.required)),
+            argument: row.operand.map(|operand| CommandArgument {
+                name: operand.name.into(),
+                description: operand.description.into(),
+                required: operand.required,
+                choices: operand.choices.iter().map(|choice| (*choice).into()).collect(),
+            }),
         })
         .collect()
 }
@@ -385,7 +401,14 @@ mod tests {
         let specs = specs();
         assert_eq!(specs.len(), TABLE.len());
         let deny = specs.iter().find(|spec| spec.name == "deny").unwrap();
-        assert!(deny.argument.as_ref().is_some_and(|(_, _, required)| !required));
+        assert!(deny.argument.as_ref().is_some_and(|argument| !argument.required));
+        let export = specs.iter().find(|spec| spec.name == "export").unwrap();
+        assert!(
+            export
+                .argument
+                .as_ref()
+                .is_some_and(|argument| argument.choices == ["md", "jsonl"])
+        );
         assert!(
             help.contains("`/edit INPUT`") && help.contains("`/deny [WHY]`"),
             "{help}"

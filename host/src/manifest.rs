@@ -188,7 +188,6 @@ pub enum Ability {
     Forms,
     FilesIn,
     FilesOut,
-    Typing,
     Reactions,
     NativeStop,
     Commands,

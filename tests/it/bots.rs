@@ -137,6 +137,27 @@ async fn bots_that_answer_each_other_end_until_a_person_speaks_also_over_a_resta
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_bots_that_are_not_named_say_is_not_even_kept() {
+    let room = Room::open("allow_bots = [\"other\"]").await;
+    room.tell(helper("b1", "who is there?")).await;
+    let edit = json!({ "kind": "edited", "key": "e1", "text": "who is here?" });
+    room.tell(but(helper("b1", ""), edit)).await;
+    room.say("p1", "the end").await;
+    room.vendor.done_with("the end").await;
+    let store = rusqlite::Connection::open(room.host.folder().join("data/botyard.db")).expect("the store's file");
+    let kept = |who: &str| -> u32 {
+        let like = format!("%\"id\":\"{who}\"%");
+        store
+            .query_row("SELECT count(*) FROM inbox WHERE item LIKE ?1", [like], |row| {
+                row.get(0)
+            })
+            .expect("it is read")
+    };
+    assert_eq!((kept("helper"), kept("ann")), (0, 1));
+    room.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bot_decides_nothing_and_its_edits_offer_nothing() {
     let more = "allow_bots = [\"helper\"]\napprovers = [\"ann\", \"helper\"]";
     let room = Room::open(more).await;

@@ -51,7 +51,6 @@ impl Bot {
                 choice("Keep", &tokens[1], Style::Plain),
             ],
             selection: None,
-            form: None,
             settled: None,
         };
         let offer = offer_of(said);
@@ -152,7 +151,6 @@ impl Bot {
             text: String::new(),
             choices: Vec::new(),
             selection: None,
-            form: None,
             settled: Some(words),
         };
         match used.await {

@@ -5,11 +5,19 @@ use tracing::warn;
 
 use super::Bot;
 use crate::access::is_bot;
-use crate::chat::{BotName, Conversation, Origin, UnixMillis, now};
+use crate::chat::{BotName, Conversation, Item, Origin, UnixMillis, What, now};
+use crate::config::BotConfig;
 use crate::store::AuditRow;
 
 /// So long after a bot's last word its count is forgotten: what is this slow is no loop.
 const KEPT: UnixMillis = 7 * 24 * 3600 * 1000;
+
+/// Is it worth keeping? What other bots say, as they write it and change it, nobody serves unless they are named.
+pub(super) fn is_heard(config: &BotConfig, item: &Item) -> bool {
+    let sender = &item.origin.sender;
+    let says = matches!(item.what, What::Message(_) | What::Edited(_));
+    !(says && sender.bot && !config.allow_bots.contains(&sender.id))
+}
 
 impl Bot {
     /// Is this answered, as far as other bots' messages in a row go? What a person says begins the count anew. It is

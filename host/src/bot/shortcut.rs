@@ -92,7 +92,6 @@ pub(super) fn missing() -> Vec<(String, String)> {
 fn form(token: Token) -> Form {
     Form {
         token,
-        label: "Ask…".to_owned(),
         title: "Ask".to_owned(),
         fields: vec![Field {
             name: FIELD.to_owned(),

@@ -234,7 +234,6 @@ pub(super) fn ask(settled: Option<&str>) -> (Part, [Token; 2]) {
             choice("Deny", &tokens[1], Style::Danger),
         ],
         selection: None,
-        form: None,
         settled: settled.map(str::to_owned),
     };
     (Part::Ask(ask), tokens)
@@ -304,40 +303,28 @@ pub(super) async fn form(bench: &Bench) -> Outcome {
     if !bench.can(Ability::Forms) {
         return not_applicable("it does not claim `forms`");
     }
-    // Beside the choices of a question, and behind one of them.
-    for (token, stands) in [("Form-0123456789_abcdefgh", true), ("Why-0123456789_abcdefghi", false)] {
-        let token = Token(token.to_owned());
-        let form = form_of(&token);
-        bench.opens(&form);
-        let mut reply = bench.asked(Place::Channel).await?;
-        let (part, _) = ask(None);
-        let Part::Ask(mut asked) = part else {
-            return failed("our own question");
-        };
-        if stands {
-            asked.form = Some(form);
-        } else {
-            asked.choices.push(Choice {
-                label: "Say why".to_owned(),
-                description: String::new(),
-                token: token.clone(),
-                style: Style::Plain,
-            });
-        }
-        reply.parts(bench, ViewState::Asking, vec![Part::Ask(asked)]).await?;
-        if !stands || carries(bench, &reply, &token) {
-            // A button opens it; where the fields stand in the message there is none.
-            pressed(bench, &reply, &token).await?;
-        }
-        sent(bench, &reply, token).await?;
-    }
-    Ok(())
+    // Behind one of the choices of a question.
+    let token = Token("Why-0123456789_abcdefghi".to_owned());
+    bench.opens(&form_of(&token));
+    let mut reply = bench.asked(Place::Channel).await?;
+    let (part, _) = ask(None);
+    let Part::Ask(mut asked) = part else {
+        return failed("our own question");
+    };
+    asked.choices.push(Choice {
+        label: "Say why".to_owned(),
+        description: String::new(),
+        token: token.clone(),
+        style: Style::Plain,
+    });
+    reply.parts(bench, ViewState::Asking, vec![Part::Ask(asked)]).await?;
+    pressed(bench, &reply, &token).await?;
+    sent(bench, &reply, token).await
 }
 
 fn form_of(token: &Token) -> Form {
     Form {
         token: token.clone(),
-        label: "Say why".to_owned(),
         title: "Why not?".to_owned(),
         fields: vec![Field {
             name: "reason".to_owned(),

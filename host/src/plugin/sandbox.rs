@@ -209,7 +209,8 @@ pub(super) struct Shown {
 
 /// One instance's state: wasmtime's store data.
 pub(super) struct State {
-    wasi: WasiCtx,
+    /// Made when it is first asked for something: most guests never do, and what is random in it costs time.
+    wasi: Option<WasiCtx>,
     table: ResourceTable,
     stderr: MemoryOutputPipe,
     pub(super) limiter: Limiter,
@@ -232,11 +233,22 @@ pub(super) struct State {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
+        let stderr = &self.stderr;
         WasiCtxView {
-            ctx: &mut self.wasi,
+            ctx: self.wasi.get_or_insert_with(|| empty(stderr.clone())),
             table: &mut self.table,
         }
     }
+}
+
+/// A WASI with nothing behind it but stderr.
+fn empty(stderr: MemoryOutputPipe) -> WasiCtx {
+    WasiCtxBuilder::new()
+        .stderr(stderr)
+        .allow_tcp(false)
+        .allow_udp(false)
+        .allow_ip_name_lookup(false)
+        .build()
 }
 
 /// What the guest did that no error can tell it: it ends.
@@ -246,17 +258,10 @@ struct Flood;
 
 impl State {
     pub(super) fn new(export: Export, limits: CallLimits, bound: Option<Arc<Bound>>) -> Self {
-        let stderr = MemoryOutputPipe::new(STDERR_BYTES);
-        let wasi = WasiCtxBuilder::new()
-            .stderr(stderr.clone())
-            .allow_tcp(false)
-            .allow_udp(false)
-            .allow_ip_name_lookup(false)
-            .build();
         Self {
-            wasi,
+            wasi: None,
             table: ResourceTable::new(),
-            stderr,
+            stderr: MemoryOutputPipe::new(STDERR_BYTES),
             limiter: Limiter {
                 memory_bytes: limits.memory_bytes,
                 used: 0,

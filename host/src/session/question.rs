@@ -39,7 +39,6 @@ pub fn pose(row: &AskRow, title: String, detail: String, shows: Shows) -> (Ask, 
         text: detail,
         choices: Vec::new(),
         selection: None,
-        form: None,
         settled: None,
     };
     let mut poser = Poser {
@@ -187,15 +186,15 @@ fn how_in_words(row: &AskRow, shows: Shows) -> Option<String> {
 
 /// The form that a button opens.
 pub fn form(kind: FormKind, row: &AskRow, token: &Token) -> Form {
-    let (title, label, submit, fields) = match kind {
-        FormKind::Input => ("Change it", "Edit…", "Allow this", vec![input_field(row)]),
+    let (title, submit, fields) = match kind {
+        FormKind::Input => ("Change it", "Allow this", vec![input_field(row)]),
         FormKind::Reason => {
             let (title, label) = match row.subject {
                 Subject::Plan => ("What is missing?", "What the agent should plan"),
                 Subject::Tool | Subject::Questions(_) => ("Why not?", "What the agent is told"),
             };
             let reason = field("reason", label, FieldKind::Paragraph, "", true);
-            (title, "Deny with a reason…", "Send", vec![reason])
+            (title, "Send", vec![reason])
         }
         FormKind::Answers => {
             let questions = match &row.subject {
@@ -203,12 +202,11 @@ pub fn form(kind: FormKind, row: &AskRow, token: &Token) -> Form {
                 Subject::Tool | Subject::Plan => &[],
             };
             let fields = questions.iter().enumerate().flat_map(answer_fields).collect();
-            ("Your answer", "Answer…", "Send", fields)
+            ("Your answer", "Send", fields)
         }
     };
     Form {
         token: token.clone(),
-        label: label.to_owned(),
         title: title.to_owned(),
         fields,
         submit: submit.to_owned(),

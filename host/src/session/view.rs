@@ -197,7 +197,6 @@ impl TurnView {
             ask.settled = Some(words.to_owned());
             ask.choices.clear();
             ask.selection = None;
-            ask.form = None;
         }
         self.slots[at].complete = true;
         self.mark(at);

@@ -51,6 +51,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::fro
 /// One identify in five seconds: docs.discord.com/developers/events/gateway#rate-limiting (max_concurrency; a larger one
 /// is for bots in very many servers, which would only start faster).
 const BETWEEN_IDENTIFIES: Duration = Duration::from_secs(5);
+/// Discord answers an identify in a second or two; a connection that never has its answer may hold others up so long.
+const IDENTIFY: Duration = Duration::from_secs(15);
 /// Of each REST call of the transport's own.
 const CALL: Duration = Duration::from_secs(10);
 
@@ -139,8 +141,9 @@ impl Gateway {
             401 => Err(CallError::Unauthorized(
                 "discord refuses the bot token: copy it anew from the Bot page of your application".to_owned(),
             )),
+            429 => Err(CallError::RateLimited(retry_after(&response.body))),
             // Without a code it is not the API that says so, but what stands before it.
-            403 | 404 if code(&response.body).is_some() => Err(CallError::Gone(format!(
+            400 | 403 | 404 if code(&response.body).is_some() => Err(CallError::Gone(format!(
                 "discord answers {path} with status {}",
                 response.status
             ))),
@@ -203,6 +206,7 @@ impl Gateway {
         }
         Turn {
             gateway: Arc::clone(self),
+            until: Instant::now() + IDENTIFY,
             _permit: permit,
         }
     }
@@ -212,6 +216,8 @@ impl Gateway {
 /// be between two, because what is on its way arrives at any pace.
 struct Turn {
     gateway: Arc<Gateway>,
+    /// After this it is over, whether Discord answered or not: other shards wait.
+    until: Instant,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -241,6 +247,12 @@ fn directions(answer: &Value) -> Result<Directions, CallError> {
 fn code(body: &[u8]) -> Option<u64> {
     let body: Value = serde_json::from_slice(body).ok()?;
     body.get("code")?.as_u64()
+}
+
+/// How long Discord wants to be left alone: docs.discord.com/developers/topics/rate-limits#exceeding-a-rate-limit.
+fn retry_after(body: &[u8]) -> Option<Duration> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    Duration::try_from_secs_f64(body.get("retry_after")?.as_f64()?).ok()
 }
 
 /// It does not work now and is tried again after `pause`.

@@ -2,12 +2,11 @@
 //! docs.discord.com/developers/topics/opcodes-and-status-codes (discord-api-docs, 2026-08).
 
 use botyard_sdk::http::{self, header};
+use botyard_sdk::json::{at, str_at};
 use botyard_sdk::manifest::{Placement, Slot};
 use botyard_sdk::raw_http::{Body, Content, Downloaded, FormPart, Request, Response};
 use botyard_sdk::serde_json::{self, Value, json};
 use botyard_sdk::types::{Conversation, Error, FileRef};
-
-use crate::event::str_at;
 
 /// The host, as far as this adapter needs it; tests put a fake in its place.
 pub trait Wire {
@@ -522,7 +521,7 @@ fn first_problem(errors: Option<&Value>) -> Option<String> {
     let fields = errors?.as_object()?;
     for (name, inside) in fields {
         if name == "_errors" {
-            return inside.pointer("/0/code").and_then(Value::as_str).map(str::to_owned);
+            return at(inside, "/0/code").and_then(Value::as_str).map(str::to_owned);
         }
         if let Some(found) = first_problem(Some(inside)) {
             return Some(format!("{name}.{found}"));

@@ -108,9 +108,6 @@ fn rows(ask: &Ask) -> Vec<Value> {
             ]));
         }
     }
-    if let Some(form) = &ask.form {
-        buttons.push(json!({ "type": 2, "style": 2, "label": label(&form.label, 80), "custom_id": form.token }));
-    }
     rows.extend(buttons.chunks(BUTTONS).map(row));
     rows
 }

@@ -1,6 +1,7 @@
 //! What the adapter needs and can do, whether the bot's account has it, and the commands it tells Discord of.
 
 use botyard_sdk::account::{CommandSpec, Finding};
+use botyard_sdk::json::{array_at, str_at};
 use botyard_sdk::manifest::{
     Abilities, About, Ed25519, Limits, Managed, Mode, Piece, Rate, Route, Secret, Setting, SettingKind, Slot,
     Transport, Verification,
@@ -10,7 +11,6 @@ use botyard_sdk::split::clip;
 use botyard_sdk::types::{Answer, Error};
 
 use crate::api::{Api, Wire};
-use crate::event::{array_at, str_at};
 use crate::interactive::{ASK, ASK_ABOUT};
 
 /// What Discord takes by default; boosted servers take more (docs.discord.com/developers/reference#uploading-files).
@@ -122,7 +122,6 @@ pub fn about() -> About {
             | Abilities::FORMS
             | Abilities::FILES_IN
             | Abilities::FILES_OUT
-            | Abilities::TYPING
             | Abilities::REACTIONS
             | Abilities::COMMANDS
             | Abilities::WHISPERS,

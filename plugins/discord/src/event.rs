@@ -5,6 +5,7 @@
 
 use botyard_sdk::http::header;
 use botyard_sdk::ingress::{Item, Message, Reaction, Translated, What};
+use botyard_sdk::json::{array_at, read_without, str_at};
 use botyard_sdk::serde_json::{self, Value};
 use botyard_sdk::types::{Attachment, Conversation, Error, Event, Origin, Person};
 use serde::{Deserialize, Serialize};
@@ -17,8 +18,8 @@ use crate::text::{self, hear, is_id, person};
 pub struct Reader {
     /// The bot's own user id.
     pub me: Option<String>,
-    /// A question in a channel opens a thread.
-    pub threads: bool,
+    /// Whether a question in a channel opens a thread. Asked for where there is one.
+    pub threads: fn() -> bool,
 }
 
 /// What an answer needs to know of the question; it stands in `origin.reply-to`.
@@ -64,14 +65,6 @@ impl ReplyTo {
     }
 }
 
-/// Fields of a vendor's JSON that may be missing or of another kind than today.
-pub(crate) fn str_at<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
-    value
-        .pointer(pointer)
-        .and_then(Value::as_str)
-        .filter(|text| !text.is_empty())
-}
-
 /// An id of Discord's; anything else is none, and what it stands in is skipped.
 pub(crate) fn id_at<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
     str_at(value, pointer).filter(|id| is_id(id))
@@ -83,13 +76,6 @@ pub(crate) fn tenant_of(data: &Value) -> Option<Option<&str>> {
         None | Some(Value::Null) => Some(None),
         Some(_) => id_at(data, "/guild_id").map(Some),
     }
-}
-
-pub(crate) fn array_at<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
-    value
-        .pointer(pointer)
-        .and_then(Value::as_array)
-        .map_or(&[], Vec::as_slice)
 }
 
 pub(crate) const fn nothing() -> Translated {
@@ -105,6 +91,9 @@ pub(crate) fn seconds_of(id: &str) -> Option<u32> {
     u32::try_from(((id >> 22) + 1_420_070_400_000) / 1000).ok()
 }
 
+/// Fields of messages that nobody writes.
+const UNREAD: [&str; 2] = ["embeds", "components"];
+
 /// Bytes of a name or a stamp that goes into a key, far more than Discord's own have: a key has at most 200.
 const NAME: usize = 100;
 /// Messages that persons write: plain ones and replies. The others tell of joins, pins, boosts.
@@ -118,7 +107,11 @@ impl Reader {
     /// # Errors
     /// `malformed` for what is no JSON object of Discord's.
     pub fn translate(&self, event: &Event) -> Result<Translated, Error> {
-        let body: Value = serde_json::from_slice(&event.payload)
+        let unread: &[&str] = match event.name.as_str() {
+            "MESSAGE_CREATE" | "MESSAGE_UPDATE" => &UNREAD,
+            _ => &[],
+        };
+        let body = read_without(&event.payload, unread)
             .map_err(|error| Error::Malformed(format!("the payload is no JSON: {error}")))?;
         if event.transport == "webhook" {
             return Ok(interactive::translate(&body, event.received));
@@ -195,7 +188,7 @@ impl Reader {
         for snapshot in array_at(data, "/message_snapshots") {
             attachments.extend(array_at(snapshot, "/message/attachments").iter().filter_map(attachment));
         }
-        let opens = self.threads && !conversation.direct && conversation.thread.is_none() && facts.can_thread();
+        let opens = !conversation.direct && conversation.thread.is_none() && facts.can_thread() && (self.threads)();
         let reply_to = ReplyTo {
             message: Some(id.to_owned()),
             title: opens.then(|| title(&text)),

@@ -2,11 +2,10 @@
 //! (labels 45, descriptions 100, placeholders 100 and 150, options 25 with labels of 100, text inputs 4,000) and
 //! /interactions/receiving-and-responding (titles 45, one to five components).
 
+use botyard_sdk::json::{array_at, str_at};
 use botyard_sdk::serde_json::{Value, json};
 use botyard_sdk::split::clip;
 use botyard_sdk::types::{Field, FieldKind, Form, OptionItem};
-
-use crate::event::{array_at, str_at};
 
 /// Discord's limit of options in one list.
 pub const OPTIONS: usize = 25;

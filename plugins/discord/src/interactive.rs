@@ -5,13 +5,12 @@
 
 use botyard_sdk::ingress::{Command, Item, Message, Press, Translated, What};
 use botyard_sdk::interaction::Verdict;
+use botyard_sdk::json::{array_at, at, str_at};
 use botyard_sdk::serde_json::{self, Value, json};
 use botyard_sdk::split::clip;
 use botyard_sdk::types::{Answer, Attachment, Conversation, Origin};
 
-use crate::event::{
-    Interaction, Kind, ReplyTo, array_at, attachment, id_at, nothing, seconds_of, str_at, tenant_of, user,
-};
+use crate::event::{Interaction, Kind, ReplyTo, attachment, id_at, nothing, seconds_of, tenant_of, user};
 use crate::form;
 use crate::text::hear;
 
@@ -100,7 +99,7 @@ fn origin(data: &Value, received: u32, kind: Kind) -> Option<Origin> {
     let id = id_at(data, "/id")?;
     let channel = id_at(data, "/channel_id").or(id_at(data, "/channel/id"))?;
     // A thread is a channel of one of these types.
-    let thread = matches!(data.pointer("/channel/type").and_then(Value::as_u64), Some(10..=12));
+    let thread = matches!(at(data, "/channel/type").and_then(Value::as_u64), Some(10..=12));
     let parent = id_at(data, "/channel/parent_id").filter(|_| thread);
     let tenant = tenant_of(data)?;
     let member = data.get("member");
@@ -133,7 +132,7 @@ fn origin(data: &Value, received: u32, kind: Kind) -> Option<Origin> {
 
 fn command(data: &Value, received: u32) -> Option<Translated> {
     let name = str_at(data, "/data/name")?;
-    let about_message = data.pointer("/data/type").and_then(Value::as_u64) == Some(3);
+    let about_message = at(data, "/data/type").and_then(Value::as_u64) == Some(3);
     if about_message || name == ASK {
         let (text, quotes, attachments) = if about_message { about(data)? } else { asked(data) };
         let origin = origin(data, received, Kind::Ask)?;
@@ -175,10 +174,7 @@ fn options(data: &Value) -> (String, Vec<Attachment>) {
         // Type 11 is an attachment; its value is an id among the resolved ones.
         match (option.get("type").and_then(Value::as_u64), option.get("value")) {
             (Some(11), Some(Value::String(id))) => {
-                files.extend(
-                    data.pointer(&format!("/data/resolved/attachments/{id}"))
-                        .and_then(attachment),
-                );
+                files.extend(at(data, &format!("/data/resolved/attachments/{id}")).and_then(attachment));
             }
             (_, Some(Value::String(text))) => words.push(text.clone()),
             (_, Some(value)) if !value.is_null() => words.push(value.to_string()),
@@ -198,7 +194,7 @@ fn asked(data: &Value) -> Asked {
 /// `Ask about this` in the menu of a message.
 fn about(data: &Value) -> Option<Asked> {
     let id = id_at(data, "/data/target_id")?;
-    let message = data.pointer(&format!("/data/resolved/messages/{id}"))?;
+    let message = at(data, &format!("/data/resolved/messages/{id}"))?;
     let said = hear(str_at(message, "/content").unwrap_or_default(), None, None).text;
     let files = array_at(message, "/attachments")
         .iter()
@@ -220,7 +216,7 @@ fn press(data: &Value, received: u32) -> Option<Item> {
         .filter_map(Value::as_str)
         .filter(|value| !value.is_empty() && value.len() <= CUSTOM)
         .collect();
-    let (token, values) = match data.pointer("/data/component_type").and_then(Value::as_u64) {
+    let (token, values) = match at(data, "/data/component_type").and_then(Value::as_u64) {
         Some(3) if id.starts_with(PICK) => ((*chosen.first()?).to_owned(), None),
         Some(3) => {
             let token = id

@@ -13,13 +13,14 @@ pub mod show;
 pub mod text;
 pub mod view;
 
+use botyard_sdk::json::{array_at, str_at};
 use botyard_sdk::raw_http::{Downloaded, Request, Response};
 use botyard_sdk::serde_json::Value;
 use botyard_sdk::types::{Answer, Attachment, Conversation, Error, Event, FileRef, Origin, Person};
 use botyard_sdk::{Adapter, account, delivery, files, history, host, ingress, interaction, manifest, memory, raw_http};
 
 use crate::api::{Api, Wire};
-use crate::event::{array_at, seconds_of, str_at};
+use crate::event::seconds_of;
 
 /// The adapter.
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +74,7 @@ impl Adapter for Discord {
     fn translate(event: Event) -> Result<ingress::Translated, Error> {
         let reader = event::Reader {
             me: host::me().map(|me| me.id),
-            threads: host::setting("threads").as_deref() != Some("false"),
+            threads: || host::setting("threads").as_deref() != Some("false"),
         };
         reader.translate(&event)
     }

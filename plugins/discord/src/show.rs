@@ -7,7 +7,9 @@
 mod give;
 
 use botyard_sdk::delivery::{Part, State, Target, View};
-use botyard_sdk::serde_json;
+use botyard_sdk::digest::Digest;
+use botyard_sdk::json::{array_at, str_at};
+use botyard_sdk::serde_json::{self, Value};
 use botyard_sdk::types::{Conversation, Error};
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +17,7 @@ use crate::api::{
     Api, EDITS_USED_UP, EXPIRED, Failure, MISSING_ACCESS, MISSING_PERMISSIONS, Shown, THREAD_ARCHIVED, Ticket,
     UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK, Wire,
 };
-use crate::event::{Interaction, Kind, ReplyTo, array_at, str_at};
+use crate::event::{Interaction, Kind, ReplyTo};
 use crate::view::{WHOLE, render};
 
 /// A ticket is good for 15 minutes (docs.discord.com/developers/interactions/receiving-and-responding); the last of
@@ -84,6 +86,9 @@ pub struct Pending {
     pub at: u32,
     /// Of its words alone, for finding it.
     pub words: String,
+    /// The token of its first button, which no other message has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -247,18 +252,18 @@ impl<W: Wire> Stage<'_, W> {
             .get(&format!("/channels/{channel}/messages?after={after}&limit=100"))
         {
             Ok(page) => {
-                let said = |message| digest_text(str_at(message, "/content").unwrap_or_default());
+                let (words, token) = (&pending.words, pending.token.as_deref());
+                let is_it = |message: &Value| match token {
+                    Some(_) => token_in(array_at(message, "/components")) == token,
+                    // Without words it may as well be a file's, or another turn's: it is said once more.
+                    None if *words == digest_text("") => false,
+                    None => digest_text(str_at(message, "/content").unwrap_or_default()) == *words,
+                };
                 let found = array_at(&page, "").iter().find(|message| {
                     str_at(message, "/author/id") == me.as_deref()
-                        && said(message) == pending.words
+                        && is_it(message)
                         && str_at(message, "/id").is_some_and(|id| !self.memory.posted.iter().any(|p| p.id == id))
                 });
-                // Without words it may as well be a file's, or another turn's.
-                if found.is_some() && pending.words == digest_text("") {
-                    return Err(host(Error::Ambiguous(
-                        "a message without words may have been posted, and nothing tells it from others".into(),
-                    )));
-                }
                 match found.and_then(|message| str_at(message, "/id")) {
                     Some(id) => self.stands(pending.index, id, String::new(), false),
                     None => {
@@ -370,6 +375,7 @@ impl<W: Wire> Stage<'_, W> {
                 index,
                 at: self.api.wire.now(),
                 words: digest_text(&shown.content),
+                token: token_in(&shown.components).map(str::to_owned),
             });
             self.save()?;
         }
@@ -398,6 +404,8 @@ impl<W: Wire> Stage<'_, W> {
                 let error = Error::Unavailable("discord did not say whether a message was posted".into());
                 Err(Failure { error, ..failure })
             }
+            // What was begun before and not answered may still stand there.
+            Err(failure) if again => Err(failure),
             Err(failure) => {
                 self.memory.pending = None;
                 self.save()?;
@@ -436,7 +444,8 @@ impl<W: Wire> Stage<'_, W> {
         match (ticket.kind, self.private) {
             // The deferred answer is the first message.
             (Kind::Command | Kind::Ask, false) if index == 0 => self.api.edit_original(good, shown).map(Some),
-            // A command may have been deferred by the host's default, which is for all: Discord knows.
+            // A command that came by webhook may have been deferred by the route's fixed word, which is for all: Discord
+            // knows.
             (Kind::Command, true) if index == 0 && self.api.original_is_private(good)? => {
                 self.api.edit_original(good, shown).map(Some)
             }
@@ -463,15 +472,18 @@ fn snowflake(seconds: u32) -> u64 {
 
 /// What a message shows, in 16 characters.
 fn digest(shown: &Shown) -> String {
-    digest_text(&shown.body().to_string())
+    Digest::of_json(&(&shown.content, &shown.embeds, &shown.components)).text()
 }
 
-/// FNV-1a. Discord cuts white space off both ends of a message.
+/// The token of the first button or list.
+fn token_in(rows: &[Value]) -> Option<&str> {
+    let mut parts = rows.iter().flat_map(|row| array_at(row, "/components"));
+    parts.find_map(|part| str_at(part, "/custom_id"))
+}
+
+/// Of words. Discord cuts white space off both ends of a message.
 fn digest_text(text: &str) -> String {
-    let hash = text.trim().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    format!("{hash:016x}")
+    Digest::of(text.trim().as_bytes()).text()
 }
 
 impl<'a> Ticket<'a> {

@@ -1,6 +1,7 @@
 //! Between Discord's text and ours: what people wrote becomes Markdown with persons as `<@id>`, what an agent wrote
 //! becomes what Discord can show. Source: docs.discord.com/developers/reference#message-formatting.
 
+use botyard_sdk::split::one_line;
 use botyard_sdk::types::Person;
 
 /// What a person wrote, in our words.
@@ -303,8 +304,8 @@ fn shown(label: &str, url: &str) -> String {
 
 /// Plain words as Discord's Markdown, on one line: what would be an emphasis, a link or a heading is not.
 pub fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    for c in text.split_whitespace().collect::<Vec<_>>().join(" ").chars() {
+    let mut plain = String::with_capacity(text.len() + 8);
+    for c in one_line(text).chars() {
         let first = plain.is_empty() && matches!(c, '#' | '>' | '-' | '+');
         if first || matches!(c, '\\' | '*' | '_' | '~' | '`' | '|' | '[' | '<') {
             plain.push('\\');

@@ -6,7 +6,7 @@
 
 use botyard_sdk::delivery::{Block, Part, PlanItem, PlanState, State, Step, StepState, Tone, View};
 use botyard_sdk::serde_json::{Value, json};
-use botyard_sdk::split::{clip, length, split};
+use botyard_sdk::split::{clip, length, one_line, split};
 
 use crate::api::Shown;
 use crate::ask;
@@ -331,10 +331,6 @@ fn step_line(step: &Step, nested: bool) -> String {
         line.push_str(&format!("\n-# {}", plain(&clip(&one_line(&step.output), 300))));
     }
     line
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn duration(ms: u32) -> String {

@@ -2,12 +2,13 @@
 
 use botyard_sdk::account::Finding;
 use botyard_sdk::history::Said;
+use botyard_sdk::json::{at, str_at};
 use botyard_sdk::serde_json::Value;
 use botyard_sdk::types::{Attachment, Conversation, Error, FileRef, Person};
 
 use crate::api::{Api, Failure, Wire, encode};
 use crate::content;
-use crate::event::{person, seconds, str_at};
+use crate::event::{person, seconds};
 
 /// Who the bot is.
 ///
@@ -71,7 +72,7 @@ fn member<W: Wire>(api: &Api<W>, id: &str, chat: &str) -> Result<Option<String>,
             encode(chat)
         );
         let answer = api.get(&url)?;
-        let members = answer.pointer("/data/items").and_then(Value::as_array);
+        let members = at(&answer, "/data/items").and_then(Value::as_array);
         let found = members
             .into_iter()
             .flatten()
@@ -104,7 +105,7 @@ pub fn fetch<W: Wire>(api: &Api<W>, attachment: &Attachment) -> Result<FileRef, 
         encode(message)
     ))?;
     let mut text = String::new();
-    let items = answer.pointer("/data/items").and_then(Value::as_array);
+    let items = at(&answer, "/data/items").and_then(Value::as_array);
     // The first is the message that holds the others.
     for item in items.into_iter().flatten().skip(1) {
         if let Some(said) = said(item) {
@@ -173,7 +174,7 @@ pub fn before<W: Wire>(
                 Some(thread) => ("thread", thread.to_owned()),
                 // Nothing was answered yet: the message itself is the thread.
                 None => {
-                    let items = answer.pointer("/data/items").and_then(Value::as_array);
+                    let items = at(&answer, "/data/items").and_then(Value::as_array);
                     let all = items.into_iter().flatten().filter_map(said);
                     return Ok(all.filter(|said| Some(said.id.as_str()) != message).collect());
                 }
@@ -185,7 +186,7 @@ pub fn before<W: Wire>(
         encode(&id)
     );
     let answer = api.get(&url)?;
-    let items = answer.pointer("/data/items").and_then(Value::as_array);
+    let items = at(&answer, "/data/items").and_then(Value::as_array);
     let mut all: Vec<Said> = items.into_iter().flatten().filter_map(said).collect();
     // Newest first: what came after the message, and itself, is not before it.
     if let Some(at) = message.and_then(|id| all.iter().position(|said| said.id == id)) {
@@ -270,8 +271,7 @@ fn scopes<W: Wire>(api: &Api<W>, findings: &mut Vec<Finding>) -> Result<(), Erro
     let Some(answer) = asked(api, "/open-apis/application/v6/scopes")? else {
         return Ok(());
     };
-    let granted: Vec<&str> = answer
-        .pointer("/data/scopes")
+    let granted: Vec<&str> = at(&answer, "/data/scopes")
         .and_then(Value::as_array)
         .into_iter()
         .flatten()
@@ -304,7 +304,7 @@ fn subscriptions<W: Wire>(api: &Api<W>, findings: &mut Vec<Finding>) -> Result<(
         return Ok(());
     };
     let listed = |pointer: &str, name: &str| -> Option<bool> {
-        let all = answer.pointer(pointer)?.as_array()?;
+        let all = at(&answer, pointer)?.as_array()?;
         Some(all.iter().any(|one| one.as_str() == Some(name)))
     };
     for (event, lack) in EVENTS {

@@ -1,6 +1,7 @@
 //! Feishu's open API as typed calls. Every answer is JSON with a `code`, 0 when it was done, whatever the HTTP status.
 
 use botyard_sdk::http;
+use botyard_sdk::json::at;
 use botyard_sdk::manifest::{Placement, Slot};
 use botyard_sdk::raw_http::{Body, Content, Downloaded, FormPart, Request, Response};
 use botyard_sdk::serde_json::{self, Value, json};
@@ -203,7 +204,7 @@ impl<W: Wire> Api<W> {
     /// it does.
     pub fn stands(&self, message: &str) -> bool {
         match self.get(&format!("/open-apis/im/v1/messages/{}", encode(message))) {
-            Ok(answer) => answer.pointer("/data/items/0/deleted") != Some(&Value::Bool(true)),
+            Ok(answer) => at(&answer, "/data/items/0/deleted") != Some(&Value::Bool(true)),
             Err(failure) => !failure.is(&code::WITHDRAWN),
         }
     }
@@ -329,7 +330,7 @@ fn card_buckets(card: &str) -> [String; 2] {
 }
 
 fn named(answer: &Value, pointer: &str) -> Result<String, Failure> {
-    let found = answer.pointer(pointer).and_then(Value::as_str);
+    let found = at(answer, pointer).and_then(Value::as_str);
     found
         .filter(|text| !text.is_empty())
         .map(str::to_owned)

@@ -1,4 +1,4 @@
-//! Questions as parts of a card: buttons, choices and forms. Feishu has no modals, so a form stands in the card.
+//! Questions as parts of a card: buttons and choices; and forms, which are cards of their own: Feishu has no modals.
 
 use botyard_sdk::delivery::{Ask, Choice, Selection, Style};
 use botyard_sdk::serde_json::{Value, json};
@@ -15,7 +15,7 @@ const LABEL: usize = 100;
 const INPUT: u32 = 1_000;
 
 /// A question: what is asked in full, then what can be pressed; or what was decided, and nothing to press. `id`: of its
-/// block, which also keeps the names of fields of two forms in one card apart.
+/// block, which also keeps the names of fields of two questions in one card apart.
 pub(crate) fn ask(ask: &Ask, id: &str) -> Vec<Flow> {
     let mut flows = Vec::new();
     let mut group = Vec::new();
@@ -66,9 +66,6 @@ fn open(ask: &Ask, id: &str, group: &mut Vec<Element>) {
     }
     if let Some(selection) = &ask.selection {
         group.push(choices(selection, id));
-    }
-    if let Some(form) = &ask.form {
-        group.push(form_element(form, id));
     }
 }
 
@@ -150,7 +147,17 @@ pub(crate) fn fits(form: &Form) -> bool {
 /// The card of a form that a button opened.
 pub(crate) fn opened(form: &Form) -> Value {
     let prefix = "of_";
-    alone(&form_of(form, "o_f", prefix, &press::opened_value(&form.token, prefix)))
+    let mut elements = Vec::new();
+    if !form.title.trim().is_empty() {
+        elements.push(json!({ "tag": "markdown", "content": format!("**{}**", escape_clip(&form.title, 300)) }));
+    }
+    for field in &form.fields {
+        input(field, prefix, &mut elements);
+    }
+    let value = press::opened_value(&form.token, prefix);
+    elements.push(submit(&form.submit, prefix, &value));
+    let form = json!({ "tag": "form", "name": format!("{prefix}form"), "elements": elements });
+    alone(&Element::new("o_f", form))
 }
 
 /// What stands in its place when it was sent.
@@ -160,31 +167,6 @@ pub(crate) fn ended(word: &str) -> Value {
 
 fn alone(element: &Element) -> Value {
     json!({ "schema": "2.0", "config": { "update_multi": true }, "body": { "elements": [element.value] } })
-}
-
-fn form_element(form: &Form, id: &str) -> Element {
-    let prefix = format!("{id}f_");
-    form_of(
-        form,
-        &format!("{id}_f"),
-        &prefix,
-        &press::form_value(&form.token, &prefix),
-    )
-}
-
-fn form_of(form: &Form, id: &str, prefix: &str, value: &Value) -> Element {
-    let mut elements = Vec::new();
-    if !form.title.trim().is_empty() {
-        elements.push(json!({ "tag": "markdown", "content": format!("**{}**", escape_clip(&form.title, 300)) }));
-    }
-    for field in &form.fields {
-        input(field, prefix, &mut elements);
-    }
-    elements.push(submit(&form.submit, prefix, value));
-    Element::new(
-        id,
-        json!({ "tag": "form", "name": format!("{prefix}form"), "elements": elements }),
-    )
 }
 
 fn input(field: &Field, prefix: &str, elements: &mut Vec<Value>) {

@@ -2,10 +2,11 @@
 //!
 //! Source of the shapes: open.feishu.cn/document/server-docs/im-v1/message-content-description/message_content.
 
+use botyard_sdk::json::str_at;
 use botyard_sdk::serde_json::{self, Value};
 use botyard_sdk::types::{Attachment, Person};
 
-use crate::event::{person, str_at};
+use crate::event::person;
 
 /// A message's content in our words.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -8,7 +8,7 @@ use botyard_sdk::serde_json::json;
 
 use crate::api::TENANT;
 use crate::event::answer_json;
-use crate::show::FILE_MAX;
+use crate::show::give::FILE_MAX;
 
 const MINT: &str = "/open-apis/auth/v3/tenant_access_token/internal";
 const ENDPOINT: &str = "/callback/ws/endpoint";
@@ -44,7 +44,6 @@ pub fn about() -> About {
             | Abilities::FORMS
             | Abilities::FILES_IN
             | Abilities::FILES_OUT
-            | Abilities::TYPING
             | Abilities::REACTIONS
             | Abilities::COMMANDS
             | Abilities::WHISPERS,

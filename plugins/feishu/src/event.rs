@@ -4,7 +4,9 @@
 //! tell of edits, and it names no sender of what was recalled.
 
 use botyard_sdk::bounds::fits;
+use botyard_sdk::delivery::Target;
 use botyard_sdk::ingress::{Command, Item, Message, Other, Reaction, Translated, What};
+use botyard_sdk::json::{at, str_at};
 use botyard_sdk::serde_json::{self, Value};
 use botyard_sdk::types::{Answer, Conversation, Error, Event, Origin, Person};
 use serde::{Deserialize, Serialize};
@@ -18,8 +20,18 @@ pub const UNTOLD: &str = "?";
 /// Which direct chat a person has with the bot: the menu's event does not say.
 pub trait Book {
     fn chat_of(&self, person: &str) -> Option<String>;
-    /// Best effort: it is told again with each message.
+    /// Best effort: it is told again with each answer.
     fn note(&self, person: &str, chat: &str);
+}
+
+/// Notes a direct chat with its first answer: whoever only reads events need not look anything up.
+pub fn note(book: &impl Book, target: &Target) {
+    let chat = &target.conversation;
+    if let (None, true) = (&target.memory, chat.direct)
+        && let Some(ReplyTo::Direct { person, .. }) = ReplyTo::of(&target.reply_to)
+    {
+        book.note(&person, &chat.channel);
+    }
 }
 
 /// What reading an event needs.
@@ -37,6 +49,8 @@ pub struct Reader<'a, V, B> {
 pub enum ReplyTo {
     /// To this message, by its id.
     Message(String),
+    /// The same in a direct chat, and who wrote it.
+    Direct { message: String, person: String },
     /// A press waits for a toast.
     Press(Pressed),
     /// Nothing waits.
@@ -64,14 +78,6 @@ impl ReplyTo {
     }
 }
 
-/// Fields of a vendor's JSON that may be missing or of another kind than today.
-pub(crate) fn str_at<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
-    value
-        .pointer(pointer)
-        .and_then(Value::as_str)
-        .filter(|text| !text.is_empty())
-}
-
 pub(crate) const fn person_of(id: String, tenant: Option<String>) -> Person {
     Person {
         id,
@@ -90,7 +96,7 @@ pub(crate) fn person(id: &str, tenant: Option<&str>) -> Person {
 
 /// Seconds of a number of milliseconds (or, in some events, seconds or microseconds) in a text.
 pub(crate) fn seconds(value: &Value, pointer: &str) -> Option<u32> {
-    let found = value.pointer(pointer)?;
+    let found = at(value, pointer)?;
     let number = found
         .as_u64()
         .or_else(|| found.as_str().and_then(|text| text.parse().ok()))?;
@@ -158,8 +164,8 @@ impl<V: Vault, B: Book> Reader<'_, V, B> {
     }
 
     fn message(&self, body: &Value) -> Option<Item> {
-        let message = body.pointer("/event/message")?;
-        let sender = body.pointer("/event/sender")?;
+        let message = at(body, "/event/message")?;
+        let sender = at(body, "/event/sender")?;
         let tenant = str_at(body, "/header/tenant_key");
         let who = str_at(sender, "/sender_id/open_id")?;
         if Some(who) == self.me.as_deref() || Some(who) == str_at(body, "/header/app_id") {
@@ -170,9 +176,6 @@ impl<V: Vault, B: Book> Reader<'_, V, B> {
         speaker.bot = str_at(sender, "/sender_type") != Some("user");
         let (id, chat) = (str_at(message, "/message_id")?, str_at(message, "/chat_id")?);
         let direct = str_at(message, "/chat_type") == Some("p2p");
-        if direct {
-            self.book.note(who, chat);
-        }
         let kind = str_at(message, "/message_type")?;
         let null = Value::Null;
         let read = content::read(
@@ -194,6 +197,14 @@ impl<V: Vault, B: Book> Reader<'_, V, B> {
             .and_then(Value::as_str)
             .filter(|text| !text.is_empty())
             .map(|_| root.unwrap_or(id).to_owned());
+        let message_id = id.to_owned();
+        let reply_to = match direct {
+            true => ReplyTo::Direct {
+                message: message_id,
+                person: who.to_owned(),
+            },
+            false => ReplyTo::Message(message_id),
+        };
         let origin = Origin {
             key: format!("message:{id}"),
             conversation: Conversation {
@@ -204,7 +215,7 @@ impl<V: Vault, B: Book> Reader<'_, V, B> {
             },
             sender: speaker,
             sent: seconds(message, "/create_time"),
-            reply_to: ReplyTo::Message(id.to_owned()).bytes(),
+            reply_to: reply_to.bytes(),
         };
         let quotes = str_at(message, "/parent_id").map(|parent| (parent.to_owned(), String::new()));
         let message = Message {

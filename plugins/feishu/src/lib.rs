@@ -125,6 +125,7 @@ impl Adapter for Feishu {
     }
 
     fn show(view: delivery::View, target: delivery::Target) -> Result<Option<u32>, Error> {
+        event::note(&Host, &target);
         show::show(&API, &view, &target).map(|()| None)
     }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use botyard_sdk::events::{self, Happening, Health};
+use botyard_sdk::json::{at, str_at};
 use botyard_sdk::raw_http::Response;
 use botyard_sdk::serde_json::{self, Value, json};
 use botyard_sdk::socket::{self, OpenError, Opening};
@@ -17,7 +18,6 @@ use botyard_sdk::types::{Answer, Error, Event, Headers};
 use botyard_sdk::{crypto, http};
 
 use crate::api::endpoint;
-use crate::event::str_at;
 use crate::frame::{self, Fragments, Frame};
 
 /// Feishu waits three seconds for an acknowledgement, and sends the event again.
@@ -113,7 +113,7 @@ pub fn found(response: &Response) -> Result<(String, Config), NoLine> {
     match (response.status, code) {
         (200, Some(0)) => {
             let url = str_at(&body, "/data/URL").ok_or_else(|| NoLine::Later("feishu named no address".into()))?;
-            let said = body.pointer("/data/ClientConfig").unwrap_or(&Value::Null);
+            let said = at(&body, "/data/ClientConfig").unwrap_or(&Value::Null);
             Ok((url.to_owned(), Config::default().read(said)))
         }
         (_, Some(code)) if code != 0 => Err(no_line(code, str_at(&body, "/msg").unwrap_or_default())),

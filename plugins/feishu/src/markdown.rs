@@ -1,7 +1,7 @@
 //! Between an agent's Markdown and that of Feishu's cards: nobody is pinged, no picture is asked for that Feishu does not
 //! have, and no card has more tables than it may.
 
-use botyard_sdk::split::clip;
+use botyard_sdk::split::{clip, length, one_line};
 
 /// What breaks a tag or a ping apart and is not seen: WORD JOINER.
 const JOINER: char = '\u{2060}';
@@ -44,7 +44,7 @@ pub fn quiet(markdown: &str) -> String {
     let mut out = String::with_capacity(markdown.len() + 8);
     let mut fences = Fences::default();
     for line in markdown.split_inclusive('\n') {
-        if fences.is_code(line) {
+        if fences.is_code(line) || !line.contains("![") {
             silence(line, &mut out);
         } else {
             silence(&links(line), &mut out);
@@ -62,30 +62,31 @@ pub fn hushed(plain: &str) -> String {
 
 /// Breaks tags and pings apart.
 fn silence(text: &str, out: &mut String) {
-    for (at, c) in text.char_indices() {
-        out.push(c);
-        let rest = &text[at + c.len_utf8()..];
-        let tag = c == '<' && {
-            let name: String = rest
-                .chars()
-                .take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '_'))
-                .map(|c| c.to_ascii_lowercase())
-                .collect();
-            TAGS.contains(&name.as_str())
+    let mut done = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        let rest = match byte {
+            b'<' | b'@' => &text[at + 1..],
+            _ => continue,
         };
-        let ping = c == '@' && (rest.starts_with("_all") || rest.starts_with("_user_"));
-        if tag || ping {
+        let pings = if byte == b'<' {
+            let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '/' | '_')));
+            let name = &rest[..end.unwrap_or(rest.len())];
+            TAGS.iter().any(|tag| name.eq_ignore_ascii_case(tag))
+        } else {
+            rest.starts_with("_all") || rest.starts_with("_user_")
+        };
+        if pings {
+            out.push_str(&text[done..=at]);
             out.push(JOINER);
+            done = at + 1;
         }
     }
+    out.push_str(&text[done..]);
 }
 
 /// `![alt](url)` outside of code becomes `[alt](url)`: a card shows only pictures that were uploaded, and is refused
 /// with others.
 fn links(line: &str) -> String {
-    if !line.contains("![") {
-        return line.to_owned();
-    }
     let mut out = String::with_capacity(line.len());
     let mut rest = line;
     while let Some(c) = rest.chars().next() {
@@ -129,6 +130,9 @@ pub const TABLES: usize = 3;
 
 /// Tables beyond `left` become code, where they can be read as they stand.
 pub fn fold_tables(markdown: &str, left: &mut usize) -> String {
+    if !markdown.contains('|') {
+        return markdown.to_owned();
+    }
     let lines: Vec<&str> = markdown.split_inclusive('\n').collect();
     let mut out = String::with_capacity(markdown.len() + 16);
     let mut fences = Fences::default();
@@ -168,14 +172,27 @@ fn is_rule(line: &str) -> bool {
 /// Source: open.feishu.cn/document/feishu-cards/card-json-v2-components/content-components/rich-text, special characters.
 pub fn escape(plain: &str) -> String {
     let mut out = String::with_capacity(plain.len() + 8);
-    for c in plain.chars() {
-        match c {
-            '&' | '<' | '>' | '*' | '~' | '`' | '[' | ']' | '_' | '#' | '|' => {
-                out.push_str(&format!("&#{};", u32::from(c)));
-            }
-            c => out.push(c),
-        }
+    let mut done = 0;
+    for (at, byte) in plain.bytes().enumerate() {
+        let entity = match byte {
+            b'&' => "&#38;",
+            b'<' => "&#60;",
+            b'>' => "&#62;",
+            b'*' => "&#42;",
+            b'~' => "&#126;",
+            b'`' => "&#96;",
+            b'[' => "&#91;",
+            b']' => "&#93;",
+            b'_' => "&#95;",
+            b'#' => "&#35;",
+            b'|' => "&#124;",
+            _ => continue,
+        };
+        out.push_str(&plain[done..at]);
+        out.push_str(entity);
+        done = at + 1;
     }
+    out.push_str(&plain[done..]);
     out
 }
 
@@ -231,17 +248,24 @@ pub fn block(plain: &str, limit: usize) -> String {
     format!("```\n{}\n```", hushed(&plain))
 }
 
-pub fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
+/// How long a summary is.
+const SUMMARY: usize = 80;
 
 /// What lists of chats show: the first words, without Markdown's marks.
 pub fn summary(markdown: &str) -> String {
-    let plain: String = markdown
-        .chars()
-        .filter(|c| !matches!(c, '*' | '`' | '#' | '|'))
-        .collect();
-    clip(&hushed(&one_line(&plain)), 80)
+    let mut line = String::new();
+    for word in markdown.split_whitespace() {
+        let before = line.len();
+        line.extend(word.chars().filter(|c| !matches!(c, '*' | '`' | '#' | '|')));
+        if line.len() > before {
+            line.push(' ');
+        }
+        // What comes behind is not shown.
+        if length(&line) > SUMMARY + 1 {
+            break;
+        }
+    }
+    clip(&hushed(line.trim_end()), SUMMARY)
 }
 
 #[cfg(test)]

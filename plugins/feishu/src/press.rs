@@ -2,12 +2,13 @@
 
 use botyard_sdk::ingress::{Item, Press, What};
 use botyard_sdk::interaction::Verdict;
+use botyard_sdk::json::{at, str_at};
 use botyard_sdk::serde_json::{Map, Value, json};
 use botyard_sdk::types::{Answer, Conversation, Form, Origin};
 
 use crate::api::{Api, To, Wire};
 use crate::ask;
-use crate::event::{Pressed, ReplyTo, UNTOLD, answer_json, person, seconds, str_at};
+use crate::event::{Pressed, ReplyTo, UNTOLD, answer_json, person, seconds};
 
 /// The value object of a button: the token of a decision.
 pub fn value(token: &str) -> Value {
@@ -41,7 +42,7 @@ pub(crate) fn new(body: &Value) -> Option<Item> {
         sent: seconds(body, "/header/create_time"),
         reply_to: ReplyTo::Press(Pressed {
             message: str_at(event, "/context/open_message_id").map(str::to_owned),
-            opened: event.pointer("/action/value/opened") == Some(&Value::Bool(true)),
+            opened: at(event, "/action/value/opened") == Some(&Value::Bool(true)),
         })
         .bytes(),
     };
@@ -86,7 +87,7 @@ pub(crate) fn old(body: &Value) -> Option<Item> {
 
 fn read(action: &Value) -> Option<Press> {
     let token = str_at(action, "/value/token")?.to_owned();
-    if let Some(prefix) = action.pointer("/value/form").and_then(Value::as_str) {
+    if let Some(prefix) = at(action, "/value/form").and_then(Value::as_str) {
         let none = Map::new();
         let filled = action.get("form_value").and_then(Value::as_object).unwrap_or(&none);
         let values = filled

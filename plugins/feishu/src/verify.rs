@@ -10,11 +10,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use botyard_sdk::crypto::Piece;
 use botyard_sdk::http::header;
+use botyard_sdk::json::str_at;
 use botyard_sdk::manifest::Digest;
 use botyard_sdk::serde_json::{self, Value, json};
 use botyard_sdk::types::{Error, Event};
-
-use crate::event::str_at;
 
 /// The secrets, which nobody here sees.
 pub trait Vault {

@@ -1,16 +1,15 @@
 //! What a turn looks like on Feishu: elements, packed into as many cards as Feishu's limits ask for.
 //!
 //! Pure. An earlier card changes only when what it shows changes, so a stream appends. What Feishu cannot show: a word
-//! for one person in a group is written to them directly (`show`), a form is part of the card.
+//! for one person in a group is written to them directly (`show`), a form is a message of its own (`press`).
 
 use botyard_sdk::delivery::{Block, Notice, Part, PlanItem, PlanState, State, Step, StepState, Tone, View};
+use botyard_sdk::json;
 use botyard_sdk::serde_json::{Value, json};
-use botyard_sdk::split::{clip, flow, length};
+use botyard_sdk::split::{clip, flow, length, one_line};
 
 use crate::ask;
-use crate::markdown::{
-    TABLES, block, code, escape, escape_clip, escape_naming, fold_tables, hushed, one_line, quiet, summary,
-};
+use crate::markdown::{TABLES, block, code, escape, escape_clip, escape_naming, fold_tables, hushed, quiet, summary};
 
 /// Text of one card at most, in UTF-16 units: a card's JSON takes 30 KB, a unit at most three bytes.
 pub const BUDGET: usize = 8_000;
@@ -52,7 +51,7 @@ impl Element {
     fn size(&self) -> usize {
         match self.text() {
             Some(text) => length(text) + 60,
-            None => length(&self.value.to_string()),
+            None => json::length(&self.value),
         }
     }
 
@@ -164,6 +163,8 @@ pub fn render(view: &View, budget: usize) -> Vec<Page> {
         budget: budget.max(SMALLEST),
         done: Vec::new(),
         open: Vec::new(),
+        used: 0,
+        count: 0,
         tables: TABLES,
     };
     let mut flows = flows(view);
@@ -226,23 +227,32 @@ struct Pages {
     budget: usize,
     done: Vec<Vec<Element>>,
     open: Vec<Element>,
+    /// What the open card takes of its budget, and how many elements it has.
+    used: usize,
+    count: usize,
     /// Tables that the open card may still have.
     tables: usize,
 }
 
 impl Pages {
     fn room(&self) -> usize {
-        let used: usize = self.open.iter().map(Element::size).sum();
-        (self.budget - TAIL).saturating_sub(used)
+        (self.budget - TAIL).saturating_sub(self.used)
     }
 
-    fn is_crowded(&self, more: usize) -> bool {
-        self.open.iter().map(Element::count).sum::<usize>() + more > ELEMENTS
+    const fn is_crowded(&self, more: usize) -> bool {
+        self.count + more > ELEMENTS
+    }
+
+    fn push(&mut self, element: Element, size: usize) {
+        self.used += size;
+        self.count += element.count();
+        self.open.push(element);
     }
 
     fn turn(&mut self) {
         if !self.open.is_empty() {
             self.done.push(std::mem::take(&mut self.open));
+            (self.used, self.count) = (0, 0);
             self.tables = TABLES;
         }
     }
@@ -255,7 +265,9 @@ impl Pages {
             self.turn();
         }
         let first = self.room().saturating_sub(60);
-        for (at, piece) in flow(&text, first, whole).into_iter().enumerate() {
+        let pieces = flow(&text, first, whole);
+        let cut = pieces.len() > 1;
+        for (at, piece) in pieces.into_iter().enumerate() {
             if at > 0 {
                 self.turn();
             }
@@ -264,23 +276,27 @@ impl Pages {
                 continue;
             }
             // Again: code within a line that was cut in two is code no more.
-            let folded = fold_tables(&quiet(&piece.text), &mut self.tables);
-            self.open.push(markdown(id, &folded));
+            let quiet = if cut { quiet(&piece.text) } else { piece.text };
+            let folded = fold_tables(&quiet, &mut self.tables);
+            let element = markdown(id, &folded);
+            let size = element.size();
+            self.push(element, size);
         }
     }
 
-    fn whole(&mut self, mut group: Vec<Element>) {
-        let size: usize = group.iter().map(Element::size).sum();
-        if size > self.room() || self.is_crowded(group.iter().map(Element::count).sum()) {
+    fn whole(&mut self, group: Vec<Element>) {
+        let sizes: Vec<usize> = group.iter().map(Element::size).collect();
+        if sizes.iter().sum::<usize>() > self.room() || self.is_crowded(group.iter().map(Element::count).sum()) {
             self.turn();
         }
-        for element in &mut group {
-            let folded = element.text().map(|text| fold_tables(text, &mut self.tables));
-            if let Some(folded) = folded {
+        for (mut element, mut size) in group.into_iter().zip(sizes) {
+            let table = element.text().filter(|text| text.contains('|'));
+            if let Some(folded) = table.map(|text| fold_tables(text, &mut self.tables)) {
                 element.value["content"] = folded.into();
+                size = element.size();
             }
+            self.push(element, size);
         }
-        self.open.extend(group);
     }
 }
 

@@ -6,7 +6,9 @@
 //! plain `cargo test`.
 
 pub mod bounds;
+pub mod digest;
 pub mod http;
+pub mod json;
 pub mod split;
 
 /// Everything generated from `wit/v1`.

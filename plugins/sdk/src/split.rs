@@ -5,12 +5,18 @@
 
 /// How long a text is in UTF-16 units: the larger measure where a vendor does not say what it counts.
 pub fn length(text: &str) -> usize {
-    text.chars().map(char::len_utf16).sum()
+    units(text.as_bytes())
+}
+
+/// Of UTF-8: of each character its first byte; those of four bytes are two units.
+pub(crate) fn units(bytes: &[u8]) -> usize {
+    let unit = |byte: &u8| usize::from(byte & 0xc0 != 0x80) + usize::from(*byte >= 0xf0);
+    bytes.iter().map(unit).sum()
 }
 
 /// At most `limit` long, with an ellipsis where something was cut.
 pub fn clip(text: &str, limit: usize) -> String {
-    if length(text) <= limit {
+    if text.len() <= limit || length(text) <= limit {
         return text.to_owned();
     }
     let mut clipped = String::new();
@@ -24,6 +30,18 @@ pub fn clip(text: &str, limit: usize) -> String {
     }
     clipped.push('…');
     clipped
+}
+
+/// The words of a text with one space between two.
+pub fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for word in text.split_whitespace() {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    line
 }
 
 /// A part of a text, ready to be shown.
@@ -50,16 +68,16 @@ const INFO: usize = 30;
 const LONGEST_MARK: usize = 12;
 
 /// An open code fence.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Fence {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Fence<'a> {
     mark: char,
     count: usize,
-    info: String,
+    info: &'a str,
 }
 
-impl Fence {
+impl<'a> Fence<'a> {
     /// By CommonMark, but with any indentation: agents put fences into lists.
-    fn opening(line: &str) -> Option<Self> {
+    fn opening(line: &'a str) -> Option<Self> {
         let line = line.trim();
         let mark = line.chars().next().filter(|c| matches!(c, '`' | '~'))?;
         let count = line.chars().take_while(|c| *c == mark).count();
@@ -70,25 +88,37 @@ impl Fence {
         }
         let info = info.split_whitespace().next().unwrap_or_default();
         let info = if length(info) > INFO { "" } else { info };
-        Some(Self {
-            mark,
-            count,
-            info: info.to_owned(),
-        })
+        Some(Self { mark, count, info })
     }
 
-    fn closed_by(&self, line: &str) -> bool {
+    fn closed_by(self, line: &str) -> bool {
         let line = line.trim();
-        line.chars().count() >= self.count && line.chars().all(|c| c == self.mark)
+        line.len() >= self.count && line.chars().all(|c| c == self.mark)
     }
 
-    fn marks(&self) -> String {
-        self.mark.to_string().repeat(self.count)
+    /// The line that opens it again.
+    fn open(self, piece: &mut String) {
+        piece.extend(std::iter::repeat_n(self.mark, self.count));
+        piece.push_str(self.info);
+        piece.push('\n');
+    }
+
+    /// The line that closes it; on one of its own.
+    fn close(self, piece: &mut String) {
+        if !piece.ends_with('\n') {
+            piece.push('\n');
+        }
+        piece.extend(std::iter::repeat_n(self.mark, self.count));
+    }
+
+    /// How much that adds behind this.
+    fn closing(self, before: &str) -> usize {
+        self.count + usize::from(!before.ends_with('\n'))
     }
 }
 
 /// What follows a line: the fence that is open then.
-fn after(open: Option<Fence>, line: &str) -> Option<Fence> {
+fn after<'a>(open: Option<Fence<'a>>, line: &'a str) -> Option<Fence<'a>> {
     match open {
         Some(fence) if fence.closed_by(line) => None,
         Some(fence) => Some(fence),
@@ -102,8 +132,9 @@ const WORD: usize = 32;
 /// A line, or a part of a very long one.
 struct Atom<'a> {
     text: &'a str,
+    length: usize,
     /// The fence that is open after it.
-    open: Option<Fence>,
+    open: Option<Fence<'a>>,
     /// How good a place to cut comes after it: 0 within a word or right after a fence's first line, 1 a space or
     /// within a fence, 2 a line, 3 a paragraph.
     rank: u8,
@@ -114,7 +145,7 @@ fn atoms(text: &str, longest: usize, words: bool) -> Vec<Atom<'_>> {
     let mut atoms = Vec::new();
     let mut open = None;
     for line in text.split_inclusive('\n') {
-        let before = open.clone();
+        let before = open;
         open = after(open, line);
         let rank = match (&before, &open) {
             (None, Some(_)) => 0,
@@ -125,7 +156,8 @@ fn atoms(text: &str, longest: usize, words: bool) -> Vec<Atom<'_>> {
         };
         let part = |text| Atom {
             text,
-            open: before.clone(),
+            length: length(text),
+            open: before,
             rank: u8::from(text.ends_with(' ')),
         };
         let mut rest = line;
@@ -135,14 +167,16 @@ fn atoms(text: &str, longest: usize, words: bool) -> Vec<Atom<'_>> {
                 rest = &rest[at..];
             }
         }
-        while length(rest) > longest {
+        // A text has no more units than bytes.
+        while rest.len() > longest && length(rest) > longest {
             let at = within(rest, longest);
             atoms.push(part(&rest[..at]));
             rest = &rest[at..];
         }
         atoms.push(Atom {
             text: rest,
-            open: open.clone(),
+            length: length(rest),
+            open,
             rank,
         });
     }
@@ -205,23 +239,30 @@ fn pieces(text: &str, first: usize, limit: usize, flows: bool) -> Vec<Piece> {
     let (first, rest) = (first.max(200), limit.max(200));
     // Room for the fence that is opened in front and closed behind.
     let longest = first.min(rest) - 2 * (INFO + 20);
+    if let Some(whole) = whole(text, first, flows) {
+        return whole;
+    }
     let atoms = atoms(text, longest, flows);
     let mut pieces = Vec::new();
-    let mut open: Option<Fence> = None;
+    let mut open: Option<Fence<'_>> = None;
     let mut next = 0;
     while next < atoms.len() {
         let limit = if pieces.is_empty() { first } else { rest };
-        let opened = open.as_ref().map_or_else(String::new, opener);
-        let mut used = length(&opened);
+        let mut piece = String::new();
+        if let Some(fence) = open {
+            fence.open(&mut piece);
+        }
+        let opened = piece.len();
+        let mut used = length(&piece);
         let mut end = next;
         // The best cut so far, by rank; a better rank counts only in the second half.
         let mut cuts = [None; 4];
         while let Some(atom) = atoms.get(end) {
-            let close = atom.open.as_ref().map_or(0, |f| length(&closer(f, atom.text)));
-            if used + length(atom.text) + close > limit && end > next {
+            let close = atom.open.map_or(0, |fence| fence.closing(atom.text));
+            if used + atom.length + close > limit && end > next {
                 break;
             }
-            used += length(atom.text);
+            used += atom.length;
             end += 1;
             if atom.rank == 0 || used > limit / 2 {
                 cuts[usize::from(atom.rank)] = Some(end);
@@ -240,30 +281,44 @@ fn pieces(text: &str, first: usize, limit: usize, flows: bool) -> Vec<Piece> {
         if !flows && end < atoms.len() {
             end = cuts[3].or(cuts[2]).or(cuts[1]).or(cuts[0]).unwrap_or(end);
         }
-        let mut piece = opened.clone();
         for atom in &atoms[next..end] {
             piece.push_str(atom.text);
         }
-        open = atoms[end - 1].open.clone();
-        let closed = open.as_ref().map_or_else(String::new, |f| closer(f, &piece));
-        piece.push_str(&closed);
+        open = atoms[end - 1].open;
+        let own = piece.len();
+        if let Some(fence) = open {
+            fence.close(&mut piece);
+        }
         pieces.push(Piece {
+            opened,
+            closed: piece.len() - own,
             text: piece,
-            opened: opened.len(),
-            closed: closed.len(),
         });
         next = end;
     }
     pieces
 }
 
-fn opener(fence: &Fence) -> String {
-    format!("{}{}\n", fence.marks(), fence.info)
-}
-
-fn closer(fence: &Fence, before: &str) -> String {
-    let line = if before.ends_with('\n') { "" } else { "\n" };
-    format!("{line}{}", fence.marks())
+/// The one piece of a text so short that no place in it is good enough to cut it; nothing of it is measured twice.
+fn whole(text: &str, limit: usize, flows: bool) -> Option<Vec<Piece>> {
+    // The first place that is good enough comes after twelve sixteenths; else the end is what counts.
+    let most = if flows { limit * 12 / 16 } else { limit };
+    let short = most.saturating_sub(LONGEST_MARK + 1);
+    if text.len() > short && length(text) > short {
+        return None;
+    }
+    if text.is_empty() {
+        return Some(Vec::new());
+    }
+    let mut piece = text.to_owned();
+    if let Some(fence) = text.split_inclusive('\n').fold(None, after) {
+        fence.close(&mut piece);
+    }
+    Some(vec![Piece {
+        opened: 0,
+        closed: piece.len() - text.len(),
+        text: piece,
+    }])
 }
 
 #[cfg(test)]

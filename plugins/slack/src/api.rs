@@ -2,12 +2,11 @@
 //! and `ok: false`; names are from docs.slack.dev/reference/methods (copies in slack-ruby/slack-api-ref, 2026-08).
 
 use botyard_sdk::http::{self, header};
+use botyard_sdk::json::str_at;
 use botyard_sdk::manifest::{Placement, Slot};
 use botyard_sdk::raw_http::{Body, Downloaded, Request, Response};
 use botyard_sdk::serde_json::{self, Value, json};
 use botyard_sdk::types::{Error, Headers};
-
-use crate::event::str_at;
 
 mod stream;
 

@@ -82,14 +82,6 @@ fn open(ask: &Ask, group: &mut Group) {
             "style": "primary",
         }));
     }
-    if let Some(form) = &ask.form {
-        elements.push(json!({
-            "type": "button",
-            "text": plain(&form.label, 75),
-            "action_id": format!("{BUTTON}{}", form.token),
-            "value": form.token,
-        }));
-    }
     for elements in elements.chunks(ELEMENTS) {
         group.push(json!({ "type": "actions", "elements": elements }), "");
     }

@@ -2,6 +2,7 @@
 
 use botyard_sdk::account::Finding;
 use botyard_sdk::http::header;
+use botyard_sdk::json::str_at;
 use botyard_sdk::manifest::{
     Abilities, About, Digest, Encoding, Limits, Managed, Mode, Piece, Rate, Route, Secret, Setting, SettingKind,
     Signature, Slot, Transport, Verification,
@@ -9,7 +10,7 @@ use botyard_sdk::manifest::{
 use botyard_sdk::types::Error;
 
 use crate::api::{Api, Wire};
-use crate::event::{str_at, taken};
+use crate::event::taken;
 
 /// The slash command whose first word is a command of ours, unless the operator says otherwise.
 pub const COMMAND: &str = "/botyard";
@@ -89,7 +90,6 @@ pub fn about() -> About {
             | Abilities::FORMS
             | Abilities::FILES_IN
             | Abilities::FILES_OUT
-            | Abilities::TYPING
             | Abilities::REACTIONS
             | Abilities::NATIVE_STOP
             | Abilities::COMMANDS

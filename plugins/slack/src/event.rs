@@ -4,27 +4,23 @@
 
 use botyard_sdk::bounds::fits;
 use botyard_sdk::ingress::{Command, Item, Message, Other, Reaction, Translated, What};
+use botyard_sdk::json::{read_without, str_at};
 use botyard_sdk::serde_json::{self, Value, json};
 use botyard_sdk::types::{Answer, Attachment, Conversation, Error, Event, Origin, Person};
 
 use crate::{interactive, text};
 
 /// What reading an event needs to know of the bot.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Reader {
     /// The bot's own user id.
     pub me: Option<String>,
-    /// The slash command whose first word is the command's name, with its slash.
-    pub command: String,
+    /// The slash command whose first word is the command's name, with its slash. Asked for where one was given.
+    pub command: fn() -> String,
 }
 
-/// Fields of a vendor's JSON that may be missing or of another kind than today.
-pub(crate) fn str_at<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
-    value
-        .pointer(pointer)
-        .and_then(Value::as_str)
-        .filter(|text| !text.is_empty())
-}
+/// Fields of events that say in other words what is read elsewhere.
+const UNREAD: [&str; 2] = ["blocks", "authorizations"];
 
 /// Nothing to do, and the route's fallback for an answer.
 pub(crate) const fn nothing() -> Translated {
@@ -69,7 +65,7 @@ impl Reader {
 
     fn read(&self, event: &Event) -> Result<Translated, Error> {
         if event.transport == "slack" {
-            return self.envelope(&event.payload);
+            return self.envelope(&event.payload, &event.name);
         }
         let form = botyard_sdk::http::header(&event.headers, "content-type")
             .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
@@ -89,7 +85,7 @@ impl Reader {
             }
             return Err(Error::Malformed("a form without `payload` or `command`".into()));
         }
-        let body: Value = serde_json::from_slice(&event.payload)
+        let body = read_without(&event.payload, &UNREAD)
             .map_err(|error| Error::Malformed(format!("the body is no JSON: {error}")))?;
         match str_at(&body, "/type") {
             Some("url_verification") => Ok(Translated {
@@ -102,9 +98,21 @@ impl Reader {
     }
 
     /// A frame of Socket Mode: its payload is what a webhook's body would be.
-    fn envelope(&self, frame: &[u8]) -> Result<Translated, Error> {
-        let frame: Value = serde_json::from_slice(frame)
-            .map_err(|error| Error::Malformed(format!("the frame is no JSON: {error}")))?;
+    fn envelope(&self, frame: &[u8], kind: &str) -> Result<Translated, Error> {
+        let read = |unread: &[&str]| {
+            read_without(frame, unread).map_err(|error| Error::Malformed(format!("the frame is no JSON: {error}")))
+        };
+        let is_event = |frame: &Value| str_at(frame, "/type") == Some("events_api");
+        // A form's fields stand in its blocks; and what it is, the frame says.
+        let short = if kind == "events_api" {
+            Some(read(&UNREAD)?).filter(is_event)
+        } else {
+            None
+        };
+        let frame = match short {
+            Some(frame) => frame,
+            None => read(&[])?,
+        };
         let payload = frame.get("payload").unwrap_or(&Value::Null);
         Ok(match str_at(&frame, "/type") {
             Some("events_api") => items(self.callback(payload).into_iter().collect()),
@@ -336,7 +344,7 @@ impl Reader {
             return nothing();
         };
         let said = text::hear(field("text").unwrap_or_default(), None).text;
-        let (name, arguments) = if command == self.command {
+        let (name, arguments) = if command == (self.command)() {
             match said.split_once(char::is_whitespace) {
                 Some((name, rest)) => (name.to_owned(), rest.trim().to_owned()),
                 None if said.is_empty() => ("help".to_owned(), String::new()),

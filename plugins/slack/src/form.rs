@@ -46,6 +46,16 @@ pub fn modal(form: &Form, home: &Home) -> Value {
     })
 }
 
+/// A modal that only says something.
+pub fn word(text: &str) -> Value {
+    json!({
+        "type": "modal",
+        "title": plain("Not done", 24),
+        "close": plain("Close", 24),
+        "blocks": [{ "type": "section", "text": plain(text, 3000) }],
+    })
+}
+
 fn input(field: &Field) -> Value {
     let mut element = match &field.kind {
         FieldKind::Line | FieldKind::Paragraph => {

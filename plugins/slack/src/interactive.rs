@@ -2,12 +2,13 @@
 
 use botyard_sdk::ingress::{Command, Item, Message, Press, Translated, What};
 use botyard_sdk::interaction::Verdict;
+use botyard_sdk::json::{at, str_at};
 use botyard_sdk::serde_json::{self, Value, json};
 use botyard_sdk::types::{Answer, Conversation, Error, Origin};
 use serde::{Deserialize, Serialize};
 
 use crate::api::{Api, Wire};
-use crate::event::{answer_json, attachments, items, nothing, person, seconds, str_at, taken};
+use crate::event::{answer_json, attachments, items, nothing, person, seconds, taken};
 use crate::{form, text};
 
 /// The first part of an `action_id`: a button that is a decision by itself.
@@ -165,7 +166,7 @@ fn tenant(payload: &Value) -> Option<String> {
 }
 
 fn press(payload: &Value) -> Option<Item> {
-    let action = payload.pointer("/actions/0")?;
+    let action = at(payload, "/actions/0")?;
     let id = str_at(action, "/action_id")?;
     let (submits, token) = match id.strip_prefix(SUBMIT) {
         Some(token) => (true, token),
@@ -212,7 +213,7 @@ fn press(payload: &Value) -> Option<Item> {
 fn chosen(payload: &Value, token: &str) -> Vec<(String, String)> {
     let wanted = format!("{SELECT}{token}");
     let mut values = Vec::new();
-    let blocks = payload.pointer("/state/values").and_then(Value::as_object);
+    let blocks = at(payload, "/state/values").and_then(Value::as_object);
     for (_, actions) in blocks.into_iter().flatten() {
         if let Some(element) = actions.get(&wanted) {
             values.extend(
@@ -239,7 +240,7 @@ fn submission(payload: &Value) -> Option<Item> {
         let Some(name) = str_at(block, "/block_id") else {
             continue;
         };
-        let Some(element) = view.pointer(&format!("/state/values/{}/{}", pointer(name), form::ELEMENT)) else {
+        let Some(element) = at(view, &format!("/state/values/{}/{}", pointer(name), form::ELEMENT)) else {
             continue;
         };
         first.get_or_insert_with(|| name.to_owned());
@@ -302,6 +303,12 @@ pub fn respond<W: Wire>(api: &Api<W>, to: &Origin, verdict: Verdict) -> Result<O
                 reply.trigger.as_deref().unwrap_or_default(),
                 &form::modal(&opened, &home),
             )?;
+            taken()
+        }
+        // There is nothing yet that could be answered beside it.
+        (Kind::Shortcut, Verdict::Refused(word)) if !word.is_empty() => {
+            let trigger = reply.trigger.as_deref().unwrap_or_default();
+            api.open_view(trigger, &form::word(&word))?;
             taken()
         }
         (Kind::Shortcut, _) => taken(),

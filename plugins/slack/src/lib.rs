@@ -14,13 +14,13 @@ pub mod stream;
 pub mod text;
 pub mod view;
 
+use botyard_sdk::json::str_at;
 use botyard_sdk::raw_http::{Downloaded, Request, Response};
 use botyard_sdk::serde_json::Value;
 use botyard_sdk::types::{Answer, Attachment, Conversation, Error, Event, FileRef, Origin, Person};
 use botyard_sdk::{Adapter, account, delivery, history, host, ingress, interaction, manifest, memory, raw_http, store};
 
 use crate::api::{Api, Place, Progress, Wire};
-use crate::event::str_at;
 
 /// The adapter.
 #[derive(Debug, Clone, Copy)]
@@ -83,7 +83,7 @@ impl Adapter for Slack {
     fn translate(event: Event) -> Result<ingress::Translated, Error> {
         let reader = event::Reader {
             me: host::me().map(|me| me.id),
-            command: host::setting("command").unwrap_or_else(|| describe::COMMAND.to_owned()),
+            command: || host::setting("command").unwrap_or_else(|| describe::COMMAND.to_owned()),
         };
         reader.translate(&event)
     }

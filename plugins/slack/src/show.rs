@@ -5,6 +5,7 @@
 //! running turn is a status line first, then perhaps a stream ([`flow`]); everything else is messages that are edited.
 
 use botyard_sdk::delivery::{Part, State, Target, View};
+use botyard_sdk::digest::Digest;
 use botyard_sdk::serde_json;
 use botyard_sdk::types::{Error, FileRef};
 use serde::{Deserialize, Serialize};
@@ -305,12 +306,12 @@ const fn host(error: Error) -> Failure {
     }
 }
 
-/// What a message shows, in 16 characters (FNV-1a).
+/// What a message shows, in 16 characters.
 fn digest(shown: &Shown) -> String {
-    let blocks = serde_json::to_string(&shown.blocks).unwrap_or_default();
-    let text = format!("{}\0{blocks}", shown.text);
-    let hash = stream::hash(text.as_bytes());
-    format!("{hash:016x}")
+    let mut digest = Digest::of(shown.text.as_bytes());
+    digest.add(b"\0");
+    digest.add_json(&shown.blocks);
+    digest.text()
 }
 
 #[cfg(test)]

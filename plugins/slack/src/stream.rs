@@ -4,8 +4,9 @@
 //! grows waits for its end (it might become a ping), and a view with a question in it is no stream at all.
 
 use botyard_sdk::delivery::{Block, Part, PlanState, StepState, Tone, View};
+use botyard_sdk::digest::Digest;
 use botyard_sdk::serde_json::{Value, json};
-use botyard_sdk::split::{clip, length};
+use botyard_sdk::split::{clip, length, one_line};
 
 use crate::text::quiet;
 use crate::view::BUDGET;
@@ -46,17 +47,10 @@ impl Default for Progress {
     fn default() -> Self {
         Self {
             sent: 0,
-            hash: hash(b""),
+            hash: Digest::default().number(),
             tasks: Vec::new(),
         }
     }
-}
-
-/// FNV-1a.
-pub(crate) fn hash(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }
 
 /// What `view` says as a stream; none: it cannot be one. With `whole`, nothing waits for its end.
@@ -113,7 +107,7 @@ fn settled(text: &str) -> &str {
 }
 
 fn card(id: &str, title: &str, status: &str, detail: &str, output: &str) -> Value {
-    let title = title.split_whitespace().collect::<Vec<_>>().join(" ");
+    let title = one_line(title);
     let title = if title.is_empty() {
         "…".to_owned()
     } else {
@@ -193,13 +187,15 @@ impl Script {
     /// What is to be appended after `progress`, and how far it is then; none: the stream said something else.
     pub fn after(&self, progress: &Progress) -> Option<(Vec<Value>, Progress)> {
         let text = self.text();
-        if !text.is_char_boundary(progress.sent) || hash(text.get(..progress.sent)?.as_bytes()) != progress.hash {
+        if !text.is_char_boundary(progress.sent)
+            || Digest::of(text.get(..progress.sent)?.as_bytes()).number() != progress.hash
+        {
             return None;
         }
         let mut chunks = Vec::new();
         let mut now = Progress {
             sent: text.len(),
-            hash: hash(text.as_bytes()),
+            hash: Digest::of(text.as_bytes()).number(),
             tasks: progress.tasks.clone(),
         };
         let mut at = 0;
@@ -213,7 +209,7 @@ impl Script {
                     }
                 }
                 Piece::Task { id, card } => {
-                    let shown = hash(card.to_string().as_bytes());
+                    let shown = Digest::of_json(card).number();
                     match now.tasks.iter_mut().find(|(known, _)| known == id) {
                         Some((_, there)) if *there == shown => continue,
                         Some((_, there)) => *there = shown,

@@ -142,37 +142,47 @@ const WORDS: [&str; 3] = ["channel", "here", "everyone"];
 /// sequences before it looks for code). `<!DOCTYPE` and `<!--` stay as they are.
 pub fn quiet(markdown: &str) -> String {
     let mut quiet = String::with_capacity(markdown.len() + 8);
-    let mut before = None;
-    for (at, c) in markdown.char_indices() {
-        quiet.push(c);
-        let rest = &markdown[at..];
-        let special = c == '<' && SPECIALS.iter().any(|s| rest.starts_with(s));
-        let word = c == '@'
-            && !before.is_some_and(char::is_alphanumeric)
-            && WORDS.iter().any(|w| {
-                rest[1..]
-                    .strip_prefix(w)
-                    .is_some_and(|tail| !tail.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
-            });
-        if special || word {
+    let mut done = 0;
+    for (at, byte) in markdown.bytes().enumerate() {
+        if matches!(byte, b'<' | b'@') && pings(&markdown[..at], &markdown[at..]) {
+            quiet.push_str(&markdown[done..=at]);
             quiet.push(JOINER);
+            done = at + 1;
         }
-        before = Some(c);
     }
+    quiet.push_str(&markdown[done..]);
     quiet
+}
+
+/// Whether Slack would act on what begins here.
+fn pings(before: &str, rest: &str) -> bool {
+    let Some(word) = rest.strip_prefix('@') else {
+        return SPECIALS.iter().any(|s| rest.starts_with(s));
+    };
+    !before.ends_with(char::is_alphanumeric)
+        && WORDS.iter().any(|w| {
+            word.strip_prefix(w)
+                .is_some_and(|tail| !tail.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+        })
 }
 
 /// Plain words for an mrkdwn text object or the `text` fallback: the three characters escaped, pings broken.
 pub fn escape(plain: &str) -> String {
-    let mut escaped = String::with_capacity(plain.len() + 8);
-    for c in quiet(plain).chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            c => escaped.push(c),
-        }
+    let quiet = quiet(plain);
+    let mut escaped = String::with_capacity(quiet.len() + 8);
+    let mut done = 0;
+    for (at, byte) in quiet.bytes().enumerate() {
+        let entity = match byte {
+            b'&' => "&amp;",
+            b'<' => "&lt;",
+            b'>' => "&gt;",
+            _ => continue,
+        };
+        escaped.push_str(&quiet[done..at]);
+        escaped.push_str(entity);
+        done = at + 1;
     }
+    escaped.push_str(&quiet[done..]);
     escaped
 }
 

@@ -4,7 +4,7 @@
 
 use botyard_sdk::delivery::{Block, Part, State, Step, StepState, View};
 use botyard_sdk::serde_json::{Value, json};
-use botyard_sdk::split::{clip, length, split};
+use botyard_sdk::split::{clip, length, one_line, split};
 
 use crate::api::Shown;
 use crate::ask;
@@ -296,10 +296,6 @@ fn step_line(step: &Step, nested: bool) -> String {
         line.push_str(&format!("\n    {}", escape_clip(&one_line(&step.output), 300)));
     }
     line
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn duration(ms: u32) -> String {

@@ -125,7 +125,6 @@ fn ask(ask: &Ask) -> Value {
         "text": named(&ask.text),
         "choices": choices,
         "selection": selection,
-        "form": ask.form.as_ref().map(form),
         "settled": ask.settled.as_deref().map(named),
     })
 }
@@ -166,7 +165,6 @@ fn form(form: &Form) -> Value {
         .collect();
     json!({
         "token": form.token,
-        "label": form.label,
         "title": form.title,
         "fields": fields,
         "submit": form.submit,
@@ -254,7 +252,6 @@ mod tests {
                 style: Style::Danger,
             }],
             selection: None,
-            form: None,
             settled: Some("Denied by <@operator>".into()),
         };
         let plan = vec![PlanItem {
@@ -281,7 +278,7 @@ mod tests {
                 { "id": 3, "parent": null, "revision": 13, "complete": true, "kind": "plan",
                   "items": [{ "text": "look", "state": "active" }] },
                 { "id": 4, "parent": null, "revision": 14, "complete": true, "kind": "ask", "title": "May I?",
-                  "text": "`rm`", "selection": null, "form": null, "settled": "Denied by you",
+                  "text": "`rm`", "selection": null, "settled": "Denied by you",
                   "choices": [{ "label": "No", "description": "", "token": "tok", "style": "danger" }] },
                 { "id": 5, "parent": null, "revision": 15, "complete": true, "kind": "notice", "tone": "warning",
                   "text": "mind" },
@@ -334,7 +331,6 @@ mod tests {
         };
         let form = Form {
             token: "tok".into(),
-            label: "Open".into(),
             title: "Title".into(),
             fields: vec![field],
             submit: "Send".into(),
@@ -342,7 +338,7 @@ mod tests {
         assert_eq!(
             said(Verdict::Open(form)),
             Some(
-                json!({ "form": { "token": "tok", "label": "Open", "title": "Title", "submit": "Send", "fields": [
+                json!({ "form": { "token": "tok", "title": "Title", "submit": "Send", "fields": [
                 { "name": "n", "label": "N", "kind": "one-of", "value": "1", "placeholder": "", "required": true,
                   "options": [{ "label": "One", "description": "", "value": "1" }] },
             ] } })

@@ -109,6 +109,39 @@ pub(crate) async fn wakes(binary: &Path, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
+/// The first message of each of many people, with a process that is kept ready and without; beside one of somebody whose
+/// process waits for it.
+pub(crate) async fn news(binary: &Path, report: &mut Report) -> Result<()> {
+    for (lines, name) in [
+        ("", "without a spare process"),
+        ("spare = true", "with a spare process"),
+    ] {
+        let vendor = Vendor::start().await?;
+        let host = Host::start(binary, Host::prepare_with(&vendor.api, 0, lines).await?).await?;
+        let (client, hook) = (reqwest::Client::new(), host.hook());
+        let (mut first, mut next) = (Vec::new(), Vec::new());
+        for person in 0..20 {
+            // The next spare one is ready.
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            for (serial, times) in [&mut first, &mut next].into_iter().enumerate() {
+                let mark = format!("mark-new-{person}-{serial}");
+                let (sent, _) = send(&client, &hook, 100 + person, &mark).await?;
+                vendor.answered(&mark, PATIENCE).await?;
+                times.push(between(sent, noted(&host, &mark).await?.0));
+            }
+        }
+        report.latency(
+            &format!("first message of somebody new → line at the scripted CLI, {name}"),
+            first,
+        );
+        report.latency(
+            &format!("second message of the same → line at the scripted CLI, {name}"),
+            next,
+        );
+    }
+    Ok(())
+}
+
 /// From the start of the CLI to its answer to `initialize`.
 fn own_start(own: &Path) -> Result<Duration> {
     use std::io::{BufRead as _, BufReader, Write as _};

@@ -104,6 +104,8 @@ async fn measure(args: Args) -> Result<()> {
         life::ends(&binary, &mut report).await?;
         eprintln!("wakes");
         life::wakes(&binary, &mut report).await?;
+        eprintln!("new people");
+        life::news(&binary, &mut report).await?;
         eprintln!("commands");
         life::commands(&binary, &mut report).await?;
         eprintln!("a thousand turns");

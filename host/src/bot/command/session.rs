@@ -78,7 +78,7 @@ impl Bot {
                 None => info("The agent has not said yet what it can use; it does with its first answer."),
             },
             Action::Workspace => {
-                let folder = self.inner.registry.workspace(&row);
+                let folder = self.inner.registry.workspace(row);
                 Part::Text(format!("It works in `{}`.", folder.display()))
             }
             _ => {
@@ -194,7 +194,6 @@ impl Bot {
             text,
             choices: commands.iter().zip(&tokens).map(choice).collect(),
             selection: None,
-            form: None,
             settled: None,
         };
         let mut view = View::single(Part::Ask(ask));

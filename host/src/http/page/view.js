@@ -286,9 +286,5 @@ function drawAsk(node, block, act) {
     } }, block.selection.submit);
     parts.push(el("div", { class: "options" }, ...options), el("div", { class: "choices" }, button));
   }
-  if (block.form) {
-    const button = el("button", { type: "button", class: "button primary", onclick: () => act(block.form.token, null, block.form) }, block.form.label);
-    parts.push(el("div", { class: "choices" }, button));
-  }
   node.replaceChildren(...parts);
 }

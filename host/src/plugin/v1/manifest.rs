@@ -137,7 +137,6 @@ fn abilities(flags: wit::Abilities) -> Vec<ours::Ability> {
         (F::FORMS, A::Forms),
         (F::FILES_IN, A::FilesIn),
         (F::FILES_OUT, A::FilesOut),
-        (F::TYPING, A::Typing),
         (F::REACTIONS, A::Reactions),
         (F::NATIVE_STOP, A::NativeStop),
         (F::COMMANDS, A::Commands),

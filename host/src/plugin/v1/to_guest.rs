@@ -96,7 +96,6 @@ fn form(f: &chat::Form) -> types::Form {
     let options = |list: &[chat::OptionItem]| list.iter().map(option_item).collect();
     types::Form {
         token: f.token.0.clone(),
-        label: f.label.clone(),
         title: f.title.clone(),
         fields: f
             .fields
@@ -169,7 +168,6 @@ fn ask(a: &chat::Ask) -> delivery::Ask {
             options: s.options.iter().map(option_item).collect(),
             submit: s.submit.clone(),
         }),
-        form: a.form.as_ref().map(form),
         settled: a.settled.clone(),
     }
 }
@@ -248,15 +246,12 @@ pub(in crate::plugin) fn command(c: &chat::CommandSpec) -> account::CommandSpec 
     account::CommandSpec {
         name: c.name.clone(),
         description: c.description.clone(),
-        argument: c
-            .argument
-            .as_ref()
-            .map(|(name, description, required)| account::Argument {
-                name: name.clone(),
-                description: description.clone(),
-                required: *required,
-                choices: Vec::new(),
-            }),
+        argument: c.argument.as_ref().map(|argument| account::Argument {
+            name: argument.name.clone(),
+            description: argument.description.clone(),
+            required: argument.required,
+            choices: argument.choices.clone(),
+        }),
     }
 }
 

@@ -35,7 +35,7 @@ struct Asked {
 fn a_token(ask: &Ask) -> Option<&Token> {
     let choice = ask.choices.first().map(|choice| &choice.token);
     let selection = ask.selection.as_ref().map(|selection| &selection.token);
-    choice.or(selection).or(ask.form.as_ref().map(|form| &form.token))
+    choice.or(selection)
 }
 
 fn read_asked(store: &mut dyn Store, turn: &TurnId, view: Option<&View>) -> Result<Asked> {

@@ -145,3 +145,26 @@ async fn spare_process_ends_with_the_host_and_leaves_nothing() {
     soon(closing).await.unwrap();
     assert!(!cli.launch.workspace.exists());
 }
+
+#[tokio::test]
+async fn later_sessions_of_the_key_share_what_the_agent_learnt_in_the_first() {
+    let setup = setup();
+    let mut host = setup.start().await;
+    let mut cli = warm(&mut host).await;
+    let turn = host.send("ann", "hello").await;
+    assert_eq!(cli.prompt().await, "hello");
+    cli.answer("hi").await;
+    host.chat.ended(&turn).await;
+    let _spare = warm(&mut host).await;
+    let key = key(&host, "ann");
+    let registry = host.registry.clone();
+    let reset = tokio::spawn(async move { registry.reset(&key).await });
+    assert!(matches!(cli.command().await, Command::Kill));
+    cli.exits(None).await;
+    soon(reset).await.unwrap();
+    host.send("ann", "anew").await;
+    let next = host.spawned().await;
+    assert!(!next.launch.resume);
+    assert_eq!(next.launch.config_dir, cli.launch.config_dir);
+    assert_ne!(next.launch.workspace, cli.launch.workspace);
+}

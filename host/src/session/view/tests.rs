@@ -55,7 +55,6 @@ fn question() -> Ask {
         text: String::new(),
         choices: vec![choice("Allow"), choice("Deny")],
         selection: None,
-        form: None,
         settled: None,
     }
 }

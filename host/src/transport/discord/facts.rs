@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -12,6 +13,13 @@ use crate::chat::{CallError, Headers};
 
 /// Channels that are remembered; beyond that the memory begins anew.
 const CHANNELS: usize = 100_000;
+
+/// A question that Discord does not answer now is asked so often in all: an event that has no answer costs the connection.
+const TRIES: u32 = 3;
+/// Between two of them where Discord does not say how long; doubled each time.
+const PAUSE: Duration = Duration::from_millis(250);
+/// What Discord says is waited for, but not for longer: other events wait too.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Place {
@@ -130,7 +138,7 @@ impl Facts {
 }
 
 impl Gateway {
-    /// The headers that an event of a server gets. Asks Discord where it must, which takes ten seconds at most.
+    /// The headers that an event of a server gets. Asks Discord where it must, more than once where it is busy.
     ///
     /// # Errors
     /// Discord does not say now.
@@ -159,8 +167,26 @@ impl Gateway {
         Ok(headers)
     }
 
+    /// A GET whose answer others wait for: again where Discord is busy, after the pause that it tells.
+    async fn ask(&self, path: &str) -> Result<Value, CallError> {
+        let mut pause = PAUSE;
+        for _ in 1..TRIES {
+            let wait = match self.get(path).await {
+                Err(CallError::RateLimited(told)) => told.unwrap_or(pause),
+                Err(CallError::Unavailable(_)) => pause,
+                answer => return answer,
+            };
+            if wait > PATIENCE {
+                return Err(CallError::RateLimited(Some(wait)));
+            }
+            tokio::time::sleep(wait).await;
+            pause *= 2;
+        }
+        self.get(path).await
+    }
+
     async fn ask_for_place(&self, channel: &str) -> Result<Place, CallError> {
-        let place = match self.get(&format!("/channels/{channel}")).await {
+        let place = match self.ask(&format!("/channels/{channel}")).await {
             Ok(answer) => place(&answer),
             Err(CallError::Gone(_)) => Place::default(),
             Err(error) => return Err(error),
@@ -171,7 +197,7 @@ impl Gateway {
     }
 
     async fn ask_for_role(&self, guild: &str) -> Result<Option<String>, CallError> {
-        let role = match self.get(&format!("/guilds/{guild}/roles")).await {
+        let role = match self.ask(&format!("/guilds/{guild}/roles")).await {
             Ok(answer) => self.facts.own_role(answer.as_array().map_or(&[], Vec::as_slice)),
             Err(CallError::Gone(_)) => None,
             Err(error) => return Err(error),

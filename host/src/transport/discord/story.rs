@@ -1,8 +1,9 @@
 //! One shard's dispatches in their order: handed over, and remembered as heard only when they are stored.
 //!
 //! What Discord must be asked about an event holds up the events behind it, but no interaction: those have three seconds,
-//! and may be stored before what came before them.
+//! are handed over as they come, and may be stored before what came before them.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,12 +22,16 @@ use crate::chat::{Answer, Event, now};
 use crate::outbox::BoxFuture;
 use crate::transport::Accepted;
 
-/// Dispatches that wait between the connection and the bot's own line.
-pub(super) const QUEUE: usize = 1_024;
+/// What the relay may tell ahead of the line.
+pub(super) const QUEUE: usize = 16;
+/// Dispatches that wait between the connection and the bot's own line. With so many Discord is not listened to: only
+/// then an interaction waits too.
+const LINE: usize = 1_024;
 /// Of those that the bot has, so many may be without an outcome.
 const OPEN: usize = 256;
 /// What has no deadline of the vendor's.
 const PLAIN: Duration = Duration::from_secs(30);
+const INTERACTION: &str = "INTERACTION_CREATE";
 /// An interaction gets at least so long, however long it waited here.
 const LEAST: Duration = Duration::from_millis(200);
 
@@ -78,12 +83,30 @@ pub(super) type Turn = (u64, oneshot::Receiver<()>);
 
 type Outcome = BoxFuture<'static, (u64, u64, Accepted)>;
 
+/// One place in the line.
+enum Place {
+    Told(Told),
+    /// An interaction that the bot has: what it comes to counts only after what came before it.
+    Given(Outcome),
+}
+
 impl Story {
     /// Until the relay ends or the bot stops.
     pub(super) async fn run(mut self, mut told: mpsc::Receiver<Told>) {
         let stop = self.gateway.managed.stop.clone();
+        let mut line = VecDeque::new();
         let mut open: FuturesOrdered<Outcome> = FuturesOrdered::new();
         loop {
+            while open.len() < OPEN
+                && let Some(place) = line.pop_front()
+            {
+                match place {
+                    Place::Told(Told::Begun(epoch, session)) => self.begun(epoch, Some(session)).await,
+                    Place::Told(Told::Lost) => self.begun(0, None).await,
+                    Place::Told(Told::Dispatch(dispatch)) => self.hand_over(dispatch, &mut open),
+                    Place::Given(outcome) => open.push_back(outcome),
+                }
+            }
             // Outcomes first: they make room, and move the point from which a resume begins.
             tokio::select! {
                 biased;
@@ -91,13 +114,22 @@ impl Story {
                 Some((epoch, seq, accepted)) = open.next(), if !open.is_empty() => {
                     self.outcome(&mut open, epoch, seq, accepted).await;
                 }
-                next = told.recv(), if open.len() < OPEN => match next {
+                next = told.recv(), if line.len() < LINE => match next {
                     None => return,
-                    Some(Told::Begun(epoch, session)) => self.begun(epoch, Some(session)).await,
-                    Some(Told::Lost) => self.begun(0, None).await,
-                    Some(Told::Dispatch(dispatch)) => self.hand_over(dispatch, &mut open),
+                    Some(told) => line.push_back(self.place(told)),
                 },
             }
+        }
+    }
+
+    /// What the relay told takes its place; an interaction does not wait there.
+    fn place(&self, told: Told) -> Place {
+        match told {
+            Told::Dispatch(dispatch) if dispatch.name == INTERACTION => match self.interact(dispatch) {
+                Ok(outcome) => Place::Given(outcome),
+                Err(dispatch) => Place::Told(Told::Dispatch(dispatch)),
+            },
+            told => Place::Told(told),
         }
     }
 
@@ -142,74 +174,85 @@ impl Story {
     }
 
     fn hand_over(&mut self, dispatch: Dispatch, open: &mut FuturesOrdered<Outcome>) {
-        let Dispatch {
-            epoch,
-            seq,
-            name,
-            frame,
-            came,
-        } = dispatch;
+        let (epoch, seq) = (dispatch.epoch, dispatch.seq);
         if self.has_failed(epoch) {
             return;
         }
-        let teaches = Facts::teaches(&name);
-        let wanted = self.gateway.events.contains(&name);
-        let data = (teaches || wanted)
-            .then(|| serde_json::from_str::<Value>(&frame).ok())
-            .flatten()
-            .and_then(|mut whole| whole.get_mut("d").map(Value::take))
-            .unwrap_or_default();
+        let teaches = Facts::teaches(&dispatch.name);
+        let wanted = self.gateway.events.contains(&dispatch.name);
+        let data = if teaches || wanted {
+            dispatch.data()
+        } else {
+            Value::Null
+        };
         if teaches {
-            self.gateway.facts.learn(&name, &data);
+            self.gateway.facts.learn(&dispatch.name, &data);
         }
         if !wanted {
             open.push_back(Box::pin(async move { (epoch, seq, Accepted::Stored(None)) }));
             return;
         }
-        let due = (name == "INTERACTION_CREATE").then(|| word::Due::of(&data)).flatten();
-        let session = self
-            .progress
-            .borrow()
-            .session
-            .as_ref()
-            .map(|session| session.id.clone());
-        let event = Event {
-            transport: "discord".to_owned(),
-            name,
-            method: String::new(),
-            query: String::new(),
-            headers: vec![(
-                "botyard-sequence".to_owned(),
-                format!("{}:{seq}", session.unwrap_or_default()),
-            )],
-            payload: frame.into_bytes(),
-            received: now(),
+        let (gateway, event) = (Arc::clone(&self.gateway), self.event(dispatch));
+        let (done, turn) = oneshot::channel();
+        let before = self.last.replace((epoch, turn));
+        open.push_back(Box::pin(async move {
+            if let Some((of, before)) = before
+                && before.await.is_err()
+                && of == epoch
+            {
+                return (epoch, seq, Accepted::Unavailable);
+            }
+            (epoch, seq, gateway.in_turn(event, &data, done).await)
+        }));
+    }
+
+    /// Hands an interaction over. It tells everything itself, and has no time for questions. Err: it is none that can be
+    /// answered, or comes again.
+    fn interact(&self, dispatch: Dispatch) -> Result<Outcome, Dispatch> {
+        let (epoch, seq, came) = (dispatch.epoch, dispatch.seq, dispatch.came);
+        if self.has_failed(epoch) || !self.gateway.events.contains(INTERACTION) {
+            return Err(dispatch);
+        }
+        let Some(due) = word::Due::of(&dispatch.data()) else {
+            return Err(dispatch);
         };
-        let gateway = Arc::clone(&self.gateway);
-        let Some(due) = due else {
-            let (done, turn) = oneshot::channel();
-            let before = self.last.replace((epoch, turn));
-            open.push_back(Box::pin(async move {
-                if let Some((of, before)) = before
-                    && before.await.is_err()
-                    && of == epoch
-                {
-                    return (epoch, seq, Accepted::Unavailable);
-                }
-                (epoch, seq, gateway.in_turn(event, &data, done).await)
-            }));
-            return;
-        };
-        // An interaction tells everything itself, and has no time for questions.
+        let (gateway, event) = (Arc::clone(&self.gateway), self.event(dispatch));
         let (tell, told) = oneshot::channel();
         let until = came + word::PATIENCE;
         self.words.spawn(word::give(Arc::clone(&gateway), due, told, until));
         let within = until.saturating_duration_since(Instant::now()).max(LEAST);
-        open.push_back(Box::pin(async move {
+        let given = self.words.spawn(async move {
             let accepted = gateway.managed.inlet.enqueue(event, within).await.await;
             let _ = tell.send(word_of(&accepted));
-            (epoch, seq, accepted)
-        }));
+            accepted
+        });
+        Ok(Box::pin(async move {
+            (epoch, seq, given.await.unwrap_or(Accepted::Unavailable))
+        }))
+    }
+
+    fn event(&self, dispatch: Dispatch) -> Event {
+        let progress = self.progress.borrow();
+        let session = progress.session.as_ref().map_or("", |session| session.id.as_str());
+        Event {
+            transport: "discord".to_owned(),
+            name: dispatch.name,
+            method: String::new(),
+            query: String::new(),
+            headers: vec![("botyard-sequence".to_owned(), format!("{session}:{}", dispatch.seq))],
+            payload: dispatch.frame.into_bytes(),
+            received: now(),
+        }
+    }
+}
+
+impl Dispatch {
+    /// Its `d`, read.
+    fn data(&self) -> Value {
+        let whole = serde_json::from_str::<Value>(&self.frame).ok();
+        whole
+            .and_then(|mut whole| whole.get_mut("d").map(Value::take))
+            .unwrap_or_default()
     }
 }
 

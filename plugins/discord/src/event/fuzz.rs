@@ -1,15 +1,11 @@
 //! Discord's events with something strange at any place: nothing traps, and every item is one that the host takes.
 
 use botyard_fakes::discord::{ANN, BEN, BOT, DIRECT, GENERAL, GUILD};
+use botyard_sdk::bounds::fits;
 use botyard_sdk::serde_json::json;
 use proptest::prelude::*;
 
 use super::*;
-
-/// Of the interface: wit/v1/types.wit, and what the host takes of an id.
-const KEY: usize = 200;
-const REPLY_TO: usize = 4 * 1024;
-const ID: usize = 1_024;
 
 /// Every kind of event that is read, as Discord tells it.
 fn shapes() -> Vec<(&'static str, Value)> {
@@ -158,37 +154,14 @@ fn event(transport: &str, name: &str, payload: Vec<u8>) -> Event {
 fn read(event: &Event) -> Result<(), TestCaseError> {
     let reader = Reader {
         me: Some(BOT.into()),
-        threads: true,
+        threads: || true,
     };
     let Ok(translated) = reader.translate(event) else {
         return Ok(());
     };
     for item in translated.items {
-        let origin = &item.origin;
-        prop_assert!(
-            (1..=KEY).contains(&origin.key.len()),
-            "a key of {} bytes",
-            origin.key.len()
-        );
-        prop_assert!(
-            origin.reply_to.len() <= REPLY_TO,
-            "a reply-to of {} bytes",
-            origin.reply_to.len()
-        );
-        let place = &origin.conversation;
-        let mut ids = vec![&place.channel, &origin.sender.id];
-        ids.extend(place.tenant.iter().chain(&place.thread));
-        match &item.what {
-            What::Message(message) | What::Edited(message) => {
-                ids.push(&message.id);
-                ids.extend(message.mentions.iter().map(|who| &who.id));
-            }
-            What::Deleted(id) => ids.push(id),
-            What::Press(press) => ids.push(&press.token),
-            What::Reacted(reaction) => ids.push(&reaction.id),
-            What::Command(_) | What::Stop | What::Other(_) => {}
-        }
-        prop_assert!(ids.iter().all(|id| (1..=ID).contains(&id.len())), "{ids:?}");
+        prop_assert!(fits(&item), "{item:?}");
+        let place = &item.origin.conversation;
         prop_assert_eq!(place.direct, place.tenant.is_none());
     }
     Ok(())
@@ -202,7 +175,7 @@ fn every_shape_is_read() {
             .into_bytes();
         let reader = Reader {
             me: Some(BOT.into()),
-            threads: true,
+            threads: || true,
         };
         let translated = reader.translate(&event("discord", name, whole)).expect("read");
         // Of a ping, a completion and what is new nothing comes.
@@ -218,7 +191,7 @@ fn deepest_nesting_is_malformed_and_no_trap() {
         for transport in ["discord", "webhook"] {
             let reader = Reader {
                 me: None,
-                threads: true,
+                threads: || true,
             };
             let read = reader.translate(&event(transport, "INTERACTION_CREATE", payload.clone()));
             assert!(matches!(read, Err(Error::Malformed(_))), "{read:?}");

@@ -8,7 +8,7 @@ const ROLE: &str = "100000000000000099";
 fn reader() -> Reader {
     Reader {
         me: Some(BOT.into()),
-        threads: true,
+        threads: || true,
     }
 }
 
@@ -140,7 +140,7 @@ fn threads_voice_and_direct_channels_open_none() {
     );
     assert_eq!(message(&direct).new_thread, None);
     let flat = Reader {
-        threads: false,
+        threads: || false,
         ..reader()
     };
     let read = flat

@@ -37,7 +37,6 @@ fn form() -> Form {
     };
     Form {
         token: "formtoken".into(),
-        label: "Say why".into(),
         title: "Why".into(),
         fields: vec![
             Field {

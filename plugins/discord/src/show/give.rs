@@ -1,11 +1,12 @@
 //! Files of a turn, each once.
 
+use botyard_sdk::json::{array_at, str_at};
 use botyard_sdk::serde_json::Value;
 use botyard_sdk::types::{Error, FileRef};
 
 use super::{Giving, NONCE, Stage, host, snowflake};
 use crate::api::{Failure, Shown, TOO_LARGE, Ticket, Wire};
-use crate::event::{array_at, id_at, str_at};
+use crate::event::id_at;
 
 impl<W: Wire> Stage<'_, W> {
     /// Puts a file into the chat, once.

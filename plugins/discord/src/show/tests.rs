@@ -427,13 +427,13 @@ fn what_may_have_been_whispered_is_not_whispered_again() {
 }
 
 #[test]
-fn a_message_without_words_is_never_taken_for_another() {
-    let steps = || view(State::Running, vec![Part::Step(step("Read it", StepState::Running))]);
+fn a_message_without_words_is_never_taken_for_another_and_ends_no_turn() {
+    let steps = |state| view(state, vec![Part::Step(step("Read it", StepState::Running))]);
     for others in [true, false] {
         let api = fake();
         let target = target(direct(), &ReplyTo::default());
         api.wire.world.trouble(Some("POST"), Trouble::CutBefore);
-        assert!(bring(&api, &steps(), &target).is_err());
+        assert!(bring(&api, &steps(State::Running), &target).is_err());
         if others {
             let file = FileRef {
                 id: "f1".into(),
@@ -444,15 +444,48 @@ fn a_message_without_words_is_never_taken_for_another() {
             api.upload(DIRECT, &file, "another").expect("a message without words");
         }
         api.wire.later.set(600);
-        let told = bring(&api, &steps(), &target);
-        assert_eq!(
-            matches!(told, Err(Error::Ambiguous(_))),
-            others,
-            "without the file's message nothing was posted: {told:?}"
-        );
+        bring(&api, &steps(State::Done), &target).expect("the end is shown");
         let files: Vec<usize> = api.wire.world.replies(DIRECT).iter().map(|m| m.files.len()).collect();
-        assert_eq!(files, [usize::from(others)], "and that one is left alone");
+        assert_eq!(files.last(), Some(&0), "its own message");
+        assert_eq!(
+            files.len(),
+            1 + usize::from(others),
+            "and that of another is left alone"
+        );
     }
+}
+
+#[test]
+fn a_message_without_words_is_found_by_its_button() {
+    let steps = |state| View {
+        stop_token: Some("stop-1".into()),
+        ..view(state, vec![Part::Step(step("Read it", StepState::Running))])
+    };
+    let api = fake();
+    let target = target(direct(), &ReplyTo::default());
+    api.wire.world.trouble(Some("POST"), Trouble::Cut);
+    assert!(bring(&api, &steps(State::Running), &target).is_err());
+    api.wire.later.set(600);
+    bring(&api, &steps(State::Done), &target).expect("shown");
+    assert_eq!(api.wire.world.replies(DIRECT).len(), 1, "it stood there");
+}
+
+#[test]
+fn a_clear_refusal_of_a_later_try_does_not_forget_the_first() {
+    let api = fake();
+    let target = target(direct(), &ReplyTo::default());
+    api.wire.world.trouble(Some("POST"), Trouble::Cut);
+    assert!(bring(&api, &text(State::Running, "once"), &target).is_err());
+    api.wire.world.trouble(Some("POST"), Trouble::Status(403));
+    assert!(bring(&api, &text(State::Running, "once"), &target).is_err());
+    api.wire.later.set(600);
+    bring(&api, &text(State::Done, "once and for all"), &target).expect("shown");
+    assert_eq!(read(&api.wire.world.replies(DIRECT)), ["once and for all"]);
+    let called = api.wire.world.called();
+    assert!(
+        called.iter().any(|name| name.starts_with("GET")),
+        "it is looked for: {called:?}"
+    );
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use botyard_sdk::delivery::{Ask, Choice, Notice, Selection, Style};
-use botyard_sdk::types::{FileRef, Form, OptionItem};
+use botyard_sdk::types::{FileRef, OptionItem};
 use proptest::prelude::*;
 
 use super::*;
@@ -54,7 +54,6 @@ fn question(choices: usize) -> Ask {
         text: "```sh\nrm -rf build\n```".into(),
         choices: (0..choices).map(choice).collect(),
         selection: None,
-        form: None,
         settled: None,
     }
 }
@@ -120,18 +119,11 @@ fn states_have_a_word_and_a_footer_below() {
 #[test]
 fn a_question_has_buttons_and_a_settled_one_has_none() {
     let mut ask = question(2);
-    ask.form = Some(Form {
-        token: "form1".into(),
-        label: "Say why".into(),
-        title: "Why".into(),
-        fields: Vec::new(),
-        submit: "Send".into(),
-    });
     let rendered = render(&view(State::Asking, vec![Part::Ask(ask.clone())]));
     let button =
         |style: u8, label: &str, id: &str| json!({ "type": 2, "style": style, "label": label, "custom_id": id });
     let row = json!({ "type": 1, "components": [
-        button(1, "Choice 0", "tok0"), button(4, "Choice 1", "tok1"), button(2, "Say why", "form1") ] });
+        button(1, "Choice 0", "tok0"), button(4, "Choice 1", "tok1") ] });
     let words = "**Run \\*this\\*?**\n```sh\nrm -rf build\n```\n- **Choice 0**: The \\*first\\*";
     assert_eq!(rendered.messages, [shown(words, Vec::new(), vec![row, stop()])]);
     ask.settled = Some("Allowed by <@12>".into());

@@ -66,7 +66,7 @@ fn a_direct_message_is_for_the_bot() {
                 conversation: direct(),
                 sender: ann(),
                 sent: u32::try_from(said.created_ms / 1000).ok(),
-                reply_to: format!("{{\"message\":\"{}\"}}", said.id).into_bytes(),
+                reply_to: format!("{{\"direct\":{{\"message\":\"{}\",\"person\":\"{ANN}\"}}}}", said.id).into_bytes(),
             },
             what: What::Message(Message {
                 id: said.id.clone(),
@@ -212,7 +212,19 @@ fn the_menu_is_a_command_in_the_chat_that_the_person_has_with_the_bot() {
     let (conversation, name) = command(read_with(&book, &tenant.menu_event(ANN, "/new")));
     assert_eq!((conversation.channel.as_str(), name.as_str()), (ANN, "new"));
     assert!(conversation.direct);
-    read_with(&book, &tenant.message_event(&tenant.write(DIRECT, ANN, "hi")));
+    let asked = read_with(&book, &tenant.message_event(&tenant.write(DIRECT, ANN, "hi"))).expect("a message");
+    assert_eq!(*book.0.borrow(), BTreeMap::new(), "reading looks nothing up");
+    let target = |memory| Target {
+        conversation: asked.origin.conversation.clone(),
+        reply_to: asked.origin.reply_to.clone(),
+        private_to: None,
+        nonce: "n".into(),
+        memory,
+    };
+    // With the first view of the answer, and no other.
+    note(&book, &target(Some(Vec::new())));
+    assert_eq!(*book.0.borrow(), BTreeMap::new());
+    note(&book, &target(None));
     assert_eq!(
         command(read_with(&book, &tenant.menu_event(ANN, "new"))),
         (direct(), "new".into())
@@ -331,7 +343,6 @@ fn a_form_is_opened_as_an_answer_and_ends_when_it_is_sent() {
     };
     let mut form = Form {
         token: "t-deny".into(),
-        label: "Deny…".into(),
         title: "Why not?".into(),
         fields: vec![Field {
             name: "reason".into(),

@@ -3,6 +3,7 @@
 use botyard_fakes::feishu::{ANN, DIRECT, GROUP, Message, Trouble};
 use botyard_sdk::types::Conversation;
 
+use super::message::STREAM_ENDS;
 use super::*;
 use crate::tests::{Fake, direct, fake, file, group};
 use crate::view::tests::{ask, text, view};

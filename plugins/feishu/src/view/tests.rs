@@ -65,7 +65,6 @@ pub(crate) fn ask(settled: Option<&str>) -> Part {
             choice("Deny", "t-deny", Style::Danger),
         ],
         selection: None,
-        form: None,
         settled: settled.map(str::to_owned),
     })
 }
@@ -161,7 +160,7 @@ fn a_question_has_buttons_until_it_is_settled() {
 }
 
 #[test]
-fn a_form_stands_in_the_card_with_its_fields() {
+fn a_form_is_a_card_with_its_fields() {
     let field = |name: &str, kind: FieldKind| Field {
         name: name.into(),
         label: format!("The {name}"),
@@ -177,7 +176,6 @@ fn a_form_stands_in_the_card_with_its_fields() {
     };
     let form = Form {
         token: "t-form".into(),
-        label: "Answer".into(),
         title: "Details".into(),
         fields: vec![
             field("why", FieldKind::Paragraph),
@@ -185,35 +183,26 @@ fn a_form_stands_in_the_card_with_its_fields() {
         ],
         submit: "Send".into(),
     };
-    let part = Part::Ask(Ask {
-        title: "Say more".into(),
-        text: String::new(),
-        choices: Vec::new(),
-        selection: None,
-        form: Some(form),
-        settled: None,
-    });
-    let page = &render(&view(State::Asking, vec![part]), BUDGET)[0];
     let plain = |text: &str| json!({ "tag": "plain_text", "content": text });
     assert_eq!(
-        page.elements[1].value,
-        json!({ "tag": "form", "name": "b0f_form", "element_id": "b0_f", "elements": [
+        crate::ask::opened(&form)["body"]["elements"],
+        json!([{ "tag": "form", "name": "of_form", "element_id": "o_f", "elements": [
             { "tag": "markdown", "content": "**Details**" },
             {
-                "tag": "input", "name": "b0f_why", "label": plain("The why"), "label_position": "top", "width": "fill",
+                "tag": "input", "name": "of_why", "label": plain("The why"), "label_position": "top", "width": "fill",
                 "max_length": 1000, "input_type": "multiline_text", "rows": 4, "required": true,
             },
             { "tag": "markdown", "content": "The which" },
             {
-                "tag": "select_static", "name": "b0f_which", "width": "fill", "required": true, "initial_option": "a",
+                "tag": "select_static", "name": "of_which", "width": "fill", "required": true, "initial_option": "a",
                 "options": [{ "text": plain("A"), "value": "a" }, { "text": plain("B"), "value": "b" }],
             },
             {
-                "tag": "button", "name": "b0f_submit", "text": plain("Send"), "type": "primary",
+                "tag": "button", "name": "of_submit", "text": plain("Send"), "type": "primary",
                 "form_action_type": "submit",
-                "behaviors": [{ "type": "callback", "value": { "token": "t-form", "form": "b0f_" } }],
+                "behaviors": [{ "type": "callback", "value": { "token": "t-form", "form": "of_", "opened": true } }],
             },
-        ] })
+        ] }])
     );
 }
 
@@ -232,7 +221,6 @@ fn a_choice_of_several_is_a_form_with_a_list() {
             }],
             submit: "Take".into(),
         }),
-        form: None,
         settled: None,
     });
     let page = &render(&view(State::Asking, vec![part]), BUDGET)[0];
@@ -347,7 +335,6 @@ fn parts() -> impl Strategy<Value = Vec<Part>> {
                 title: title.clone(),
                 text,
                 selection: None,
-                form: None,
                 settled,
             })
         }),

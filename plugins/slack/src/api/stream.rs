@@ -1,11 +1,11 @@
 //! Calls for messages that grow, the status of a thread, and agent sessions.
 
+use botyard_sdk::json::str_at;
 use botyard_sdk::raw_http::Body;
 use botyard_sdk::serde_json::{Value, json};
 use botyard_sdk::types::Error;
 
 use super::{Api, Failure, METADATA, Place, Wire, request};
-use crate::event::str_at;
 
 impl<W: Wire> Api<W> {
     /// `chat.startStream`: a message that grows. It carries no mark of ours before it is stopped.

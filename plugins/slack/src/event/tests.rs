@@ -9,7 +9,7 @@ use super::*;
 fn reader() -> Reader {
     Reader {
         me: Some("UBOT".into()),
-        command: "/botyard".into(),
+        command: || "/botyard".into(),
     }
 }
 

@@ -74,7 +74,6 @@ fn shortcut_of_slacks_own_menu_opens_the_hosts_form_at_home_in_the_direct_channe
         );
         let form = Form {
             token: TOKEN.into(),
-            label: "Ask".into(),
             title: "Ask".into(),
             fields: Vec::new(),
             submit: "Ask".into(),
@@ -93,6 +92,20 @@ fn shortcut_of_slacks_own_menu_opens_the_hosts_form_at_home_in_the_direct_channe
     // Without the scope the person stands for the channel.
     api.wire.team.set_scopes(&["commands"]);
     assert_eq!(ask(&api), home("U1"));
+}
+
+#[test]
+fn shortcut_that_is_refused_says_why() {
+    let api = fake();
+    let payload = sender(&api.wire.team).global_shortcut_payload("U1");
+    let item = translate(&payload).items.remove(0);
+    let verdict = Verdict::Refused("That could not be stored just now.".into());
+    assert_eq!(respond(&api, &item.origin, verdict).expect("said"), Some(taken()));
+    let view = api.wire.team.views().pop().expect("a view");
+    let said = json!([{ "type": "section", "text": {
+        "type": "plain_text", "text": "That could not be stored just now.", "emoji": false } }]);
+    assert_eq!(view["blocks"], said);
+    assert_eq!(view.get("submit"), None, "there is nothing to send");
 }
 
 #[test]
@@ -205,7 +218,6 @@ fn form() -> Form {
     };
     Form {
         token: TOKEN.into(),
-        label: "Answer".into(),
         title: "A title that is longer than twenty-four".into(),
         fields: vec![
             field("why", FieldKind::Paragraph),

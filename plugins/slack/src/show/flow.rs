@@ -35,17 +35,19 @@ const NEVER: [&str; 8] = [
 impl<W: Wire> Stage<'_, W> {
     /// Shows the view as a status or in a stream; false: it is for messages that are edited.
     pub(super) fn flow(&mut self, view: &View, over: bool) -> Result<bool, Error> {
-        let script = stream::script(view, over);
         if let Some(open) = self.memory.stream.clone() {
-            return self.go_on(view, &open, script, over);
+            return self.go_on(view, &open, stream::script(view, over), over);
         }
         let target = self.target;
         let Some(thread) = target.conversation.thread.as_deref() else {
             return Ok(false);
         };
+        let begun = self.memory.edits || !self.memory.posted.is_empty();
+        if view.state != State::Running || begun {
+            return Ok(false);
+        }
         let progress = self.api.wire.progress();
-        let begun = self.memory.edits || !self.memory.posted.is_empty() || progress == Progress::Edit;
-        let (State::Running, Some(script), false) = (&view.state, script, begun) else {
+        let (Some(script), false) = (stream::script(view, over), progress == Progress::Edit) else {
             return Ok(false);
         };
         let stoppable = self.session(thread)?;

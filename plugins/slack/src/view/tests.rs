@@ -1,7 +1,7 @@
 //! Whole views, whole messages.
 
 use botyard_sdk::delivery::{Ask, Choice, Notice, PlanItem, PlanState, Selection, Style, Tone};
-use botyard_sdk::types::{Form, OptionItem};
+use botyard_sdk::types::OptionItem;
 use proptest::prelude::*;
 
 use super::*;
@@ -60,7 +60,6 @@ pub(crate) fn ask(settled: Option<&str>) -> Part {
             choice("Deny", "t-deny", Style::Danger),
         ],
         selection: None,
-        form: None,
         settled: settled.map(str::to_owned),
     })
 }
@@ -138,7 +137,7 @@ fn a_question_has_buttons_until_it_is_settled() {
 }
 
 #[test]
-fn selections_and_forms_have_their_elements() {
+fn selections_have_their_elements() {
     let option = |n: u32| OptionItem {
         label: format!("o{n}"),
         description: String::new(),
@@ -150,19 +149,11 @@ fn selections_and_forms_have_their_elements() {
             options: (0..count).map(option).collect(),
             submit: "Send".into(),
         };
-        let form = Form {
-            token: "t-form".into(),
-            label: "Write".into(),
-            title: "T".into(),
-            fields: vec![],
-            submit: "S".into(),
-        };
         let ask = Ask {
             title: "Which?".into(),
             text: String::new(),
             choices: vec![],
             selection: Some(selection),
-            form: Some(form),
             settled: None,
         };
         let blocks = render(&view(State::Asking, vec![Part::Ask(ask)]), BUDGET)
@@ -177,7 +168,7 @@ fn selections_and_forms_have_their_elements() {
     };
     let mut submit = button("Send", "t-sel", Some("primary"));
     submit["action_id"] = "submit:t-sel".into();
-    let buttons = json!([submit, button("Write", "t-form", None)]);
+    let buttons = json!([submit]);
     let (section, actions) = (json!(["section", null, null]), json!(["actions", "button", null]));
     assert_eq!(
         ask(3),

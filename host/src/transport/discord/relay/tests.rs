@@ -3,8 +3,11 @@
 use tokio::net::TcpStream;
 use tokio_tungstenite::{MaybeTlsStream, connect_async};
 
+use super::super::IDENTIFY;
 use super::super::tests::{Yard, yard};
 use super::*;
+use crate::chat::Health;
+use crate::egress::Frame;
 
 type Heard = mpsc::Sender<Result<Frame, (u16, String)>>;
 
@@ -122,4 +125,37 @@ async fn answer_that_was_not_read_yet_is_no_silence() {
         matches!(&health, Health::Degraded { why, .. } if why.contains("closed the connection")),
         "{health:?}"
     );
+}
+
+#[tokio::test]
+async fn identify_that_discord_never_answers_does_not_hold_up_other_shards_for_ever() {
+    let mut wired = wired().await;
+    let gateway = Arc::clone(&wired.yard.gateway);
+    wired.talk.turn = Some(gateway.may_identify().await);
+    later(IDENTIFY).await;
+    let others = tokio::time::timeout(Duration::from_secs(5), gateway.identify.acquire());
+    tokio::select! {
+        _ = wired.relay.hold(wired.talk) => panic!("the connection goes on"),
+        turn = others => drop(turn.expect("the turn is over").expect("never closed")),
+    }
+}
+
+#[tokio::test]
+async fn serenity_that_knocks_again_is_let_in_though_its_old_connection_stands() {
+    let mut wired = wired().await;
+    let again = tokio::spawn(connect_async(wired.relay.url().to_owned()));
+    let ended = tokio::time::timeout(Duration::from_secs(5), wired.relay.hold(wired.talk)).await;
+    assert!(matches!(ended.expect("it is noticed"), Ended::Knocked(_)));
+    again.await.expect("no panic").expect("the new connection stands");
+    assert_eq!(told(&mut wired.yard), Health::Connecting);
+}
+
+#[tokio::test]
+async fn stranger_that_knocks_ends_nothing() {
+    let mut wired = wired().await;
+    let strange = connect_async(format!("{}x", wired.relay.url()));
+    tokio::select! {
+        _ = wired.relay.hold(wired.talk) => panic!("the connection goes on"),
+        refused = strange => assert!(refused.is_err()),
+    }
 }

@@ -107,7 +107,9 @@ async fn message_whose_place_discord_does_not_say_is_told_again() {
         let mut told = begin(&yard);
         told.say(1, 1).await;
         told.say(1, 2).await;
-        answer(yard.asked("GET /channels/7").await, status, body);
+        for _ in 0..3 {
+            answer(yard.asked("GET /channels/7").await, status, body);
+        }
         tokio::select! {
             failed = told.progress.wait_for(|progress| progress.failed == Some(1)) => drop(failed.expect("it runs")),
             event = yard.events.recv() => panic!("{status}: {event:?}"),
@@ -127,17 +129,64 @@ async fn message_whose_place_discord_does_not_say_is_told_again() {
 }
 
 #[tokio::test]
-async fn channel_that_discord_does_not_show_is_asked_about_once() {
+async fn busy_discord_is_asked_again_and_the_connection_stays() {
     let mut yard = yard().await;
     let told = begin(&yard);
     told.say(1, 1).await;
-    answer(
-        yard.asked("GET /channels/7").await,
-        404,
-        r#"{"message":"Unknown Channel","code":10003}"#,
+    answer(yard.asked("GET /channels/7").await, 500, "{}");
+    let asked = Instant::now();
+    answer(yard.asked("GET /channels/7").await, 429, r#"{"retry_after":0.9}"#);
+    answer(yard.asked("GET /channels/7").await, 200, THREAD);
+    assert!(asked.elapsed() >= Duration::from_millis(900), "{:?}", asked.elapsed());
+    assert_eq!(parent(&yard.event().await.1), Some("5"));
+    assert_eq!(told.progress.borrow().failed, None);
+}
+
+#[tokio::test]
+async fn interactions_do_not_wait_behind_a_full_line() {
+    let mut yard = yard().await;
+    let mut told = begin(&yard);
+    let session = Session {
+        id: "s".to_owned(),
+        url: String::new(),
+        seq: 0,
+    };
+    told.tell.send(super::Told::Begun(1, session)).await.expect("it runs");
+    let said = u64::try_from(OPEN).expect("small") + 20;
+    for seq in 1..=said {
+        told.say(1, seq).await;
+    }
+    let place = yard.asked("GET /channels/7").await;
+    let press = json!({ "id": "30", "token": "t", "type": 3 });
+    told.dispatch(1, said + 1, "INTERACTION_CREATE", &press).await;
+    let first = tokio::time::timeout(Duration::from_secs(5), yard.event()).await;
+    assert_eq!(first.expect("at once").0, "INTERACTION_CREATE");
+    answer(yard.asked("POST /interactions/30/t/callback").await, 204, "");
+    let heard = |progress: &Progress| progress.session.as_ref().map(|session| session.seq);
+    assert_eq!(
+        heard(&told.progress.borrow()),
+        Some(0),
+        "what came before it is not stored"
     );
-    assert_eq!(parent(&yard.event().await.1), None);
-    told.say(1, 2).await;
-    assert_eq!(parent(&yard.event().await.1), None);
-    assert!(yard.asked.try_recv().is_err());
+    answer(place, 200, THREAD);
+    for _ in 0..said {
+        assert_eq!(yard.event().await.0, "MESSAGE_CREATE");
+    }
+    let all = told.progress.wait_for(|progress| heard(progress) == Some(said + 1));
+    drop(all.await.expect("it runs"));
+}
+
+#[tokio::test]
+async fn channel_that_discord_does_not_show_is_asked_about_once() {
+    for (status, code) in [(404, 10003), (403, 50001), (400, 50035)] {
+        let mut yard = yard().await;
+        let told = begin(&yard);
+        told.say(1, 1).await;
+        let body = json!({ "message": "no", "code": code }).to_string();
+        answer(yard.asked("GET /channels/7").await, status, &body);
+        assert_eq!(parent(&yard.event().await.1), None);
+        told.say(1, 2).await;
+        assert_eq!(parent(&yard.event().await.1), None);
+        assert!(yard.asked.try_recv().is_err());
+    }
 }
