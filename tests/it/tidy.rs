@@ -183,3 +183,36 @@ fn nothing_is_left_to_do_in_silence() {
         .collect();
     assert_eq!(left, Vec::<String>::new());
 }
+
+/// The tests that tests/README.md names, as `path.rs::name`: the path is below `host/src`, unless it begins with `tests/` or
+/// `plugins/`.
+#[test]
+fn every_test_that_the_readme_names_is_there() {
+    let readme = fs::read_to_string(root().join("tests/README.md")).expect("it is there");
+    let mut named = 0;
+    let mut missing = Vec::new();
+    for quoted in readme.split('`').skip(1).step_by(2) {
+        let Some((path, name)) = quoted.split_once(".rs::") else {
+            continue;
+        };
+        named += 1;
+        let path = if path.starts_with("tests/") || path.starts_with("plugins/") {
+            format!("{path}.rs")
+        } else {
+            format!("host/src/{path}.rs")
+        };
+        let text = fs::read_to_string(root().join(&path)).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().map(str::trim_start).collect();
+        let is_fn = |line: &str| line.contains(&format!("fn {name}("));
+        // The attribute stands above it; a promise of a suite is made a test elsewhere.
+        let is_test = |at: usize| {
+            let above = &lines[at.saturating_sub(4)..at];
+            path.contains("/conformance") || above.iter().any(|line| line.starts_with("#[") && line.contains("test"))
+        };
+        if !lines.iter().enumerate().any(|(at, line)| is_fn(line) && is_test(at)) {
+            missing.push(quoted);
+        }
+    }
+    assert_eq!(missing, Vec::<&str>::new());
+    assert!(named > 300, "only {named} names were found");
+}

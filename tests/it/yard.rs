@@ -20,6 +20,8 @@ pub(crate) struct Yard {
     pub(crate) folder: Arc<TempDir>,
     pub(crate) profile: AgentProfile,
     pub(crate) session: String,
+    /// Of which the session begins as a copy.
+    pub(crate) fork: Option<String>,
     /// The model that was chosen in the chat.
     pub(crate) chosen: Option<String>,
 }
@@ -31,6 +33,7 @@ impl Yard {
         Self {
             folder: Arc::new(tempfile::tempdir().unwrap()),
             session: Uuid::new_v4().to_string(),
+            fork: None,
             chosen: None,
             profile: AgentProfile {
                 name: "test".to_owned(),
@@ -74,7 +77,7 @@ impl Yard {
             note: None,
             cli_session: self.session.clone(),
             resume,
-            fork: None,
+            fork: self.fork.clone(),
             model: self.chosen.clone(),
             mode: None,
             allowed: Vec::new(),

@@ -15,19 +15,19 @@ use crate::yard::{LIMIT, Running, Yard, outcome, text};
     clippy::disallowed_methods,
     reason = "a test is told by its runner where the real program is"
 )]
-fn programs() -> Vec<String> {
+pub(super) fn programs() -> Vec<String> {
     let all = std::env::var("BOTYARD_TEST_CLAUDE").expect("BOTYARD_TEST_CLAUDE names the real claude; see .ci/run");
     all.split(':').map(str::to_owned).collect()
 }
 
-fn yard(program: &str, model: &Model) -> Yard {
+pub(super) fn yard(program: &str, model: &Model) -> Yard {
     let mut yard = Yard::new(&[program]);
     yard.profile.login = Login::ApiKey(SecretText::new("sk-ant-dummy-key"));
     let home = yard.folder.path().join("home").display().to_string();
     yard.env("ANTHROPIC_BASE_URL", &model.url()).env("HOME", &home)
 }
 
-async fn permission(agent: &mut Running, words: &str) -> (Vec<AgentEvent>, Permission) {
+pub(super) async fn permission(agent: &mut Running, words: &str) -> (Vec<AgentEvent>, Permission) {
     agent.prompt(words).await;
     let mut events = agent.until(|event| matches!(event, AgentEvent::Permission(_))).await;
     match events.pop() {
@@ -36,7 +36,7 @@ async fn permission(agent: &mut Running, words: &str) -> (Vec<AgentEvent>, Permi
     }
 }
 
-async fn decide(agent: &mut Running, asked: &Permission, answer: Answer) -> Vec<AgentEvent> {
+pub(super) async fn decide(agent: &mut Running, asked: &Permission, answer: Answer) -> Vec<AgentEvent> {
     let decide = Command::Decide {
         request: asked.request.clone(),
         answer,
@@ -45,7 +45,7 @@ async fn decide(agent: &mut Running, asked: &Permission, answer: Answer) -> Vec<
     agent.until(|event| matches!(event, AgentEvent::Idle { .. })).await
 }
 
-async fn stop(mut agent: Running) {
+pub(super) async fn stop(mut agent: Running) {
     agent.send(Command::Close).await;
     assert_eq!(agent.exit().await, None);
 }
@@ -239,16 +239,27 @@ async fn wait_for_words(model: &Model, words: &str) {
     }
 }
 
+/// What the CLI says that this turn cost.
+fn cost(events: &[AgentEvent]) -> f64 {
+    let costs = events.iter().filter_map(|event| match event {
+        AgentEvent::Usage { cost_usd, .. } => *cost_usd,
+        _ => None,
+    });
+    costs.sum()
+}
+
 #[tokio::test]
 async fn a_conversation_goes_on_in_a_new_process() {
     for program in programs() {
         let model = Model::start().await;
         let yard = yard(&program, &model);
         let mut agent = yard.start(false);
-        agent.turn("remember the blue door").await;
+        let first = cost(&agent.turn("remember the blue door").await);
         stop(agent).await;
         let mut agent = yard.start(true);
-        agent.turn("what was it").await;
+        let second = cost(&agent.turn("what was it").await);
+        // What was counted once is not counted again (what it had cost is told with four digits alone).
+        assert!(0.0 < second && second < 1.5 * first, "{first} and {second}");
         let last = model
             .requests()
             .into_iter()

@@ -6,6 +6,7 @@ mod acp;
 #[path = "../it/binary.rs"]
 mod binary;
 mod claude;
+mod control;
 #[path = "../it/everywhere.rs"]
 mod everywhere;
 #[expect(dead_code, reason = "the integration tests use the rest")]

@@ -21,7 +21,10 @@ use translate::Translator;
 
 pub(super) fn start(profile: &AgentProfile, launch: Launch) -> Agent {
     let program = launch::program(profile, &launch, inherited());
-    let translator = Translator::new(launch.workspace.clone());
+    let mut translator = Translator::new(launch.workspace.clone());
+    if launch.resume {
+        translator.resumes();
+    }
     stdio::start(
         program,
         launch,

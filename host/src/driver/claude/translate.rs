@@ -46,6 +46,8 @@ enum Sent {
     TakeBack(String),
     /// The model or the mode.
     Setting,
+    /// What the conversation had cost when the process began.
+    Cost,
 }
 
 #[derive(Debug)]
@@ -149,6 +151,12 @@ impl Translator {
         // Which version it is decides how a user's text may be given to it, before the first text is.
         new.request(Sent::Version, &json!({"subtype": "get_binary_version"}));
         new
+    }
+
+    /// It goes on with a conversation. 2.1.329 counts on from what it cost when a process was last closed, 2.1.197 does
+    /// not, and neither says so with a result.
+    pub(super) fn resumes(&mut self) {
+        self.request(Sent::Cost, &json!({"subtype": "get_session_cost"}));
     }
 
     // ---- from the session -------------------------------------------------------------------------------------
@@ -639,6 +647,7 @@ impl Translator {
                     self.check_idle(self.state == State::Unknown);
                 }
             }
+            Some(Sent::Cost) => self.cost = spent(&response.response).unwrap_or(self.cost),
             Some(Sent::Setting) => {
                 if let Some(error) = &response.error {
                     tracing::info!(%error, "a setting was not taken");
@@ -767,6 +776,12 @@ impl Protocol for Translator {
         self.stream.withdraw(&mut self.queues.events);
         self.queues.events.push_back(AgentEvent::Exited { failure });
     }
+}
+
+/// The US dollars in an answer about costs, which is a text: `Estimated cost:        $0.0003`, then more lines.
+fn spent(answer: &Value) -> Option<f64> {
+    let line = answer.get("text")?.as_str()?.lines().next()?;
+    line.split_once('$')?.1.trim().parse().ok()
 }
 
 /// The names of the models in an answer to `initialize`.

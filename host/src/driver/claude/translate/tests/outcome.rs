@@ -118,6 +118,41 @@ fn each_turn_costs_what_it_added() {
 }
 
 #[test]
+fn what_was_counted_before_a_process_began_is_not_counted_again() {
+    for (answer, costs) in [
+        (
+            json!({"text": "Estimated cost:        $0.5000\nUsage: 20 input ($0.75)"}),
+            [0.25, 0.5],
+        ),
+        (json!({"text": "Total cost:            $0.0000"}), [0.75, 0.5]),
+        // It does not say, or not so.
+        (json!({"text": "free of charge"}), [0.75, 0.5]),
+        (Value::Null, [0.75, 0.5]),
+    ] {
+        let mut translator = ready("2.1.329");
+        translator.resumes();
+        let asked = written(&mut translator).remove(0);
+        assert_eq!(asked["request"]["subtype"], "get_session_cost");
+        let response = json!({"subtype": "success", "request_id": asked["request_id"], "response": answer});
+        say(
+            &mut translator,
+            &json!({"type": "control_response", "response": response}),
+        );
+        for (total, cost) in [0.75, 1.25].into_iter().zip(costs) {
+            prompt(&mut translator, "p");
+            say(
+                &mut translator,
+                &json!({"type": "result", "subtype": "success", "total_cost_usd": total}),
+            );
+            let counted = told(&mut translator)
+                .into_iter()
+                .any(|event| matches!(event, AgentEvent::Usage { cost_usd: Some(told), .. } if told == cost));
+            assert!(counted, "{answer} {total}");
+        }
+    }
+}
+
+#[test]
 fn tasks_are_counted_in_the_words_of_both_versions() {
     let mut translator = ready("2.1.197");
     let task = |subtype: &str, id: &str, more: Value| {
