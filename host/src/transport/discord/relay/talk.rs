@@ -248,7 +248,11 @@ impl Relay {
                     .unwrap_or(41_250);
                 talk.interval = Duration::from_millis(millis.max(50));
                 talk.hello = true;
-                let _ = talk.local.send(Message::text(text)).await;
+                // serenity resumes without waiting for this, and was told already that it has. A hello that comes after
+                // that is a mistake to it: it would connect once more.
+                if !talk.wants {
+                    let _ = talk.local.send(Message::text(text)).await;
+                }
             }
             11 => {
                 talk.due = None;

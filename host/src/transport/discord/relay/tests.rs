@@ -18,7 +18,7 @@ struct Wired {
     /// Discord says it here.
     upstream: Heard,
     /// What serenity's half would be.
-    _serenity: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    serenity: WebSocketStream<MaybeTlsStream<TcpStream>>,
 }
 
 async fn wired() -> Wired {
@@ -59,7 +59,7 @@ async fn wired() -> Wired {
         relay,
         talk,
         upstream,
-        _serenity: serenity.expect("a connection").0,
+        serenity: serenity.expect("a connection").0,
     }
 }
 
@@ -157,5 +157,25 @@ async fn stranger_that_knocks_ends_nothing() {
     tokio::select! {
         _ = wired.relay.hold(wired.talk) => panic!("the connection goes on"),
         refused = strange => assert!(refused.is_err()),
+    }
+}
+
+#[tokio::test]
+async fn hello_comes_to_serenity_before_it_has_a_session_and_never_after() {
+    for (wants, comes) in [(false, true), (true, false)] {
+        let mut wired = wired().await;
+        (wired.talk.hello, wired.talk.wants) = (false, wants);
+        let hello = Frame::Text(r#"{"op":10,"d":{"heartbeat_interval":41250}}"#.to_owned());
+        wired.upstream.send(Ok(hello)).await.expect("heard");
+        wired.upstream.send(Err((4000, String::new()))).await.expect("heard");
+        wired.relay.hold(wired.talk).await;
+        let mut heard = Vec::new();
+        while let Some(Ok(message)) = wired.serenity.next().await {
+            heard.push(message);
+        }
+        let told = heard
+            .iter()
+            .any(|message| matches!(message, Message::Text(text) if text.contains("\"op\":10")));
+        assert_eq!(told, comes, "{heard:?}");
     }
 }
