@@ -2,6 +2,7 @@
 //! stored, judges presses and commands, lets people in or not, and hands messages to sessions; shows views through
 //! the adapter.
 
+mod address;
 mod album;
 mod change;
 mod command;
@@ -12,9 +13,11 @@ mod history;
 mod intake;
 mod judge;
 mod offer;
+mod operator;
 mod others;
 mod people;
 mod presenter;
+mod route;
 mod shortcut;
 mod start;
 
@@ -30,19 +33,20 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use crate::access::{PerUserPace, RefusalPace};
-use crate::chat::{Answer, CallError, Event, Health, InboxId, Item, Origin, SessionId, Translated, Verdict, What, now};
-use crate::config::{AgentProfile, BotConfig};
+use crate::chat::{Answer, CallError, Event, Health, InboxId, Item, Origin, Translated, Verdict, What, now};
+use crate::config::BotConfig;
 use crate::inbox::{Accepted, Inbox};
 use crate::manifest::Ability;
 use crate::outbox::{BoxFuture, Outbox};
 use crate::plugin::files::Files;
 use crate::plugin::{Adapter, Emitted, LinkHost};
-use crate::session::Registry;
-use crate::store::{Decision, InboxState, Journal, SessionRow};
+use crate::session::{Ended, Registry};
+use crate::store::{Decision, InboxState, Journal};
 use crate::transport::{Accepted as Taken, Connected, Inlet};
 
 pub use connection::Connection;
 pub use gather::FILES;
+pub use operator::OPERATOR;
 pub use start::{BotError, Parts};
 
 /// Of the time in which a vendor wants its answer, this part is the translation's at most; the rest is for storing
@@ -59,13 +63,14 @@ pub struct Bot {
 
 struct Inner {
     config: BotConfig,
-    agent: Arc<AgentProfile>,
     adapter: Adapter,
     journal: Journal,
     inbox: Inbox,
     outbox: Outbox,
     registry: Registry,
     lanes: dispatch::Lanes,
+    /// Turns that ended, of which some are part of a run.
+    ended: Ended,
     /// Messages that something is brought for.
     gathering: Arc<gather::Queues>,
     people: people::People,
@@ -104,6 +109,7 @@ impl std::fmt::Debug for Inner {
 pub struct Summary {
     pub name: String,
     pub adapter: String,
+    /// Its agents, the first before the others.
     pub agent: String,
     pub connection: Connection,
     pub sessions_live: usize,
@@ -124,7 +130,7 @@ impl Bot {
         Summary {
             name: inner.config.name.to_string(),
             adapter: inner.adapter.about().platform.clone(),
-            agent: inner.agent.name.clone(),
+            agent: inner.config.every_agent().collect::<Vec<_>>().join(", "),
             connection: inner.connection.now(),
             sessions_live: inner.registry.live().len(),
             last_event: (last > 0).then_some(last),
@@ -229,22 +235,6 @@ impl Bot {
             self.dispatch(one.id, one.item);
         }
         Taken::Stored(answer)
-    }
-
-    /// Sessions that have a process or a turn just now.
-    pub fn live_sessions(&self) -> Vec<SessionId> {
-        let live = self.inner.registry.live();
-        live.into_values().map(|row| row.id).collect()
-    }
-
-    /// Ends the turn that runs in this session. False: it is not ours, or nothing runs in it.
-    pub async fn interrupt(&self, session: &SessionRow) -> bool {
-        let registry = &self.inner.registry;
-        let current = registry
-            .live()
-            .get(&session.key)
-            .is_some_and(|row| row.id == session.id);
-        session.bot == self.inner.config.name && current && registry.stop(&session.key).await
     }
 
     /// The immediate word to a press or a command. A press that is judged here is carried out by its lane.

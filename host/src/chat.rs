@@ -135,6 +135,15 @@ impl View {
     }
 }
 
+/// One step of a route: who is asked, all at the same time, and what they are told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteStep {
+    /// Names of agents.
+    pub to: Vec<String>,
+    /// With `{message}` and `{answer}` in it. None: the host's own words.
+    pub say: Option<String>,
+}
+
 /// The place of an item in the inbox: rises, never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -316,6 +325,17 @@ pub enum What {
     /// The platform's own stop control.
     Stop,
     Other(Other),
+    /// Of no platform: what an agent has to do for a message that goes from agent to agent.
+    Routed(Routed),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Routed {
+    /// The message that began it.
+    pub run: InboxId,
+    /// From 0.
+    pub step: usize,
+    pub agent: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

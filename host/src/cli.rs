@@ -3,6 +3,7 @@
 
 mod adapter;
 mod agents;
+mod attach;
 mod check;
 mod desk;
 mod failure;
@@ -13,6 +14,7 @@ mod output;
 mod run;
 mod sessions;
 mod status;
+mod tail;
 #[cfg(test)]
 mod tests;
 
@@ -94,6 +96,9 @@ enum SessionsTask {
         /// Only of this bot
         #[arg(long)]
         bot: Option<String>,
+        /// Only what has all of these words, in its name, its id, or anything that was said
+        #[arg(long, value_name = "WORDS")]
+        search: Option<String>,
     },
     /// What was said in one
     Show { session: String },
@@ -101,6 +106,40 @@ enum SessionsTask {
     Export { session: String },
     /// Stop what its agent is doing
     Interrupt { session: String },
+    /// Tell what happens in one, or in all, while it happens
+    Tail {
+        session: Option<String>,
+        /// Also the newest turns that are over, so many
+        #[arg(long, value_name = "TURNS", default_value_t = 0, requires = "session")]
+        since: u32,
+    },
+    /// Open one in this terminal, with its agent's own program; the chat waits until that ends
+    Attach {
+        session: String,
+        /// In a new window of tmux
+        #[arg(long)]
+        tmux: bool,
+        /// If a turn runs, wait for its end
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Make a copy of one, beside it; says the copy's id
+    Fork {
+        session: String,
+        /// What to call the copy
+        #[arg(long)]
+        name: Option<String>,
+        /// What is said next in the chat goes to the copy
+        #[arg(long)]
+        current: bool,
+    },
+    /// Forget one for ever, with what was said and what is on disk of it alone
+    Delete {
+        session: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -156,11 +195,27 @@ fn perform(arguments: Arguments) -> Result<(), Failure> {
         Task::Run => run::run(file),
         Task::Check { online, json } => check::check(file, online, json),
         Task::Status { json } => status::status(file, json),
-        Task::Sessions { task, json } => match task.unwrap_or(SessionsTask::List { bot: None }) {
-            SessionsTask::List { bot } => sessions::list(file, bot, json),
+        Task::Sessions { task, json } => match task.unwrap_or(SessionsTask::List {
+            bot: None,
+            search: None,
+        }) {
+            SessionsTask::List { bot, search } => sessions::list(file, bot, search, json),
             SessionsTask::Show { session } => sessions::show(file, &SessionId(session), json),
             SessionsTask::Export { session } => sessions::export(file, &SessionId(session), json),
             SessionsTask::Interrupt { session } => sessions::interrupt(file, &SessionId(session), json),
+            SessionsTask::Tail { session, since } => tail::tail(file, session.map(SessionId), since, json),
+            SessionsTask::Attach { session, tmux, wait } => {
+                let session = SessionId(session);
+                if tmux {
+                    attach::attach_in_tmux(file, &session, wait)
+                } else {
+                    attach::attach(file, &session, wait)
+                }
+            }
+            SessionsTask::Fork { session, name, current } => {
+                sessions::fork(file, &SessionId(session), name, current, json)
+            }
+            SessionsTask::Delete { session, yes } => sessions::delete(file, &SessionId(session), yes, json),
         },
         Task::Agents { json } => agents::agents(file, json),
         Task::Outbox { task, json } => match task.unwrap_or(OutboxTask::List) {

@@ -20,6 +20,7 @@ pub enum Action {
     Switch,
     Rename,
     Fork,
+    Delete,
     History,
     Export,
     Queue,
@@ -30,6 +31,7 @@ pub enum Action {
     Tools,
     Workspace,
     Whoami,
+    Agents,
     Help,
 }
 
@@ -167,8 +169,8 @@ pub const TABLE: &[Row] = &[
     },
     Row {
         name: "list",
-        description: "Show the conversations here, to go on with one",
-        operand: optional("page", "Which page"),
+        description: "Show the conversations here, to go on with one; with words, those that have them",
+        operand: optional("words", "What they have, or which page"),
         private: true,
         action: Action::List,
     },
@@ -199,6 +201,13 @@ pub const TABLE: &[Row] = &[
         operand: None,
         private: false,
         action: Action::Fork,
+    },
+    Row {
+        name: "delete",
+        description: "Forget a conversation for ever",
+        operand: required("session", "Its id"),
+        private: false,
+        action: Action::Delete,
     },
     Row {
         name: "clear",
@@ -276,6 +285,13 @@ pub const TABLE: &[Row] = &[
         operand: None,
         private: true,
         action: Action::Whoami,
+    },
+    Row {
+        name: "agents",
+        description: "Show who is here and how to speak to each",
+        operand: None,
+        private: true,
+        action: Action::Agents,
     },
     Row {
         name: "help",

@@ -24,7 +24,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::chat::BotName;
+use crate::chat::{BotName, RouteStep};
 
 pub use adapter::check_against;
 pub use environment::{Environment, environment, variable};
@@ -168,6 +168,12 @@ pub enum DriverKind {
 /// The word of an `exec` agent's command that the prompt takes the place of.
 pub const PROMPT_PLACE: &str = "{prompt}";
 
+/// What people said takes the place of this in what a step of a route says.
+pub const MESSAGE_PLACE: &str = "{message}";
+
+/// And this is the place of what was answered in the step before.
+pub const ANSWER_PLACE: &str = "{answer}";
+
 /// How the CLI logs in.
 #[derive(Debug, Clone)]
 pub enum Login {
@@ -263,6 +269,14 @@ pub enum WhileRunning {
     Steer,
 }
 
+/// `[route.NAME]`: a message goes from agent to agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    pub name: String,
+    /// At least one, each with at least one agent of the bot.
+    pub steps: Vec<RouteStep>,
+}
+
 /// `[[bot]]`.
 #[derive(Debug, Clone)]
 pub struct BotConfig {
@@ -273,6 +287,10 @@ pub struct BotConfig {
     pub mode: Option<String>,
     /// A name of [`Config::agents`]. Default: `auto`.
     pub agent: String,
+    /// Further agents that people name, of [`Config::agents`]. Default: none.
+    pub agents: Vec<String>,
+    /// Default: none.
+    pub routes: Vec<Route>,
     /// Default: `thread`.
     pub scope: Scope,
     /// Absolute. Default: `work`.
@@ -325,6 +343,11 @@ pub struct BotConfig {
 }
 
 impl BotConfig {
+    /// Its agents by name; the first is asked where none is named.
+    pub fn every_agent(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.agent).chain(&self.agents).map(String::as_str)
+    }
+
     /// Only its operator is served: the local web chat, or exactly one person who was let in by id and no bot.
     pub fn serves_only_its_operator(&self) -> bool {
         let ([one], []) = (self.allow.as_slice(), self.allow_bots.as_slice()) else {

@@ -16,12 +16,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::chat::{BotName, SessionId, TurnId, UnixMillis};
 use crate::outbox::BoxFuture;
-use crate::store::Counts;
+use crate::session::tail::Line;
+use crate::store::{Counts, SessionRow};
 
 pub use letter::{Letter, LetterText};
 pub use lock::Lock;
-pub use socket::{Client, Listener};
-pub use talk::{Talk, TalkLog};
+pub use socket::{Client, Lines, Listener};
+pub use talk::{Copied, Listed, Talk, TalkLog};
 
 /// Why an operator's command did not reach the host, or was refused.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -100,11 +101,27 @@ pub trait ControlHandler: Send + Sync + 'static {
     fn retry(&self, turn: TurnId) -> BoxFuture<'_, Result<Letter, String>>;
     /// Never to be delivered.
     fn discard(&self, turn: TurnId) -> BoxFuture<'_, Result<Letter, String>>;
-    /// The sessions, newest first.
-    fn talks(&self, bot: Option<BotName>) -> BoxFuture<'_, Result<Vec<Talk>, String>>;
+    /// The sessions, newest first; with `words`, those that have them.
+    fn talks(&self, bot: Option<BotName>, words: Option<String>) -> BoxFuture<'_, Result<Listed, String>>;
     fn talk(&self, id: SessionId) -> BoxFuture<'_, Result<TalkLog, String>>;
     /// Ends the turn that runs in it. False: nothing ran.
     fn interrupt(&self, id: SessionId) -> BoxFuture<'_, Result<bool, String>>;
+    /// A copy of it; `current`: what is said next goes to that.
+    fn fork(&self, id: SessionId, name: Option<String>, current: bool) -> BoxFuture<'_, Result<Copied, String>>;
+    /// Forgets it. What stays, a sentence each.
+    fn delete(&self, id: SessionId) -> BoxFuture<'_, Result<Vec<String>, String>>;
+    /// What happens from now on, in one session or in all; before that, the newest `since` turns of the one.
+    fn tail(&self, id: Option<SessionId>, since: u32) -> BoxFuture<'_, Result<Box<dyn Watching>, String>>;
+    /// Gives it to whoever asks and holds its lock; `wait`: after the turn that runs. Dropped, nobody waits.
+    fn attach(&self, id: SessionId, wait: bool) -> BoxFuture<'_, Result<SessionRow, String>>;
+    /// Takes it back.
+    fn returned(&self, id: SessionId) -> BoxFuture<'_, Result<(), String>>;
+}
+
+/// What goes on.
+pub trait Watching: Send {
+    /// What happened since the last call; waits for something. Cancel safe.
+    fn next(&mut self) -> BoxFuture<'_, Vec<Line>>;
 }
 
 /// What is asked.
@@ -113,12 +130,51 @@ pub trait ControlHandler: Send + Sync + 'static {
 enum Request {
     Status,
     Letters,
-    Letter { turn: TurnId },
-    Retry { turn: TurnId },
-    Discard { turn: TurnId },
-    Talks { bot: Option<BotName> },
-    Talk { id: SessionId },
-    Interrupt { id: SessionId },
+    Letter {
+        turn: TurnId,
+    },
+    Retry {
+        turn: TurnId,
+    },
+    Discard {
+        turn: TurnId,
+    },
+    Talks {
+        bot: Option<BotName>,
+        words: Option<String>,
+    },
+    Talk {
+        id: SessionId,
+    },
+    Interrupt {
+        id: SessionId,
+    },
+    Fork {
+        id: SessionId,
+        name: Option<String>,
+        current: bool,
+    },
+    Delete {
+        id: SessionId,
+    },
+    Tail {
+        id: Option<SessionId>,
+        since: u32,
+    },
+    Attach {
+        id: SessionId,
+        wait: bool,
+    },
+    Returned {
+        id: SessionId,
+    },
+}
+
+impl Request {
+    /// The connection stays for as long as whoever asks likes.
+    const fn lasts(&self) -> bool {
+        matches!(self, Self::Tail { .. } | Self::Attach { .. })
+    }
 }
 
 /// What is answered: a value that the request tells, or a sentence.
@@ -138,20 +194,41 @@ impl Answer {
     }
 }
 
-async fn answer(handler: &dyn ControlHandler, line: &[u8]) -> Answer {
-    match serde_json::from_slice::<Request>(line) {
-        Ok(Request::Status) => Answer::of(handler.status().await),
-        Ok(Request::Letters) => Answer::of(handler.letters().await),
-        Ok(Request::Letter { turn }) => Answer::of(handler.letter(turn).await),
-        Ok(Request::Retry { turn }) => Answer::of(handler.retry(turn).await),
-        Ok(Request::Discard { turn }) => Answer::of(handler.discard(turn).await),
-        Ok(Request::Talks { bot }) => Answer::of(handler.talks(bot).await),
-        Ok(Request::Talk { id }) => Answer::of(handler.talk(id).await),
-        Ok(Request::Interrupt { id }) => Answer::of(handler.interrupt(id).await),
-        Err(error) => Answer::Refused(format!(
+fn understood(line: &[u8]) -> Result<Request, Answer> {
+    serde_json::from_slice(line).map_err(|error| {
+        Answer::Refused(format!(
             "the host (version {}) does not understand the request: {error}",
             env!("CARGO_PKG_VERSION")
-        )),
+        ))
+    })
+}
+
+/// To a request that lasts: the answer, and what follows it.
+async fn answer_lasting(handler: &dyn ControlHandler, request: Request) -> (Answer, Option<Box<dyn Watching>>) {
+    match request {
+        Request::Tail { id, since } => match handler.tail(id, since).await {
+            Ok(lines) => (Answer::of(Ok(())), Some(lines)),
+            Err(sentence) => (Answer::Refused(sentence), None),
+        },
+        Request::Attach { id, wait } => (Answer::of(handler.attach(id, wait).await), None),
+        other => (answer(handler, other).await, None),
+    }
+}
+
+async fn answer(handler: &dyn ControlHandler, request: Request) -> Answer {
+    match request {
+        Request::Status => Answer::of(handler.status().await),
+        Request::Letters => Answer::of(handler.letters().await),
+        Request::Letter { turn } => Answer::of(handler.letter(turn).await),
+        Request::Retry { turn } => Answer::of(handler.retry(turn).await),
+        Request::Discard { turn } => Answer::of(handler.discard(turn).await),
+        Request::Talks { bot, words } => Answer::of(handler.talks(bot, words).await),
+        Request::Talk { id } => Answer::of(handler.talk(id).await),
+        Request::Interrupt { id } => Answer::of(handler.interrupt(id).await),
+        Request::Fork { id, name, current } => Answer::of(handler.fork(id, name, current).await),
+        Request::Delete { id } => Answer::of(handler.delete(id).await),
+        Request::Returned { id } => Answer::of(handler.returned(id).await),
+        Request::Tail { .. } | Request::Attach { .. } => Answer::Refused("this lasts".to_owned()),
     }
 }
 
@@ -176,8 +253,8 @@ impl Client {
         self.ask(&Request::Discard { turn: turn.clone() }).await
     }
 
-    pub async fn talks(&self, bot: Option<BotName>) -> Result<Vec<Talk>, ControlError> {
-        self.ask(&Request::Talks { bot }).await
+    pub async fn talks(&self, bot: Option<BotName>, words: Option<String>) -> Result<Listed, ControlError> {
+        self.ask(&Request::Talks { bot, words }).await
     }
 
     pub async fn talk(&self, id: &SessionId) -> Result<TalkLog, ControlError> {
@@ -188,13 +265,69 @@ impl Client {
         self.ask(&Request::Interrupt { id: id.clone() }).await
     }
 
+    pub async fn fork(&self, id: &SessionId, name: Option<String>, current: bool) -> Result<Copied, ControlError> {
+        let id = id.clone();
+        self.ask(&Request::Fork { id, name, current }).await
+    }
+
+    pub async fn delete(&self, id: &SessionId) -> Result<Vec<String>, ControlError> {
+        self.ask(&Request::Delete { id: id.clone() }).await
+    }
+
+    /// What happens from now on, see [`ControlHandler::tail`].
+    pub async fn tail(&self, id: Option<SessionId>, since: u32) -> Result<Following, ControlError> {
+        let ((), lines) = self.ask_lasting(&Request::Tail { id, since }).await?;
+        Ok(Following { lines })
+    }
+
+    /// May take as long as the turn that runs. Dropped, it is not wanted any more.
+    pub async fn attach(&self, id: &SessionId, wait: bool) -> Result<SessionRow, ControlError> {
+        let id = id.clone();
+        Ok(self.ask_lasting(&Request::Attach { id, wait }).await?.0)
+    }
+
+    pub async fn returned(&self, id: &SessionId) -> Result<(), ControlError> {
+        self.ask(&Request::Returned { id: id.clone() }).await
+    }
+
+    async fn ask_lasting<T: DeserializeOwned>(&self, request: &Request) -> Result<(T, Lines), ControlError> {
+        let mut lines = self.lines(line_of(request)?).await?;
+        let gone = || ControlError::Protocol("the host ended".to_owned());
+        let answered = lines.next().await?.ok_or_else(gone)?;
+        Ok((read_answer(&answered)?, lines))
+    }
+
     async fn ask<T: DeserializeOwned>(&self, request: &Request) -> Result<T, ControlError> {
-        let line = serde_json::to_vec(request).map_err(|error| ControlError::Protocol(error.to_string()))?;
-        let answered = self.exchange(line).await?;
-        let understood = |error: serde_json::Error| ControlError::Protocol(error.to_string());
-        match serde_json::from_slice(&answered).map_err(understood)? {
-            Answer::Ok(value) => serde_json::from_value(value).map_err(understood),
-            Answer::Refused(sentence) => Err(ControlError::Refused(sentence)),
-        }
+        let answered = self.exchange(line_of(request)?).await?;
+        read_answer(&answered)
+    }
+}
+
+fn line_of(request: &Request) -> Result<Vec<u8>, ControlError> {
+    serde_json::to_vec(request).map_err(|error| ControlError::Protocol(error.to_string()))
+}
+
+fn read_answer<T: DeserializeOwned>(answered: &[u8]) -> Result<T, ControlError> {
+    let understood = |error: serde_json::Error| ControlError::Protocol(error.to_string());
+    match serde_json::from_slice(answered).map_err(understood)? {
+        Answer::Ok(value) => serde_json::from_value(value).map_err(understood),
+        Answer::Refused(sentence) => Err(ControlError::Refused(sentence)),
+    }
+}
+
+/// What the host tells of sessions while it happens.
+#[derive(Debug)]
+pub struct Following {
+    lines: Lines,
+}
+
+impl Following {
+    /// The next thing that happened; none: the host ended. Cancel safe.
+    pub async fn next(&mut self) -> Result<Option<Line>, ControlError> {
+        let Some(line) = self.lines.next().await? else {
+            return Ok(None);
+        };
+        let parsed = serde_json::from_slice(&line).map_err(|error| ControlError::Protocol(error.to_string()))?;
+        Ok(Some(parsed))
     }
 }

@@ -12,12 +12,12 @@ pub mod process;
 mod stdio;
 mod words;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::chat::{Editable, Lasting, PlanItem, Subject, UnixMillis};
+use crate::chat::{Editable, Lasting, Part, PlanItem, Subject, UnixMillis};
 use crate::config::{AgentProfile, DriverKind};
 
 pub use about::{About, about};
@@ -310,6 +310,64 @@ pub struct Agent {
     pub commands: mpsc::Sender<Command>,
     /// Bounded: an agent that is not listened to waits.
     pub events: mpsc::Receiver<AgentEvent>,
+}
+
+/// The files in which an agent itself keeps one conversation, with the session's folders; they may be gone. None: it is not
+/// known where it does. May block.
+pub fn kept(profile: &AgentProfile, config: Option<&Path>, temp: &Path, cli_session: &str) -> Option<Vec<PathBuf>> {
+    match profile.driver {
+        DriverKind::Claude => Some(claude::kept(profile, config, cli_session)),
+        DriverKind::Exec => Some(exec::kept(config.unwrap_or(temp), cli_session)),
+        DriverKind::Acp => None,
+    }
+}
+
+/// An agent in a person's own terminal, going on with the conversation of `launch`, and what is to be done before. `visits`:
+/// a file in which it tells to which conversations it went.
+///
+/// # Errors
+/// It has no such form; why.
+pub fn in_terminal(profile: &AgentProfile, launch: &Launch, visits: &Path) -> Result<process::Program, String> {
+    match profile.driver {
+        DriverKind::Claude => Ok(claude::terminal::program(profile, launch, visits)),
+        DriverKind::Acp => acp::terminal::program(profile, launch),
+        DriverKind::Exec => {
+            Err("an `exec` agent is a process only while it answers, nobody can speak with it".to_owned())
+        }
+    }
+}
+
+/// What must be there before [`in_terminal`] is started. May block.
+pub fn before_terminal(profile: &AgentProfile, launch: &Launch) -> std::io::Result<()> {
+    match profile.driver {
+        DriverKind::Claude => claude::terminal::prepare(profile, launch),
+        DriverKind::Acp | DriverKind::Exec => Ok(()),
+    }
+}
+
+/// What was said in a terminal.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Meanwhile {
+    /// The conversations that it went to after the one that it began with, oldest first: the newest is the one to go on
+    /// with.
+    pub went_to: Vec<String>,
+    /// None: it is not known what was said.
+    pub said: Option<Vec<Exchange>>,
+}
+
+/// What a person said, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exchange {
+    pub prompt: String,
+    pub parts: Vec<Part>,
+}
+
+/// What was said since the conversation was as long as `marks` says, by what stands in `visits`. May block.
+pub fn meanwhile(profile: &AgentProfile, marks: &[(PathBuf, u64)], visits: &str) -> Meanwhile {
+    match profile.driver {
+        DriverKind::Claude => claude::transcript::meanwhile(marks, visits),
+        DriverKind::Acp | DriverKind::Exec => Meanwhile::default(),
+    }
 }
 
 /// Starts a process of this profile. Returns at once; whether it lives is told by the first event: `Ready`, or

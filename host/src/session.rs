@@ -2,12 +2,18 @@
 //! everything and runs one turn at a time. Knows agents and the outbox; does not know adapters.
 
 mod actor;
+pub mod copy;
 pub mod damage;
+mod ended;
 mod folder;
 pub mod process;
 pub mod question;
 mod registry;
+pub mod removal;
+pub mod search;
 mod spare;
+pub mod tail;
+pub mod takeover;
 pub mod transcript;
 mod tray;
 pub mod turn;
@@ -26,6 +32,8 @@ use crate::config::{AgentProfile, Scope, WhileRunning};
 use crate::driver::Offers;
 use crate::store::{InFile, SessionRow, TurnKind};
 
+pub use ended::Ended;
+pub use folder::Ground;
 pub use process::{Bounds as ProcessBounds, Gauge, Processes};
 pub use registry::{Registry, Start};
 
@@ -34,7 +42,10 @@ pub use registry::{Registry, Start};
 pub struct SessionRules {
     pub bot: BotName,
     pub scope: Scope,
+    /// Who is asked where nobody is named.
     pub agent: Arc<AgentProfile>,
+    /// Each has sessions of its own, under keys with its name in them, and its replies say it.
+    pub further: Vec<Arc<AgentProfile>>,
     /// The bot's workspace; sessions get folders below it unless it is shared.
     pub workspace: PathBuf,
     pub workspace_shared: bool,
@@ -50,6 +61,21 @@ pub struct SessionRules {
     pub files_dir: PathBuf,
     /// What may go from the agent into the chat.
     pub bounds: Bounds,
+    /// Told of turns that came to an end.
+    pub ended: Option<Ended>,
+}
+
+impl SessionRules {
+    /// What of them says where sessions live.
+    pub fn ground(&self) -> Ground<'_> {
+        Ground {
+            bot: &self.bot,
+            agent: &self.agent,
+            workspace: &self.workspace,
+            shared: self.workspace_shared,
+            data_dir: &self.data_dir,
+        }
+    }
 }
 
 /// Files that may go into the chat.
@@ -105,6 +131,8 @@ pub struct SessionStatus {
     pub row: SessionRow,
     /// What the agent said of itself since its process began.
     pub offers: Offers,
+    /// It is in a terminal.
+    pub away: bool,
     /// What waits, in its order.
     pub queue: Vec<Waiting>,
 }
@@ -147,6 +175,8 @@ pub enum ChangeError {
     Busy,
     #[error("nothing was said yet")]
     Nothing,
+    #[error("it is open in a terminal")]
+    Away,
     #[error("the agent cannot do that")]
     Unable,
     #[error("this is no name")]

@@ -5,10 +5,11 @@
 //! that commit is on disk. Nothing outside this module names a database.
 
 pub mod journal;
+mod run;
 pub mod sqlite;
 
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,7 @@ use crate::chat::{
 };
 
 pub use journal::Journal;
+pub use run::{Came, RunPart, RunRow};
 
 /// What went wrong, by what the caller can do about it.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -463,8 +465,20 @@ pub trait Store: Send {
     fn sessions_of(&mut self, key: &SessionKey, skip: u32, limit: u32) -> Result<Vec<SessionRow>>;
     /// How many sessions this key has, and their highest epoch.
     fn session_counts(&mut self, key: &SessionKey) -> Result<(u32, u32)>;
-    /// Of all keys, newest first.
-    fn sessions(&mut self, bot: Option<&BotName>, limit: u32) -> Result<Vec<SessionRow>>;
+    /// Of all keys, newest first, without the first `skip`.
+    fn sessions(&mut self, bot: Option<&BotName>, skip: u32, limit: u32) -> Result<Vec<SessionRow>>;
+    /// Inserts or replaces by id; which one is current under its key stays as it is.
+    fn session_keep(&mut self, row: &SessionRow) -> Result<()>;
+    /// Forgets a session and what was said in it: its turns that ended, their questions, what of them is delivered; the
+    /// text of the messages, whose keys stay. False: there is none.
+    fn session_remove(&mut self, id: &SessionId) -> Result<bool>;
+    /// The newest turns of one session that ended are another's too; as its log alone, they answer no message.
+    fn turns_copy(&mut self, from: &SessionId, to: &SessionRow, limit: u32) -> Result<()>;
+    /// Those of the newest `among` turns of one session that may hold this, in any order: letters and digits of ASCII, of
+    /// either case. What has it is among them; what is among them need not have it.
+    fn turns_like(&mut self, session: &SessionId, letters: &str, among: u32) -> Result<Vec<TurnRow>>;
+    /// Somebody else than this person said something in it.
+    fn said_by_others(&mut self, session: &SessionId, asker: &str) -> Result<bool>;
     /// The turn lives here now, a thread that had no name when it was opened; its session's conversation is this one,
     /// the bot is part of the thread, and what is said here belongs to that session. What was private never leads to
     /// where others read.
@@ -473,6 +487,13 @@ pub trait Store: Send {
     fn session_at(&mut self, bot: &BotName, conversation: &Conversation) -> Result<Option<SessionKey>>;
     /// Claims a CLI session id for a key. False: another key owns it.
     fn cli_session_claim(&mut self, cli_session: &str, key: &SessionKey) -> Result<bool>;
+
+    // Messages that go from agent to agent.
+    /// Inserts or replaces.
+    fn run_put(&mut self, row: &RunRow, updated: UnixMillis) -> Result<()>;
+    fn run_get(&mut self, id: InboxId) -> Result<Option<RunRow>>;
+    /// Those that are not over, oldest first.
+    fn runs_open(&mut self, bot: &BotName) -> Result<Vec<RunRow>>;
 
     // Outbox.
     /// Inserts or replaces, but never the target. A `memory` of None keeps what the adapter saved before: nobody else
@@ -538,7 +559,7 @@ pub trait Store: Send {
     fn audit(&mut self, row: &AuditRow) -> Result<()>;
     fn counts(&mut self) -> Result<Counts>;
     /// Forgets what is done and older than this: inbox rows (and with them their keys), sent outbox rows, turns
-    /// that are nowhere in the outbox, closed asks, tokens, expired values, events that can never be translated. At
+    /// that are nowhere in the outbox, runs that are over, closed asks, tokens, expired values, events that can never be translated. At
     /// most [`FORGET_AT_ONCE`] rows of a kind, so that nobody waits long: to be called again while it forgets
     /// something. Rows forgotten.
     fn forget_before(&mut self, before: UnixMillis) -> Result<u64>;

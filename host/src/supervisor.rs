@@ -300,14 +300,12 @@ impl Host {
             },
         };
         let adapter = Adapter::bind(runtime, component, services);
-        let agent = self
-            .inner
-            .config
-            .agents
-            .get(&bot.agent)
-            .cloned()
-            .map(Arc::new)
-            .ok_or_else(|| BotError::Config(format!("bot `{}`: there is no agent `{}`", bot.name, bot.agent)))?;
+        let profile = |name: &String| {
+            let found = self.inner.config.agents.get(name).cloned().map(Arc::new);
+            found.ok_or_else(|| BotError::Config(format!("bot `{}`: there is no agent `{name}`", bot.name)))
+        };
+        let agent = profile(&bot.agent)?;
+        let further = bot.agents.iter().map(profile).collect::<Result<_, _>>()?;
         let routes: Vec<_> = mode
             .transports
             .iter()
@@ -320,6 +318,7 @@ impl Host {
         let parts = Parts {
             config: bot.clone(),
             agent,
+            further,
             adapter,
             outlet,
             journal,

@@ -79,18 +79,14 @@ async fn conversation_is_put_by_listed_by_its_name_and_gone_on_with() {
 }
 
 /// The files in which the scripted CLI keeps its conversations.
-fn transcripts(folder: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
+pub(crate) fn transcripts(folder: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
-        if !path.is_dir() {
+        if path.extension().is_some_and(|end| end == "jsonl") {
+            found.push(path);
             continue;
         }
-        if path.ends_with("fake-cli") {
-            let files = std::fs::read_dir(&path).into_iter().flatten().flatten();
-            found.extend(files.map(|file| file.path()));
-        } else {
-            transcripts(&path, found);
-        }
+        transcripts(&path, found);
     }
 }
 
@@ -115,7 +111,7 @@ async fn conversation_outlives_the_folder_of_the_cli_a_torn_transcript_and_a_dam
                 let text = std::fs::read(&files[0]).expect("it is there");
                 std::fs::write(&files[0], &text[1..]).expect("it is torn");
             } else {
-                let all = files[0].ancestors().nth(2).expect("a folder");
+                let all = files[0].ancestors().nth(3).expect("a folder");
                 std::fs::remove_dir_all(all).expect("it goes");
             }
         };
@@ -369,5 +365,95 @@ async fn queue_is_shown_what_waits_is_dropped_and_the_rest_survives_a_stop() {
             .any(|view| view.to_string().contains("echo: Ann: second")),
         "{standing:#?}"
     );
+    room.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn list_finds_words_and_what_is_deleted_is_only_what_is_ones_own() {
+    let room = Room::open("asker_approves = true").await;
+    let id = async |room: &Room, from: &str, message: &str| {
+        let before = room.vendor.standing();
+        let bob = json!({ "from": { "id": from } });
+        room.tell(but(said(message, "/whoami"), bob)).await;
+        let who = room
+            .vendor
+            .until("an id", |view| {
+                view.to_string().contains("This is ") && before.iter().all(|other| other["turn"] != view["turn"])
+            })
+            .await;
+        let text = who["text"]
+            .as_str()
+            .unwrap_or_default()
+            .trim_end_matches('.')
+            .to_owned();
+        text.rsplit(' ').next().unwrap_or_default().to_owned()
+    };
+    let answers = async |room: &Room, message: &str, from: &str, command: &str, text: &str| {
+        let before = room.vendor.standing();
+        room.tell(but(said(message, command), json!({ "from": { "id": from } })))
+            .await;
+        room.vendor
+            .until(&format!("`{text}` to `{command}`"), |view| {
+                view.to_string().contains(text) && before.iter().all(|other| other["turn"] != view["turn"])
+            })
+            .await
+    };
+    room.say("m1", "red things").await;
+    room.vendor.done_with("echo: Ann: red things").await;
+    let red = id(&room, "ann", "w1").await;
+    answers(&room, "m2", "ann", "/new", "new conversation begins").await;
+    room.say("m3", "blue things").await;
+    room.vendor.done_with("echo: Ann: blue things").await;
+    let blue = id(&room, "ann", "w2").await;
+    assert_ne!(red, blue);
+
+    let list = answers(&room, "m4", "ann", "/list RED", "Sessions (1)").await;
+    let text = list["asks"][0]["text"].as_str().unwrap_or_default();
+    assert!(text.contains(&red) && !text.contains(&blue), "{text}");
+    answers(&room, "m5", "ann", "/list things", "Sessions (2)").await;
+    answers(
+        &room,
+        "m6",
+        "ann",
+        "/list green",
+        "No conversation here has these words.",
+    )
+    .await;
+
+    // Elsewhere it is as if it did not exist; somebody else's is not to be deleted; nothing is, while the agent works.
+    let elsewhere = json!({ "channel": "C2" });
+    room.tell(but(said("m7", &format!("/delete {red}")), elsewhere)).await;
+    room.vendor
+        .until("the refusal elsewhere", |view| {
+            view["channel"] == "C2" && view.to_string().contains("There is nothing like that here.")
+        })
+        .await;
+    answers(&room, "m8", "bob", &format!("/delete {blue}"), "This is not yours.").await;
+    answers(
+        &room,
+        "m9",
+        "ann",
+        "/delete nonsense",
+        "There is nothing like that here.",
+    )
+    .await;
+    busy(&room, "m10").await;
+    answers(&room, "m11", "ann", &format!("/delete {blue}"), "The agent is working.").await;
+    answers(&room, "m12", "ann", "/stop", "Stopping.").await;
+    room.vendor.until("its end", |view| view["state"] == "stopped").await;
+    answers(&room, "m13", "ann", &format!("/delete {red}"), "It is deleted.").await;
+    answers(
+        &room,
+        "m14",
+        "ann",
+        &format!("/switch {red}"),
+        "There is nothing like that here.",
+    )
+    .await;
+    answers(&room, "m15", "ann", &format!("/delete {blue}"), "It is deleted.").await;
+    answers(&room, "m16", "ann", "/list", "No conversation yet.").await;
+    room.say("m17", "recall green").await;
+    let fresh = room.vendor.done_with("recall green").await;
+    assert!(!fresh["text"].to_string().contains("blue"), "{fresh}");
     room.stop().await;
 }

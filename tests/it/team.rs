@@ -31,7 +31,13 @@ impl Team {
     }
 
     pub(crate) async fn restart(self) -> Self {
+        self.restart_after(async |_| {}).await
+    }
+
+    /// The same, after something was done in its folder while no host ran.
+    pub(crate) async fn restart_after(self, meanwhile: impl AsyncFnOnce(&std::path::Path)) -> Self {
         let folder = self.host.stop().await;
+        meanwhile(folder.path()).await;
         let host = TestHost::start_in(folder).await;
         let sender = if self.sender.url.is_empty() {
             self.sender

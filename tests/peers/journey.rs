@@ -14,7 +14,7 @@ pub(crate) fn programs() -> Vec<PathBuf> {
     std::env::split_paths(&paths).collect()
 }
 
-async fn team(program: PathBuf, model: &Model) -> Team {
+pub(crate) async fn team(program: PathBuf, model: &Model) -> Team {
     let url = model.url();
     Team::start(move |setup| {
         let agent = format!(

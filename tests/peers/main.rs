@@ -16,6 +16,7 @@ mod journey;
 mod python;
 #[path = "../it/team.rs"]
 mod team;
+mod terminal;
 mod town;
 #[path = "../it/yard.rs"]
 mod yard;

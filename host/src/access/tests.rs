@@ -14,6 +14,8 @@ fn config(allow: &[&str], approvers: &[&str]) -> BotConfig {
         adapter: "web".into(),
         mode: None,
         agent: "claude".into(),
+        agents: Vec::new(),
+        routes: Vec::new(),
         scope: Scope::Thread,
         workspace: "work".into(),
         workspace_shared: false,

@@ -44,7 +44,7 @@ impl Bot {
         }
         // Platforms also call it an edit when a link was unfolded. A command is given by a message of its own, and of
         // an album every part would have to be known.
-        let command = matches!(command::said(&message.text), command::Said::Command(..));
+        let command = matches!(self.read(&message.text).said, command::Said::Command(..));
         if before.text == message.text || command || before.group.is_some() {
             return self.done(id).await;
         }

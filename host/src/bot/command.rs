@@ -1,7 +1,9 @@
 //! Carries out what people say to the host itself: the rows of [`crate::command`].
 
+mod crew;
 mod session;
 
+use super::address;
 use super::dispatch::{info, warning};
 use super::judge::Said;
 use super::{Bot, ago, long};
@@ -48,8 +50,10 @@ impl Bot {
             let found = command::named(&command.name, said)
                 .map(|row| (row, said))
                 .or_else(|| if asks { None } else { inner() });
+            // `/botyard @reviewer stop`.
+            let named = !asks && address::addressed(&self.inner.config, said).0 != address::To::First;
             let text = match found {
-                None if asks => Some(said.to_owned()),
+                None if asks || named => Some(said.to_owned()),
                 None => Some(format!("{} {said}", command.name).trim().to_owned()),
                 Some((row, argument)) => command::way(row)
                     .filter(|_| !argument.is_empty())
@@ -69,24 +73,25 @@ impl Bot {
                 return Box::pin(self.hear(id, Vec::new(), origin, message)).await;
             }
             if let Some((row, argument)) = found {
-                self.answer_command(id, &origin, row, argument, true).await;
+                self.answer_command(id, &origin, None, row, argument, true).await;
             }
         }
         self.done(id).await;
         true
     }
 
-    /// `native`: by the platform's own menu, which can whisper.
+    /// `agent`: the one that was named, if one was. `native`: by the platform's own menu, which can whisper.
     pub(super) async fn answer_command(
         &self,
         id: InboxId,
         origin: &Origin,
+        agent: Option<&str>,
         row: &'static Row,
         argument: &str,
         native: bool,
     ) {
         let registry = &self.inner.registry;
-        let Some(key) = self.session_of(&origin.conversation, &origin.sender.id).await else {
+        let Some(key) = self.session_of(&origin.conversation, &origin.sender.id, agent).await else {
             return self
                 .say(
                     origin,
@@ -99,28 +104,41 @@ impl Bot {
             let usage = warning(&format!("Say it like this: `/{}`.", row.usage()));
             return self.say(origin, usage, native).await;
         }
-        if matches!(row.action, Action::New | Action::Fork | Action::Queue) {
+        if matches!(row.action, Action::New | Action::Fork | Action::Delete | Action::Queue) {
             // Done twice, it would do more: it is over before it begins.
             self.done(id).await;
         }
         let part = match row.action {
-            Action::Help => Part::Text(command::help()),
+            Action::Help => Part::Text(self.help()),
+            Action::Agents => Part::Text(self.crew()),
             Action::New => {
                 registry.reset(&key).await;
                 info("A new conversation begins with your next message. The last one is in `/list`.")
             }
             Action::Stop => {
-                if registry.stop(&key).await {
-                    info("Stopping.")
-                } else {
-                    info("Nothing is running.")
-                }
+                let stopped = match agent {
+                    Some(_) => registry.stop(&key).await,
+                    None => self.stop_all(&key).await,
+                };
+                info(if stopped { "Stopping." } else { "Nothing is running." })
             }
-            Action::Status => Part::Text(self.status_text(&key).await),
+            Action::Status => {
+                let mut text = self.status_text(&key).await;
+                if agent.is_none() {
+                    text.push_str(&self.others_at_work(&key).await);
+                    text.push_str(&self.runs_at_work(&key).await);
+                }
+                Part::Text(text)
+            }
             // Taken out of the message before it came here.
             Action::Now | Action::Later => return,
             Action::Compact => return self.compact(id, &key, origin, argument).await,
             Action::Decide => {
+                let Some(key) = self.asking_here(&key, agent).await else {
+                    return self
+                        .say(origin, warning(crew::SEVERAL_ASK), row.private && native)
+                        .await;
+                };
                 let (name, argument) = (row.name, argument.to_owned());
                 let read = move |ask: &AskRow| question::commanded(ask, name, &argument);
                 match self.say_to_question(id, &key, origin, read).await {
@@ -146,7 +164,7 @@ impl Bot {
     /// A turn of its own: it waits and is seen like any other.
     async fn compact(&self, id: InboxId, key: &SessionKey, origin: &Origin, focus: &str) {
         let registry = &self.inner.registry;
-        let able = registry.agent().driver == DriverKind::Claude;
+        let able = registry.agent_of(key).driver == DriverKind::Claude;
         let begun = registry.status(key).await.is_some_and(|status| status.row.turns > 0);
         let why = match (able, begun) {
             (false, _) => "This agent cannot do that.",
@@ -177,9 +195,19 @@ impl Bot {
 
     /// Where nothing can be pressed, the next message of somebody who may decide answers the question that is open.
     /// False: it is a message like any other.
-    pub(super) async fn said_to_a_question(&self, id: InboxId, origin: &Origin, message: &Message) -> bool {
-        let Some(key) = self.session_of(&origin.conversation, &origin.sender.id).await else {
+    pub(super) async fn said_to_a_question(
+        &self,
+        id: InboxId,
+        origin: &Origin,
+        agent: Option<&str>,
+        message: &Message,
+    ) -> bool {
+        let Some(key) = self.session_of(&origin.conversation, &origin.sender.id, agent).await else {
             return false;
+        };
+        let Some(key) = self.asking_here(&key, agent).await else {
+            self.say(origin, warning(crew::SEVERAL_ASK), false).await;
+            return true;
         };
         let text = message.text.clone();
         let read = move |ask: &AskRow| question::said(ask, &text);
@@ -223,7 +251,9 @@ impl Bot {
         let mut lines = match status {
             None => vec!["No conversation yet.".to_owned()],
             Some(status) => {
-                let doing = if status.asking {
+                let doing = if status.away {
+                    "It is open in a terminal".to_owned()
+                } else if status.asking {
                     "It waits for a decision".to_owned()
                 } else if status.running.is_some() {
                     working(status.spent)

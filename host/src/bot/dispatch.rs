@@ -7,7 +7,9 @@ use std::sync::PoisonError;
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
+use super::address::{self, Read, To};
 use super::gather::Heard;
+use super::route::Course;
 use super::{Bot, shortcut};
 use crate::access::{Admission, admit, is_bot};
 use crate::chat::{
@@ -16,6 +18,7 @@ use crate::chat::{
 use crate::command;
 use crate::config::Scope;
 use crate::manifest::Ability;
+use crate::session::Registry;
 use crate::store::{Decision, InboxState, TokenRow};
 
 /// Conversations are spread over so many lanes; those of one lane wait for each other's look-ups, not for turns.
@@ -24,7 +27,7 @@ const LANES: usize = 32;
 const LANE_DEPTH: usize = 64;
 
 /// A message that could not be queued because the store was in trouble is tried again after this.
-const TRY_AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
+pub(super) const TRY_AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// The ways from the inbox to the sessions.
 #[derive(Debug)]
@@ -152,11 +155,11 @@ impl Bot {
             What::Command(command) => return self.obey(id, origin, &command).await,
             What::Stop => {
                 if self.admitted(&origin).await {
-                    let Some(key) = self.session_of(&origin.conversation, &origin.sender.id).await else {
+                    let Some(key) = self.session_of(&origin.conversation, &origin.sender.id, None).await else {
                         self.later();
                         return true;
                     };
-                    self.inner.registry.stop(&key).await;
+                    self.stop_all(&key).await;
                 }
                 self.done(id).await;
             }
@@ -164,6 +167,7 @@ impl Bot {
             What::Deleted(message) => self.deleted(id, &origin, &message).await,
             What::Reacted(reaction) => self.reacted(id, &origin, &reaction).await,
             What::Other(_) => self.done(id).await,
+            What::Routed(routed) => self.carry(id, &origin, &routed).await,
         }
         true
     }
@@ -193,6 +197,7 @@ impl Bot {
                 TokenRow {
                     decision: Decision::Say(text),
                     conversation,
+                    session,
                     ..
                 },
                 None,
@@ -206,7 +211,9 @@ impl Bot {
                         conversation,
                         ..origin.clone()
                     };
-                    self.answer_command(id, &origin, row, argument, false).await;
+                    // A list is of one agent's sessions.
+                    let agent = Registry::parts(&session).1;
+                    self.answer_command(id, &origin, agent, row, argument, false).await;
                 }
             }
             Ok(Some((token, None))) if matches!(token.decision, Decision::Again(_) | Decision::Keep(_)) => {
@@ -258,21 +265,37 @@ impl Bot {
                 return true;
             }
         }
-        let (way, words) = match command::said(&message.text) {
+        let said = message.text.clone();
+        let Read { to, said } = self.read(&said);
+        let (way, words) = match said {
+            command::Said::Command(row, _) if let To::Route(route) = to => {
+                self.command_route(&origin, &route.name, row).await;
+                return self.dealt_with(id, also).await;
+            }
             command::Said::Command(row, argument) => {
-                self.answer_command(id, &origin, row, argument, false).await;
+                for agent in to.named() {
+                    self.answer_command(id, &origin, agent, row, argument, false).await;
+                }
                 return self.dealt_with(id, also).await;
             }
             command::Said::Words(way, words) => (way, words.to_owned()),
         };
         message.text = words;
         if message.text.trim().is_empty() && message.attachments.is_empty() {
-            self.say(&origin, Part::Text(command::help()), false).await;
+            let text = if to == To::First { self.help() } else { self.crew() };
+            self.say(&origin, Part::Text(text), false).await;
             return self.dealt_with(id, also).await;
         }
+        let named = to.named();
+        let course = match &to {
+            To::Route(route) => Some(Course::along(route)),
+            To::Agents(names) if names.len() > 1 => Some(Course::to_all(names)),
+            To::Agents(_) | To::First => None,
+        };
+        let agent = named.first().copied().flatten().filter(|_| course.is_none());
         // Whoever says how it comes to the agent, or brings files, gives it something to do.
         let may_answer = way.is_none() && message.attachments.is_empty() && !self.can(Ability::Buttons);
-        if may_answer && self.said_to_a_question(id, &origin, &message).await {
+        if may_answer && course.is_none() && self.said_to_a_question(id, &origin, agent, &message).await {
             return self.dealt_with(id, also).await;
         }
         if !inner.per_user.allow(&origin.sender.id) {
@@ -285,7 +308,7 @@ impl Bot {
             let (name, joined) = (inner.config.name.clone(), conversation.clone());
             inner.journal.write_later(move |s| s.thread_joined(&name, &joined));
         }
-        let Some(key) = self.session_of(&conversation, &origin.sender.id).await else {
+        let Some(key) = self.session_of(&conversation, &origin.sender.id, agent).await else {
             self.later();
             return true;
         };
@@ -296,6 +319,7 @@ impl Bot {
             message,
             conversation,
             key,
+            course,
             way: way.unwrap_or(inner.config.while_running),
         };
         self.hand_over(heard).await
@@ -309,14 +333,32 @@ impl Bot {
         true
     }
 
-    /// Whose session something said here belongs to: in a thread that an adapter made for a session, that one. None:
-    /// the store cannot tell now.
-    pub(super) async fn session_of(&self, conversation: &Conversation, person: &str) -> Option<SessionKey> {
+    /// What a message says, and to whom.
+    pub(super) fn read<'a, 'b>(&'a self, text: &'b str) -> Read<'a, 'b> {
+        address::read(&self.inner.config, text)
+    }
+
+    /// Whose session something said here to this agent belongs to, or to the first one: in a thread that an adapter made
+    /// for a session, that one. None: the store cannot tell now.
+    pub(super) async fn session_of(
+        &self,
+        conversation: &Conversation,
+        person: &str,
+        agent: Option<&str>,
+    ) -> Option<SessionKey> {
+        let base = self.base_of(conversation, person).await?;
+        Some(match agent {
+            Some(agent) => self.inner.registry.key_of(&base, agent),
+            None => base,
+        })
+    }
+
+    async fn base_of(&self, conversation: &Conversation, person: &str) -> Option<SessionKey> {
         let inner = &self.inner;
         if inner.config.scope == Scope::Thread && conversation.thread.is_some() {
             let (name, place) = (inner.config.name.clone(), conversation.clone());
             match inner.journal.read(move |s| s.session_at(&name, &place)).await {
-                Ok(Some(key)) => return Some(key),
+                Ok(Some(key)) => return Some(Registry::parts(&key).0),
                 Ok(None) => {}
                 Err(error) => {
                     warn!(bot = %inner.config.name, %error, "it could not be read whose session a thread is of");

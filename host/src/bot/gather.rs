@@ -12,6 +12,7 @@ use tracing::{debug, warn};
 use super::Bot;
 use super::dispatch::warning;
 use super::people::{line, with_names};
+use super::route::Course;
 use crate::chat::{
     Attachment, CallError, Conversation, InboxId, Message, Origin, Part, Person, SessionKey, Target, UnixMillis, What,
 };
@@ -42,6 +43,8 @@ pub(super) struct Heard {
     /// Where the answer goes.
     pub(super) conversation: Conversation,
     pub(super) key: SessionKey,
+    /// It is for more than one agent; then `key` is the first one's.
+    pub(super) course: Option<Course>,
     /// What becomes of it while a turn runs.
     pub(super) way: WhileRunning,
 }
@@ -178,7 +181,7 @@ impl Bot {
         match self.inner.journal.read(move |s| s.inbox_get(id)).await {
             Ok(Some(row)) if row.state == InboxState::New => {
                 if let (What::Message(message), true) = (row.item.what, heard.also.is_empty())
-                    && let command::Said::Words(_, words) = command::said(&message.text)
+                    && let command::Said::Words(_, words) = self.read(&message.text).said
                 {
                     heard.message.text = words.to_owned();
                 }
@@ -275,7 +278,11 @@ impl Bot {
                 Part::File(file) => Some(file.id),
                 _ => None,
             });
-            let given = turns.iter().flat_map(|turn| &turn.files).map(|file| file.id.clone());
+            let given = turns.iter().flat_map(|turn| &turn.files);
+            let runs = store.runs_open(&name)?;
+            let given = given
+                .chain(runs.iter().flat_map(|run| &run.files))
+                .map(|file| file.id.clone());
             Ok(shown.chain(given).collect())
         });
         let swept = match needed.await {
@@ -296,8 +303,11 @@ impl Bot {
     }
 
     /// The message is a turn of its session from here on, or stays in the inbox.
-    async fn submit(&self, heard: Heard, gathered: Gathered) {
+    async fn submit(&self, mut heard: Heard, gathered: Gathered) {
         let inner = &self.inner;
+        if let Some(course) = heard.course.take() {
+            return self.set_out(heard, course, gathered).await;
+        }
         let prompt = Prompt {
             way: heard.way,
             kind: TurnKind::Message,
@@ -315,10 +325,7 @@ impl Bot {
         match inner.registry.submit(&heard.key, prompt).await {
             Ok(turn) => {
                 debug!(bot = %inner.config.name, session = %heard.key, %turn, "a turn was opened");
-                for (name, why) in &gathered.missing {
-                    let text = format!("`{}` does not reach the agent: {why}.", name.replace('`', "'"));
-                    self.say(&heard.origin, warning(&text), true).await;
-                }
+                self.tell_missing(&heard.origin, &gathered.missing).await;
             }
             Err(SubmitError::Full(waiting)) => {
                 let text = format!("{waiting} messages wait here already. Please send this one again later.");
@@ -340,6 +347,13 @@ impl Bot {
         }
     }
 
+    pub(super) async fn tell_missing(&self, origin: &Origin, missing: &[(String, String)]) {
+        for (name, why) in missing {
+            let text = format!("`{}` does not reach the agent: {why}.", name.replace('`', "'"));
+            self.say(origin, warning(&text), true).await;
+        }
+    }
+
     /// Several people speak to one agent here.
     pub(super) fn names_speakers(&self, origin: &Origin) -> bool {
         self.inner.config.scope != Scope::User && !origin.conversation.direct
@@ -351,21 +365,21 @@ impl Bot {
             names: self.names_for(origin, message).await,
             ..Gathered::default()
         };
-        match command::said(&message.text) {
-            command::Said::Words(Some(_), words) => {
+        match self.read(&message.text).said {
+            command::Said::Words(_, words) => {
                 let message = Message {
                     text: words.to_owned(),
                     ..message.clone()
                 };
                 self.compose(origin, &message, &gathered)
             }
-            _ => self.compose(origin, message, &gathered),
+            command::Said::Command(..) => self.compose(origin, message, &gathered),
         }
     }
 
     /// What the agent is told: what was said before, what is quoted, in shared conversations who speaks, the text, and
     /// what could not be had.
-    fn compose(&self, origin: &Origin, message: &Message, gathered: &Gathered) -> String {
+    pub(super) fn compose(&self, origin: &Origin, message: &Message, gathered: &Gathered) -> String {
         let mut text = String::with_capacity(message.text.len() + 64);
         if let Some(before) = &gathered.before {
             text.push_str(before);

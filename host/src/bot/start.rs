@@ -27,7 +27,7 @@ use crate::manifest::{Ability, Transport};
 use crate::outbox::{Outbox, Pace};
 use crate::plugin::Adapter;
 use crate::session::question::Shows;
-use crate::session::{Bounds, Processes, Registry, SessionRules, damage};
+use crate::session::{Bounds, Ended, Processes, Registry, SessionRules, damage};
 use crate::store::{Journal, StoreError};
 use crate::transport::{self, Managed};
 
@@ -54,6 +54,8 @@ pub enum BotError {
 pub struct Parts {
     pub config: BotConfig,
     pub agent: Arc<AgentProfile>,
+    /// The others, as the config names them.
+    pub further: Vec<Arc<AgentProfile>>,
     pub adapter: Adapter,
     pub outlet: Outlet,
     pub journal: Journal,
@@ -76,6 +78,7 @@ impl Bot {
         let Parts {
             config,
             agent,
+            further,
             adapter,
             outlet,
             journal,
@@ -102,10 +105,12 @@ impl Bot {
             outlet: outlet.clone(),
         });
         let outbox = Outbox::new(config.name.clone(), journal.clone(), presenter, pace);
+        let ended = Ended::default();
         let rules = SessionRules {
             bot: config.name.clone(),
             scope: config.scope,
-            agent: Arc::clone(&agent),
+            agent,
+            further,
             workspace: config.workspace.clone(),
             workspace_shared: config.workspace_shared,
             data_dir,
@@ -124,6 +129,7 @@ impl Bot {
                     .then(|| about.limits.upload_max_bytes.into()),
                 files_max_bytes: config.files_max_bytes,
             },
+            ended: Self::ends(&config, &ended),
         };
         let registry = Registry::new(rules, journal.clone(), outbox.clone(), processes);
         let (lanes, ends) = Lanes::new();
@@ -136,12 +142,12 @@ impl Bot {
                 refusals: RefusalPace::new(),
                 abilities,
                 config,
-                agent,
                 adapter,
                 journal,
                 outbox,
                 registry,
                 lanes,
+                ended,
                 gathering: Arc::new(Queues::new()),
                 albums: Albums::default(),
                 in_flight: Mutex::new(HashSet::new()),
@@ -163,6 +169,7 @@ impl Bot {
         }
         bot.inner.tasks.spawn(bot.clone().run_intake(line));
         bot.inner.tasks.spawn(bot.clone().sweep());
+        bot.inner.tasks.spawn(bot.clone().run_routes());
         bot.inner.tasks.spawn(bot.clone().retry_aside());
         // What is new in the inbox and what was set aside goes its way now.
         bot.inner.behind.notify_one();
@@ -188,6 +195,7 @@ impl Bot {
         for turn in turns {
             inner.registry.restore(turn).await;
         }
+        self.take_up_runs().await?;
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::failure::Failure;
 use super::{block_on, load};
+use crate::config::Config;
 use crate::control::{Client, ControlError, Lock};
 use crate::store::Journal;
 
@@ -14,7 +15,7 @@ pub(super) enum Desk {
 }
 
 impl Desk {
-    async fn open(folder: &Path) -> Result<Self, Failure> {
+    pub(super) async fn open(folder: &Path) -> Result<Self, Failure> {
         let store = folder.join("botyard.db");
         if !store.exists() {
             return Err(Failure::user(format!("there is no store in `{}`", folder.display()))
@@ -30,7 +31,7 @@ impl Desk {
         }
     }
 
-    async fn close(self) {
+    pub(super) async fn close(self) {
         if let Self::Store { journal, .. } = self {
             journal.close().await;
         }
@@ -38,11 +39,14 @@ impl Desk {
 }
 
 /// Opens the desk, does one thing at it, closes it.
-pub(super) fn at_desk<T>(file: &Path, task: impl AsyncFnOnce(&Desk) -> Result<T, Failure>) -> Result<T, Failure> {
+pub(super) fn at_desk<T>(
+    file: &Path,
+    task: impl AsyncFnOnce(&Desk, &Config) -> Result<T, Failure>,
+) -> Result<T, Failure> {
     let config = load(file)?;
     block_on(async {
         let desk = Desk::open(&config.host.data_dir).await?;
-        let done = task(&desk).await;
+        let done = task(&desk, &config).await;
         desk.close().await;
         done
     })

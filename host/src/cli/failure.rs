@@ -7,6 +7,7 @@ use crate::control::ControlError;
 use crate::control::letter::LetterError;
 use crate::control::talk::TalkError;
 use crate::plugin::LoadError;
+use crate::session::removal::RemovalError;
 use crate::store::StoreError;
 use crate::supervisor::RunError;
 
@@ -84,7 +85,12 @@ impl From<TalkError> for Failure {
     fn from(error: TalkError) -> Self {
         match error {
             TalkError::Store(error) => error.into(),
-            unknown @ TalkError::Unknown(_) => Self::user(unknown.to_string()).hint("`botyard sessions` lists them"),
+            busy @ TalkError::Removal(RemovalError::Busy(_)) => Self::user(busy.to_string())
+                .hint("start the host, which finishes it, or takes `botyard sessions interrupt`; then again"),
+            other @ TalkError::Change(_) => Self::user(other.to_string()),
+            unknown @ (TalkError::Unknown(_) | TalkError::Removal(RemovalError::Unknown(_))) => {
+                Self::user(unknown.to_string()).hint("`botyard sessions` lists them")
+            }
         }
     }
 }

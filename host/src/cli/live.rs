@@ -2,10 +2,14 @@
 
 use std::collections::HashSet;
 
+use crate::bot::{Bot, OPERATOR};
 use crate::chat::{BotName, Health, SessionId, TurnId};
-use crate::control::{BotStatus, ControlHandler, Letter, LetterText, StatusReport, Talk, TalkLog, letter, talk};
+use crate::control::{
+    BotStatus, ControlHandler, Copied, Letter, LetterText, Listed, StatusReport, TalkLog, Watching, letter, talk,
+};
 use crate::outbox::BoxFuture;
-use crate::store::{OutboxRow, StoreError, TurnState};
+use crate::session::tail::{Line, Watcher};
+use crate::store::{OutboxRow, SessionRow, StoreError, TurnState};
 use crate::supervisor::Host;
 
 /// The host, as its control socket sees it.
@@ -61,12 +65,41 @@ impl Live {
         })
     }
 
+    /// A session, and the bot that has it.
+    async fn of_bot(&self, id: &SessionId) -> Result<(SessionRow, Option<&Bot>), String> {
+        let session = words(talk::get(self.host.journal(), id).await)?;
+        let bot = self.host.bots().find(|bot| *bot.name() == session.bot);
+        Ok((session, bot))
+    }
+
     /// The row is pending now: the bot's outbox is to take it up without a restart.
     fn deliver(&self, row: &OutboxRow) {
         let bot = self.host.bots().find(|bot| bot.summary().name == row.bot.as_str());
         if let (Some(bot), Some(view)) = (bot, &row.view) {
             bot.outbox().settle(&row.target, view.clone());
         }
+    }
+}
+
+/// What all bots do, and what was before.
+struct All {
+    before: Vec<Line>,
+    watchers: Vec<Watcher>,
+}
+
+impl Watching for All {
+    fn next(&mut self) -> BoxFuture<'_, Vec<Line>> {
+        Box::pin(async move {
+            if !self.before.is_empty() {
+                return std::mem::take(&mut self.before);
+            }
+            let all = self.watchers.iter_mut().map(|watcher| Box::pin(watcher.next()));
+            match all.len() {
+                // Nothing will ever happen.
+                0 => std::future::pending().await,
+                _ => futures_util::future::select_all(all).await.0,
+            }
+        })
     }
 }
 
@@ -99,14 +132,14 @@ impl ControlHandler for Live {
         Box::pin(async move { words(letter::discard(self.host.journal(), &turn).await.map(Letter::from)) })
     }
 
-    fn talks(&self, bot: Option<BotName>) -> BoxFuture<'_, Result<Vec<Talk>, String>> {
+    fn talks(&self, bot: Option<BotName>, said: Option<String>) -> BoxFuture<'_, Result<Listed, String>> {
         Box::pin(async move {
-            let mut talks = words(talk::list(self.host.journal(), bot).await)?;
+            let mut listed = words(talk::list(self.host.journal(), bot, said.as_deref()).await)?;
             let live: HashSet<SessionId> = self.host.bots().flat_map(|bot| bot.live_sessions()).collect();
-            for talk in &mut talks {
+            for talk in &mut listed.talks {
                 talk.live = Some(live.contains(&talk.session.id));
             }
-            Ok(talks)
+            Ok(listed)
         })
     }
 
@@ -116,13 +149,70 @@ impl ControlHandler for Live {
 
     fn interrupt(&self, id: SessionId) -> BoxFuture<'_, Result<bool, String>> {
         Box::pin(async move {
-            let found = words(talk::log(self.host.journal(), &id).await)?;
-            for bot in self.host.bots() {
-                if bot.interrupt(&found.session).await {
-                    return Ok(true);
-                }
+            let (session, bot) = self.of_bot(&id).await?;
+            Ok(match bot {
+                Some(bot) => bot.interrupt(&session).await,
+                None => false,
+            })
+        })
+    }
+
+    fn fork(&self, id: SessionId, name: Option<String>, current: bool) -> BoxFuture<'_, Result<Copied, String>> {
+        Box::pin(async move {
+            let (session, bot) = self.of_bot(&id).await?;
+            let bot = bot.ok_or_else(|| format!("bots.toml has no bot `{}` any more", session.bot))?;
+            let (session, aside) = words(bot.fork(&session, name, current).await)?;
+            let aside = aside.map(|why| why.to_string());
+            Ok(Copied { session, aside })
+        })
+    }
+
+    fn delete(&self, id: SessionId) -> BoxFuture<'_, Result<Vec<String>, String>> {
+        Box::pin(async move {
+            let (session, bot) = self.of_bot(&id).await?;
+            match bot {
+                Some(bot) => words(bot.delete(&session).await),
+                None => words(talk::delete(self.host.journal(), self.host.config(), &id, OPERATOR).await),
             }
-            Ok(false)
+        })
+    }
+
+    fn attach(&self, id: SessionId, wait: bool) -> BoxFuture<'_, Result<SessionRow, String>> {
+        Box::pin(async move {
+            let (session, bot) = self.of_bot(&id).await?;
+            let bot = bot.ok_or_else(|| format!("bots.toml has no bot `{}` any more", session.bot))?;
+            words(bot.attach(&session, wait).await)
+        })
+    }
+
+    fn returned(&self, id: SessionId) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async move {
+            let (session, bot) = self.of_bot(&id).await?;
+            if let Some(bot) = bot {
+                bot.returned(&session).await;
+            }
+            Ok(())
+        })
+    }
+
+    fn tail(&self, id: Option<SessionId>, since: u32) -> BoxFuture<'_, Result<Box<dyn Watching>, String>> {
+        Box::pin(async move {
+            let of = match &id {
+                Some(id) => Some(self.of_bot(id).await?.0.bot),
+                None => None,
+            };
+            let bots = self
+                .host
+                .bots()
+                .filter(|bot| of.as_ref().is_none_or(|of| of == bot.name()));
+            // Watched first: what ends meanwhile is told twice rather than not at all.
+            let watchers = bots.map(|bot| bot.watch(id.clone())).collect();
+            let before = match &id {
+                Some(id) => words(talk::ended(self.host.journal(), id, since).await)?,
+                None => Vec::new(),
+            };
+            let all: Box<dyn Watching> = Box::new(All { before, watchers });
+            Ok(all)
         })
     }
 }

@@ -9,7 +9,7 @@ use crate::chat::TurnId;
 use crate::control::{Letter, letter};
 
 pub(super) fn list(file: &Path, json: bool) -> Result<(), Failure> {
-    let letters = at_desk(file, async |desk| match desk {
+    let letters = at_desk(file, async |desk, _| match desk {
         Desk::Host(client) => Ok(client.letters().await?),
         Desk::Store { journal, .. } => Ok(letter::list(journal).await?),
     })?;
@@ -56,7 +56,7 @@ fn place(letter: &Letter) -> String {
 }
 
 pub(super) fn show(file: &Path, turn: &TurnId, json: bool) -> Result<(), Failure> {
-    let shown = at_desk(file, async |desk| match desk {
+    let shown = at_desk(file, async |desk, _| match desk {
         Desk::Host(client) => Ok(client.letter(turn).await?),
         Desk::Store { journal, .. } => Ok(letter::show(journal, turn).await?),
     })?;
@@ -82,7 +82,7 @@ pub(super) fn show(file: &Path, turn: &TurnId, json: bool) -> Result<(), Failure
 }
 
 pub(super) fn retry(file: &Path, turn: &TurnId, json: bool) -> Result<(), Failure> {
-    let (letter, running) = at_desk(file, async |desk| match desk {
+    let (letter, running) = at_desk(file, async |desk, _| match desk {
         Desk::Host(client) => Ok((client.retry(turn).await?, true)),
         Desk::Store { journal, .. } => Ok((Letter::from(letter::retry(journal, turn).await?), false)),
     })?;
@@ -95,7 +95,7 @@ pub(super) fn retry(file: &Path, turn: &TurnId, json: bool) -> Result<(), Failur
 }
 
 pub(super) fn discard(file: &Path, turn: &TurnId, json: bool) -> Result<(), Failure> {
-    let letter = at_desk(file, async |desk| match desk {
+    let letter = at_desk(file, async |desk, _| match desk {
         Desk::Host(client) => Ok(client.discard(turn).await?),
         Desk::Store { journal, .. } => Ok(Letter::from(letter::discard(journal, turn).await?)),
     })?;

@@ -18,6 +18,16 @@ pub(super) fn data(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Data as it comes. False: the reader went away.
+pub(super) fn piece(text: &str) -> Result<bool, Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::user(format!("the output cannot be written: {error}"))),
+    }
+}
+
 /// Data for programs.
 pub(super) fn json<T: Serialize>(value: &T) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Failure::ours(error.to_string()))?;
@@ -27,6 +37,25 @@ pub(super) fn json<T: Serialize>(value: &T) -> Result<(), Failure> {
 /// For the person at the terminal.
 pub(super) fn note(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// What the person at the terminal answers to this. None: nobody is there.
+pub(super) fn asked(question: &str) -> Option<bool> {
+    use std::io::{BufRead as _, IsTerminal as _};
+    let input = std::io::stdin();
+    if !input.is_terminal() {
+        return None;
+    }
+    let mut out = std::io::stderr().lock();
+    let _ = write!(out, "{question} [y/N] ").and_then(|()| out.flush());
+    let mut answer = String::new();
+    input.lock().read_line(&mut answer).ok()?;
+    Some(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
+/// This terminal is a window of tmux.
+pub(super) fn in_tmux() -> bool {
+    crate::config::variable("TMUX").is_some_and(|value| !value.is_empty())
 }
 
 /// Columns as wide as their widest cell, two spaces apart. The first row is the heading.

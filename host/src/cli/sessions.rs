@@ -5,22 +5,36 @@ use std::path::Path;
 use super::desk::{Desk, at_desk};
 use super::failure::Failure;
 use super::output;
+use crate::bot::OPERATOR;
 use crate::chat::{BotName, SessionId};
 use crate::control::talk;
-use crate::control::{Talk, TalkLog};
-use crate::session::transcript;
+use crate::control::{ControlError, Talk, TalkLog};
+use crate::session::{ChangeError, NAME_MAX, copy, transcript};
 
-pub(super) fn list(file: &Path, bot: Option<String>, json: bool) -> Result<(), Failure> {
-    let bot = bot.map(BotName);
-    let talks = at_desk(file, async |desk| match desk {
-        Desk::Host(client) => Ok(client.talks(bot).await?),
-        Desk::Store { journal, .. } => Ok(talk::list(journal, bot).await?),
+/// `words`: only what has them.
+pub(super) fn list(file: &Path, bot: Option<String>, words: Option<String>, json: bool) -> Result<(), Failure> {
+    let (bot, searched) = (bot.map(BotName), words.is_some());
+    let listed = at_desk(file, async |desk, _| match desk {
+        Desk::Host(client) => Ok(client.talks(bot, words).await?),
+        Desk::Store { journal, .. } => Ok(talk::list(journal, bot, words.as_deref()).await?),
     })?;
+    let talks = listed.talks;
+    if listed.bounded {
+        output::note(if searched {
+            "there may be more: the newest were looked at"
+        } else {
+            "there may be more: only the newest are listed"
+        });
+    }
     if json {
         return output::json(&talks);
     }
     if talks.is_empty() {
-        output::note("nobody has said anything yet");
+        output::note(if searched {
+            "no session has these words"
+        } else {
+            "nobody has said anything yet"
+        });
         return Ok(());
     }
     let head = [
@@ -35,11 +49,84 @@ pub(super) fn list(file: &Path, bot: Option<String>, json: bool) -> Result<(), F
     ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     rows.extend(talks.iter().map(row));
-    output::data(&output::table(&rows))?;
-    if talks.len() >= talk::LISTED_MAX as usize {
-        output::note("there may be more: only the newest are listed");
+    output::data(&output::table(&rows))
+}
+
+pub(super) fn fork(
+    file: &Path,
+    id: &SessionId,
+    name: Option<String>,
+    current: bool,
+    json: bool,
+) -> Result<(), Failure> {
+    let name = match name {
+        Some(name) => Some(
+            copy::name(&name)
+                .ok_or_else(|| Failure::user(format!("`--name` is one line of 1 to {NAME_MAX} characters")))?,
+        ),
+        None => None,
+    };
+    let copied = at_desk(file, async |desk, config| match desk {
+        Desk::Host(client) => Ok(client.fork(id, name, current).await?),
+        Desk::Store { journal, .. } => Ok(talk::fork(journal, config, id, name, current).await?),
+    })?;
+    if let Some(why) = &copied.aside {
+        output::note(&format!("it is not the current one, because {why}"));
+    }
+    if json {
+        return output::json(&copied.session);
+    }
+    output::data(copied.session.id.as_str())
+}
+
+/// Asks first, unless `yes`.
+pub(super) fn delete(file: &Path, id: &SessionId, yes: bool, json: bool) -> Result<(), Failure> {
+    if !yes {
+        let session = at_desk(file, async |desk, _| match desk {
+            Desk::Host(client) => Ok(client.talk(id).await?.session),
+            Desk::Store { journal, .. } => Ok(talk::get(journal, id).await?),
+        })?;
+        let called = session.name.as_deref().unwrap_or("no name");
+        let question = format!(
+            "session {} ({}) of {}, {} turns: `{}`. Delete it for ever?",
+            session.id,
+            output::line(called, 40),
+            session.bot,
+            session.turns,
+            output::line(&session.first, 60)
+        );
+        match output::asked(&question) {
+            Some(true) => {}
+            Some(false) => return Err(Failure::user("nothing was deleted")),
+            None => {
+                return Err(Failure::user("nobody is there to be asked, nothing was deleted")
+                    .hint("`--yes` deletes without a question"));
+            }
+        }
+    }
+    let kept = at_desk(file, async |desk, config| match desk {
+        Desk::Host(client) => client.delete(id).await.map_err(busy),
+        Desk::Store { journal, .. } => Ok(talk::delete(journal, config, id, OPERATOR).await?),
+    })?;
+    if json {
+        return output::json(&kept);
+    }
+    output::note("it is deleted");
+    for line in kept {
+        output::note(&format!("kept: {}", output::line(&line, 1000)));
     }
     Ok(())
+}
+
+/// What the host refuses because something runs.
+fn busy(error: ControlError) -> Failure {
+    let busy = matches!(&error, ControlError::Refused(why) if *why == ChangeError::Busy.to_string());
+    let failure = Failure::from(error);
+    if busy {
+        return failure
+            .hint("`botyard sessions interrupt` stops it; what waits begins then, or is taken out in the chat");
+    }
+    failure
 }
 
 fn row(talk: &Talk) -> Vec<String> {
@@ -62,7 +149,7 @@ fn row(talk: &Talk) -> Vec<String> {
 }
 
 fn log(file: &Path, id: &SessionId) -> Result<TalkLog, Failure> {
-    at_desk(file, async |desk| match desk {
+    at_desk(file, async |desk, _| match desk {
         Desk::Host(client) => Ok(client.talk(id).await?),
         Desk::Store { journal, .. } => Ok(talk::log(journal, id).await?),
     })
@@ -94,7 +181,7 @@ pub(super) fn export(file: &Path, id: &SessionId, json: bool) -> Result<(), Fail
 }
 
 pub(super) fn interrupt(file: &Path, id: &SessionId, json: bool) -> Result<(), Failure> {
-    let stopped = at_desk(file, async |desk| match desk {
+    let stopped = at_desk(file, async |desk, _| match desk {
         Desk::Host(client) => Ok(client.interrupt(id).await?),
         Desk::Store { .. } => Ok(false),
     })?;

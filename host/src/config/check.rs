@@ -6,6 +6,7 @@ mod bot;
 mod driver;
 mod host;
 mod limit;
+mod route;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -37,18 +38,22 @@ pub fn check(raw: &RawFile, folder: &Path, environment: &Environment, problems: 
     let host = checker.host(&raw.host);
     let mut agents: BTreeMap<String, AgentProfile> = BTreeMap::new();
     let mut bots: Vec<BotConfig> = Vec::new();
+    let routes = checker.routes(raw);
     for bot in &raw.bots {
-        let checked = checker.bot(bot, raw, &host);
+        let checked = checker.bot(bot, raw, &routes, &host);
         bots.push(checked);
     }
     checker.bot_names(raw);
     for agent in &raw.agents {
-        let users: Vec<&BotConfig> = bots.iter().filter(|bot| bot.agent == agent.name).collect();
+        let users: Vec<&BotConfig> = bots
+            .iter()
+            .filter(|bot| bot.every_agent().any(|name| name == agent.name))
+            .collect();
         let profile = checker.agent(agent, &users);
         agents.insert(agent.name.clone(), profile);
     }
     for name in [AUTO_AGENT, DEMO_AGENT] {
-        if !agents.contains_key(name) && bots.iter().any(|bot| bot.agent == name) {
+        if !agents.contains_key(name) && bots.iter().any(|bot| bot.every_agent().any(|its| its == name)) {
             agents.insert(name.to_owned(), checker.built_in_agent(name));
         }
     }

@@ -3,15 +3,20 @@
 //!
 //! Read by hand from the parser's spanned values: serde stops at the first mistake.
 
+mod route;
+
 use toml::de::{DeTable, DeValue};
 
 use super::problem::{Problem, line_of};
 use super::section::{At, Place, Reader, Section, at, called};
 
+pub use route::{RawRoute, RawStep};
+
 #[derive(Debug)]
 pub struct RawFile {
     pub host: RawHost,
     pub agents: Vec<RawAgent>,
+    pub routes: Vec<RawRoute>,
     pub bots: Vec<RawBot>,
 }
 
@@ -71,6 +76,8 @@ pub struct RawBot {
     pub adapter: Option<At<String>>,
     pub mode: Option<At<String>>,
     pub agent: Option<At<String>>,
+    pub agents: Option<At<Vec<At<String>>>>,
+    pub routes: Option<At<Vec<At<String>>>>,
     pub scope: Option<At<String>>,
     pub workspace: Option<At<String>>,
     pub workspace_shared: Option<At<bool>>,
@@ -128,9 +135,15 @@ fn file<'a>(reader: &mut Reader<'a>, root: &'a DeTable<'a>) -> RawFile {
     let mut section = Section::new(Some(root), Place::default());
     let host = host(reader, &mut section);
     let agents = agents(reader, &mut section);
+    let routes = route::routes(reader, &mut section);
     let bots = bots(reader, &mut section);
     section.finish(reader);
-    RawFile { host, agents, bots }
+    RawFile {
+        host,
+        agents,
+        routes,
+        bots,
+    }
 }
 
 fn host<'a>(reader: &mut Reader<'a>, root: &mut Section<'a>) -> RawHost {
@@ -282,6 +295,8 @@ fn bot<'a>(reader: &mut Reader<'a>, table: &'a DeTable<'a>, place: Place) -> Raw
         adapter: s.text(reader, "adapter", "\"web\""),
         mode: s.text(reader, "mode", "\"webhook\""),
         agent: s.text(reader, "agent", "\"auto\""),
+        agents: s.list(reader, "agents", "[\"reviewer\"]"),
+        routes: s.list(reader, "routes", "[\"review\"]"),
         scope: s.text(reader, "scope", "\"thread\""),
         workspace: s.text(reader, "workspace", "\"work\""),
         workspace_shared: s.flag(reader, "workspace_shared"),

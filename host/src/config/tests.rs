@@ -167,7 +167,7 @@ fn the_default_file_with_all_its_examples_is_good() {
 fn the_default_file_explains_every_key() {
     let place = Place::new();
     let told = place.told(
-        "[host]\nzzzzzzzz = 1\n[agent.a]\nzzzzzzzz = 1\n[[bot]]\nzzzzzzzz = 1\nname = \"a\"\nadapter = \"web\"\nallow = [\"*\"]\n",
+        "[host]\nzzzzzzzz = 1\n[agent.a]\nzzzzzzzz = 1\n[[bot]]\nzzzzzzzz = 1\nname = \"a\"\nadapter = \"web\"\nallow = [\"*\"]\n[route.a]\nzzzzzzzz = 1\n",
     );
     let text = uncommented(&repository("bots.toml"));
     let mut known = 0;
@@ -180,7 +180,7 @@ fn the_default_file_explains_every_key() {
             );
         }
     }
-    assert_eq!(known, 9 + 18 + 29, "a key was added: count it here\n{told}");
+    assert_eq!(known, 9 + 18 + 31 + 1, "a key was added: count it here\n{told}");
 }
 
 #[test]

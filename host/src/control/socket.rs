@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use super::{Answer, ControlError, ControlHandler, answer};
+use super::{Answer, ControlError, ControlHandler, Request, answer};
 
 const SOCKET: &str = "control.sock";
 /// Names the socket where it could not be in the folder.
@@ -26,6 +26,8 @@ const ANSWER_MAX_BYTES: u64 = 64 * 1024 * 1024;
 const EXCHANGE: Duration = Duration::from_secs(10);
 /// Exchanges at the same time.
 const PARALLEL_MAX: usize = 16;
+/// Connections at the same time that last as long as whoever opened them likes.
+const LASTING_MAX: usize = 32;
 
 pub(super) fn io(path: &Path, error: &io::Error) -> ControlError {
     ControlError::Io {
@@ -93,6 +95,7 @@ impl Listener {
     pub async fn serve(self, handler: Arc<dyn ControlHandler>, stop: CancellationToken) {
         let tasks = TaskTracker::new();
         let room = Arc::new(tokio::sync::Semaphore::new(PARALLEL_MAX));
+        let lasting = Arc::new(tokio::sync::Semaphore::new(LASTING_MAX));
         loop {
             let permit = tokio::select! {
                 biased;
@@ -112,13 +115,24 @@ impl Listener {
                     }
                 },
             };
-            let handler = Arc::clone(&handler);
+            let (handler, lasting, stop) = (Arc::clone(&handler), Arc::clone(&lasting), stop.clone());
             tasks.spawn(async move {
-                let _permit = permit;
-                match tokio::time::timeout(EXCHANGE, exchange(stream, &*handler)).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => debug!(%error, "a control connection ended early"),
-                    Err(_) => debug!("a control connection was too slow"),
+                let stays = match tokio::time::timeout(EXCHANGE, exchange(stream, &*handler)).await {
+                    Ok(Ok(stays)) => stays,
+                    Ok(Err(error)) => return debug!(%error, "a control connection ended early"),
+                    Err(_) => return debug!("a control connection was too slow"),
+                };
+                drop(permit);
+                let (Some((stream, request)), Ok(_place)) = (stays, lasting.try_acquire()) else {
+                    return;
+                };
+                tokio::select! {
+                    biased;
+                    // The end of the connection tells whoever listens that the host ends.
+                    () = stop.cancelled() => {}
+                    ended = last(stream, request, &*handler) => if let Err(error) = ended {
+                        debug!(%error, "a control connection ended early");
+                    },
                 }
             });
         }
@@ -127,8 +141,8 @@ impl Listener {
     }
 }
 
-/// One request, one answer.
-async fn exchange(mut stream: UnixStream, handler: &dyn ControlHandler) -> io::Result<()> {
+/// One request, one answer. Some: the answer comes when it comes, see [`last`].
+async fn exchange(mut stream: UnixStream, handler: &dyn ControlHandler) -> io::Result<Option<(UnixStream, Request)>> {
     let own = rustix::process::geteuid().as_raw();
     let peer = stream.peer_cred()?.uid();
     if peer != own && peer != 0 {
@@ -143,14 +157,50 @@ async fn exchange(mut stream: UnixStream, handler: &dyn ControlHandler) -> io::R
         .read_until(b'\n', &mut line)
         .await?;
     let answered = if line.ends_with(b"\n") {
-        answer(handler, &line).await
+        match super::understood(&line) {
+            Ok(request) if request.lasts() => return Ok(Some((stream, request))),
+            Ok(request) => answer(handler, request).await,
+            Err(refused) => refused,
+        }
     } else {
         Answer::Refused("the request is not one line".to_owned())
     };
-    let mut text = serde_json::to_vec(&answered)?;
+    writing.write_all(&json_line(&answered)?).await?;
+    writing.shutdown().await?;
+    Ok(None)
+}
+
+fn json_line(value: &impl serde::Serialize) -> io::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec(value)?;
     text.push(b'\n');
-    writing.write_all(&text).await?;
-    writing.shutdown().await
+    Ok(text)
+}
+
+/// A connection that lasts: an answer, and then lines for as long as both sides like. Whoever asked says nothing more; that
+/// it goes away ends it.
+async fn last(mut stream: UnixStream, request: Request, handler: &dyn ControlHandler) -> io::Result<()> {
+    let (mut reading, mut writing) = stream.split();
+    let served = async {
+        let (answered, lines) = super::answer_lasting(handler, request).await;
+        writing.write_all(&json_line(&answered)?).await?;
+        let Some(mut lines) = lines else {
+            return Ok::<(), io::Error>(());
+        };
+        loop {
+            // Nothing more is asked for before this is taken: a slow reader holds up itself alone.
+            for line in lines.next().await {
+                writing.write_all(&json_line(&line)?).await?;
+            }
+        }
+    };
+    let gone = async {
+        let mut nothing = [0; 16];
+        while reading.read(&mut nothing).await.is_ok_and(|read| read > 0) {}
+    };
+    tokio::select! {
+        ended = served => ended,
+        () = gone => Ok(()),
+    }
 }
 
 /// Speaks to the host of a data folder. Every request is a connection of its own.
@@ -166,26 +216,45 @@ impl Client {
         }
     }
 
+    /// The host takes the request. `NotRunning` if nobody listens.
+    async fn connect(&self, path: &Path, mut line: Vec<u8>) -> Result<UnixStream, ControlError> {
+        let failed = |error: io::Error| io(path, &error);
+        line.push(b'\n');
+        let mut stream = UnixStream::connect(path).await.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                ControlError::NotRunning(self.folder.display().to_string())
+            }
+            _ => io(path, &error),
+        })?;
+        // Anybody can make a file in the temporary folder: do not believe a stranger.
+        let peer = stream.peer_cred().map_err(failed)?.uid();
+        let own = rustix::process::geteuid().as_raw();
+        let owner = std::fs::metadata(&self.folder).map_err(failed)?;
+        if peer != own && peer != std::os::unix::fs::MetadataExt::uid(&owner) {
+            return Err(ControlError::Protocol(format!("it comes from user {peer}")));
+        }
+        stream.write_all(&line).await.map_err(failed)?;
+        Ok(stream)
+    }
+
+    /// One line there, and lines back for as long as the host gives some.
+    pub(super) async fn lines(&self, line: Vec<u8>) -> Result<Lines, ControlError> {
+        let path = self.path()?;
+        let stream = tokio::time::timeout(EXCHANGE, self.connect(&path, line)).await;
+        let stream = stream.unwrap_or_else(|_| Err(io(&path, &io::ErrorKind::TimedOut.into())))?;
+        Ok(Lines {
+            stream: BufReader::new(stream),
+            line: Vec::new(),
+            path,
+        })
+    }
+
     /// One line there, one line back. `NotRunning` if nobody listens.
-    pub(super) async fn exchange(&self, mut line: Vec<u8>) -> Result<Vec<u8>, ControlError> {
+    pub(super) async fn exchange(&self, line: Vec<u8>) -> Result<Vec<u8>, ControlError> {
         let path = self.path()?;
         let failed = |error: io::Error| io(&path, &error);
-        line.push(b'\n');
         let talk = async {
-            let mut stream = UnixStream::connect(&path).await.map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                    ControlError::NotRunning(self.folder.display().to_string())
-                }
-                _ => io(&path, &error),
-            })?;
-            // Anybody can make a file in the temporary folder: do not believe a stranger.
-            let peer = stream.peer_cred().map_err(failed)?.uid();
-            let own = rustix::process::geteuid().as_raw();
-            let owner = std::fs::metadata(&self.folder).map_err(failed)?;
-            if peer != own && peer != std::os::unix::fs::MetadataExt::uid(&owner) {
-                return Err(ControlError::Protocol(format!("it comes from user {peer}")));
-            }
-            stream.write_all(&line).await.map_err(failed)?;
+            let stream = self.connect(&path, line).await?;
             let mut answered = Vec::new();
             stream
                 .take(ANSWER_MAX_BYTES)
@@ -218,6 +287,26 @@ impl Client {
                 Ok(near)
             }
             Err(error) => Err(io(&pointer, &error)),
+        }
+    }
+}
+
+/// What the host says on one connection.
+#[derive(Debug)]
+pub struct Lines {
+    stream: BufReader<UnixStream>,
+    line: Vec<u8>,
+    path: PathBuf,
+}
+
+impl Lines {
+    /// The next line; none: the host is gone. Cancel safe.
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<u8>>, ControlError> {
+        let read = self.stream.read_until(b'\n', &mut self.line).await;
+        match read {
+            Err(error) if error.kind() != io::ErrorKind::ConnectionReset => Err(io(&self.path, &error)),
+            // What has no end was cut off.
+            _ => Ok(Some(std::mem::take(&mut self.line)).filter(|line| line.ends_with(b"\n"))),
         }
     }
 }

@@ -4,7 +4,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::chat::{BotName, SessionId};
-use crate::store::{Journal, Result as StoreResult, SessionRow, StoreError, TurnRow};
+use crate::config::{Config, DriverKind};
+use crate::session::removal::{self, RemovalError};
+use crate::session::tail::{self, Line};
+use crate::session::takeover::Left;
+use crate::session::{ChangeError, Ground, copy, search};
+use crate::store::{Journal, Result as StoreResult, SessionRow, StoreError, TurnRow, TurnState};
 
 /// Listed at most.
 pub const LISTED_MAX: u32 = 500;
@@ -20,6 +25,22 @@ pub struct Talk {
     pub live: Option<bool>,
 }
 
+/// Sessions, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    pub talks: Vec<Talk>,
+    /// There may be more.
+    pub bounded: bool,
+}
+
+/// A session that was copied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copied {
+    pub session: SessionRow,
+    /// Why it is not the current one, where it was to be.
+    pub aside: Option<String>,
+}
+
 /// A session with what was said, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TalkLog {
@@ -33,16 +54,116 @@ pub enum TalkError {
     #[error("there is no session `{0}`")]
     Unknown(SessionId),
     #[error(transparent)]
+    Removal(#[from] RemovalError),
+    /// It is as it was.
+    #[error("the session was not changed: {0}")]
+    Change(#[from] ChangeError),
+    #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Newest first, at most [`LISTED_MAX`].
-pub async fn list(journal: &Journal, bot: Option<BotName>) -> StoreResult<Vec<Talk>> {
-    let rows = journal
-        .read(move |store| store.sessions(bot.as_ref(), LISTED_MAX))
-        .await?;
+/// Newest first, at most [`LISTED_MAX`]; with `words`, those that have them all.
+pub async fn list(journal: &Journal, bot: Option<BotName>, words: Option<&str>) -> StoreResult<Listed> {
+    let found = match words {
+        Some(words) => search::search(journal, search::Within::Bot(bot), words, LISTED_MAX as usize).await?,
+        None => {
+            let rows = journal
+                .read(move |store| store.sessions(bot.as_ref(), 0, LISTED_MAX))
+                .await?;
+            search::Found {
+                bounded: rows.len() >= LISTED_MAX as usize,
+                rows,
+            }
+        }
+    };
     let talk = |session| Talk { session, live: None };
-    Ok(rows.into_iter().map(talk).collect())
+    Ok(Listed {
+        talks: found.rows.into_iter().map(talk).collect(),
+        bounded: found.bounded,
+    })
+}
+
+/// The session of this id.
+pub async fn get(journal: &Journal, id: &SessionId) -> Result<SessionRow, TalkError> {
+    let wanted = id.clone();
+    let found = journal.read(move |store| store.session_by_id(&wanted)).await?;
+    found.ok_or_else(|| TalkError::Unknown(id.clone()))
+}
+
+/// Copies a session where no host runs.
+pub async fn fork(
+    journal: &Journal,
+    config: &Config,
+    id: &SessionId,
+    name: Option<String>,
+    current: bool,
+) -> Result<Copied, TalkError> {
+    let row = get(journal, id).await?;
+    let driver = config
+        .agents
+        .get(&row.agent)
+        .map_or(DriverKind::Exec, |agent| agent.driver);
+    let session = SessionRow {
+        name,
+        ..copy::of(&row, driver)?
+    };
+    copy::keep(journal, &row, &session, current).await?;
+    Ok(Copied { session, aside: None })
+}
+
+/// Forgets a session where no host runs. What stays of it, a sentence each.
+pub async fn delete(journal: &Journal, config: &Config, id: &SessionId, who: &str) -> Result<Vec<String>, TalkError> {
+    let row = get(journal, id).await?;
+    let (wanted, who) = (id.clone(), who.to_owned());
+    let forgotten = journal
+        .write(move |store| removal::forget(store, &wanted, &who, true))
+        .await??;
+    Ok(match ground(config, &row) {
+        Some(ground) => forgotten.clear(&ground),
+        None => vec![format!(
+            "its folders: bots.toml has no bot `{}` with an agent `{}`",
+            row.bot, row.agent
+        )],
+    })
+}
+
+/// Where a session lives, by bots.toml. None: its bot or its agent is not there any more.
+pub fn ground<'a>(config: &'a Config, row: &'a SessionRow) -> Option<Ground<'a>> {
+    let bot = config.bots.iter().find(|bot| bot.name == row.bot)?;
+    Some(Ground {
+        bot: &bot.name,
+        agent: config.agents.get(&row.agent)?,
+        workspace: &bot.workspace,
+        shared: bot.workspace_shared,
+        data_dir: &config.host.data_dir,
+    })
+}
+
+/// Takes in what was said in a terminal that left its session, where no host runs.
+pub async fn returned(journal: &Journal, config: &Config, id: &SessionId, left: Left) -> Result<(), TalkError> {
+    let mut row = get(journal, id).await?;
+    let Some(ground) = ground(config, &row) else {
+        return Ok(());
+    };
+    let returned = left.look(&ground);
+    let stored = journal.write(move |store| {
+        returned.take_in(store, &mut row)?;
+        store.session_keep(&row)?;
+        Ok(returned)
+    });
+    stored.await?.done();
+    Ok(())
+}
+
+/// The newest turns of it that are over, oldest first, as whoever watches is told of them.
+pub async fn ended(journal: &Journal, id: &SessionId, turns: u32) -> StoreResult<Vec<Line>> {
+    let wanted = id.clone();
+    let mut rows = journal
+        .read(move |store| store.turns_of(&wanted, turns.min(TURNS_MAX)))
+        .await?;
+    rows.retain(|turn| turn.state == TurnState::Done);
+    rows.reverse();
+    Ok(rows.iter().flat_map(tail::told).collect())
 }
 
 pub async fn log(journal: &Journal, id: &SessionId) -> Result<TalkLog, TalkError> {

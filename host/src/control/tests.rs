@@ -5,12 +5,33 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::chat::{Block, Conversation, Part, Target, View, ViewState};
+use crate::session::tail::Happened;
 use crate::store::{Journal, OutboxRow, OutboxState};
 
 /// Answers with fixed values and keeps what it was asked to change.
 #[derive(Default)]
 struct Host {
     changed: Mutex<Vec<String>>,
+}
+
+/// Says numbers as fast as they are taken, after this one.
+struct Ticking(u32);
+
+impl Watching for Ticking {
+    fn next(&mut self) -> BoxFuture<'_, Vec<Line>> {
+        self.0 += 1;
+        let text = self.0.to_string();
+        Box::pin(async move { vec![line(Happened::Text { text })] })
+    }
+}
+
+fn line(what: Happened) -> Line {
+    Line {
+        session: "s".into(),
+        bot: "local".into(),
+        turn: "t".into(),
+        what,
+    }
 }
 
 fn report() -> StatusReport {
@@ -48,8 +69,28 @@ fn letter_of(turn: &str) -> Letter {
 }
 
 impl ControlHandler for Host {
-    fn talks(&self, bot: Option<BotName>) -> BoxFuture<'_, Result<Vec<Talk>, String>> {
-        Box::pin(async move { Err(format!("no sessions of {bot:?}")) })
+    fn talks(&self, bot: Option<BotName>, words: Option<String>) -> BoxFuture<'_, Result<Listed, String>> {
+        Box::pin(async move { Err(format!("no sessions of {bot:?} with {words:?}")) })
+    }
+    fn fork(&self, id: SessionId, _: Option<String>, _: bool) -> BoxFuture<'_, Result<Copied, String>> {
+        Box::pin(async move { Err(format!("no session {id}")) })
+    }
+    fn delete(&self, id: SessionId) -> BoxFuture<'_, Result<Vec<String>, String>> {
+        Box::pin(async move { Err(format!("no session {id}")) })
+    }
+    fn attach(&self, id: SessionId, _: bool) -> BoxFuture<'_, Result<SessionRow, String>> {
+        Box::pin(async move { Err(format!("no session {id}")) })
+    }
+    fn returned(&self, _: SessionId) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async { Ok(()) })
+    }
+    fn tail(&self, id: Option<SessionId>, since: u32) -> BoxFuture<'_, Result<Box<dyn Watching>, String>> {
+        Box::pin(async move {
+            match id {
+                Some(id) => Err(format!("no session {id}")),
+                None => Ok(Box::new(Ticking(since)) as Box<dyn Watching>),
+            }
+        })
     }
     fn talk(&self, id: SessionId) -> BoxFuture<'_, Result<TalkLog, String>> {
         Box::pin(async move { Err(format!("no session {id}")) })
@@ -218,6 +259,31 @@ async fn what_is_no_request_is_refused_in_words() {
     }
     assert_eq!(Client::new(folder.path()).status().await.expect("it goes on").pid, 42);
     served.end().await;
+}
+
+#[tokio::test]
+async fn what_lasts_is_told_line_by_line_and_ends_with_the_host() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let served = serve(folder.path(), folder.path());
+    let client = Client::new(folder.path());
+    let refused = client.tail(Some("five".into()), 0).await.expect_err("refused");
+    assert_eq!(refused.to_string(), "no session five");
+    // More than exchanges there may be at a time, and commands still get through.
+    let mut all = Vec::new();
+    for number in 0..20 {
+        all.push(client.tail(None, number).await.expect("followed"));
+    }
+    assert_eq!(client.status().await.expect("a report").pid, 42);
+    for (number, following) in (1_u32..).zip(&mut all) {
+        let first = following.next().await.expect("a line").expect("it lives");
+        let text = number.to_string();
+        assert_eq!(first, line(Happened::Text { text }));
+    }
+    // None of them reads on: the host ends all the same, and says so.
+    served.end().await;
+    for mut following in all {
+        while following.next().await.expect("no error").is_some() {}
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod message;
 mod opening;
 mod quirk;
 mod reply;
+pub(super) mod terminal;
 mod tool;
 
 use super::process::inherited_env;

@@ -12,7 +12,7 @@ mod text;
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::unix::pipe;
@@ -29,6 +29,11 @@ use text::Text;
 
 /// Linux takes no longer argument: `MAX_ARG_STRLEN`, 32 pages, less its end.
 const ARGUMENT_LIMIT: usize = 128 * 1024 - 1;
+
+/// Where a conversation is kept, if it is.
+pub(super) fn kept(folder: &Path, cli_session: &str) -> Vec<PathBuf> {
+    vec![history::file(folder, cli_session)]
+}
 
 pub(super) fn start(profile: &AgentProfile, launch: Launch) -> Agent {
     let (commands, inbox) = mpsc::channel(COMMANDS);

@@ -88,7 +88,12 @@ pub(super) fn of_end(ended: Ended, ready: bool, stderr: &str, last: Option<&Fail
         return failure(FailureKind::Died, sentence, cause);
     }
     let sentence = "The agent's program ended before it was ready.";
-    failure(FailureKind::Unready, sentence, cause)
+    // One that was ended says nothing of what it was to go on with.
+    let kind = match ended {
+        Ended::Exited(_) => FailureKind::Unready,
+        Ended::Signalled(_) | Ended::GuardLost => FailureKind::Died,
+    };
+    failure(kind, sentence, cause)
 }
 
 pub(super) fn how(ended: Ended) -> String {

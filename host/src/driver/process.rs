@@ -8,12 +8,14 @@
 pub mod guard;
 pub mod lines;
 pub mod memory;
+pub mod terminal;
+pub mod window;
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -110,19 +112,13 @@ impl Process {
         let stdout = pipe::Receiver::from_owned_fd(stdout).map_err(failed)?;
         let stderr = pipe::Receiver::from_owned_fd(stderr).map_err(failed)?;
         let (ours, theirs) = StdUnixStream::pair().map_err(failed)?;
-        send_fds(&ours, [&stdin_read, &stdout_write, &stderr_write]).map_err(failed)?;
-        drop((stdin_read, stdout_write, stderr_write));
-        let guard = tokio::process::Command::new(guard_program().map_err(failed)?)
-            .arg("guard")
+        let ends = [stdin_read, stdout_write, stderr_write];
+        send_fds(&ours, ends.each_ref().map(|fd| fd.as_fd())).map_err(failed)?;
+        drop(ends);
+        let guard = guard_command(&program, theirs)?
             .arg("--")
             .arg(&program.program)
             .args(&program.args)
-            .env_clear()
-            .envs(program.env)
-            .current_dir(&program.folder)
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
             .spawn()
             .map_err(failed)?;
         ours.set_nonblocking(true).map_err(failed)?;
@@ -144,18 +140,31 @@ impl Process {
     }
 }
 
+/// The guard of this program, with its socket and what the program is to have; what to start follows.
+fn guard_command(program: &Program, socket: StdUnixStream) -> Result<tokio::process::Command, SpawnError> {
+    let mut command = tokio::process::Command::new(guard_program().map_err(SpawnError::Guard)?);
+    command
+        .arg("guard")
+        .env_clear()
+        .envs(program.env.iter().map(|(name, value)| (name, value)))
+        .current_dir(&program.folder)
+        .stdin(Stdio::from(OwnedFd::from(socket)))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    Ok(command)
+}
+
 /// The read end, then the write end; both close-on-exec.
 fn pipe_ends() -> io::Result<(OwnedFd, OwnedFd)> {
     let (read, write) = io::pipe()?;
     Ok((read.into(), write.into()))
 }
 
-fn send_fds(socket: &StdUnixStream, fds: [&OwnedFd; 3]) -> io::Result<()> {
-    let fds = fds.map(|fd| fd.as_fd());
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+fn send_fds<const N: usize>(socket: &StdUnixStream, fds: [BorrowedFd<'_>; N]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     if !ancillary.push(SendAncillaryMessage::ScmRights(&fds)) {
-        return Err(io::Error::other("no space for three descriptors"));
+        return Err(io::Error::other("no space for the descriptors"));
     }
     rustix::net::sendmsg(socket, &[IoSlice::new(b"f")], &mut ancillary, SendFlags::NOSIGNAL)?;
     Ok(())
@@ -206,10 +215,22 @@ impl Control {
 
     /// Waits for the end of the CLI and of all that it started. Cancel safe, and may be asked again.
     pub async fn ended(&mut self) -> Ended {
+        loop {
+            if let Some(ended) = self.ended_or_stopped().await {
+                return ended;
+            }
+        }
+    }
+
+    /// The same; none: it suspended itself.
+    async fn ended_or_stopped(&mut self) -> Option<Ended> {
         if let Some(ended) = self.ended {
-            return ended;
+            return Some(ended);
         }
         let word = self.word().await.unwrap_or_default();
+        if word == "stopped" {
+            return None;
+        }
         let ended = match word.split_once(' ').map(|(how, code)| (how, code.parse())) {
             Some(("exited", Ok(code))) => Ended::Exited(code),
             Some(("signalled", Ok(signal))) => Ended::Signalled(signal),
@@ -223,7 +244,7 @@ impl Control {
         self.ended = Some(ended);
         // It exits right after that word; this reaps it.
         let _ = self.guard.wait().await;
-        ended
+        Some(ended)
     }
 
     /// Ends the CLI and all its descendants now; [`Self::ended`] tells when that is done.

@@ -12,6 +12,7 @@ mod record;
 mod recovery;
 mod seat;
 mod steer;
+mod terminal;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
@@ -21,10 +22,11 @@ use tokio::time::Instant;
 
 use self::job::Job;
 use self::seat::{Seat, Step};
+pub(super) use self::terminal::Wanted;
 use super::registry::{Published, Shared};
 use super::turn::{Ending, Input, State, Turn};
 use super::{Change, ChangeError, Prompt, SessionStatus, SubmitError};
-use crate::chat::{SessionKey, Target, Tone, TurnId, now};
+use crate::chat::{SessionId, SessionKey, Target, Tone, TurnId, now};
 use crate::config::{Scope, WhileRunning};
 use crate::driver::{Failure, Offers};
 use crate::store::{AskRow, Decision, SessionRow, TurnKind, TurnRow, TurnState};
@@ -68,6 +70,16 @@ pub(super) enum SessionMsg {
         change: Change,
         reply: oneshot::Sender<Result<(), ChangeError>>,
     },
+    Delete {
+        id: SessionId,
+        who: String,
+        reply: oneshot::Sender<Result<Vec<String>, ChangeError>>,
+    },
+    Attach(Wanted),
+    Returned {
+        id: SessionId,
+        reply: oneshot::Sender<()>,
+    },
     Status {
         reply: oneshot::Sender<SessionStatus>,
     },
@@ -91,6 +103,8 @@ pub(super) struct SessionActor {
     lost: Option<bool>,
     /// The conversation that an agent could not go on with, until one has begun another.
     former: Option<String>,
+    /// It could not go on with this one, once.
+    refused: bool,
     queue: VecDeque<Job>,
     current: Option<Job>,
     seat: Seat,
@@ -105,6 +119,10 @@ pub(super) struct SessionActor {
     offers: Offers,
     /// The store failed when a turn was to begin; not again before this.
     retry_at: Option<Instant>,
+    /// The session that is in a terminal.
+    away: Option<SessionId>,
+    /// Whoever wants to take it there after this turn.
+    wanted: Option<Wanted>,
     /// No message was read yet.
     new: bool,
     draining: bool,
@@ -138,6 +156,7 @@ impl SessionActor {
             handed: false,
             lost: None,
             former: None,
+            refused: false,
             queue: VecDeque::new(),
             current: None,
             seat: Seat::Empty,
@@ -147,6 +166,8 @@ impl SessionActor {
             model: None,
             offers: Offers::default(),
             retry_at: None,
+            away: None,
+            wanted: None,
             new: true,
             draining: false,
         }
@@ -247,6 +268,14 @@ impl SessionActor {
             SessionMsg::Change { change, reply } => {
                 let _ = reply.send(self.change(change).await);
             }
+            SessionMsg::Delete { id, who, reply } => {
+                let _ = reply.send(self.delete(&id, who).await);
+            }
+            SessionMsg::Attach(wanted) => self.attach(wanted).await,
+            SessionMsg::Returned { id, reply } => {
+                self.returned(&id).await;
+                let _ = reply.send(());
+            }
             SessionMsg::Status { reply } => {
                 let _ = reply.send(self.status());
             }
@@ -289,7 +318,7 @@ impl SessionActor {
             view: None,
             files: prompt.files,
         };
-        let mut job = Job::new(row, &self.shared.rules);
+        let mut job = Job::new(row, &self.shared);
         job.also = prompt.also;
         if alone && self.seat.is_free() {
             // The agent waits for it: opened and begun in one write, see `hand`.
@@ -326,6 +355,10 @@ impl SessionActor {
         if self.draining {
             self.drain();
             return;
+        }
+        self.attach_waiting().await;
+        if self.is_away() {
+            return self.show_places();
         }
         if self.current.is_none() && std::mem::take(&mut self.outdated) {
             self.close_process();
@@ -381,9 +414,10 @@ impl SessionActor {
                 None => view.seated(),
             });
         }
+        let away = self.is_away();
         for job in &self.queue {
             place += 1;
-            self.show(job, |view| view.waiting(place));
+            self.show(job, |view| if away { view.away(place) } else { view.waiting(place) });
         }
     }
 
@@ -402,6 +436,7 @@ impl SessionActor {
             self.shared.outbox.unfollow(&job.row.id);
             self.kill_process();
         }
+        self.refuse_waiting();
         for job in &mut self.queue {
             if let Some(reply) = job.reply.take() {
                 let _ = reply.send(Err(SubmitError::Closed));
@@ -461,6 +496,7 @@ impl SessionActor {
         self.cut = None;
         self.lost = None;
         self.former = None;
+        self.refused = false;
     }
 
     async fn reset(&mut self) {
@@ -552,6 +588,7 @@ impl SessionActor {
             cli_session: self.row.cli_session.clone(),
             row: self.row.clone(),
             offers: self.offers.clone(),
+            away: self.is_away(),
             queue: self.queued(),
         }
     }
@@ -593,7 +630,7 @@ impl SessionActor {
             view: None,
             files: Vec::new(),
         };
-        let mut job = Job::new(row, &self.shared.rules);
+        let mut job = Job::new(row, &self.shared);
         job.turn = Turn::unsolicited();
         job
     }

@@ -10,6 +10,18 @@ use crate::chat::{BotName, Conversation, SessionKey};
 use crate::config::{AgentProfile, DriverKind, Login, Scope};
 use crate::store::SessionRow;
 
+/// What says where the sessions of one agent of one bot live.
+#[derive(Debug, Clone, Copy)]
+pub struct Ground<'a> {
+    pub bot: &'a BotName,
+    pub agent: &'a AgentProfile,
+    /// The bot's workspace; sessions get folders below it unless it is shared.
+    pub workspace: &'a Path,
+    pub shared: bool,
+    /// The host's data folder.
+    pub data_dir: &'a Path,
+}
+
 /// The folders of one session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Folders {
@@ -24,52 +36,53 @@ pub(super) struct Folders {
 impl Folders {
     /// Where this session works since its last `new`. Absolute: the CLI runs elsewhere. Touches no disk.
     pub(super) fn of(rules: &SessionRules, session: &SessionRow) -> Self {
+        Self::at(&rules.ground(), session)
+    }
+
+    /// The same, for whoever has no rules.
+    pub(super) fn at(ground: &Ground<'_>, session: &SessionRow) -> Self {
         let (key, epoch) = (&session.key, session.epoch);
         match &session.home {
-            Some(home) => Self::of_home(rules, home, epoch),
+            Some(home) => Self::named(ground, &numbered(home.to_owned(), epoch), home, home),
             None => {
                 let whole = hash(&[key.as_str()], 16);
-                Self::named(rules, &name(key, epoch), &whole, &hash(&[key.as_str()], 6))
+                Self::named(ground, &name(key, epoch), &whole, &hash(&[key.as_str()], 6))
             }
         }
     }
 
     /// The same for folders that a process had before they were a session's.
     pub(super) fn of_home(rules: &SessionRules, home: &str, epoch: u32) -> Self {
-        Self::named(rules, &numbered(home.to_owned(), epoch), home, home)
+        Self::named(&rules.ground(), &numbered(home.to_owned(), epoch), home, home)
     }
 
-    fn named(rules: &SessionRules, work: &str, config: &str, temp: &str) -> Self {
-        let workspace = if rules.workspace_shared {
-            rules.workspace.clone()
+    fn named(ground: &Ground<'_>, work: &str, config: &str, temp: &str) -> Self {
+        let workspace = if ground.shared {
+            ground.workspace.to_owned()
         } else {
-            rules.workspace.join(work)
+            ground.workspace.join(work)
         };
         // Of the key and not of the person: a CLI keeps what it learnt in its config folder, and what was said in
         // private must not be found from a channel.
-        let config = match rules.agent.login {
+        let config = match ground.agent.login {
             Login::Operator => None,
             Login::ApiKey(_) | Login::Token(_) | Login::None => Some(
-                rules
+                ground
                     .data_dir
                     .join("users")
-                    .join(plain(rules.bot.as_str(), 40))
+                    .join(plain(ground.bot.as_str(), 40))
                     .join(config)
-                    .join(name_of(&rules.agent)),
+                    .join(name_of(ground.agent)),
             ),
         };
         let outbox = workspace.join("outbox");
-        let outbox = if rules.workspace_shared {
-            outbox.join(work)
-        } else {
-            outbox
-        };
+        let outbox = if ground.shared { outbox.join(work) } else { outbox };
         Self {
             outbox: absolute(&outbox),
             workspace: absolute(&workspace),
             config: config.as_deref().map(absolute),
             // Short: CLIs put Unix sockets there, whose paths end at 107 bytes.
-            temp: absolute(&rules.data_dir.join("tmp").join(temp)),
+            temp: absolute(&ground.data_dir.join("tmp").join(temp)),
         }
     }
 
@@ -87,7 +100,24 @@ impl Folders {
     }
 }
 
-/// Whose session something said here by this person belongs to. Safe to print, at most 120 characters.
+/// Stands between the key of a conversation and the name of an agent that is not the bot's first.
+const AGENT_MARK: char = '@';
+
+/// The key of this agent's own session, where the bot's first has `base`.
+pub(super) fn key_of_agent(base: &SessionKey, agent: &str) -> SessionKey {
+    SessionKey(format!("{base}{AGENT_MARK}{agent}"))
+}
+
+/// A key as the bot's first agent has it, and whose it is; none: the first one's.
+pub(super) fn parts(key: &SessionKey) -> (&str, Option<&str>) {
+    match key.as_str().rsplit_once(AGENT_MARK) {
+        Some((base, agent)) => (base, Some(agent)),
+        None => (key.as_str(), None),
+    }
+}
+
+/// Whose session something said here by this person belongs to, if it is for the bot's first agent. Safe to print, at most
+/// 120 characters; that of another agent is its name longer.
 ///
 /// What was said in private never enters a channel: under `user` a private conversation is of the person alone,
 /// and each channel has the person's sessions apart.
@@ -124,9 +154,11 @@ fn name_of(agent: &AgentProfile) -> String {
 
 /// A folder's name: enough of the key to be recognised, and its hash.
 fn name(key: &SessionKey, epoch: u32) -> String {
-    let readable = key.as_str().rsplit('/').next().unwrap_or_default();
+    let (base, agent) = parts(key);
+    let readable = base.rsplit('/').next().unwrap_or_default();
     let readable = readable.rsplit_once('-').map_or(readable, |(readable, _)| readable);
-    let base = format!("{}-{}", plain(readable, 16), hash(&[key.as_str()], 8));
+    let agent = agent.map(|agent| format!("-{}", plain(agent, 24))).unwrap_or_default();
+    let base = format!("{}{agent}-{}", plain(readable, 16), hash(&[key.as_str()], 8));
     numbered(base, epoch)
 }
 
@@ -136,7 +168,8 @@ fn numbered(base: String, epoch: u32) -> String {
 
 /// One agent of one bot, as a folder's name.
 pub(super) fn of_agent(bot: &BotName, agent: &AgentProfile) -> String {
-    format!("{}.{}", plain(bot.as_str(), 40), plain(&agent.name, 40))
+    // The config takes no name that is more than letters, digits, `-` and `_`; without the last two would be one.
+    format!("{}.{}", plain(bot.as_str(), 40), agent.name)
 }
 
 /// The letters and digits of it, lower case, at most `max`; never empty, never `..`.

@@ -225,7 +225,7 @@ pub(super) struct Permit {
 }
 
 impl Permit {
-    /// Its CLI is this process; 0: there is none that lasts.
+    /// Its CLI is this process; 0: there is none that lasts, and it takes nothing while it is idle.
     pub(super) fn started(&self, pid: u32) {
         self.pool.change(|pool| pool.started(self.seat, pid));
     }

@@ -1,6 +1,6 @@
 //! Which session belongs to whom: a map of handles. Finds, makes and forgets actors; never awaits a member's inbox.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,10 +12,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::actor::{SessionActor, SessionMsg};
+use super::actor::{SessionActor, SessionMsg, Wanted};
 use super::spare::{self, Spare};
-use super::{Change, ChangeError, Processes, Prompt, SessionRules, SessionStatus, SubmitError, folder};
-use crate::chat::{Conversation, SessionKey, TurnId};
+use super::tail::Tail;
+use super::view::TurnView;
+use super::{Change, ChangeError, Processes, Prompt, SessionRules, SessionStatus, SubmitError, copy, folder};
+use crate::chat::{Conversation, SessionId, SessionKey, TurnId};
 use crate::config::AgentProfile;
 use crate::driver::{self, Agent, Launch, Offers};
 use crate::outbox::Outbox;
@@ -27,29 +29,39 @@ const TRIES: usize = 16;
 /// What starts an agent: [`driver::start`], or a script of a test.
 pub type Start = Arc<dyn Fn(&AgentProfile, Launch) -> Agent + Send + Sync>;
 
-/// All live sessions of one bot. Never awaits a member's inbox. Cheap to clone; [`Registry::close`] ends it.
+/// All live sessions of one bot, of all its agents: a key says whose session it is. Never awaits a member's inbox. Cheap
+/// to clone; [`Registry::close`] ends it.
 #[derive(Clone)]
 pub struct Registry {
+    /// Of the agent that is asked where nobody is named.
     shared: Arc<Shared>,
+    /// Of the others, by their names.
+    further: Arc<BTreeMap<String, Arc<Shared>>>,
 }
 
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Registry")
             .field("bot", &self.shared.rules.bot)
-            .field("live", &self.shared.sessions.len())
+            .field("live", &self.all().map(|shared| shared.sessions.len()).sum::<usize>())
             .finish_non_exhaustive()
     }
 }
 
-/// What all actors of a bot have in common.
+/// What all actors of an agent of a bot have in common.
 pub(super) struct Shared {
+    /// Its `agent` is this one.
     pub(super) rules: SessionRules,
+    /// It is not the bot's first: its replies say who it is.
+    pub(super) named: bool,
     pub(super) journal: Journal,
     pub(super) outbox: Outbox,
     pub(super) processes: Processes,
     pub(super) start: Start,
     pub(super) spare: Spare,
+    pub(super) tail: Tail,
+    /// Sessions in a terminal that are waited for.
+    pub(super) awaited: Mutex<HashSet<SessionId>>,
     /// No new turns; what runs may finish.
     pub(super) drain: CancellationToken,
     /// Nothing may finish any more.
@@ -92,26 +104,53 @@ impl Registry {
         processes: Processes,
         start: Start,
     ) -> Self {
-        let shared = Arc::new(Shared {
-            rules,
-            journal,
-            outbox,
-            processes,
-            start,
-            spare: Spare::default(),
-            drain: CancellationToken::new(),
-            halt: CancellationToken::new(),
-            sessions: DashMap::new(),
-            tasks: TaskTracker::new(),
-            next: AtomicU64::new(0),
+        // Whoever watches the bot watches all of its agents.
+        let tail = Tail::new();
+        let further = rules.further.iter().map(|agent| {
+            let its = SessionRules {
+                agent: Arc::clone(agent),
+                ..rules.clone()
+            };
+            let (journal, outbox, processes) = (journal.clone(), outbox.clone(), processes.clone());
+            let shared = Shared::new(its, true, journal, outbox, processes, Arc::clone(&start), tail.clone());
+            (agent.name.clone(), Arc::new(shared))
         });
-        if shared.rules.agent.spare {
-            shared.tasks.spawn(spare::keep(Arc::clone(&shared)));
+        let further = Arc::new(further.collect());
+        let registry = Self {
+            shared: Arc::new(Shared::new(rules, false, journal, outbox, processes, start, tail)),
+            further,
+        };
+        for shared in registry.all().filter(|shared| shared.rules.agent.spare) {
+            shared.tasks.spawn(spare::keep(Arc::clone(shared)));
         }
-        Self { shared }
+        registry
     }
 
-    /// Whose session a message belongs to. Under scope `thread` the conversation must name the thread that the
+    fn all(&self) -> impl Iterator<Item = &Arc<Shared>> {
+        std::iter::once(&self.shared).chain(self.further.values())
+    }
+
+    /// Whose session it is. An agent that the bot had once and has no more: its first goes on with it.
+    fn shared_of(&self, key: &SessionKey) -> &Arc<Shared> {
+        let further = folder::parts(key).1.and_then(|agent| self.further.get(agent));
+        further.unwrap_or(&self.shared)
+    }
+
+    /// The key of this agent's session, where the bot's first has `base`.
+    pub fn key_of(&self, base: &SessionKey, agent: &str) -> SessionKey {
+        match self.further.contains_key(agent) {
+            true => folder::key_of_agent(base, agent),
+            false => base.clone(),
+        }
+    }
+
+    /// The key that the bot's first agent has where another has this one, and the other's name.
+    pub fn parts(key: &SessionKey) -> (SessionKey, Option<&str>) {
+        let (base, agent) = folder::parts(key);
+        (SessionKey::from(base), agent)
+    }
+
+    /// Whose session a message belongs to that names no agent. Under scope `thread` the conversation must name the thread that the
     /// answer will be in, where there is one.
     pub fn key(&self, conversation: &Conversation, person: &str) -> SessionKey {
         folder::key(&self.shared.rules.bot, self.shared.rules.scope, conversation, person)
@@ -217,9 +256,75 @@ impl Registry {
         self.call(key, true, make).await.unwrap_or_else(|_| Err(busy()))
     }
 
+    /// Forgets a session of this key, and what of the disk is of it alone; `who` does it, for the audit. What stays, a
+    /// sentence each.
+    ///
+    /// # Errors
+    /// `Busy`: it is the current one and a turn runs or waits. `Unknown`: it is none of this key's. Nothing was changed.
+    pub async fn delete(&self, key: &SessionKey, id: &SessionId, who: &str) -> Result<Vec<String>, ChangeError> {
+        let make = |reply| SessionMsg::Delete {
+            id: id.clone(),
+            who: who.to_owned(),
+            reply,
+        };
+        let busy = || ChangeError::Unavailable("the session is closing".to_owned());
+        self.call(key, true, make).await.unwrap_or_else(|_| Err(busy()))
+    }
+
+    /// Keeps a copy of a session beside the current one.
+    ///
+    /// # Errors
+    /// The agent cannot copy, or nothing was said; nothing was changed.
+    pub async fn copy(&self, row: &SessionRow, name: Option<String>) -> Result<SessionRow, ChangeError> {
+        let copy = SessionRow {
+            name,
+            ..copy::of(row, self.shared_of(&row.key).rules.agent.driver)?
+        };
+        copy::keep(&self.shared.journal, row, &copy, false).await?;
+        Ok(copy)
+    }
+
+    pub(super) fn of(shared: &Arc<Shared>) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            further: Arc::default(),
+        }
+    }
+
+    /// Gives a session of this key to whoever holds its [`super::takeover::Takeover`]: its process is closed, and no turn
+    /// begins in it until the lock is free. `wait`: after the turn that runs.
+    ///
+    /// # Errors
+    /// `Busy`: a turn runs or waits. `Nothing`: nothing was said that could be gone on with. `Unknown`: it is none of
+    /// this key's.
+    pub async fn attach(&self, key: &SessionKey, id: &SessionId, wait: bool) -> Result<SessionRow, ChangeError> {
+        let make = |reply| {
+            SessionMsg::Attach(Wanted {
+                id: id.clone(),
+                wait,
+                reply,
+            })
+        };
+        let busy = || ChangeError::Unavailable("the session is closing".to_owned());
+        self.call(key, true, make).await.unwrap_or_else(|_| Err(busy()))
+    }
+
+    /// Takes in what was said in a terminal that has ended. Returns when it is in the log.
+    pub async fn returned(&self, key: &SessionKey, id: &SessionId) {
+        let make = |reply| SessionMsg::Returned { id: id.clone(), reply };
+        if self.call(key, true, make).await.is_err() {
+            tracing::warn!(bot = %self.shared.rules.bot, session = %id, "a session comes back with its next message");
+        }
+    }
+
+    /// What happens in the sessions.
+    pub fn tail(&self) -> &Tail {
+        &self.shared.tail
+    }
+
     /// Where a session works.
     pub fn workspace(&self, session: &SessionRow) -> PathBuf {
-        folder::Folders::of(&self.shared.rules, session).workspace
+        folder::Folders::of(&self.shared_of(&session.key).rules, session).workspace
     }
 
     /// A process is kept ready for whoever is new.
@@ -228,9 +333,9 @@ impl Registry {
         self.shared.spare.is_there()
     }
 
-    /// The agent that all sessions here are of.
-    pub fn agent(&self) -> &AgentProfile {
-        &self.shared.rules.agent
+    /// The agent whose session this is.
+    pub fn agent_of(&self, key: &SessionKey) -> &AgentProfile {
+        &self.shared_of(key).rules.agent
     }
 
     /// None: there is no such session.
@@ -256,6 +361,7 @@ impl Registry {
             cli_session: row.cli_session.clone(),
             row,
             offers: Offers::default(),
+            away: false,
             queue: Vec::new(),
         })
     }
@@ -263,9 +369,8 @@ impl Registry {
     /// Sessions that have a process or a turn, for the operator.
     pub fn live(&self) -> BTreeMap<SessionKey, SessionRow> {
         let row = |session: &Session| session.row.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.shared
-            .sessions
-            .iter()
+        self.all()
+            .flat_map(|shared| shared.sessions.iter())
             .filter_map(|entry| Some((entry.key().clone(), row(entry.value())?)))
             .collect()
     }
@@ -273,11 +378,14 @@ impl Registry {
     /// No new messages; running turns may finish within `within`, then are left for the next start. Ends all
     /// processes and returns when they are gone.
     pub async fn close(&self, within: Duration) {
-        self.shared.drain.cancel();
-        self.shared.tasks.close();
-        if tokio::time::timeout(within, self.shared.tasks.wait()).await.is_err() {
-            self.shared.halt.cancel();
-            self.shared.tasks.wait().await;
+        for shared in self.all() {
+            shared.drain.cancel();
+            shared.tasks.close();
+        }
+        let ended = || futures_util::future::join_all(self.all().map(|shared| shared.tasks.wait()));
+        if tokio::time::timeout(within, ended()).await.is_err() {
+            self.all().for_each(|shared| shared.halt.cancel());
+            ended().await;
         }
     }
 
@@ -307,24 +415,25 @@ impl Registry {
                 Err(mpsc::error::TrySendError::Full(_)) => return Err(NoAnswer::Full),
                 Err(mpsc::error::TrySendError::Closed(_)) => {}
             }
-            self.shared.forget(key, session.id);
+            self.shared_of(key).forget(key, session.id);
         }
         Err(NoAnswer::Closed)
     }
 
     fn find(&self, key: &SessionKey, make: bool) -> Option<Session> {
-        if let Some(session) = self.shared.sessions.get(key) {
+        let shared = self.shared_of(key);
+        if let Some(session) = shared.sessions.get(key) {
             return Some(session.clone());
         }
-        if !make || self.shared.drain.is_cancelled() {
+        if !make || shared.drain.is_cancelled() {
             return None;
         }
-        let entry = self.shared.sessions.entry(key.clone()).or_insert_with(|| {
-            let id = self.shared.next.fetch_add(1, Ordering::Relaxed);
+        let entry = shared.sessions.entry(key.clone()).or_insert_with(|| {
+            let id = shared.next.fetch_add(1, Ordering::Relaxed);
             let row = Published::default();
-            let (inbox, messages) = mpsc::channel(self.shared.rules.queue_limit.clamp(16, 1024));
-            let actor = SessionActor::new(Arc::clone(&self.shared), id, key.clone(), messages, Arc::clone(&row));
-            self.shared.tasks.spawn(actor.run());
+            let (inbox, messages) = mpsc::channel(shared.rules.queue_limit.clamp(16, 1024));
+            let actor = SessionActor::new(Arc::clone(shared), id, key.clone(), messages, Arc::clone(&row));
+            shared.tasks.spawn(actor.run());
             Session { id, inbox, row }
         });
         Some(entry.clone())
@@ -332,6 +441,42 @@ impl Registry {
 }
 
 impl Shared {
+    fn new(
+        rules: SessionRules,
+        named: bool,
+        journal: Journal,
+        outbox: Outbox,
+        processes: Processes,
+        start: Start,
+        tail: Tail,
+    ) -> Self {
+        Self {
+            rules,
+            named,
+            journal,
+            outbox,
+            processes,
+            start,
+            spare: Spare::default(),
+            tail,
+            awaited: Mutex::default(),
+            drain: CancellationToken::new(),
+            halt: CancellationToken::new(),
+            sessions: DashMap::new(),
+            tasks: TaskTracker::new(),
+            next: AtomicU64::new(0),
+        }
+    }
+
+    /// The view of a turn that nothing was said in yet.
+    pub(super) fn view(&self, turn: TurnId, attempt: u32) -> TurnView {
+        let view = TurnView::new(turn, attempt, self.rules.show_thinking);
+        match self.named {
+            true => view.headed(&self.rules.agent.name),
+            false => view,
+        }
+    }
+
     /// This actor takes no messages any more.
     pub(super) fn forget(&self, key: &SessionKey, id: u64) {
         self.sessions.remove_if(key, |_, session| session.id == id);

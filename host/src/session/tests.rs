@@ -9,6 +9,8 @@ mod queue;
 mod restart;
 mod spare;
 mod steer;
+mod tail;
+mod terminal;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -248,6 +250,7 @@ impl Setup {
             bot: BotName::from("team"),
             scope: Scope::User,
             agent: Arc::new(agent),
+            further: Vec::new(),
             workspace: folder.path().join("work"),
             workspace_shared: false,
             data_dir: folder.path().join("data"),
@@ -260,6 +263,7 @@ impl Setup {
                 upload_max_bytes: Some(100),
                 files_max_bytes: 1000,
             },
+            ended: None,
         };
         Self {
             rules,

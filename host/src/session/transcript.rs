@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::chat::{Part, StepState, View, ViewState};
+use crate::session::view::HEADING;
 use crate::store::{SessionRow, TurnKind, TurnRow};
 
 /// What an answer says, with its steps as one line each; without what passes.
@@ -23,13 +24,27 @@ pub fn answer(view: &View) -> String {
         }
         _ => None,
     };
-    let mut parts: Vec<String> = view.blocks.iter().filter_map(|block| part(&block.part)).collect();
+    let blocks = view.blocks.iter().filter(|block| block.id != HEADING);
+    let mut parts: Vec<String> = blocks.filter_map(|block| part(&block.part)).collect();
     match &view.state {
         ViewState::Stopped => parts.push("> stopped".to_owned()),
         ViewState::Failed(why) => parts.push(format!("> failed: {}", one_line(why))),
         _ => {}
     }
     parts.join("\n\n")
+}
+
+/// What the agent itself said, without its steps and what others said for it.
+pub fn words(view: &View) -> String {
+    let said = view
+        .blocks
+        .iter()
+        .filter(|block| block.id != HEADING && block.parent.is_none());
+    let text = said.filter_map(|block| match &block.part {
+        Part::Text(text) => Some(text.trim()),
+        _ => None,
+    });
+    text.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n\n")
 }
 
 /// `turns`: oldest first.

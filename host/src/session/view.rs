@@ -18,6 +18,9 @@ pub(super) use words::{duration, shorten};
 /// What a step keeps of a tool's output, in bytes; the interface promises at most 4 KiB.
 const OUTPUT_MAX_BYTES: usize = 4096;
 
+/// The block that says which agent speaks. The agent's own begin behind it.
+pub const HEADING: u32 = 0;
+
 /// Revisions of one attempt; the next attempt begins above all of them.
 const ATTEMPT_BITS: u32 = 20;
 
@@ -86,6 +89,20 @@ impl TurnView {
         }
     }
 
+    /// The same, with the agent's name above all that it says.
+    #[must_use]
+    pub fn headed(mut self, name: &str) -> Self {
+        self.slots.push(Slot {
+            id: HEADING,
+            parent: None,
+            revision: self.revision,
+            dirty: true,
+            complete: true,
+            part: Some(Part::Text(format!("**{name}**"))),
+        });
+        self
+    }
+
     /// Goes on from a stored view. `asks` tells which of its blocks are which open ask.
     pub fn resume(view: View, show_thinking: bool, asks: impl IntoIterator<Item = (String, u32)>) -> Self {
         let mut resumed = Self::new(view.turn, 0, show_thinking);
@@ -145,6 +162,15 @@ impl TurnView {
     /// It waits at this place of the queue, from 1.
     pub fn waiting(&mut self, place: u32) {
         self.enter(ViewState::Waiting(place));
+        self.alive();
+    }
+
+    /// It waits at this place for the session to come back from a terminal.
+    pub fn away(&mut self, place: u32) {
+        self.enter(ViewState::Waiting(place));
+        if !self.state.is_final() {
+            self.pass(Tone::Info, words::AWAY.to_owned());
+        }
     }
 
     /// There is no place for a process; so many are before it.
@@ -313,7 +339,8 @@ impl TurnView {
 
     /// It runs, and nothing is in it.
     fn is_bare(&self) -> bool {
-        self.state == ViewState::Running && self.slots.iter().all(|slot| slot.part.is_none())
+        let empty = |slot: &Slot| slot.part.is_none() || slot.id == HEADING;
+        self.state == ViewState::Running && self.slots.iter().all(empty)
     }
 
     /// Everything as it is now. A new revision only if something changed since the last one.

@@ -1,7 +1,9 @@
 //! What every store must do, whatever database is behind it. `suite!` makes one test of each promise.
 
 mod moved;
-pub(super) mod sample;
+mod run;
+pub(crate) mod sample;
+mod session;
 
 use self::sample::{ask_row, bot, conversation, event, item, outbox_row, session_row, token_row, turn_row, view};
 use super::{
@@ -31,12 +33,19 @@ macro_rules! suite {
             an_outcome_is_of_one_revision, the_adapters_memory_is_not_taken_away, credentials_reopen_what_waited,
             a_message_tells_its_turn, threads_are_known_once_joined, timers_come_when_due,
             what_was_set_aside_is_counted_and_listed, counts_tell_what_is_to_be_done,
-            a_turn_that_moved_stays_there, what_was_private_leads_nowhere_else, what_was_said_is_found_and_amended,
+            runs_come_back_until_they_are_over, a_turn_that_moved_stays_there, what_was_private_leads_nowhere_else, what_was_said_is_found_and_amended,
+            a_forgotten_session_leaves_the_others_whole, a_copy_has_the_log_and_answers_no_message,
+            turns_are_found_by_what_they_may_hold,
         );
     };
 }
 pub(super) use moved::{
     a_turn_that_moved_stays_there, what_was_private_leads_nowhere_else, what_was_said_is_found_and_amended,
+};
+pub(super) use run::runs_come_back_until_they_are_over;
+pub(super) use session::{
+    a_copy_has_the_log_and_answers_no_message, a_forgotten_session_leaves_the_others_whole,
+    turns_are_found_by_what_they_may_hold,
 };
 pub(super) use suite;
 
@@ -116,14 +125,14 @@ pub(super) fn rows_come_back_whole(open: Open<'_>) {
     let order: Vec<String> = commit(store.as_mut(), |s| {
         s.session_put(&session_row("s2", 20)).unwrap();
         s.session_put(&session_row("s0", 15)).unwrap();
-        s.sessions(Some(&bot()), 2)
+        s.sessions(Some(&bot()), 0, 2)
             .unwrap()
             .into_iter()
             .map(|row| row.key.0)
             .collect()
     });
     assert_eq!(order, ["s2", "s0"]);
-    assert_eq!(store.sessions(None, 9).unwrap().len(), 3);
+    assert_eq!(store.sessions(None, 0, 9).unwrap().len(), 3);
     let open_turns = commit(store.as_mut(), |s| {
         s.turn_put(&turn_row("t0", TurnState::Queued, 1)).unwrap();
         s.turn_put(&turn_row("t2", TurnState::Done, 2)).unwrap();
@@ -414,7 +423,7 @@ pub(super) fn one_session_of_a_key_is_current(open: Open<'_>) {
     let ids = |rows: Vec<SessionRow>| rows.into_iter().map(|row| row.id.0).collect::<Vec<_>>();
     assert_eq!(ids(store.sessions_of(&key, 0, 2).unwrap()), ["a", "b"]);
     assert_eq!(ids(store.sessions_of(&key, 2, 2).unwrap()), ["c"]);
-    assert_eq!(store.sessions(None, 9).unwrap().len(), 4);
+    assert_eq!(store.sessions(None, 0, 9).unwrap().len(), 4);
     let turns = |limit| -> Vec<String> {
         let rows = store.turns_of(&SessionId::from("a"), limit).unwrap();
         rows.into_iter().map(|row| row.id.0).collect()

@@ -3,6 +3,7 @@
 mod moved;
 mod rows;
 mod schema;
+mod session;
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -14,7 +15,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, params};
 use self::rows::to_json;
 use super::{
     AsideRow, AskRow, AuditRow, Counts, FORGET_AT_ONCE, InboxRow, InboxState, OutboxRow, Outcome, Recall, Result,
-    SessionRow, Store, StoreError, TimerRow, TokenRow, TurnRow, TurnScrap, WebRow,
+    RunRow, SessionRow, Store, StoreError, TimerRow, TokenRow, TurnRow, TurnScrap, WebRow,
 };
 use crate::chat::{
     BotName, Conversation, Event, InboxId, Item, SessionId, SessionKey, Target, Token, TurnId, UnixMillis, What,
@@ -349,18 +350,7 @@ impl Store for SqliteStore {
     fn session_put(&mut self, row: &SessionRow) -> Result<()> {
         let put_by = "UPDATE sessions SET current = 0 WHERE key = ? AND current = 1 AND id <> ?";
         self.run(put_by, [row.key.as_str(), row.id.as_str()])?;
-        let sql = "INSERT INTO sessions (id, key, current, bot, epoch, updated, session) VALUES (?, ?, 1, ?, ?, ?, ?) \
-                   ON CONFLICT (id) DO UPDATE SET key = excluded.key, current = 1, bot = excluded.bot, \
-                   epoch = excluded.epoch, updated = excluded.updated, session = excluded.session";
-        let params = params![
-            row.id.as_str(),
-            row.key.as_str(),
-            row.bot.as_str(),
-            row.epoch,
-            row.updated,
-            to_json(row)?,
-        ];
-        self.run(sql, params).map(drop)
+        self.keep_session(row, true)
     }
 
     fn session_get(&mut self, key: &SessionKey) -> Result<Option<SessionRow>> {
@@ -397,17 +387,49 @@ impl Store for SqliteStore {
         Ok(counts.unwrap_or_default())
     }
 
-    fn sessions(&mut self, bot: Option<&BotName>, limit: u32) -> Result<Vec<SessionRow>> {
+    fn sessions(&mut self, bot: Option<&BotName>, skip: u32, limit: u32) -> Result<Vec<SessionRow>> {
         match bot {
             Some(bot) => {
-                let sql = "SELECT session FROM sessions WHERE bot = ? ORDER BY updated DESC, rowid DESC LIMIT ?";
-                self.all(sql, params![bot.as_str(), limit], |row| rows::json(row, 0))
+                let sql =
+                    "SELECT session FROM sessions WHERE bot = ? ORDER BY updated DESC, rowid DESC LIMIT ? OFFSET ?";
+                self.all(sql, params![bot.as_str(), limit, skip], |row| rows::json(row, 0))
             }
             None => {
-                let sql = "SELECT session FROM sessions ORDER BY updated DESC, rowid DESC LIMIT ?";
-                self.all(sql, [limit], |row| rows::json(row, 0))
+                let sql = "SELECT session FROM sessions ORDER BY updated DESC, rowid DESC LIMIT ? OFFSET ?";
+                self.all(sql, params![limit, skip], |row| rows::json(row, 0))
             }
         }
+    }
+
+    fn session_keep(&mut self, row: &SessionRow) -> Result<()> {
+        self.keep_session(row, false)
+    }
+
+    fn session_remove(&mut self, id: &SessionId) -> Result<bool> {
+        self.remove_session(id)
+    }
+
+    fn turns_copy(&mut self, from: &SessionId, to: &SessionRow, limit: u32) -> Result<()> {
+        self.copy_turns(from, to, limit)
+    }
+
+    fn turns_like(&mut self, session: &SessionId, letters: &str, among: u32) -> Result<Vec<TurnRow>> {
+        let columns = rows::TURN;
+        let sql = format!(
+            "SELECT {columns} FROM turns WHERE rowid IN \
+             (SELECT rowid FROM turns WHERE session_id = ?1 ORDER BY opened DESC, rowid DESC LIMIT ?3) \
+             AND (prompt LIKE ?2 OR view LIKE ?2)"
+        );
+        self.all(
+            &sql,
+            params![session.as_str(), format!("%{letters}%"), among],
+            rows::turn,
+        )
+    }
+
+    fn said_by_others(&mut self, session: &SessionId, asker: &str) -> Result<bool> {
+        let sql = "SELECT 1 FROM turns WHERE session_id = ? AND asker <> ? LIMIT 1";
+        Ok(self.one(sql, [session.as_str(), asker], |_| Ok(()))?.is_some())
     }
 
     fn cli_session_claim(&mut self, cli_session: &str, key: &SessionKey) -> Result<bool> {
@@ -415,6 +437,22 @@ impl Store for SqliteStore {
         self.run(sql, [cli_session, key.as_str()])?;
         let owner = "SELECT key FROM cli_sessions WHERE cli_session = ?";
         Ok(self.one::<String>(owner, [cli_session], |row| row.get(0))?.as_deref() == Some(key.as_str()))
+    }
+
+    fn run_put(&mut self, row: &RunRow, updated: UnixMillis) -> Result<()> {
+        let sql = "INSERT INTO runs (id, bot, open, updated, run) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET \
+                   bot = excluded.bot, open = excluded.open, updated = excluded.updated, run = excluded.run";
+        let params = params![row.id.0, row.bot.as_str(), row.open, updated, to_json(row)?];
+        self.run(sql, params).map(drop)
+    }
+
+    fn run_get(&mut self, id: InboxId) -> Result<Option<RunRow>> {
+        self.one("SELECT run FROM runs WHERE id = ?", [id.0], |row| rows::json(row, 0))
+    }
+
+    fn runs_open(&mut self, bot: &BotName) -> Result<Vec<RunRow>> {
+        let sql = "SELECT run FROM runs WHERE bot = ? AND open = 1 ORDER BY id";
+        self.all(sql, [bot.as_str()], |row| rows::json(row, 0))
     }
 
     fn outbox_put(&mut self, row: &OutboxRow) -> Result<()> {
@@ -685,6 +723,7 @@ impl Store for SqliteStore {
                 "turns",
                 "state = 3 AND opened < ?1 AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.turn = turns.id)",
             ),
+            ("runs", "open = 0 AND updated < ?1"),
             ("asks", "state = 2 AND expires < ?1"),
             ("tokens", "expires < ?1"),
             ("kv", "expires < ?1"),

@@ -35,7 +35,10 @@
 //! Rules come with `--settings` and with `updatedPermissions`; `set_model`, `set_permission_mode` and `--fork-session`
 //! do what they do in the real one.
 //!
-//! A transcript that begins with no line of its own ends it at once, when it is to go on with that.
+//! What it keeps is where the real one keeps it, and looks as there: `projects/FOLDER/ID.jsonl` of its settings' folder. A
+//! transcript that begins with no line of its own ends it at once, when it is to go on with that.
+//!
+//! Without `-p` it is for a person at a terminal, see [`talk`].
 //!
 //! Environment, for what happens before a message: `FAKE_CLI_START=silent` never answers `initialize`; `exit` writes to
 //! stderr and exits with code 4; `mute` never says its version.
@@ -43,6 +46,8 @@
 //! It is strict: a message without uuid, a broken line, or an unexpected flag ends it with code 2 and says why.
 
 mod start;
+mod talk;
+mod transcript;
 mod work;
 
 use std::collections::{HashSet, VecDeque};
@@ -55,6 +60,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+
+use transcript::Transcript;
 
 /// What it says its version is.
 pub const VERSION: &str = "2.1.329";
@@ -76,7 +83,7 @@ struct Cli {
     /// Messages that came while a turn ran.
     queue: VecDeque<Value>,
     session: String,
-    transcript: PathBuf,
+    transcript: Transcript,
     history: Vec<String>,
     seen: HashSet<String>,
     numbers: u64,
@@ -117,18 +124,18 @@ fn run(args: Vec<String>) -> Result<ExitCode, String> {
         model,
         mode,
         rules,
+        hooks,
+        prints,
     } = start::read(args)?;
     let start = std::env::var_os("FAKE_CLI_START").unwrap_or_default();
     if start == "exit" {
         let _ = writeln!(io::stderr(), "fake-cli: told to exit at the start");
         return Ok(ExitCode::from(4));
     }
-    let folder = std::env::var_os("CLAUDE_CONFIG_DIR")
-        .or_else(|| std::env::var_os("HOME"))
-        .map(PathBuf::from);
-    let folder = folder.unwrap_or_default().join("fake-cli");
-    let transcript = folder.join(&session);
-    fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+    let transcript = Transcript::of(&session)?;
+    if !prints {
+        return talk::talk(transcript, resume, &hooks);
+    }
     let (sender, lines) = sync_channel(64);
     let mut cli = Cli {
         out: io::BufWriter::with_capacity(1 << 16, io::stdout().lock()),
@@ -147,7 +154,7 @@ fn run(args: Vec<String>) -> Result<ExitCode, String> {
         rules,
     };
     if resume {
-        let Ok(text) = fs::read_to_string(&cli.transcript) else {
+        let Ok(text) = cli.transcript.read() else {
             let words = format!("No conversation found with session ID: {}", cli.session);
             let session = cli.session.clone();
             cli.say(
@@ -157,20 +164,20 @@ fn run(args: Vec<String>) -> Result<ExitCode, String> {
             let _ = writeln!(io::stderr(), "{words}");
             return Ok(ExitCode::FAILURE);
         };
-        if !text.starts_with('"') {
+        if !text.starts_with('{') {
             let _ = writeln!(io::stderr(), "SyntaxError: the transcript cannot be read");
             return Ok(ExitCode::FAILURE);
         }
-        cli.history = remembered(&text);
+        cli.history = transcript::remembered(&text);
     } else if cli.transcript.exists() {
         let _ = writeln!(io::stderr(), "Error: Session ID {} is already in use.", cli.session);
         return Ok(ExitCode::FAILURE);
     }
     if let Some(from) = fork {
         let unknown = |_| format!("No conversation found with session ID: {from}");
-        let text = fs::read_to_string(folder.join(&from)).map_err(unknown)?;
-        fs::write(&cli.transcript, &text).map_err(|error| error.to_string())?;
-        cli.history = remembered(&text);
+        let text = Transcript::of(&from)?.read().map_err(unknown)?;
+        cli.transcript.write(&text).map_err(|error| error.to_string())?;
+        cli.history = transcript::remembered(&text);
     }
     thread::spawn(move || {
         for line in io::stdin().lock().lines().map_while(Result::ok) {
@@ -189,12 +196,6 @@ fn run(args: Vec<String>) -> Result<ExitCode, String> {
     } else {
         ExitCode::SUCCESS
     })
-}
-
-/// What a transcript holds.
-fn remembered(transcript: &str) -> Vec<String> {
-    let lines = transcript.lines();
-    lines.filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
 impl Cli {
@@ -328,10 +329,7 @@ impl Cli {
             return Ok(None);
         }
         self.history.push(text.clone());
-        let mut file = OpenOptions::new().create(true).append(true).open(&self.transcript);
-        if let Ok(file) = &mut file {
-            let _ = writeln!(file, "{}", json!(text));
-        }
+        let _ = self.transcript.add("user", &json!(text));
         self.begin();
         self.say(&json!({"type": "command_lifecycle", "command_uuid": id, "state": "started"}));
         let mut replay = message.clone();
@@ -665,6 +663,7 @@ impl Cli {
     }
 
     fn assistant(&mut self, message: &str, block: &Value) {
+        let _ = self.transcript.add("assistant", &json!([block]));
         let session = self.session.clone();
         self.say(
             &json!({"type": "assistant", "parent_tool_use_id": null, "session_id": session, "message":

@@ -10,13 +10,15 @@ use crate::command::Action;
 use crate::config::DriverKind;
 use crate::manifest::Ability;
 use crate::session::transcript::{self, one_line};
-use crate::session::{Change, ChangeError, NAME_MAX, SessionStatus};
+use crate::session::{Change, ChangeError, NAME_MAX, SessionStatus, search};
 use crate::store::{Decision, Result as StoreResult, SessionRow, TokenRow, TurnRow};
 
 /// Sessions on one page of the list.
 const PAGE: u32 = 5;
 /// Sessions that are looked through for a name.
 const NAMES_MAX: u32 = 1000;
+/// Sessions that a search finds at most.
+const FOUND_MAX: usize = 200;
 /// Turns that `history` shows.
 const HISTORY: u32 = 5;
 /// Turns that are exported.
@@ -56,6 +58,7 @@ impl Bot {
                 registry.change(key, Change::Fork).await,
                 "This is a copy now; the original is in `/list`.",
             ),
+            Action::Delete => self.delete_one(key, origin, argument).await,
             Action::Model | Action::Mode => self.choose(action, key, origin, argument).await,
             Action::History => self.history(key).await,
             Action::Export => self.export(key, argument).await,
@@ -103,25 +106,21 @@ impl Bot {
 
     /// The sessions under this key, a page of them, each with a button.
     async fn list(&self, key: &SessionKey, origin: &Origin, argument: &str, private: bool) -> Option<Part> {
-        let page = argument.parse::<u32>().unwrap_or(1).clamp(1, 100_000);
-        let wanted = key.clone();
-        let found = self
-            .inner
-            .journal
-            .read(move |store| {
-                let rows = store.sessions_of(&wanted, (page - 1).saturating_mul(PAGE), PAGE)?;
-                let current = store.session_get(&wanted)?.map(|row| row.id);
-                Ok((rows, current, store.session_counts(&wanted)?.0))
-            })
-            .await;
-        let Ok((rows, current, count)) = found else {
+        let (page, words) = page_of(argument);
+        let Ok(Page {
+            rows,
+            current,
+            count,
+            bounded,
+        }) = self.page(key, page, words).await
+        else {
             return Some(unread());
         };
         if rows.is_empty() {
-            return Some(info(if count == 0 {
-                "No conversation yet."
-            } else {
-                "There are no more."
+            return Some(info(match (count, words.is_empty()) {
+                (0, true) => "No conversation yet.",
+                (0, false) => "No conversation here has these words.",
+                _ => "There are no more.",
             }));
         }
         let mut text = String::new();
@@ -148,7 +147,18 @@ impl Bot {
             }
         }
         if count > page.saturating_mul(PAGE) {
-            choices.push(("More".to_owned(), format!("list {}", page + 1)));
+            let next = page + 1;
+            choices.push((
+                "More".to_owned(),
+                if words.is_empty() {
+                    format!("list {next}")
+                } else {
+                    format!("list {next}/{words}")
+                },
+            ));
+        }
+        if bounded {
+            text.push_str("\nThere may be more: the newest were looked at.\n");
         }
         let title = format!("Sessions ({count})");
         if !self.can(Ability::Buttons) {
@@ -159,6 +169,58 @@ impl Bot {
         let private_to = self.whispers(origin, private).then(|| origin.sender.id.clone());
         self.offer(key, origin, private_to, title, text, choices).await;
         None
+    }
+
+    /// One page of the sessions under this key, with words or all.
+    async fn page(&self, key: &SessionKey, page: u32, words: &str) -> StoreResult<Page> {
+        let (wanted, skip) = (key.clone(), (page - 1).saturating_mul(PAGE));
+        let all = words.is_empty();
+        let read = self.inner.journal.read(move |store| {
+            let rows = if all {
+                store.sessions_of(&wanted, skip, PAGE)?
+            } else {
+                Vec::new()
+            };
+            let current = store.session_get(&wanted)?.map(|row| row.id);
+            Ok(Page {
+                rows,
+                current,
+                count: store.session_counts(&wanted)?.0,
+                bounded: false,
+            })
+        });
+        let mut found = read.await?;
+        if !all {
+            let within = search::Within::Key(key.clone());
+            let matches = search::search(&self.inner.journal, within, words, FOUND_MAX).await?;
+            found.count = u32::try_from(matches.rows.len()).unwrap_or(u32::MAX);
+            found.bounded = matches.bounded;
+            let of_page = matches.rows.into_iter().skip(skip as usize).take(PAGE as usize);
+            found.rows = of_page.collect();
+        }
+        Ok(found)
+    }
+
+    /// A person forgets what is theirs: under a key that others speak under too, what nobody else said anything in, unless
+    /// they may decide for others.
+    async fn delete_one(&self, key: &SessionKey, origin: &Origin, argument: &str) -> Part {
+        let id = SessionId(argument.trim().trim_matches('`').to_owned());
+        let asker = origin.sender.id.clone();
+        let (wanted, own) = (id.clone(), key.clone());
+        let read = self.inner.journal.read(move |store| {
+            let found = store.session_by_id(&wanted)?.filter(|row| row.key == own);
+            Ok((found, store.said_by_others(&wanted, &asker)?))
+        });
+        match read.await {
+            Ok((None, _)) => return refusal(&ChangeError::Unknown),
+            Ok((Some(_), true)) if !access::may_decide(&self.inner.config, "", &origin.sender) => {
+                return refusal(&ChangeError::NotTheirs);
+            }
+            Ok(_) => {}
+            Err(_) => return unread(),
+        }
+        let deleted = self.inner.registry.delete(key, &id, &origin.sender.id).await;
+        changed(deleted.map(drop), "It is deleted. What stands in the chat stays there.")
     }
 
     /// Shows buttons that stand for commands.
@@ -254,7 +316,7 @@ impl Bot {
                 (status.model.or(status.row.model), status.offers.models)
             } else {
                 // Those of other agents cannot be chosen here.
-                let claude = self.inner.registry.agent().driver == DriverKind::Claude;
+                let claude = self.inner.registry.agent_of(key).driver == DriverKind::Claude;
                 let modes = status.offers.modes.filter(|_| claude);
                 (status.row.mode.or(status.offers.mode), modes)
             };
@@ -358,6 +420,24 @@ impl Bot {
     }
 }
 
+/// A page of a list.
+struct Page {
+    rows: Vec<SessionRow>,
+    current: Option<SessionId>,
+    count: u32,
+    bounded: bool,
+}
+
+/// Which page of which words: `2`, `words`, or, as the button for more says it, `2/words`.
+fn page_of(argument: &str) -> (u32, &str) {
+    let (page, words) = match argument.split_once('/') {
+        Some((page, words)) if page.parse::<u32>().is_ok() => (page, words.trim()),
+        _ if argument.parse::<i64>().is_ok() => (argument, ""),
+        _ => ("1", argument),
+    };
+    (page.parse::<u32>().unwrap_or(1).clamp(1, 100_000), words)
+}
+
 fn changed(result: Result<(), ChangeError>, done: &str) -> Part {
     match result {
         Ok(()) => info(done),
@@ -371,6 +451,7 @@ fn refusal(error: &ChangeError) -> Part {
         ChangeError::Busy => "The agent is working. Wait for it, or say `/stop` first.".to_owned(),
         ChangeError::Nothing => "Nothing was said here yet.".to_owned(),
         ChangeError::Unable => "This agent cannot do that.".to_owned(),
+        ChangeError::Away => "That conversation is open in a terminal; it is back when that ends.".to_owned(),
         ChangeError::NotTaken => format!("That is no name: one line, {NAME_MAX} characters at most."),
         ChangeError::NoModel => "That is no model: one word, as the agent calls it, or `own`.".to_owned(),
         ChangeError::NotOffered(all) => format!("There is no such one. There are: {}.", listed(all)),

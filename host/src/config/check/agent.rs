@@ -315,31 +315,36 @@ impl Checker<'_> {
     /// The operator's own login serves nobody else.
     pub(super) fn logins(&mut self, raw: &RawFile, agents: &BTreeMap<String, AgentProfile>, bots: &[BotConfig]) {
         for (raw_bot, bot) in raw.bots.iter().zip(bots) {
-            let Some(agent) = agents.get(&bot.agent) else { continue };
-            if !matches!(agent.login, Login::Operator) || bot.serves_only_its_operator() || bot.allow.is_empty() {
+            if bot.serves_only_its_operator() || bot.allow.is_empty() {
                 continue;
             }
-            let place = raw_bot
-                .agent
-                .as_ref()
-                .map_or_else(|| raw_bot.place.below("agent"), At::place);
-            let hint = if agent.name == AUTO_AGENT {
-                "define an agent with a login of its own: `[agent.claude]` with `login = { api_key = \
+            let its = bot.every_agent().filter_map(|name| agents.get(name));
+            for agent in its.filter(|agent| matches!(agent.login, Login::Operator)) {
+                let named = raw_bot.agents.iter().flat_map(|given| &given.value);
+                let named = raw_bot
+                    .agent
+                    .iter()
+                    .chain(named)
+                    .find(|given| given.value == agent.name);
+                let place = named.map_or_else(|| raw_bot.place.below("agent"), At::place);
+                let hint = if agent.name == AUTO_AGENT {
+                    "define an agent with a login of its own: `[agent.claude]` with `login = { api_key = \
                  \"env:ANTHROPIC_API_KEY\" }`, and `agent = \"claude\"` here"
-                    .to_owned()
-            } else {
-                format!(
-                    "set `{}.login = {{ api_key = \"env:ANTHROPIC_API_KEY\" }}`, or let in exactly one person",
-                    join("agent", &agent.name)
-                )
-            };
-            self.push(place.problem(
-                format!(
-                    "`{}` uses the operator's own login, and this bot serves other people",
-                    agent.name
-                ),
-                hint,
-            ));
+                        .to_owned()
+                } else {
+                    format!(
+                        "set `{}.login = {{ api_key = \"env:ANTHROPIC_API_KEY\" }}`, or let in exactly one person",
+                        join("agent", &agent.name)
+                    )
+                };
+                self.push(place.problem(
+                    format!(
+                        "`{}` uses the operator's own login, and this bot serves other people",
+                        agent.name
+                    ),
+                    hint,
+                ));
+            }
         }
     }
 
@@ -367,7 +372,7 @@ impl Checker<'_> {
 }
 
 /// Also part of file names.
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     (1..=40).contains(&text.len())
         && text
             .chars()

@@ -11,8 +11,8 @@ use crate::config::nearest::nearest;
 use crate::config::raw::{RawBot, RawFile};
 use crate::config::section::At;
 use crate::config::{
-    ALLOW_KINDS, AUTO_AGENT, BUILT_IN_ADAPTERS, BotConfig, HostConfig, Refuse, Scope, SecretText, WhileRunning, secret,
-    unit,
+    ALLOW_KINDS, AUTO_AGENT, BUILT_IN_ADAPTERS, BotConfig, HostConfig, Refuse, Route, Scope, SecretText, WhileRunning,
+    secret, unit,
 };
 
 const BOT_TURNS: u32 = 10;
@@ -29,7 +29,7 @@ const FILES_KEPT_RANGE: RangeInclusive<usize> = 1 << 20..=1 << 40;
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Checker<'_> {
-    pub(super) fn bot(&mut self, raw: &RawBot, file: &RawFile, host: &HostConfig) -> BotConfig {
+    pub(super) fn bot(&mut self, raw: &RawBot, file: &RawFile, routes: &[Route], host: &HostConfig) -> BotConfig {
         if let Some(agent) = &raw.agent {
             self.agent_name(agent, file);
         }
@@ -46,14 +46,19 @@ impl Checker<'_> {
             ));
         }
         let workspace = self.workspace(raw, host);
+        let agent = raw
+            .agent
+            .as_ref()
+            .map_or_else(|| AUTO_AGENT.to_owned(), |given| given.value.clone());
+        let agents = self.further_agents(raw, &agent, file);
+        let routes = self.routes_of(raw, &agent, &agents, file, routes);
         BotConfig {
             name: self.bot_name(raw),
             adapter: self.adapter(raw),
             mode: self.line(raw.mode.as_ref()),
-            agent: raw
-                .agent
-                .as_ref()
-                .map_or_else(|| AUTO_AGENT.to_owned(), |given| given.value.clone()),
+            agent,
+            agents,
+            routes,
             scope: self.word(
                 raw.scope.as_ref(),
                 &[

@@ -234,6 +234,8 @@ mod tests {
         );
         let start = of_exit(Ended::Exited(1), false, "bad flag", None);
         assert_eq!(start.kind, FailureKind::Unready);
+        let ended = of_exit(Ended::Signalled(9), false, "", None);
+        assert_eq!(ended.kind, FailureKind::Died, "what somebody ended refused nothing");
         let gone = of_exit(
             Ended::Exited(1),
             false,

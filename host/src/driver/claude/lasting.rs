@@ -36,7 +36,7 @@ pub(super) fn of(suggestions: &[Value]) -> Option<Lasting> {
 
 /// For a process that is started anew: its settings, as `--settings` takes them, and the mode. None: nothing was
 /// allowed.
-pub(super) fn settings(allowed: &[String]) -> (Option<String>, Option<String>) {
+pub(super) fn settings(allowed: &[String]) -> (Option<Value>, Option<String>) {
     let (mut allow, mut more, mut mode) = (Vec::new(), Vec::new(), None);
     let updates = allowed
         .iter()
@@ -55,7 +55,7 @@ pub(super) fn settings(allowed: &[String]) -> (Option<String>, Option<String>) {
     more.dedup();
     let nothing = allow.is_empty() && more.is_empty();
     let settings = json!({"permissions": {"allow": allow, "additionalDirectories": more}});
-    ((!nothing).then(|| settings.to_string()), mode)
+    ((!nothing).then_some(settings), mode)
 }
 
 fn words(update: &Value) -> Vec<String> {
@@ -135,7 +135,7 @@ mod tests {
         let lasting = of(&suggested()).unwrap().updates;
         let (told, mode) = settings(&[lasting.clone(), lasting, "no json".to_owned()]);
         assert_eq!(
-            told.unwrap(),
+            told.unwrap().to_string(),
             r#"{"permissions":{"additionalDirectories":["/w2"],"allow":["Bash(touch made *)"]}}"#
         );
         assert_eq!(mode, None);

@@ -1,7 +1,9 @@
 //! The command line and the environment of one Claude Code process.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
 
 use super::lasting;
 use crate::config::{AgentProfile, Login};
@@ -41,6 +43,21 @@ pub(super) fn program(profile: &AgentProfile, launch: &Launch, inherited: Vec<(O
     }
 }
 
+/// The same for a person at a terminal, with these hooks.
+pub(super) fn interactive(
+    profile: &AgentProfile,
+    launch: &Launch,
+    hooks: Value,
+    inherited: Vec<(OsString, OsString)>,
+) -> Program {
+    let mut program = program(profile, launch, inherited);
+    let fixed = profile.command.len().saturating_sub(1);
+    program.args.truncate(fixed);
+    let words = conversation(profile, launch, Some(hooks));
+    program.args.extend(words.into_iter().map(OsString::from));
+    program
+}
+
 fn arguments(profile: &AgentProfile, launch: &Launch) -> Vec<String> {
     let mut args = [
         "-p",
@@ -56,6 +73,13 @@ fn arguments(profile: &AgentProfile, launch: &Launch) -> Vec<String> {
     ]
     .map(str::to_owned)
     .to_vec();
+    args.extend(conversation(profile, launch, None));
+    args
+}
+
+/// Which conversation, and how: however it is spoken to.
+fn conversation(profile: &AgentProfile, launch: &Launch, hooks: Option<Value>) -> Vec<String> {
+    let mut args = Vec::new();
     match (&launch.fork, launch.resume) {
         (_, true) => args.push(format!("--resume={}", launch.cli_session)),
         (Some(from), false) => args.extend([
@@ -66,7 +90,10 @@ fn arguments(profile: &AgentProfile, launch: &Launch) -> Vec<String> {
         (None, false) => args.push(format!("--session-id={}", launch.cli_session)),
     }
     let mut pair = |name: &str, value: &str| args.extend([name.to_owned(), value.to_owned()]);
-    let (settings, allowed_mode) = lasting::settings(&launch.allowed);
+    let (mut settings, allowed_mode) = lasting::settings(&launch.allowed);
+    if let Some(hooks) = hooks {
+        settings.get_or_insert_with(|| json!({}))["hooks"] = hooks;
+    }
     let mode = launch.mode.as_ref().or(allowed_mode.as_ref());
     let mode = mode.unwrap_or(&profile.permission_mode);
     if !mode.is_empty() {
@@ -76,7 +103,7 @@ fn arguments(profile: &AgentProfile, launch: &Launch) -> Vec<String> {
         pair("--model", model);
     }
     if let Some(settings) = &settings {
-        pair("--settings", settings);
+        pair("--settings", &settings.to_string());
     }
     if let Some(instructions) = launch.instructions(profile) {
         pair("--append-system-prompt", &instructions);
@@ -110,6 +137,17 @@ fn needs(profile: &AgentProfile, launch: &Launch) -> Vec<(&'static str, OsString
         Login::Operator | Login::None => {}
     }
     needs
+}
+
+/// What of the environment says where it keeps what it learns.
+pub(super) fn home_env(
+    profile: &AgentProfile,
+    config: Option<&Path>,
+    inherited: Vec<(OsString, OsString)>,
+) -> Vec<(OsString, OsString)> {
+    let own = config.map(|folder| (FOLDER.into(), folder.into()));
+    let operators = profile.env.iter().map(|(name, value)| (name.into(), value.into()));
+    inherited.into_iter().chain(own).chain(operators).collect()
 }
 
 #[cfg(test)]

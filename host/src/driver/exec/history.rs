@@ -16,6 +16,11 @@ struct Said {
     answer: String,
 }
 
+/// The file of one conversation.
+pub(super) fn file(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{}.jsonl", plain(name)))
+}
+
 /// One conversation's turns, oldest first.
 #[derive(Debug)]
 pub(super) struct History {
@@ -26,7 +31,7 @@ pub(super) struct History {
 impl History {
     /// `begin`: it is a new conversation. Otherwise none: there is no such conversation.
     pub(super) async fn open(folder: &Path, name: &str, begin: bool) -> io::Result<Option<Self>> {
-        let file = folder.join(format!("{}.jsonl", plain(name)));
+        let file = file(folder, name);
         let text = match tokio::fs::read(&file).await {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -3,8 +3,11 @@
 //!
 //! No tokio and hardly an allocation: one runs beside every live CLI. It is given one thing, a socket as its stdin:
 //! over that come the CLI's three pipe ends (`SCM_RIGHTS`) and later the word `kill`, and over that go its own words,
-//! a line each: `started PID`, `failed ERRNO TEXT`, `exited CODE`, `signalled N`. The pipe ends are closed here as
+//! a line each: `started PID`, `failed ERRNO TEXT`, `stopped`, `exited CODE`, `signalled N`. The pipe ends are closed here as
 //! soon as the CLI has them: the guard never stands between the host and the CLI.
+//!
+//! `botyard guard --terminal GROUP -- ...` is for a CLI in a person's terminal: it is put into that process group, to
+//! which the terminal speaks, and with its three ends comes one more descriptor, which stays open until all is over.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
@@ -16,6 +19,8 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -36,31 +41,44 @@ enum Reaped {
     Empty,
 }
 
-/// Runs `command` (`--`, then the program and its arguments) until it exits, the control socket says `kill` or
+/// Runs `command` (`--`, then the program and its arguments; before that, what makes it one of a terminal) until it exits, the control socket says `kill` or
 /// closes; then ends all descendants. Called by `main` before anything else is set up; never returns. Exits with the
 /// CLI's code, 128 + N after signal N, 127 if it could not be started.
 pub fn run(command: Vec<OsString>) -> ! {
     let mut words = command.into_iter().peekable();
+    let mut group = None;
+    if words.peek().is_some_and(|word| word == "--terminal") {
+        words.next();
+        let id = words.next().and_then(|word| word.to_str()?.parse::<i32>().ok());
+        let Some(id) = id else { std::process::exit(127) };
+        group = Some(id);
+    }
     if words.peek().is_some_and(|word| word == "--") {
         words.next();
     }
     let Some(program) = words.next() else {
         std::process::exit(127);
     };
-    std::process::exit(guard(&program, words.collect()).unwrap_or(127))
+    std::process::exit(guard(&program, words.collect(), group).unwrap_or(127))
 }
 
-fn guard(program: &OsString, args: Vec<OsString>) -> io::Result<i32> {
-    // A session of our own: a Ctrl-C on the host's terminal is for the host, which then ends us in its order.
-    let _ = rustix::process::setsid();
+/// `terminal`: the process group that it speaks to.
+fn guard(program: &OsString, args: Vec<OsString>, terminal: Option<i32>) -> io::Result<i32> {
+    if terminal.is_none() {
+        // A session of our own: a Ctrl-C on the host's terminal is for the host, which then ends us in its order.
+        let _ = rustix::process::setsid();
+    }
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     let mut control = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-    let Some([stdin, stdout, stderr]) = receive(&control)? else {
+    let mut fds = receive(&control)?.into_iter();
+    let (Some(stdin), Some(stdout), Some(stderr)) = (fds.next(), fds.next(), fds.next()) else {
         return Ok(127);
     };
+    // Open until we end, which is after all that the CLI started.
+    let _held = fds.next();
     let mut cli = Command::new(program);
     cli.args(args)
-        .process_group(0)
+        .process_group(terminal.unwrap_or(0))
         .stdin(Stdio::from(stdin))
         .stdout(Stdio::from(stdout))
         .stderr(Stdio::from(stderr));
@@ -77,20 +95,23 @@ fn guard(program: &OsString, args: Vec<OsString>) -> io::Result<i32> {
     };
     let pid = Pid::from_child(&child);
     let (sender, reaped) = channel();
+    let ending = Arc::new(AtomicBool::new(false));
+    let ends = Arc::clone(&ending);
     let wake = control.try_clone()?;
     thread::Builder::new()
         .stack_size(64 * 1024)
-        .spawn(move || reap(pid, &sender, &wake))?;
+        .spawn(move || reap(pid, terminal.is_some(), &ends, &sender, &wake))?;
     let _ = writeln!(control, "started {}", pid.as_raw_nonzero());
     wait_for_the_end(&mut control);
+    ending.store(true, Ordering::Release);
     let (word, code) = end_descendants(&reaped);
     let _ = writeln!(control, "{word}");
     Ok(code)
 }
 
-/// Takes the CLI's stdin, stdout and stderr from the host. None: the host is gone.
-fn receive(control: &UnixStream) -> io::Result<Option<[OwnedFd; 3]>> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+/// Takes the CLI's stdin, stdout and stderr, and what is to be held, from the host. Empty: the host is gone.
+fn receive(control: &UnixStream) -> io::Result<Vec<OwnedFd>> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0_u8; 1];
     loop {
@@ -101,21 +122,31 @@ fn receive(control: &UnixStream) -> io::Result<Option<[OwnedFd; 3]>> {
             Err(error) => return Err(error.into()),
         }
     }
-    let fds = ancillary
+    Ok(ancillary
         .drain()
         .filter_map(|message| match message {
             RecvAncillaryMessage::ScmRights(fds) => Some(fds),
             _ => None,
         })
         .flatten()
-        .collect::<Vec<OwnedFd>>();
-    Ok(fds.try_into().ok())
+        .collect())
 }
 
 /// Reaps the CLI and every orphan that falls to us, for as long as there are any.
-fn reap(cli: Pid, sender: &Sender<Reaped>, wake: &UnixStream) {
+/// `stops`: that the CLI suspends itself is told, unless that is done to it because all ends.
+fn reap(cli: Pid, stops: bool, ending: &AtomicBool, sender: &Sender<Reaped>, mut wake: &UnixStream) {
+    let how = if stops {
+        WaitOptions::UNTRACED
+    } else {
+        WaitOptions::empty()
+    };
     loop {
-        match rustix::process::wait(WaitOptions::empty()) {
+        match rustix::process::wait(how) {
+            Ok(Some((pid, status))) if status.stopped() => {
+                if pid == cli && !ending.load(Ordering::Acquire) {
+                    let _ = wake.write_all(b"stopped\n");
+                }
+            }
             Ok(Some((pid, status))) if pid == cli => {
                 let (word, code) = match (status.exit_status(), status.terminating_signal()) {
                     (Some(code), _) => (format!("exited {code}"), code),

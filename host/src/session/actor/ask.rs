@@ -62,6 +62,7 @@ impl SessionActor {
         self.row.resumable = true;
         let stored = self.store_ask(&job.row, &row, &tokens, &view).await;
         if stored {
+            self.shared.tail.moved();
             self.shared.outbox.settle(&job.row.target, view);
         }
         job.asks.push(OpenAsk {
@@ -154,6 +155,7 @@ impl SessionActor {
             return;
         }
         self.shared.outbox.touch(&job.row.id);
+        self.shared.tail.moved();
         // What a stopped agent asked it has taken back: a late "allow" must not let it through.
         if attached && job.turn.state() != State::Stopping {
             self.tell(Command::Decide {
@@ -193,6 +195,7 @@ impl SessionActor {
             job.row.view = Some(view);
             if self.store_decided(&job.row, &row).await {
                 self.shared.outbox.touch(&job.row.id);
+                self.shared.tail.moved();
             }
         }
         self.current = Some(job);

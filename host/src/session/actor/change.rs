@@ -1,11 +1,13 @@
 //! What people change about a session between turns: which one is current, its name, model and mode, what waits.
 
+use std::sync::Arc;
+
 use super::SessionActor;
 use super::seat::Seat;
 use crate::chat::SessionId;
 use crate::config::DriverKind;
 use crate::driver::{Command, Offers};
-use crate::session::{Change, ChangeError, NAME_MAX, Waiting};
+use crate::session::{Change, ChangeError, Waiting, copy, removal};
 use crate::store::SessionRow;
 
 /// The modes of Claude Code that may be chosen in a chat: none of them lets through what nobody allowed, but edits.
@@ -16,12 +18,7 @@ impl SessionActor {
         match change {
             Change::Switch(id) => self.switch(&id).await?,
             Change::Rename(name) => {
-                let plain = name.trim();
-                let fits = (1..=NAME_MAX).contains(&plain.chars().count());
-                if !fits || plain.chars().any(char::is_control) {
-                    return Err(ChangeError::NotTaken);
-                }
-                self.row.name = Some(plain.to_owned());
+                self.row.name = Some(copy::name(&name).ok_or(ChangeError::NotTaken)?);
             }
             Change::Fork => self.fork().await?,
             Change::Model(model) => self.set_model(model)?,
@@ -33,27 +30,35 @@ impl SessionActor {
     }
 
     /// Nothing runs, also not in the background.
-    fn at_rest(&self) -> Result<(), ChangeError> {
+    pub(super) fn at_rest(&self) -> Result<(), ChangeError> {
         if self.current.is_some() || !self.queue.is_empty() || self.seat.background() > 0 {
             return Err(ChangeError::Busy);
         }
         Ok(())
     }
 
-    async fn switch(&mut self, id: &SessionId) -> Result<(), ChangeError> {
-        if *id == self.row.id {
-            return Ok(());
-        }
+    /// A session of this key; another key's is as if it did not exist.
+    pub(super) async fn own(&mut self, id: &SessionId) -> Result<SessionRow, ChangeError> {
         let wanted = id.clone();
         let found = self
             .shared
             .journal
             .read(move |store| store.session_by_id(&wanted))
-            .await
-            .map_err(|error| ChangeError::Unavailable(error.to_string()))?
-            // Another key's session is as if it did not exist.
-            .filter(|row| row.key == self.key)
-            .ok_or(ChangeError::Unknown)?;
+            .await;
+        let found = found.map_err(|error| ChangeError::Unavailable(error.to_string()))?;
+        found.filter(|row| row.key == self.key).ok_or(ChangeError::Unknown)
+    }
+
+    async fn switch(&mut self, id: &SessionId) -> Result<(), ChangeError> {
+        if *id == self.row.id {
+            return Ok(());
+        }
+        self.own(id).await?;
+        if self.look_at_terminal(id).await {
+            return Err(ChangeError::Away);
+        }
+        // As it came back.
+        let found = self.own(id).await?;
         self.at_rest()?;
         self.take_up(found).await;
         Ok(())
@@ -61,27 +66,50 @@ impl SessionActor {
 
     /// The current conversation goes on in a copy; what was said so far is in both.
     async fn fork(&mut self) -> Result<(), ChangeError> {
-        if self.shared.rules.agent.driver != DriverKind::Claude {
-            return Err(ChangeError::Unable);
-        }
+        let copy = copy::of(&self.row, self.shared.rules.agent.driver)?;
         self.at_rest()?;
-        let from = self.row.cli_session.clone().filter(|_| self.row.resumable);
-        let from = from.ok_or(ChangeError::Nothing)?;
-        let old = self.row.clone();
-        let copy = SessionRow {
-            owner: old.owner,
-            fork: Some(from),
-            // The CLI finds the original only in the folder that it worked in.
-            epoch: old.epoch,
-            home: old.home,
-            first: old.first,
-            last: old.last,
-            model: old.model,
-            mode: old.mode,
-            ..SessionRow::begin(old.key, old.bot, old.agent, old.conversation)
-        };
+        copy::keep(&self.shared.journal, &self.row, &copy, false).await?;
         self.take_up(copy).await;
         Ok(())
+    }
+
+    /// Forgets a session of this key. The current one only when nothing runs or waits; then the next message begins
+    /// another. What of it stays on disk, a sentence each.
+    pub(super) async fn delete(&mut self, id: &SessionId, who: String) -> Result<Vec<String>, ChangeError> {
+        let row = self.own(id).await?;
+        if self.look_at_terminal(id).await {
+            return Err(ChangeError::Away);
+        }
+        if row.id == self.row.id {
+            self.at_rest()?;
+            // It may still write what is to go.
+            self.halt().await;
+        }
+        let wanted = row.id.clone();
+        let forgotten = self
+            .shared
+            .journal
+            .write(move |store| removal::forget(store, &wanted, &who, false))
+            .await
+            .map_err(|error| ChangeError::Unavailable(error.to_string()))?
+            .map_err(|_| ChangeError::Unknown)?;
+        if row.id == self.row.id {
+            let (epoch, home) = forgotten.next();
+            self.row = SessionRow {
+                owner: row.owner,
+                home,
+                epoch,
+                ..SessionRow::begin(row.key, row.bot, row.agent, row.conversation)
+            };
+            self.unclaimed = false;
+            self.handed = false;
+            self.forget_last();
+            self.offers = Offers::default();
+            self.last = None;
+        }
+        let shared = Arc::clone(&self.shared);
+        let cleared = tokio::task::spawn_blocking(move || forgotten.clear(&shared.rules.ground())).await;
+        Ok(cleared.unwrap_or_default())
     }
 
     /// Another session is the current one from now on.

@@ -13,6 +13,9 @@ use crate::store::{TurnKind, TurnRow, TurnState};
 /// How the sentence of a turn begins that was given up.
 const CUT: &str = "The agent was interrupted: ";
 
+/// Turns of a session that are looked at for the one that was worked on last: more than may wait.
+const LOOKED_AT: u32 = 1000;
+
 impl SessionActor {
     /// Does what the clocks of the running turn say.
     pub(super) async fn clocks(&mut self, now: Instant) {
@@ -40,7 +43,7 @@ impl SessionActor {
                 job.decided.clear();
                 let failure = Failure {
                     kind: FailureKind::Limit,
-                    sentence: format!("{CUT}{why}."),
+                    sentence: sentence(&why),
                     cause: why,
                 };
                 let failure = &failure;
@@ -53,10 +56,24 @@ impl SessionActor {
     /// was given up.
     pub(super) async fn read_cut(&mut self) -> Option<String> {
         let (session, now) = (self.row.id.clone(), self.current.as_ref().map(|job| job.row.id.clone()));
-        let turns = self.shared.journal.read(move |store| store.turns_of(&session, 2)).await;
-        let before = turns.ok()?.into_iter().find(|turn| Some(&turn.id) != now.as_ref())?;
-        cut(&before)
+        let turns = self
+            .shared
+            .journal
+            .read(move |store| store.turns_of(&session, LOOKED_AT))
+            .await;
+        // What waits behind it is newer, and was never begun.
+        let worked_on = |turn: &TurnRow| Some(&turn.id) != now.as_ref() && turn.attempt > 0;
+        cut(&turns.ok()?.into_iter().find(worked_on)?)
     }
+}
+
+fn sentence(why: &str) -> String {
+    format!("{CUT}{why}.")
+}
+
+/// The turn failed because it was given up, for this reason.
+pub(super) fn is_cut(failure: &Failure, why: &str) -> bool {
+    failure.kind == FailureKind::Limit && failure.sentence == sentence(why)
 }
 
 /// Why this turn was given up, if it was.

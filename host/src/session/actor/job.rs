@@ -6,10 +6,11 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::chat::{InboxId, Subject, TurnId};
+use crate::session::SubmitError;
+use crate::session::registry::Shared;
 use crate::session::turn::{State, Turn};
-use crate::session::view::{SharedView, TurnView};
+use crate::session::view::SharedView;
 use crate::session::watch::Watch;
-use crate::session::{SessionRules, SubmitError};
 use crate::store::{AskRow, Decision, TokenRow, TurnRow};
 
 /// What the agent is to be told when the turn is handed to it.
@@ -56,14 +57,14 @@ pub(super) struct OpenAsk {
 }
 
 impl Job {
-    pub(super) fn new(row: TurnRow, rules: &SessionRules) -> Self {
-        let view = TurnView::new(row.id.clone(), row.attempt, rules.show_thinking);
+    pub(super) fn new(row: TurnRow, shared: &Shared) -> Self {
+        let view = shared.view(row.id.clone(), row.attempt);
         Self {
             row,
             also: Vec::new(),
             view: Arc::new(SharedView::new(view)),
             turn: Turn::new(),
-            watch: Watch::new(rules.agent.limits),
+            watch: Watch::new(shared.rules.agent.limits),
             cut: None,
             work: Work::Message,
             asks: Vec::new(),

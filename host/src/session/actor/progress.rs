@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::SessionActor;
-use super::clock::word;
+use super::clock::{is_cut, word};
 use super::job::{Job, Work, allowance};
 use super::record::STOP_LASTS;
 use super::seat::Seat;
@@ -16,7 +16,7 @@ use crate::outbox::ViewSource;
 use crate::session::folder::Folders;
 use crate::session::transcript::one_line;
 use crate::session::turn::{Action, Ending, Input, State, shows};
-use crate::session::view::{TurnView, shorten};
+use crate::session::view::{HEADING, TurnView, shorten};
 use crate::session::{SubmitError, tray};
 use crate::store::{Decision, TokenRow, TurnKind, TurnState};
 
@@ -45,6 +45,7 @@ impl SessionActor {
                 tracing::debug!(bot = %self.row.bot, session = %self.key, ?version, "an agent is ready");
                 self.seat.set_ready(*pid);
                 self.former = None;
+                self.refused = false;
             }
             AgentEvent::Session { id, model } => self.adopt(id, model.as_deref()).await,
             AgentEvent::Offers(offers) => self.learn(offers),
@@ -82,6 +83,7 @@ impl SessionActor {
             && job.view.with(|view| view.apply(&event, Instant::now()))
         {
             self.shared.outbox.touch(&job.row.id);
+            self.shared.tail.moved();
         }
         if let Some(job) = &mut self.current {
             job.watch.heard(&event, Instant::now(), now());
@@ -126,7 +128,7 @@ impl SessionActor {
             self.row.first = shorten(&one_line(&job.row.prompt), WORDS_MAX);
         }
         let last = view.blocks.iter().rev().find_map(|block| match &block.part {
-            Part::Text(text) => Some(text),
+            Part::Text(text) if block.id != HEADING => Some(text),
             _ => None,
         });
         if let Some(last) = last {
@@ -287,7 +289,10 @@ impl SessionActor {
                 let _ = reply.send(Ok(job.row.id.clone()));
                 self.follow(&job);
             }
-            None => self.shared.outbox.touch(&job.row.id),
+            None => {
+                self.shared.outbox.touch(&job.row.id);
+                self.shared.tail.follow(&job.row, &job.view);
+            }
         }
         self.last = Some((job.row.id.clone(), job.row.target.clone(), job.row.asker.clone()));
         self.current = Some(job);
@@ -370,8 +375,9 @@ impl SessionActor {
                     bot = %job.row.bot, session = %self.key, turn = %job.row.id, kind = ?failure.kind,
                     cause = %failure.cause, "a turn failed"
                 );
-                if job.cut.is_some() {
-                    self.cut = job.cut.take();
+                // What was given up once may have failed for another reason after that.
+                if let Some(why) = job.cut.take().filter(|why| is_cut(&failure, why)) {
+                    self.cut = Some(why);
                 }
                 ViewState::Failed(failure.sentence)
             }
@@ -393,8 +399,12 @@ impl SessionActor {
                 // It ended before it began; it is on disk with its end.
                 let _ = reply.send(Ok(job.row.id.clone()));
             }
+            self.shared.tail.ended(&job.row, &view);
             self.shared.outbox.settle(&job.row.target, view);
             tray::clear(left).await;
+            if let (Some(ended), Some(item)) = (&self.shared.rules.ended, job.row.inbox) {
+                ended.tell(item);
+            }
         }
         tracing::debug!(bot = %job.row.bot, session = %self.key, turn = %job.row.id, "a turn ended");
         self.last = Some((job.row.id, job.row.target, job.row.asker));
@@ -404,6 +414,7 @@ impl SessionActor {
     pub(super) fn follow(&self, job: &Job) {
         let source: Arc<dyn ViewSource> = Arc::<crate::session::view::SharedView>::clone(&job.view);
         self.shared.outbox.follow(&job.row.id, &job.row.target, source);
+        self.shared.tail.follow(&job.row, &job.view);
     }
 
     /// Changes a view that may be shown already.
@@ -411,6 +422,7 @@ impl SessionActor {
         let changed = job.view.with(|view| view.watch(change));
         if changed && job.reply.is_none() {
             self.shared.outbox.touch(&job.row.id);
+            self.shared.tail.moved();
         }
     }
 }

@@ -68,8 +68,22 @@ impl SessionActor {
     /// What the store knows of this session. False: it cannot be read.
     pub(super) async fn load(&mut self) -> bool {
         let key = self.key.clone();
-        match self.shared.journal.read(move |store| store.session_get(&key)).await {
-            Ok(Some(row)) => {
+        let found = self.shared.journal.read(move |store| {
+            let row = store.session_get(&key)?;
+            // Where the current one was deleted.
+            let other = match row {
+                Some(_) => None,
+                None => store.sessions_of(&key, 0, 1)?.pop(),
+            };
+            let epoch = if other.is_some() {
+                store.session_counts(&key)?.1
+            } else {
+                0
+            };
+            Ok((row, other.map(|other| (epoch, other.home))))
+        });
+        match found.await {
+            Ok((Some(row), _)) => {
                 self.row = row;
                 if self.row.agent != self.shared.rules.agent.name {
                     // Another agent's memory is of no use to this one; what was said is.
@@ -77,9 +91,20 @@ impl SessionActor {
                     self.row.agent.clone_from(&self.shared.rules.agent.name);
                     self.forget_conversation();
                 }
+                let id = self.row.id.clone();
+                if self.look_at_terminal(&id).await {
+                    self.away = Some(id);
+                }
                 true
             }
-            Ok(None) => true,
+            Ok((None, others)) => {
+                if let Some((highest, home)) = others {
+                    // A working folder that none of the others has, and what the agent learnt of its own.
+                    self.row.epoch = highest.saturating_add(1);
+                    self.row.home = home;
+                }
+                true
+            }
             Err(StoreError::Damaged(why)) => self.begin_again(why).await,
             Err(error) => {
                 tracing::error!(bot = %self.row.bot, session = %self.key, %error, "a session could not be read");

@@ -60,16 +60,22 @@ const RECALL_MAX_BYTES: usize = 48 * 1024;
 const RECALL_TURNS: u32 = 200;
 
 impl SessionActor {
-    /// The agent could not go on with its conversation: it ended at once. As if it did not have it; should another one end
-    /// at once too, that was not the reason ([`Self::take_back_conversation`]).
+    /// The agent could not go on with its conversation: it ended at once. The first time it may have been for any reason,
+    /// and it is tried again; then it is as if it did not have it. Should another one end at once too, that was not the
+    /// reason ([`Self::take_back_conversation`]).
     pub(super) fn excuse(&mut self, event: &mut AgentEvent) {
         if let AgentEvent::Exited { failure: Some(failure) } = event
             && failure.kind == FailureKind::Unready
             && self.seat.resumed()
             && !self.seat.is_leaving()
         {
-            failure.kind = FailureKind::NoConversation;
-            self.former.clone_from(&self.row.cli_session);
+            if std::mem::replace(&mut self.refused, true) {
+                failure.kind = FailureKind::NoConversation;
+                self.former.clone_from(&self.row.cli_session);
+                self.refused = false;
+            } else {
+                failure.kind = FailureKind::Died;
+            }
         }
     }
 
@@ -151,7 +157,7 @@ impl SessionActor {
         };
         match turn.state {
             TurnState::Queued => {
-                let job = Job::new(turn, &self.shared.rules);
+                let job = Job::new(turn, &self.shared);
                 self.follow(&job);
                 self.enqueue(job);
             }
@@ -165,9 +171,9 @@ impl SessionActor {
 
     async fn restore_running(&mut self, turn: TurnRow, asked: Asked) {
         let first = turn.attempt.saturating_add(1);
-        let fresh = TurnView::new(turn.id.clone(), first, self.shared.rules.show_thinking);
+        let fresh = self.shared.view(turn.id.clone(), first);
         let silent = turn.inbox.is_none() && turn.prompt.is_empty();
-        let mut job = Job::new(turn, &self.shared.rules);
+        let mut job = Job::new(turn, &self.shared);
         job.view = Arc::new(SharedView::new(fresh));
         if silent {
             // The agent had spoken first; there is no question that could be put again.
@@ -195,7 +201,7 @@ impl SessionActor {
 
     /// What was asked stays asked, and no process is started for it; what was decided meanwhile is told.
     async fn restore_asking(&mut self, turn: TurnRow, asked: Asked) {
-        let mut job = Job::new(turn, &self.shared.rules);
+        let mut job = Job::new(turn, &self.shared);
         if let Some(view) = job.row.view.clone() {
             let view = TurnView::resume(view, self.shared.rules.show_thinking, asked.blocks);
             job.view = Arc::new(SharedView::new(view));

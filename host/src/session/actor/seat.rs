@@ -15,7 +15,7 @@ use crate::session::tray;
 use crate::session::turn::{Input, State};
 
 /// How long a process may take to leave when it was asked to, then when it was told to.
-const LEAVE: Duration = Duration::from_secs(5);
+pub(super) const LEAVE: Duration = Duration::from_secs(5);
 
 /// A process whose shells go on in the background is kept this many times longer.
 const BACKGROUND_FACTOR: u32 = 6;
@@ -180,6 +180,11 @@ impl Seat {
 }
 
 impl Live {
+    /// What it says next; none: nothing any more. Cancel safe.
+    pub(super) async fn next_event(&mut self) -> Option<AgentEvent> {
+        self.agent.events.recv().await
+    }
+
     /// It was held long enough. False: it is not held.
     fn offer(&mut self) -> bool {
         let Some(rest) = self.rest.as_mut().filter(|rest| rest.held) else {
@@ -225,6 +230,10 @@ impl SessionActor {
         let resume = self.row.resumable || self.handed;
         if resume && self.cut.is_none() {
             self.cut = self.read_cut().await;
+        }
+        if !resume && self.row.fork.is_none() && self.row.turns > 0 && self.lost.is_none() {
+            // It was lost before this actor was there.
+            self.lost = Some(true);
         }
         let launch = Launch {
             workspace: folders.workspace.clone(),

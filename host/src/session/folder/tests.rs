@@ -47,6 +47,7 @@ fn rules(login: Login, workspace_shared: bool) -> SessionRules {
             spare: false,
             demo: false,
         }),
+        further: Vec::new(),
         workspace: PathBuf::from("/work-of-bot"),
         workspace_shared,
         data_dir: PathBuf::from("/data"),
@@ -59,6 +60,7 @@ fn rules(login: Login, workspace_shared: bool) -> SessionRules {
             upload_max_bytes: Some(100),
             files_max_bytes: 1000,
         },
+        ended: None,
     }
 }
 
@@ -94,6 +96,29 @@ fn scope_says_whose_session_it_is() {
     // Parts that run together are not the same parts.
     let (x, y) = (said("C", Some("1a"), false), said("C1", Some("a"), false));
     assert_ne!(of(Scope::Thread, &x, "U1"), of(Scope::Thread, &y, "U1"));
+}
+
+#[test]
+fn agents_of_one_conversation_are_told_apart_and_share_no_folder() {
+    let base = of(Scope::Thread, &said("C1", Some("1.5"), false), "U1");
+    let other = key_of_agent(&base, "code_reviewer");
+    assert_eq!(parts(&base), (base.as_str(), None));
+    assert_eq!(parts(&other), (base.as_str(), Some("code_reviewer")));
+    for shared in [false, true] {
+        let rules = rules(Login::None, shared);
+        let (one, two) = (
+            Folders::of(&rules, &row(&base, 0)),
+            Folders::of(&rules, &row(&other, 0)),
+        );
+        assert_ne!(one.outbox, two.outbox);
+        assert_ne!(one.temp, two.temp);
+        assert_eq!(one.workspace == two.workspace, shared);
+    }
+    let workspace = Folders::of(&rules(Login::None, false), &row(&other, 0)).workspace;
+    assert!(
+        workspace.display().to_string().contains("/c1-codereviewer-"),
+        "{workspace:?}"
+    );
 }
 
 #[test]

@@ -18,6 +18,8 @@ struct Seat {
     pid: Option<u32>,
     /// As measured.
     bytes: Option<u64>,
+    /// Its process lasts as long as a turn, and is not measured.
+    passing: bool,
     /// It may be asked to give way.
     idle: Option<Idle>,
 }
@@ -116,6 +118,7 @@ impl Pool {
             agent,
             pid: None,
             bytes: None,
+            passing: false,
             idle: None,
         };
         self.seats.insert(id, seat);
@@ -253,11 +256,12 @@ impl Pool {
         while bytes > self.bounds.budget_bytes && count > 1 && ask(&mut count, &mut bytes) {}
     }
 
-    /// The process of this place; 0: there is none that could be measured.
+    /// The process of this place; 0: there is one only while it works, which counts as what is not measured yet.
     pub(super) fn started(&mut self, seat: u64, pid: u32) {
         if let Some(seat) = self.seats.get_mut(&seat) {
             seat.pid = Some(pid).filter(|pid| *pid > 0);
-            seat.bytes = (pid == 0).then_some(0);
+            seat.passing = pid == 0;
+            seat.bytes = None;
         }
     }
 
@@ -268,6 +272,7 @@ impl Pool {
                 since,
                 give_way: give_way.clone(),
             });
+            seat.bytes = if seat.passing { Some(0) } else { seat.bytes };
         }
         give_way
     }
@@ -284,6 +289,7 @@ impl Pool {
     pub(super) fn busy(&mut self, seat: u64) {
         if let Some(seat) = self.seats.get_mut(&seat) {
             seat.idle = None;
+            seat.bytes = if seat.passing { None } else { seat.bytes };
         }
     }
 

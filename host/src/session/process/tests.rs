@@ -87,10 +87,25 @@ async fn memory_bounds_what_lives_as_it_is_measured() {
     let asked = || idle.iter().map(CancellationToken::is_cancelled).collect::<Vec<_>>();
     assert_eq!(asked(), [true, true, false], "3 x 100 + 7 x 120 is 140 MB too much");
     drop(unknown);
-    assert!(pool.try_acquire(AGENT).is_some_and(|permit| {
+    assert!(pool.try_acquire(AGENT).is_some());
+}
+
+#[tokio::test]
+async fn process_that_is_there_only_while_it_works_counts_while_it_works() {
+    let pool = pool(100, 1000);
+    let working: Vec<Permit> = std::iter::from_fn(|| {
+        let permit = pool.try_acquire("script")?;
         permit.started(0);
-        pool.try_acquire(AGENT).is_some()
-    }));
+        Some(permit)
+    })
+    .collect();
+    assert_eq!(working.len(), 3, "each as much as what is not known");
+    let idle = working[0].idle();
+    let another = pool.try_acquire("script").expect("there is room for its place");
+    assert!(!idle.is_cancelled());
+    working[0].busy();
+    drop(another);
+    assert!(pool.try_acquire("script").is_none(), "it works again");
 }
 
 #[tokio::test]

@@ -126,6 +126,68 @@ async fn agent_that_is_silent_again_is_given_up_and_the_next_message_tells_it() 
 }
 
 #[tokio::test]
+async fn next_message_is_told_of_no_cut_where_the_turn_failed_of_something_else() {
+    let mut host = Setup::new().start().await;
+    let (turn, mut cli) = host.talking("ann", "one").await;
+    heard(&host, &cli).await;
+    pass(31 * MINUTE).await;
+    assert!(matches!(cli.command().await, Command::Interrupt));
+    cli.result(Outcome::Stopped).await;
+    cli.prompt().await;
+    let failure = Failure {
+        kind: FailureKind::Api,
+        sentence: "The model failed.".to_owned(),
+        cause: String::new(),
+    };
+    cli.result(Outcome::Failed(failure)).await;
+    let failed = ViewState::Failed("The model failed.".to_owned());
+    assert_eq!(host.chat.ended(&turn).await.state, failed);
+    host.send("ann", "two").await;
+    assert_eq!(cli.prompt().await, "two");
+}
+
+#[tokio::test]
+async fn process_that_resumes_is_told_of_the_cut_also_while_others_wait() {
+    let mut setup = Setup::new();
+    setup.rules.queue_limit = 4;
+    setup.processes = 1;
+    let mut host = setup.start().await;
+    let (turn, mut cli) = host.talking("ann", "one").await;
+    for times in 1..=2 {
+        heard(&host, &cli).await;
+        pass(31 * MINUTE).await;
+        assert!(matches!(cli.command().await, Command::Interrupt));
+        cli.result(Outcome::Stopped).await;
+        if times == 1 {
+            cli.prompt().await;
+        }
+    }
+    host.chat.ended(&turn).await;
+    cli.exits(None).await;
+    soon(async {
+        while !host.registry.live().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    // The only place is bob's, so that three of hers wait when a process is started.
+    let (_, mut bob) = host.talking("bob", "hello").await;
+    for text in ["two", "three", "four"] {
+        host.send("ann", text).await;
+    }
+    bob.answer("hi").await;
+    assert!(matches!(bob.command().await, Command::Close));
+    bob.exits(None).await;
+    let mut new = host.spawned().await;
+    new.ready().await;
+    let told = new.prompt().await;
+    assert!(
+        told.contains("your last turn was interrupted") && told.ends_with("]\n\ntwo"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
 async fn turn_that_takes_too_long_ends_and_a_process_that_resumes_is_told() {
     let mut host = Setup::new().start().await;
     let (turn, mut old) = host.talking("ann", "one").await;

@@ -94,6 +94,10 @@ async fn conversation_that_an_agent_cannot_read_is_begun_anew_with_the_log() {
     let torn = host.spawned().await;
     assert_eq!((&torn.launch.cli_session, torn.launch.resume), (&old.cli_session, true));
     torn.exits(Some(FailureKind::Unready)).await;
+    // It may have been for another reason: once more.
+    let torn = host.spawned().await;
+    assert_eq!((&torn.launch.cli_session, torn.launch.resume), (&old.cli_session, true));
+    torn.exits(Some(FailureKind::Unready)).await;
     let mut new = host.spawned().await;
     assert!(!new.launch.resume && new.launch.cli_session != old.cli_session);
     new.ready().await;
@@ -103,10 +107,55 @@ async fn conversation_that_an_agent_cannot_read_is_begun_anew_with_the_log() {
 }
 
 #[tokio::test]
+async fn one_failed_start_of_a_resumed_agent_loses_nothing() {
+    let (mut host, old) = spoken(&Setup::new(), "ann").await;
+    for (kind, message) in [(FailureKind::Unready, "two"), (FailureKind::Died, "three")] {
+        let turn = host.send("ann", message).await;
+        host.spawned().await.exits(Some(kind)).await;
+        let mut again = host.spawned().await;
+        assert_eq!(
+            (&again.launch.cli_session, again.launch.resume),
+            (&old.cli_session, true)
+        );
+        again.ready().await;
+        assert_eq!(again.prompt().await, message);
+        again.answer("ok").await;
+        assert_eq!(seen(&host.chat.ended(&turn).await), ["ok"]);
+        again.exits(None).await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_lost_before_the_host_ended_is_given_back_by_the_next() {
+    let setup = Setup::new();
+    let (mut host, _) = spoken(&setup, "ann").await;
+    let two = host.send("ann", "two").await;
+    host.spawned().await.exits(Some(FailureKind::NoConversation)).await;
+    // Another conversation is to be begun, and cannot be.
+    host.spawned().await.exits(Some(FailureKind::Start)).await;
+    assert!(matches!(host.chat.ended(&two).await.state, ViewState::Failed(_)));
+    soon(host.registry.close(Duration::ZERO)).await;
+    soon(host.outbox.close(Duration::ZERO)).await;
+    soon(host.journal.close()).await;
+    let mut host = setup.start().await;
+    let three = host.send("ann", "three").await;
+    let mut new = host.spawned().await;
+    assert!(!new.launch.resume);
+    new.ready().await;
+    let told = new.prompt().await;
+    assert!(
+        told.contains("<you answered>\nhi\n") && told.ends_with("]\n\nthree"),
+        "{told}"
+    );
+    new.answer("ok").await;
+    assert_eq!(seen(&host.chat.ended(&three).await), [GIVEN, "ok"]);
+}
+
+#[tokio::test]
 async fn agent_that_cannot_begin_either_has_lost_nothing() {
     let (mut host, old) = spoken(&Setup::new(), "ann").await;
     let two = host.send("ann", "two").await;
-    for resume in [true, false] {
+    for resume in [true, true, false] {
         let broken = host.spawned().await;
         assert_eq!(broken.launch.resume, resume);
         broken.exits(Some(FailureKind::Unready)).await;

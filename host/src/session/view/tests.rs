@@ -9,6 +9,22 @@ fn view() -> TurnView {
     TurnView::new(TurnId::from("t"), 1, true)
 }
 
+#[test]
+fn name_of_an_agent_stands_above_all_that_it_says_and_is_nothing_to_show_by_itself() {
+    let mut headed = view().headed("reviewer");
+    assert!(headed.is_bare());
+    headed.apply(&text(1, "hello"), Instant::now());
+    assert!(!headed.is_bare());
+    let shown = headed.snapshot();
+    let blocks: Vec<(u32, &Part)> = shown.blocks.iter().map(|block| (block.id, &block.part)).collect();
+    let [name, said] = ["**reviewer**", "hello"].map(|text| Part::Text(text.to_owned()));
+    assert_eq!(blocks, [(HEADING, &name), (1, &said)]);
+    // It is none of its words, and stands there once after a restart too.
+    assert_eq!(crate::session::transcript::answer(&shown), "hello");
+    let again = TurnView::resume(shown.clone(), true, []).snapshot();
+    assert_eq!(again.blocks, shown.blocks);
+}
+
 fn delta(block: u64, text: &str) -> AgentEvent {
     AgentEvent::TextDelta {
         block,

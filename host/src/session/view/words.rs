@@ -9,6 +9,9 @@ pub(super) fn retrying(attempt: u32, of: u32, after: Duration, reason: &str) -> 
     format!("The model does not answer ({reason}). Trying again in {seconds} s ({attempt} of {of}).")
 }
 
+/// What whoever waits is told.
+pub(super) const AWAY: &str = "This conversation is open in a terminal; the message waits until it is back.";
+
 /// `until` and `now` are of the wall clock.
 pub(super) fn limited(until: Option<UnixMillis>, reached: bool, now: UnixMillis) -> String {
     let what = if reached {

@@ -1,11 +1,12 @@
 //! One of each kind of row.
 
 use crate::chat::{
-    BotName, Conversation, Editable, Event, InboxId, Item, Lasting, Message, Origin, Person, Question, SessionId,
-    SessionKey, Subject, Target, Token, TurnId, View, ViewState, What,
+    BotName, Conversation, Editable, Event, InboxId, Item, Lasting, Message, Origin, Person, Question, RouteStep,
+    SessionId, SessionKey, Subject, Target, Token, TurnId, View, ViewState, What,
 };
 use crate::store::{
-    AskRow, AskState, Decision, InFile, OutboxRow, OutboxState, SessionRow, TokenRow, TurnKind, TurnRow, TurnState,
+    AskRow, AskState, Decision, InFile, OutboxRow, OutboxState, RunPart, RunRow, SessionRow, TokenRow, TurnKind,
+    TurnRow, TurnState,
 };
 
 pub(crate) fn bot() -> BotName {
@@ -50,6 +51,35 @@ pub(crate) fn item(key: &str) -> Item {
             reply_to: vec![0, 255],
         },
         what: What::Message(message),
+    }
+}
+
+pub(crate) fn run_row(id: i64) -> RunRow {
+    let step = |to: &str, say: Option<&str>| RouteStep {
+        to: vec![to.into()],
+        say: say.map(str::to_owned),
+    };
+    RunRow {
+        id: InboxId(id),
+        bot: bot(),
+        session: SessionKey::from("s1"),
+        route: Some("review".into()),
+        steps: vec![step("coder", None), step("reviewer", Some("Look: {answer}"))],
+        step: 0,
+        text: "hello".into(),
+        parts: vec![RunPart {
+            agent: "coder".into(),
+            item: InboxId(id + 1),
+            came: None,
+        }],
+        missed: Vec::new(),
+        stopped: false,
+        open: true,
+        origin: item("m").origin,
+        target: target("C1"),
+        message: "hello".into(),
+        files: Vec::new(),
+        now: false,
     }
 }
 

@@ -8,7 +8,7 @@ use super::super::conformance::sample::{bot, item};
 use super::*;
 use crate::chat::{BotName, Conversation, Event, InboxId, Item, SessionId, SessionKey, Token, TurnId};
 use crate::store::{
-    AsideRow, AskRow, AuditRow, Counts, InboxRow, InboxState, OutboxRow, Outcome, Recall, SessionRow, TimerRow,
+    AsideRow, AskRow, AuditRow, Counts, InboxRow, InboxState, OutboxRow, Outcome, Recall, RunRow, SessionRow, TimerRow,
     TokenRow, TurnRow, TurnScrap, WebRow,
 };
 
@@ -136,7 +136,15 @@ impl Store for Counting {
         session_by_id(id: &SessionId) -> Result<Option<SessionRow>>;
         sessions_of(key: &SessionKey, skip: u32, limit: u32) -> Result<Vec<SessionRow>>;
         session_counts(key: &SessionKey) -> Result<(u32, u32)>;
-        sessions(bot: Option<&BotName>, limit: u32) -> Result<Vec<SessionRow>>;
+        sessions(bot: Option<&BotName>, skip: u32, limit: u32) -> Result<Vec<SessionRow>>;
+        session_keep(row: &SessionRow) -> Result<()>;
+        session_remove(id: &SessionId) -> Result<bool>;
+        turns_copy(from: &SessionId, to: &SessionRow, limit: u32) -> Result<()>;
+        turns_like(session: &SessionId, letters: &str, among: u32) -> Result<Vec<TurnRow>>;
+        said_by_others(session: &SessionId, asker: &str) -> Result<bool>;
+        run_put(row: &RunRow, updated: UnixMillis) -> Result<()>;
+        run_get(id: InboxId) -> Result<Option<RunRow>>;
+        runs_open(bot: &BotName) -> Result<Vec<RunRow>>;
         cli_session_claim(cli_session: &str, key: &SessionKey) -> Result<bool>;
         outbox_put(row: &OutboxRow) -> Result<()>;
         outbox_get(turn: &TurnId) -> Result<Option<OutboxRow>>;

@@ -11,7 +11,12 @@ use super::super::{Result, StoreError};
 const APPLICATION_ID: i32 = 0x626f_7479;
 
 /// Each brings the file from the version of its place to the next. Never edited once released; only added to.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("v1.sql"), include_str!("v2.sql"), include_str!("v3.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("v1.sql"),
+    include_str!("v2.sql"),
+    include_str!("v3.sql"),
+    include_str!("v4.sql"),
+];
 
 /// Checks that the file is ours and brings it to the newest version. `path`: where the copy goes beside; none for
 /// a store in memory, which is always new.

@@ -12,6 +12,10 @@ pub(super) struct Started {
     pub(super) mode: String,
     /// Commands of `Bash` that need no permission.
     pub(super) rules: Vec<String>,
+    /// Shell commands that are told when a session starts.
+    pub(super) hooks: Vec<String>,
+    /// It speaks its protocol, rather than with a person.
+    pub(super) prints: bool,
 }
 
 /// What `Bash(COMMAND)` allows.
@@ -22,6 +26,7 @@ fn rule(text: &str) -> Option<String> {
 /// Every flag must be known.
 pub(super) fn read(args: Vec<String>) -> Result<Started, String> {
     let (mut begun, mut resumed, mut fork) = (None, None, false);
+    let (mut hooks, mut prints) = (Vec::new(), false);
     let (mut model, mut mode, mut rules) = ("fake".to_owned(), "default".to_owned(), Vec::new());
     let mut args = args.into_iter();
     while let Some(arg) = args.next() {
@@ -30,7 +35,8 @@ pub(super) fn read(args: Vec<String>) -> Result<Started, String> {
             None => (arg, None),
         };
         match name.as_str() {
-            "-p" | "--print" | "--verbose" | "--include-partial-messages" | "--replay-user-messages" => {}
+            "-p" | "--print" => prints = true,
+            "--verbose" | "--include-partial-messages" | "--replay-user-messages" => {}
             "--session-id" | "--resume" => {
                 let id = value
                     .or_else(|| args.next())
@@ -54,9 +60,20 @@ pub(super) fn read(args: Vec<String>) -> Result<Started, String> {
                 let settings = parse(&text)?;
                 let allow = settings["permissions"]["allow"].as_array().cloned().unwrap_or_default();
                 rules.extend(allow.iter().filter_map(|text| rule(text.as_str()?)));
+                let start = settings["hooks"]["SessionStart"]
+                    .as_array()
+                    .cloned()
+                    .unwrap_or_default();
+                let all = start
+                    .iter()
+                    .flat_map(|one| one["hooks"].as_array().cloned().unwrap_or_default());
+                hooks.extend(all.filter_map(|hook| hook["command"].as_str().map(str::to_owned)));
             }
-            "--input-format"
-            | "--output-format"
+            "--input-format" => {
+                value.or_else(|| args.next()).ok_or("--input-format lacks its value")?;
+                prints = true;
+            }
+            "--output-format"
             | "--permission-prompt-tool"
             | "--append-system-prompt"
             | "--allowedTools"
@@ -82,5 +99,7 @@ pub(super) fn read(args: Vec<String>) -> Result<Started, String> {
         model,
         mode,
         rules,
+        hooks,
+        prints,
     })
 }

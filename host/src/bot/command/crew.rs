@@ -1,0 +1,103 @@
+//! Several agents in one conversation, as its commands see them: who is here, who works, who asks.
+
+use super::Bot;
+use crate::chat::SessionKey;
+use crate::command;
+
+pub(super) const SEVERAL_ASK: &str =
+    "More than one agent asks here. Begin with the name of the one that you answer, for example `@NAME /allow`.";
+
+impl Bot {
+    /// What can be said here.
+    pub(in crate::bot) fn help(&self) -> String {
+        let mut text = command::help();
+        if !self.inner.config.agents.is_empty() || !self.inner.config.routes.is_empty() {
+            text.push_str("\n\n");
+            text.push_str(&self.crew());
+        }
+        text
+    }
+
+    /// Who is here, and how each is spoken to.
+    pub(in crate::bot) fn crew(&self) -> String {
+        let config = &self.inner.config;
+        if config.agents.is_empty() && config.routes.is_empty() {
+            return format!("`{}` is the only agent here.", config.agent);
+        }
+        let mut text = format!(
+            "A message that begins with `@NAME` is for that agent, with several names for each of them, and a command behind \
+             a name too:\n\n- `@{}`, also without a name",
+            config.agent
+        );
+        for name in &config.agents {
+            text.push_str(&format!("\n- `@{name}`"));
+        }
+        for route in &config.routes {
+            let steps = route.steps.iter().map(|step| step.to.join(" and "));
+            let steps = steps.collect::<Vec<_>>().join(", then ");
+            text.push_str(&format!("\n- `@{}` goes from one to the next: {steps}", route.name));
+        }
+        text
+    }
+
+    /// The keys of all agents here; `base` is the first one's.
+    pub(in crate::bot) fn keys_here(&self, base: &SessionKey) -> Vec<SessionKey> {
+        let names = self.inner.config.every_agent();
+        names.map(|name| self.inner.registry.key_of(base, name)).collect()
+    }
+
+    /// Ends whatever runs here. False: nothing ran.
+    pub(in crate::bot) async fn stop_all(&self, base: &SessionKey) -> bool {
+        // First, so that no next step begins.
+        let mut stopped = self.stop_runs(base, None).await;
+        for key in self.keys_here(base) {
+            stopped |= self.inner.registry.stop(&key).await;
+        }
+        stopped
+    }
+
+    /// The session whose question an answer is for: the one that is named, or the one that asks. None: several ask.
+    pub(super) async fn asking_here(&self, key: &SessionKey, agent: Option<&str>) -> Option<SessionKey> {
+        if agent.is_some() || self.inner.config.agents.is_empty() {
+            return Some(key.clone());
+        }
+        let mut asking = Vec::new();
+        for key in self.keys_here(key) {
+            if self
+                .inner
+                .registry
+                .status(&key)
+                .await
+                .is_some_and(|status| status.asking)
+            {
+                asking.push(key);
+            }
+        }
+        match asking.len() {
+            0 => Some(key.clone()),
+            1 => asking.pop(),
+            _ => None,
+        }
+    }
+
+    /// A line for each other agent that has something to do here.
+    pub(super) async fn others_at_work(&self, base: &SessionKey) -> String {
+        let mut lines = String::new();
+        for name in &self.inner.config.agents {
+            let key = self.inner.registry.key_of(base, name);
+            let Some(status) = self.inner.registry.status(&key).await else {
+                continue;
+            };
+            if status.running.is_none() && status.waiting == 0 {
+                continue;
+            }
+            let doing = match (status.asking, status.running.is_some()) {
+                (true, _) => "waits for a decision",
+                (false, true) => "is working",
+                (false, false) => "is about to begin",
+            };
+            lines.push_str(&format!("\n\n`{name}` {doing}; {} waiting.", status.waiting));
+        }
+        lines
+    }
+}

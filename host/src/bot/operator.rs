@@ -1,0 +1,76 @@
+//! What the operator does with this bot's sessions at the terminal.
+
+use super::Bot;
+use crate::chat::{BotName, SessionId};
+use crate::session::tail::Watcher;
+use crate::session::{Change, ChangeError};
+use crate::store::SessionRow;
+
+/// Who the audit says it was.
+pub const OPERATOR: &str = "operator";
+
+impl Bot {
+    pub fn name(&self) -> &BotName {
+        &self.inner.config.name
+    }
+
+    /// Sessions that have a process or a turn just now.
+    pub fn live_sessions(&self) -> Vec<SessionId> {
+        let live = self.inner.registry.live();
+        live.into_values().map(|row| row.id).collect()
+    }
+
+    /// Gives a session of ours to whoever holds its lock, see [`Registry::attach`](crate::session::Registry::attach).
+    pub async fn attach(&self, session: &SessionRow, wait: bool) -> Result<SessionRow, ChangeError> {
+        self.inner.registry.attach(&session.key, &session.id, wait).await
+    }
+
+    /// Takes a session of ours back, see [`Registry::returned`](crate::session::Registry::returned).
+    pub async fn returned(&self, session: &SessionRow) {
+        self.inner.registry.returned(&session.key, &session.id).await;
+    }
+
+    /// Whoever watches what happens in this session, or in all of them.
+    pub fn watch(&self, session: Option<SessionId>) -> Watcher {
+        self.inner.registry.tail().watch(session)
+    }
+
+    /// Ends the turn that runs in this session. False: it is not ours, or nothing runs in it.
+    pub async fn interrupt(&self, session: &SessionRow) -> bool {
+        let registry = &self.inner.registry;
+        let current = registry
+            .live()
+            .get(&session.key)
+            .is_some_and(|row| row.id == session.id);
+        session.bot == self.inner.config.name && current && registry.stop(&session.key).await
+    }
+
+    /// A copy of a session of ours; `current`: what is said next goes to it. The second: why it is not the current one,
+    /// though it was wanted.
+    ///
+    /// # Errors
+    /// There is no copy.
+    pub async fn fork(
+        &self,
+        session: &SessionRow,
+        name: Option<String>,
+        current: bool,
+    ) -> Result<(SessionRow, Option<ChangeError>), ChangeError> {
+        let registry = &self.inner.registry;
+        let copy = registry.copy(session, name).await?;
+        let switched = if current {
+            registry.change(&copy.key, Change::Switch(copy.id.clone())).await
+        } else {
+            Ok(())
+        };
+        Ok((copy, switched.err()))
+    }
+
+    /// Forgets a session of ours. What stays of it, a sentence each.
+    ///
+    /// # Errors
+    /// It is as it was.
+    pub async fn delete(&self, session: &SessionRow) -> Result<Vec<String>, ChangeError> {
+        self.inner.registry.delete(&session.key, &session.id, OPERATOR).await
+    }
+}

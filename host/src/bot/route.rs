@@ -1,0 +1,350 @@
+//! Messages that go to several agents at once, or from one to the next. All of a run is in the store, and each part of
+//! it is an item of the inbox of its own: duplicates stop there, and what carries messages on after a restart carries
+//! these on. What happened is read from the turns, so nothing depends on hearing of an end in time.
+
+mod record;
+mod run;
+mod words;
+
+use std::collections::BTreeSet;
+
+use tracing::{debug, warn};
+
+use self::record::{begin_step, go_on_in};
+use super::Bot;
+use super::dispatch::{info, warning};
+use super::gather::{Gathered, Heard};
+use crate::access::{Admission, admit};
+use crate::chat::{InboxId, Item, Origin, RouteStep, Routed, SessionKey, Target, What, now};
+use crate::command::{Action, Row};
+use crate::config::{Route, WhileRunning};
+use crate::session::{Ended, Prompt, SubmitError};
+use crate::store::{Came, InboxState, Result as StoreResult, RunRow, StoreError, TurnKind};
+
+/// Where a message is to go that is for more than one agent.
+#[derive(Debug, Clone)]
+pub(super) struct Course {
+    /// None: several agents were named.
+    route: Option<String>,
+    steps: Vec<RouteStep>,
+}
+
+impl Course {
+    pub(super) fn along(route: &Route) -> Self {
+        Self {
+            route: Some(route.name.clone()),
+            steps: route.steps.clone(),
+        }
+    }
+
+    pub(super) fn to_all(agents: &[&str]) -> Self {
+        let step = RouteStep {
+            to: agents.iter().map(|agent| (*agent).to_owned()).collect(),
+            say: None,
+        };
+        Self {
+            route: None,
+            steps: vec![step],
+        }
+    }
+}
+
+impl Bot {
+    /// The message is a run from here on, or stays in the inbox.
+    pub(super) async fn set_out(&self, heard: Heard, course: Course, gathered: Gathered) {
+        let inner = &self.inner;
+        let message = self.compose(&heard.origin, &heard.message, &gathered);
+        let Some(first) = course.steps.first() else {
+            return self.done(heard.id).await;
+        };
+        let mut row = RunRow {
+            id: heard.id,
+            bot: inner.config.name.clone(),
+            session: heard.key.clone(),
+            route: course.route,
+            step: 0,
+            text: run::opening(first, &message),
+            steps: course.steps,
+            parts: Vec::new(),
+            missed: Vec::new(),
+            stopped: false,
+            open: true,
+            target: Target {
+                conversation: heard.conversation.clone(),
+                reply_to: heard.origin.reply_to.clone(),
+                private_to: None,
+            },
+            origin: heard.origin.clone(),
+            message,
+            files: gathered.files,
+            now: heard.way == WhileRunning::Interrupt,
+        };
+        let (id, also) = (heard.id, heard.also);
+        let begun = inner.journal.write(move |store| {
+            let items = begin_step(store, &mut row)?;
+            store.run_put(&row, now())?;
+            for id in also.into_iter().chain([id]) {
+                store.inbox_state(id, InboxState::Done)?;
+            }
+            Ok(items)
+        });
+        match begun.await {
+            Ok(items) => {
+                debug!(bot = %inner.config.name, session = %heard.key, run = id.0, "a message goes to several agents");
+                self.give_out(items);
+                self.tell_missing(&heard.origin, &gathered.missing).await;
+            }
+            // It stays in the inbox and is tried again.
+            Err(error) => {
+                warn!(bot = %inner.config.name, %error, "a message for several agents could not be stored; it is tried again");
+                self.later();
+            }
+        }
+    }
+
+    fn give_out(&self, items: Vec<(InboxId, Item)>) {
+        for (id, item) in items {
+            self.dispatch(id, item);
+        }
+    }
+
+    /// One agent's part: a turn of its session, or what it is that there is none.
+    pub(super) async fn carry(&self, id: InboxId, origin: &Origin, routed: &Routed) {
+        let inner = &self.inner;
+        let wanted = routed.run;
+        let run = match inner.journal.read(move |store| store.run_get(wanted)).await {
+            Ok(run) => {
+                run.filter(|run| run.open && run.parts.iter().any(|part| part.item == id && part.came.is_none()))
+            }
+            Err(StoreError::Damaged(error)) => {
+                warn!(bot = %inner.config.name, run = wanted.0, %error, "a run is damaged and ends here");
+                let text = "botyard can no longer read what it had kept of this; please say it again.";
+                self.say(origin, warning(text), false).await;
+                return self.done(id).await;
+            }
+            Err(error) => {
+                warn!(bot = %inner.config.name, %error, "a run could not be read; it is tried again");
+                return self.later();
+            }
+        };
+        let Some(run) = run else { return self.done(id).await };
+        if run.stopped {
+            return self.did_not(id, wanted, Came::Stopped).await;
+        }
+        if admit(&inner.config, &origin.sender, &origin.conversation) != Admission::Allowed {
+            let why = "who asked may not talk here any more";
+            return self.did_not(id, wanted, Came::Failed(why.to_owned())).await;
+        }
+        if !inner.config.every_agent().any(|agent| agent == routed.agent) {
+            let why = "it is no agent of this bot any more";
+            return self.did_not(id, wanted, Came::Failed(why.to_owned())).await;
+        }
+        let key = inner.registry.key_of(&run.session, &routed.agent);
+        let brings = run.steps.get(run.step).is_some_and(run::brings_files);
+        let prompt = Prompt {
+            way: match run.now && run.step == 0 {
+                true => WhileRunning::Interrupt,
+                false => WhileRunning::Queue,
+            },
+            kind: TurnKind::Message,
+            inbox: Some(id),
+            also: Vec::new(),
+            asker: origin.sender.id.clone(),
+            text: run.text,
+            target: run.target,
+            files: if brings { run.files } else { Vec::new() },
+        };
+        match inner.registry.submit(&key, prompt).await {
+            Ok(turn) => {
+                debug!(bot = %inner.config.name, session = %key, %turn, "a turn of a run was opened");
+                // Stopped while it was opened.
+                let run = inner.journal.read(move |store| store.run_get(wanted)).await;
+                if run.is_ok_and(|run| run.is_some_and(|run| run.stopped)) {
+                    inner.registry.stop_turn(&key, &turn).await;
+                }
+            }
+            Err(SubmitError::Full(waiting)) => {
+                let why = format!("{waiting} messages wait for it already");
+                self.did_not(id, wanted, Came::Failed(why)).await;
+            }
+            Err(SubmitError::Unavailable(error)) => {
+                warn!(bot = %inner.config.name, session = %key, %error, "a turn of a run could not be opened; it is tried again");
+                self.later();
+            }
+            // It is taken up at the next start.
+            Err(SubmitError::Closed) => {}
+        }
+    }
+
+    /// There will be no turn for this part.
+    async fn did_not(&self, id: InboxId, run: InboxId, came: Came) {
+        let written = self.inner.journal.write(move |store| {
+            store.inbox_state(id, InboxState::Done)?;
+            let Some(mut run) = store.run_get(run)? else {
+                return Ok(());
+            };
+            for part in run.parts.iter_mut().filter(|part| part.item == id) {
+                part.came = Some(came.clone());
+            }
+            store.run_put(&run, now())
+        });
+        if let Err(error) = written.await {
+            warn!(bot = %self.inner.config.name, %error, "a run could not be stored; it is tried again");
+            return self.later();
+        }
+        self.inner.ended.tell(id);
+    }
+
+    /// Goes on with every run of which a turn ended, until the bot stops.
+    pub(super) async fn run_routes(self) {
+        let inner = &self.inner;
+        loop {
+            let due = tokio::select! {
+                () = inner.stop.cancelled() => return,
+                due = inner.ended.next() => due,
+            };
+            let items = due.clone();
+            let runs = inner.journal.read(move |store| {
+                let mut runs = BTreeSet::new();
+                for id in items {
+                    if let Some(What::Routed(routed)) = store.inbox_get(id)?.map(|row| row.item.what) {
+                        runs.insert(routed.run);
+                    }
+                }
+                Ok(runs)
+            });
+            let went = match runs.await {
+                Ok(runs) => self.go_on(runs).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = went {
+                warn!(bot = %inner.config.name, %error, "a run could not go on; it is tried again");
+                self.again(due);
+            }
+        }
+    }
+
+    /// The store failed: these are looked at once more in a while.
+    fn again(&self, due: BTreeSet<InboxId>) {
+        let bot = self.clone();
+        self.inner.tasks.spawn(async move {
+            tokio::select! {
+                () = bot.inner.stop.cancelled() => {}
+                () = tokio::time::sleep(super::dispatch::TRY_AGAIN) => due.into_iter().for_each(|id| bot.inner.ended.tell(id)),
+            }
+        });
+    }
+
+    /// Takes up the runs that a former host left.
+    pub(super) async fn take_up_runs(&self) -> StoreResult<()> {
+        let name = self.inner.config.name.clone();
+        let runs = self.inner.journal.read(move |store| store.runs_open(&name)).await?;
+        self.go_on(runs.into_iter().map(|run| run.id).collect()).await
+    }
+
+    async fn go_on(&self, runs: BTreeSet<InboxId>) -> StoreResult<()> {
+        for run in runs {
+            let went = self.inner.journal.write(move |store| go_on_in(store, run)).await;
+            // It would be at every try.
+            if let Err(StoreError::Damaged(error)) = &went {
+                warn!(bot = %self.inner.config.name, run = run.0, %error, "a run is damaged and ends here");
+                continue;
+            }
+            let done = went?;
+            self.give_out(done.items);
+            if let Some((target, view)) = done.word {
+                self.inner.outbox.settle(&target, view);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the runs of this route here, or of all: what runs of them is stopped and no further step begins. False: there
+    /// is none.
+    pub(super) async fn stop_runs(&self, base: &SessionKey, route: Option<&str>) -> bool {
+        let inner = &self.inner;
+        let (name, base) = (inner.config.name.clone(), base.clone());
+        let route = route.map(str::to_owned);
+        let stopped = inner.journal.write(move |store| {
+            let mut turns = Vec::new();
+            let mut items = Vec::new();
+            for mut run in store.runs_open(&name)? {
+                let meant = route.is_none() || run.route == route;
+                if run.session != base || !meant || run.stopped {
+                    continue;
+                }
+                run.stopped = true;
+                for part in run.parts.iter_mut().filter(|part| part.came.is_none()) {
+                    items.push(part.item);
+                    match store.turn_of_inbox(part.item)? {
+                        Some(turn) => turns.push((turn.session, turn.id)),
+                        None => {
+                            part.came = Some(Came::Stopped);
+                            store.inbox_state(part.item, InboxState::Done)?;
+                        }
+                    }
+                }
+                store.run_put(&run, now())?;
+            }
+            Ok((turns, items))
+        });
+        match stopped.await {
+            Ok((turns, items)) => {
+                for (session, turn) in turns {
+                    inner.registry.stop_turn(&session, &turn).await;
+                }
+                let some = !items.is_empty();
+                items.into_iter().for_each(|item| inner.ended.tell(item));
+                some
+            }
+            Err(error) => {
+                warn!(bot = %inner.config.name, %error, "a run could not be stopped");
+                false
+            }
+        }
+    }
+
+    /// A command behind the name of a route.
+    pub(super) async fn command_route(&self, origin: &Origin, route: &str, row: &Row) {
+        let part = if row.action != Action::Stop {
+            warning(&format!(
+                "`{route}` is a route: of the commands it knows `/stop` alone. The others are an agent's."
+            ))
+        } else {
+            match self.session_of(&origin.conversation, &origin.sender.id, None).await {
+                Some(key) if self.stop_runs(&key, Some(route)).await => info("Stopping."),
+                Some(_) => info("Nothing is running."),
+                None => warning("That could not be looked up just now. Please try again."),
+            }
+        };
+        self.say(origin, part, false).await;
+    }
+
+    /// A line for each run here that is not over.
+    pub(super) async fn runs_at_work(&self, base: &SessionKey) -> String {
+        let name = self.inner.config.name.clone();
+        let runs = self.inner.journal.read(move |store| store.runs_open(&name)).await;
+        let here = |run: &RunRow| run.session == *base;
+        let line = |run: RunRow| {
+            let route = run.route.as_ref()?;
+            Some(format!(
+                "\n\nThe route `{route}` is at step {} of {}.",
+                run.step + 1,
+                run.steps.len()
+            ))
+        };
+        runs.unwrap_or_default()
+            .into_iter()
+            .filter(here)
+            .filter_map(line)
+            .collect()
+    }
+
+    /// What turns that ended are told to, where there may be runs.
+    pub(super) fn ends(config: &crate::config::BotConfig, ended: &Ended) -> Option<Ended> {
+        (!config.agents.is_empty() || !config.routes.is_empty()).then(|| ended.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! `botyard sessions attach`: the session in this terminal, by its agent's own program, and back to the chat.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use super::desk::Desk;
+use super::failure::Failure;
+use super::{block_on, load, output};
+use crate::chat::SessionId;
+use crate::config::Config;
+use crate::control::{ControlError, talk};
+use crate::driver::process::window::{WindowError, window};
+use crate::driver::process::{Ended, terminal::Terminal};
+use crate::session::takeover::{self, Held, Left, Takeover, TakeoverError};
+use crate::session::{ChangeError, removal::RemovalError};
+use crate::store::TurnState;
+
+/// `wait`: after the turn that runs, if one does.
+pub(super) fn attach(file: &Path, id: &SessionId, wait: bool) -> Result<(), Failure> {
+    let config = load(file)?;
+    block_on(here(&config, id, wait))
+}
+
+/// The same in a new window of tmux.
+pub(super) fn attach_in_tmux(file: &Path, id: &SessionId, wait: bool) -> Result<(), Failure> {
+    if !output::in_tmux() {
+        return Err(
+            Failure::user("this is no tmux: `TMUX` is not set").hint("start it within tmux, or leave out `--tmux`")
+        );
+    }
+    let failed = |error: std::io::Error| Failure::ours(error.to_string());
+    let config = std::path::absolute(file).map_err(failed)?;
+    let program = std::env::current_exe().map_err(failed)?;
+    let mut words: Vec<OsString> = vec!["--config".into(), config.into(), "sessions".into(), "attach".into()];
+    words.push(id.as_str().into());
+    words.extend(wait.then(|| "--wait".into()));
+    window(&program, &words, &format!("botyard {id}")).map_err(|error| match error {
+        WindowError::NotFound => Failure::user(error.to_string()).hint("install tmux, or leave out `--tmux`"),
+        WindowError::Refused(_) => Failure::user(error.to_string()),
+    })
+}
+
+async fn here(config: &Config, id: &SessionId, wait: bool) -> Result<(), Failure> {
+    let folder = &config.host.data_dir;
+    let desk = Desk::open(folder).await?;
+    let ended = taken(config, &desk, id, wait).await;
+    // The lock is free by now: what was said is taken in, whatever became of it.
+    let back = match (&ended, &desk) {
+        (Err(_), _) => Ok(()),
+        (Ok(_), Desk::Host(client)) => match client.returned(id).await {
+            // The host ended meanwhile; there may be another, or none.
+            Err(ControlError::NotRunning(_)) => match Desk::open(folder).await? {
+                Desk::Host(client) => Ok(client.returned(id).await?),
+                store @ Desk::Store { .. } => {
+                    let taken_in = take_in(config, &store, id).await;
+                    store.close().await;
+                    taken_in
+                }
+            },
+            other => other.map_err(Failure::from),
+        },
+        (Ok(_), store) => take_in(config, store, id).await,
+    };
+    desk.close().await;
+    let ended = ended?;
+    back?;
+    output::note("the session is back with the chat");
+    match ended {
+        Ended::Exited(0) => Ok(()),
+        Ended::Exited(code) => Err(Failure::user(format!("the agent's program ended with code {code}"))),
+        Ended::Signalled(signal) => Err(Failure::user(format!(
+            "the agent's program was ended by signal {signal}"
+        ))),
+        Ended::GuardLost => Err(Failure::ours("the agent's program was left alone and ended")),
+    }
+}
+
+/// Where no host runs: what a terminal left of this session.
+async fn take_in(config: &Config, desk: &Desk, id: &SessionId) -> Result<(), Failure> {
+    let Desk::Store { journal, .. } = desk else {
+        return Ok(());
+    };
+    match takeover::held(&config.host.data_dir, id) {
+        Held::Left(left) => Ok(talk::returned(journal, config, id, left).await?),
+        Held::Free | Held::Yes => Ok(()),
+    }
+}
+
+/// Takes the session over, and speaks with it until that is over.
+async fn taken(config: &Config, desk: &Desk, id: &SessionId, wait: bool) -> Result<Ended, Failure> {
+    let row = match desk {
+        Desk::Host(client) => client.talk(id).await?.session,
+        Desk::Store { journal, .. } => talk::get(journal, id).await?,
+    };
+    let unknown = || {
+        Failure::user(format!(
+            "bots.toml has no bot `{}` with an agent `{}`",
+            row.bot, row.agent
+        ))
+    };
+    takeover::possible(&talk::ground(config, &row).ok_or_else(unknown)?, &row)?;
+    let mut takeover = Takeover::take(&config.host.data_dir, id)?;
+    if let Some(left) = Left::of(&takeover) {
+        // A terminal that was killed left it, and nobody took in what was said.
+        match desk {
+            Desk::Host(client) => {
+                drop((left, takeover));
+                client.returned(id).await?;
+                takeover = Takeover::take(&config.host.data_dir, id)?;
+            }
+            Desk::Store { journal, .. } => {
+                talk::returned(journal, config, id, left).await?;
+            }
+        }
+    }
+    let row = match desk {
+        Desk::Host(client) => client.attach(id, wait).await.map_err(refused)?,
+        Desk::Store { journal, .. } => {
+            let row = talk::get(journal, id).await?;
+            let wanted = id.clone();
+            let turns = journal
+                .read(move |store| store.turns_of(&wanted, talk::TURNS_MAX))
+                .await?;
+            if turns.iter().any(|turn| turn.state != TurnState::Done) {
+                return Err(talk::TalkError::from(RemovalError::Busy(id.clone())).into());
+            }
+            takeover::ready(&row).map_err(talk::TalkError::from)?;
+            row
+        }
+    };
+    let ground = talk::ground(config, &row).ok_or_else(unknown)?;
+    let program = takeover.program(&ground, &row)?;
+    let mut terminal = Terminal::start(program, takeover.lock())
+        .await
+        .map_err(|error| Failure::user(error.to_string()))?;
+    let ended = terminal.ended().await;
+    // In this order: the guard is gone when the lock is.
+    drop(terminal);
+    drop(takeover);
+    ended.map_err(|error| Failure::ours(error.to_string()))
+}
+
+/// Why the host does not give it away, and what to do.
+fn refused(error: ControlError) -> Failure {
+    let said = |what: ChangeError| matches!(&error, ControlError::Refused(why) if *why == what.to_string());
+    let (busy, nothing) = (said(ChangeError::Busy), said(ChangeError::Nothing));
+    let failure = Failure::from(error);
+    if busy {
+        return failure.hint("`--wait` waits for its end, `botyard sessions interrupt` stops it");
+    }
+    if nothing {
+        return failure.hint("say something in the chat first");
+    }
+    failure
+}
+
+impl From<TakeoverError> for Failure {
+    fn from(error: TakeoverError) -> Self {
+        Self::user(error.to_string())
+    }
+}

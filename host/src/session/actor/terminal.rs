@@ -1,0 +1,182 @@
+//! The session in the operator's terminal: the actor lets go of it, waits until it is back, and takes in what was said.
+
+use std::collections::HashSet;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::thread;
+
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+
+use super::SessionActor;
+use super::seat::{LEAVE, Seat};
+use crate::chat::{SessionId, SessionKey};
+use crate::driver::AgentEvent;
+use crate::session::ChangeError;
+use crate::session::registry::{Registry, Shared};
+use crate::session::takeover::{self, Held, Left};
+use crate::store::SessionRow;
+
+/// Somebody wants to take a session over; they hold its lock already.
+pub(in crate::session) struct Wanted {
+    pub(in crate::session) id: SessionId,
+    /// After the turn that runs.
+    pub(in crate::session) wait: bool,
+    pub(in crate::session) reply: oneshot::Sender<Result<SessionRow, ChangeError>>,
+}
+
+impl SessionActor {
+    /// The current session is in a terminal: no turn begins.
+    pub(super) fn is_away(&self) -> bool {
+        self.away.as_ref() == Some(&self.row.id)
+    }
+
+    pub(super) async fn attach(&mut self, wanted: Wanted) {
+        if wanted.id != self.row.id {
+            // Nobody here speaks with it.
+            let row = self.own(&wanted.id).await;
+            let _ = wanted
+                .reply
+                .send(row.and_then(|row| takeover::ready(&row).map(|()| row)));
+            return;
+        }
+        if let Err(error) = takeover::ready(&self.row) {
+            let _ = wanted.reply.send(Err(error));
+        } else if self.is_away() || self.at_rest().is_ok() {
+            self.let_go(wanted).await;
+        } else if wanted.wait {
+            if let Some(before) = self.wanted.replace(wanted) {
+                let _ = before.reply.send(Err(ChangeError::Busy));
+            }
+        } else {
+            let _ = wanted.reply.send(Err(ChangeError::Busy));
+        }
+    }
+
+    /// Whoever waits for the session gets it, between two turns.
+    pub(super) async fn attach_waiting(&mut self) {
+        if self.current.is_some() || self.seat.background() > 0 {
+            return;
+        }
+        match self.wanted.take().filter(|wanted| !wanted.reply.is_closed()) {
+            Some(wanted) if wanted.id == self.row.id => self.let_go(wanted).await,
+            // Another is the current one by now.
+            Some(wanted) => self.attach(wanted).await,
+            None => {}
+        }
+    }
+
+    pub(super) fn refuse_waiting(&mut self) {
+        if let Some(wanted) = self.wanted.take() {
+            let _ = wanted.reply.send(Err(ChangeError::Busy));
+        }
+    }
+
+    /// Ends the process, which may write what it has to, and gives the session away.
+    async fn let_go(&mut self, wanted: Wanted) {
+        if let Seat::Waiting(_) = self.seat {
+            self.seat = Seat::Empty;
+        }
+        self.close_process();
+        let left = async {
+            while let Seat::Live(live) = &mut self.seat {
+                if live
+                    .next_event()
+                    .await
+                    .is_none_or(|event| matches!(event, AgentEvent::Exited { .. }))
+                {
+                    return;
+                }
+            }
+        };
+        if tokio::time::timeout(LEAVE, left).await.is_err() {
+            self.halt().await;
+        }
+        self.seat = Seat::Empty;
+        self.away = Some(wanted.id.clone());
+        wait_for(&self.shared, &self.key, &wanted.id);
+        tracing::info!(bot = %self.row.bot, session = %wanted.id, "the session is taken over in a terminal");
+        // Whoever asked may be gone: then nobody holds the lock either.
+        let _ = wanted.reply.send(Ok(self.row.clone()));
+    }
+
+    /// Looks whether this session is in a terminal, or was left by one. True: it is there.
+    pub(super) async fn look_at_terminal(&mut self, id: &SessionId) -> bool {
+        let (shared, looked_at) = (Arc::clone(&self.shared), id.clone());
+        let held = spawn_blocking(move || takeover::held(&shared.rules.data_dir, &looked_at)).await;
+        match held {
+            Ok(Held::Yes) => {
+                wait_for(&self.shared, &self.key, id);
+                return true;
+            }
+            Ok(Held::Left(left)) => {
+                self.take_in(left, id).await;
+            }
+            Ok(Held::Free) | Err(_) => {}
+        }
+        false
+    }
+
+    /// Nobody speaks with it in a terminal any more, as it seems.
+    pub(super) async fn returned(&mut self, id: &SessionId) {
+        if !self.look_at_terminal(id).await {
+            self.away = self.away.take().filter(|away| away != id);
+        }
+    }
+
+    async fn take_in(&mut self, left: Left, id: &SessionId) {
+        let shared = Arc::clone(&self.shared);
+        let Ok(returned) = spawn_blocking(move || left.look(&shared.rules.ground())).await else {
+            return;
+        };
+        let found = if *id == self.row.id {
+            Ok(self.row.clone())
+        } else {
+            self.own(id).await
+        };
+        let Ok(mut row) = found else { return };
+        let stored = self.shared.journal.write(move |store| {
+            let turns = returned.take_in(store, &mut row)?;
+            store.session_keep(&row)?;
+            Ok((row, turns, returned))
+        });
+        match stored.await {
+            Ok((row, turns, returned)) => {
+                tracing::info!(bot = %row.bot, session = %row.id, turns, "the session is back from a terminal");
+                if row.id == self.row.id {
+                    self.row = row;
+                    self.unclaimed = false;
+                    self.handed = false;
+                }
+                let _ = spawn_blocking(move || returned.done()).await;
+            }
+            Err(error) => {
+                tracing::error!(bot = %self.row.bot, session = %id, %error, "what was said in a terminal is not in the log yet");
+            }
+        }
+    }
+}
+
+fn awaited(shared: &Shared) -> MutexGuard<'_, HashSet<SessionId>> {
+    shared.awaited.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Tells the session when nobody has it any more. A thread, because nothing else can wait for a file's lock; there is one
+/// for each session in a terminal.
+fn wait_for(shared: &Arc<Shared>, key: &SessionKey, id: &SessionId) {
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        return;
+    };
+    if !awaited(shared).insert(id.clone()) {
+        return;
+    }
+    let (owned, key, id) = (Arc::clone(shared), key.clone(), id.clone());
+    let waits = move || {
+        takeover::wait(&owned.rules.data_dir, &id);
+        awaited(&owned).remove(&id);
+        let registry = Registry::of(&owned);
+        runtime.spawn(async move { registry.returned(&key, &id).await });
+    };
+    if let Err(error) = thread::Builder::new().name("terminal".to_owned()).spawn(waits) {
+        tracing::error!(%error, "a session in a terminal is not waited for");
+    }
+}

@@ -1,0 +1,358 @@
+//! A session in the operator's terminal: who has it, and how it comes back.
+//!
+//! It is held by a lock on a file, which the kernel ends with the last process that has it open: whoever took the session
+//! over, and the guard of the CLI that was started, which outlives it. So however they end, and whether a host runs
+//! meanwhile or not, whoever can take the lock knows that nobody speaks with the CLI any more. What is in the file says
+//! where the conversation was; it stays until somebody has taken in what was said since.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+
+use super::folder::{Folders, Ground};
+use super::view::shorten;
+use super::{ChangeError, transcript};
+use crate::chat::{Block, Part, SessionId, Target, TurnId, UnixMillis, View, now};
+use crate::driver::process::Program;
+use crate::driver::{self, Exchange, Launch, Meanwhile};
+use crate::store::{Result as StoreResult, SessionRow, Store, TurnKind, TurnRow, TurnState};
+
+const FOLDER: &str = "terminal";
+
+/// What a list shows of what was said first and last, in bytes.
+const WORDS_MAX: usize = 200;
+
+/// Who is said to have asked, in a terminal.
+const OPERATOR: &str = "operator";
+
+/// Stands in the log where it is not known what was said.
+const UNKNOWN: &str = "(The conversation went on in a terminal; what was said there is not in this log.)";
+
+#[derive(Debug, thiserror::Error)]
+pub enum TakeoverError {
+    #[error("session `{id}` is open in a terminal already{}", .pid.map(|pid| format!(", of process {pid}")).unwrap_or_default())]
+    Held { id: SessionId, pid: Option<u32> },
+    #[error("`{path}`: {source}")]
+    Io { path: PathBuf, source: io::Error },
+    #[error("session `{id}` cannot be opened in a terminal: {why}")]
+    Unable { id: SessionId, why: String },
+}
+
+/// Where the conversation was when it was taken over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    pid: u32,
+    at: UnixMillis,
+    /// How long each file of it was.
+    marks: Vec<(PathBuf, u64)>,
+}
+
+/// The right to speak with one session's CLI, for as long as this is there, and what it was passed on to.
+#[derive(Debug)]
+pub struct Takeover {
+    file: File,
+    path: PathBuf,
+    id: SessionId,
+}
+
+/// Where the lock of this session is. Its id is of our own making: letters and digits.
+pub(super) fn path(data_dir: &Path, id: &SessionId) -> PathBuf {
+    data_dir.join(FOLDER).join(id.as_str())
+}
+
+/// Where the CLI tells to which conversations it goes.
+fn visits(path: &Path) -> PathBuf {
+    path.with_extension("visits")
+}
+
+impl Takeover {
+    /// Takes the session, which exists. May block shortly.
+    pub fn take(data_dir: &Path, id: &SessionId) -> Result<Self, TakeoverError> {
+        let path = path(data_dir, id);
+        let failed = |source: io::Error| TakeoverError::Io {
+            path: path.clone(),
+            source,
+        };
+        let folder = path.parent().unwrap_or(data_dir);
+        let mut made = fs::DirBuilder::new();
+        made.recursive(true).mode(0o700).create(folder).map_err(failed)?;
+        let mut opened = OpenOptions::new();
+        let mut file = opened
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let pid = record(&mut file).map(|record| record.pid);
+                return Err(TakeoverError::Held { id: id.clone(), pid });
+            }
+            Err(error) => return Err(failed(error.into())),
+        }
+        Ok(Self {
+            file,
+            path,
+            id: id.clone(),
+        })
+    }
+
+    /// Keeps the session from being begun with by others, in whatever process this goes to.
+    pub fn lock(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    /// What to start, when the host has let go of the session. Notes where the conversation is. May block.
+    pub fn program(&mut self, ground: &Ground<'_>, row: &SessionRow) -> Result<Program, TakeoverError> {
+        let launch = launch(ground, row);
+        let program =
+            driver::in_terminal(ground.agent, &launch, &visits(&self.path)).map_err(|why| self.unable(why))?;
+        let failed = |source: io::Error| TakeoverError::Io {
+            path: self.path.clone(),
+            source,
+        };
+        for folder in [
+            Some(&launch.workspace),
+            launch.config_dir.as_ref(),
+            Some(&launch.temp_dir),
+        ] {
+            folder.map_or(Ok(()), fs::create_dir_all).map_err(failed)?;
+        }
+        driver::before_terminal(ground.agent, &launch).map_err(failed)?;
+        let kept = driver::kept(
+            ground.agent,
+            launch.config_dir.as_deref(),
+            &launch.temp_dir,
+            &launch.cli_session,
+        );
+        let files = kept.unwrap_or_default().into_iter().filter(|path| path.is_file());
+        let marks = files.map(|path| {
+            let size = fs::metadata(&path).map_or(0, |found| found.len());
+            (path, size)
+        });
+        let record = Record {
+            pid: std::process::id(),
+            at: now(),
+            marks: marks.collect(),
+        };
+        let text = serde_json::to_vec(&record).map_err(|error| failed(error.into()))?;
+        self.file
+            .set_len(0)
+            .and_then(|()| self.file.rewind())
+            .and_then(|()| self.file.write_all(&text))
+            .map_err(failed)?;
+        Ok(program)
+    }
+
+    fn unable(&self, why: String) -> TakeoverError {
+        let id = self.id.clone();
+        TakeoverError::Unable { id, why }
+    }
+}
+
+/// Whether the agent of this session has a form for a terminal.
+pub fn possible(ground: &Ground<'_>, row: &SessionRow) -> Result<(), TakeoverError> {
+    let tried = driver::in_terminal(ground.agent, &launch(ground, row), Path::new(""));
+    tried.map(drop).map_err(|why| TakeoverError::Unable {
+        id: row.id.clone(),
+        why,
+    })
+}
+
+fn launch(ground: &Ground<'_>, row: &SessionRow) -> Launch {
+    let folders = Folders::at(ground, row);
+    Launch {
+        workspace: folders.workspace,
+        config_dir: folders.config,
+        temp_dir: folders.temp,
+        cli_session: row.cli_session.clone().unwrap_or_default(),
+        resume: true,
+        fork: None,
+        model: row.model.clone(),
+        mode: row.mode.clone(),
+        allowed: row.allowed.clone(),
+        note: None,
+    }
+}
+
+fn record(file: &mut File) -> Option<Record> {
+    let mut text = String::new();
+    file.rewind().and_then(|()| file.read_to_string(&mut text)).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+/// How it is with a session's terminal.
+#[derive(Debug)]
+pub enum Held {
+    /// Nobody has it, and nothing is to be taken in.
+    Free,
+    /// Somebody speaks with the CLI.
+    Yes,
+    /// Nobody has it any more, and nobody else can take it while this is there.
+    Left(Left),
+}
+
+/// A session that comes back.
+#[derive(Debug)]
+pub struct Left {
+    file: File,
+    path: PathBuf,
+    record: Record,
+}
+
+/// Looks who has it. May block shortly.
+pub fn held(data_dir: &Path, id: &SessionId) -> Held {
+    let path = path(data_dir, id);
+    let Ok(mut file) = OpenOptions::new().read(true).write(true).open(&path) else {
+        return Held::Free;
+    };
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => match record(&mut file) {
+            Some(record) => Held::Left(Left { file, path, record }),
+            None => Held::Free,
+        },
+        Err(_) => Held::Yes,
+    }
+}
+
+/// Waits until nobody has it. Blocks, for as long as a person works there.
+pub fn wait(data_dir: &Path, id: &SessionId) {
+    if let Ok(file) = File::open(path(data_dir, id)) {
+        while matches!(flock(&file, FlockOperation::LockShared), Err(rustix::io::Errno::INTR)) {}
+    }
+}
+
+/// What a session was left with.
+#[derive(Debug)]
+pub struct Returned {
+    left: Left,
+    meanwhile: Meanwhile,
+    /// The CLI has something of the conversation.
+    kept: bool,
+}
+
+impl Left {
+    /// The lock of whoever took it over and asks now for what was left by the one before.
+    pub fn of(takeover: &Takeover) -> Option<Self> {
+        let mut file = takeover.file.try_clone().ok()?;
+        let record = record(&mut file)?;
+        let path = takeover.path.clone();
+        Some(Self { file, path, record })
+    }
+
+    /// Finds out what happened there. May block.
+    pub fn look(self, ground: &Ground<'_>) -> Returned {
+        let visits = fs::read_to_string(visits(&self.path)).unwrap_or_default();
+        let meanwhile = driver::meanwhile(ground.agent, &self.record.marks, &visits);
+        let id = meanwhile.went_to.last();
+        let kept = id.is_none_or(|id| {
+            let folders = self.record.marks.first().and_then(|(path, _)| path.parent());
+            folders.is_none_or(|folder| folder.join(format!("{id}.jsonl")).exists())
+        });
+        Returned {
+            left: self,
+            meanwhile,
+            kept,
+        }
+    }
+}
+
+impl Returned {
+    /// Takes it in, in one job: the log, and which conversation the session goes on with. `current`: the row is that of
+    /// whoever holds the session. How many turns there were.
+    pub fn take_in(&self, store: &mut dyn Store, row: &mut SessionRow) -> StoreResult<u32> {
+        if let Some(id) = self.meanwhile.went_to.last()
+            && row.cli_session.as_ref() != Some(id)
+        {
+            // Another session's is not gone on with here.
+            if store.cli_session_claim(id, &row.key)? {
+                row.cli_session = Some(id.clone());
+                row.resumable = self.kept;
+            } else {
+                tracing::warn!(session = %row.id, "a terminal went to another session's conversation; this one stays with its own");
+            }
+        }
+        let unknown = [Exchange {
+            prompt: String::new(),
+            parts: vec![Part::Text(UNKNOWN.to_owned())],
+        }];
+        let said = self.meanwhile.said.as_deref().unwrap_or(&unknown);
+        for exchange in said {
+            store.turn_put(&turn(row, exchange, self.left.record.at))?;
+        }
+        if self.meanwhile.said.is_some() {
+            for exchange in said {
+                row.turns = row.turns.saturating_add(1);
+                if row.first.is_empty() {
+                    row.first = shorten(&transcript::one_line(&exchange.prompt), WORDS_MAX);
+                }
+                let last = exchange.parts.iter().rev().find_map(|part| match part {
+                    Part::Text(text) => Some(text),
+                    _ => None,
+                });
+                if let Some(last) = last {
+                    row.last = shorten(&transcript::one_line(last), WORDS_MAX);
+                }
+            }
+        }
+        row.updated = now();
+        Ok(u32::try_from(said.len()).unwrap_or(u32::MAX))
+    }
+
+    /// It is in the store: nobody needs to look again.
+    pub fn done(self) {
+        let _ = fs::remove_file(visits(&self.left.path));
+        if let Err(error) = self.left.file.set_len(0) {
+            tracing::error!(file = %self.left.path.display(), %error, "what was said in a terminal is taken in twice");
+        }
+    }
+}
+
+fn turn(row: &SessionRow, exchange: &Exchange, at: UnixMillis) -> TurnRow {
+    let id = TurnId::random();
+    let mut view = View::single(Part::Text(String::new()));
+    view.turn = id.clone();
+    let block = |(id, part): (u32, &Part)| Block {
+        id,
+        parent: None,
+        revision: 1,
+        part: part.clone(),
+        complete: true,
+    };
+    view.blocks = (1..).zip(&exchange.parts).map(block).collect();
+    TurnRow {
+        id,
+        bot: row.bot.clone(),
+        session: row.key.clone(),
+        session_id: row.id.clone(),
+        kind: TurnKind::Message,
+        inbox: None,
+        state: TurnState::Done,
+        attempt: 1,
+        target: Target {
+            conversation: row.conversation.clone(),
+            reply_to: Vec::new(),
+            private_to: None,
+        },
+        asker: OPERATOR.to_owned(),
+        prompt: exchange.prompt.clone(),
+        opened: at,
+        view: Some(view),
+        files: Vec::new(),
+    }
+}
+
+/// Nothing was said that an agent could go on with.
+pub fn ready(row: &SessionRow) -> Result<(), ChangeError> {
+    (row.resumable && row.cli_session.is_some())
+        .then_some(())
+        .ok_or(ChangeError::Nothing)
+}

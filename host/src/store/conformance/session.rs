@@ -1,0 +1,158 @@
+//! Sessions that are copied, forgotten, searched.
+
+use super::sample::{ask_row, bot, item, outbox_row, session_row, turn_row, view};
+use super::{Open, commit};
+use crate::chat::{InboxId, SessionId, SessionKey, TurnId, ViewState, What};
+use crate::store::{AskRow, AskState, InboxState, OutboxRow, OutboxState, SessionRow, Store, TurnRow, TurnState};
+
+fn turn(id: &str, session: &str, inbox: Option<InboxId>, state: TurnState) -> TurnRow {
+    TurnRow {
+        session_id: SessionId::from(session),
+        inbox,
+        prompt: format!("prompt of {id}"),
+        ..turn_row(id, state, 5)
+    }
+}
+
+fn under(id: &str, key: &str, updated: i64) -> SessionRow {
+    SessionRow {
+        id: SessionId::from(id),
+        cli_session: Some(format!("cli-{id}")),
+        ..session_row(key, updated)
+    }
+}
+
+fn delivered(turn: &str, state: OutboxState) -> OutboxRow {
+    OutboxRow {
+        state,
+        ..outbox_row(turn, Some(view(turn, 1, ViewState::Done)))
+    }
+}
+
+/// What a message of the inbox says.
+fn said(store: &mut dyn Store, id: InboxId) -> String {
+    match store.inbox_get(id).unwrap().unwrap().item.what {
+        What::Message(message) => message.text,
+        other => panic!("not a message: {other:?}"),
+    }
+}
+
+pub(crate) fn a_forgotten_session_leaves_the_others_whole(open: Open<'_>) {
+    let mut store = open();
+    let ids = commit(store.as_mut(), |s| {
+        for (row, turn) in [(under("a", "s1", 1), "ta"), (under("b", "s1", 2), "tb")] {
+            assert!(
+                s.cli_session_claim(row.cli_session.as_deref().unwrap(), &row.key)
+                    .unwrap()
+            );
+            s.session_put(&row).unwrap();
+            let ask = AskRow {
+                turn: TurnId::from(turn),
+                ..ask_row(&format!("ask-{turn}"), AskState::Closed, 1)
+            };
+            s.ask_put(&ask).unwrap();
+            s.outbox_put(&delivered(turn, OutboxState::Sent)).unwrap();
+        }
+        let ids = ["ka", "kb"].map(|key| s.inbox_put(&bot(), &item(key), 1).unwrap().unwrap());
+        s.turn_put(&turn("ta", "a", Some(ids[0]), TurnState::Done)).unwrap();
+        s.turn_put(&turn("tb", "b", Some(ids[1]), TurnState::Done)).unwrap();
+        // Not seen by anybody yet, and not begun yet.
+        s.turn_put(&turn("late", "a", None, TurnState::Done)).unwrap();
+        s.outbox_put(&delivered("late", OutboxState::Pending)).unwrap();
+        s.turn_put(&turn("waits", "a", None, TurnState::Queued)).unwrap();
+        ids
+    });
+    let before = said(store.as_mut(), ids[0]);
+    assert!(!before.is_empty() && said(store.as_mut(), ids[1]) == before);
+    let removed = commit(store.as_mut(), |s| {
+        let first = s.session_remove(&SessionId::from("a")).unwrap();
+        (first, s.session_remove(&SessionId::from("a")).unwrap())
+    });
+    assert_eq!(removed, (true, false));
+    assert_eq!(store.session_by_id(&SessionId::from("a")).unwrap(), None);
+    let turns = |s: &mut dyn Store, id: &str| s.turns_of(&SessionId::from(id), 9).unwrap().len();
+    assert_eq!((turns(store.as_mut(), "a"), turns(store.as_mut(), "b")), (1, 1));
+    let there = |s: &mut dyn Store, turn: &str| {
+        let turn = TurnId::from(turn);
+        (
+            s.asks_of(&turn).unwrap().len(),
+            s.outbox_get(&turn).unwrap().map(|row| row.state),
+        )
+    };
+    assert_eq!(there(store.as_mut(), "ta"), (0, None));
+    assert_eq!(there(store.as_mut(), "tb"), (1, Some(OutboxState::Sent)));
+    assert_eq!(there(store.as_mut(), "late"), (0, Some(OutboxState::Pending)));
+    assert_eq!(said(store.as_mut(), ids[0]), "");
+    assert_eq!(said(store.as_mut(), ids[1]), before);
+    // The same event is still no new one, and the agent's own id is anybody's.
+    commit(store.as_mut(), |s| {
+        s.inbox_state(ids[0], InboxState::Done).unwrap();
+        assert_eq!(s.inbox_put(&bot(), &item("ka"), 9).unwrap(), None);
+        let other = SessionKey::from("s9");
+        assert!(s.cli_session_claim("cli-a", &other).unwrap());
+        assert!(!s.cli_session_claim("cli-b", &other).unwrap());
+    });
+}
+
+pub(crate) fn a_copy_has_the_log_and_answers_no_message(open: Open<'_>) {
+    let mut store = open();
+    let copy = under("b", "s1", 9);
+    let id = commit(store.as_mut(), |s| {
+        s.session_put(&under("a", "s1", 1)).unwrap();
+        let id = s.inbox_put(&bot(), &item("k"), 1).unwrap().unwrap();
+        s.turn_put(&turn("t0", "a", None, TurnState::Done)).unwrap();
+        s.turn_put(&turn("t1", "a", Some(id), TurnState::Done)).unwrap();
+        s.turn_put(&turn("t2", "a", None, TurnState::Done)).unwrap();
+        s.turn_put(&turn("t3", "a", None, TurnState::Running)).unwrap();
+        s.session_keep(&copy).unwrap();
+        s.turns_copy(&SessionId::from("a"), &copy, 2).unwrap();
+        id
+    });
+    let current = store.session_get(&copy.key).unwrap().map(|row| row.id.0);
+    assert_eq!(current.as_deref(), Some("a"), "it is kept beside the current one");
+    let turns = store.turns_of(&copy.id, 9).unwrap();
+    let seen: Vec<_> = turns
+        .iter()
+        .map(|turn| (turn.prompt.as_str(), turn.inbox, turn.view.is_some(), turn.state))
+        .collect();
+    let done = TurnState::Done;
+    assert_eq!(
+        seen,
+        [("prompt of t2", None, true, done), ("prompt of t1", None, true, done)]
+    );
+    assert_eq!(
+        store.turn_of_inbox(id).unwrap().map(|turn| turn.id.0).as_deref(),
+        Some("t1")
+    );
+    assert_eq!(store.turns_of(&SessionId::from("a"), 9).unwrap().len(), 4);
+    // Kept again, the current one stays current.
+    let renamed = SessionRow {
+        name: Some("other".into()),
+        ..under("a", "s1", 1)
+    };
+    commit(store.as_mut(), |s| s.session_keep(&renamed).unwrap());
+    assert_eq!(store.session_get(&copy.key).unwrap(), Some(renamed));
+}
+
+pub(crate) fn turns_are_found_by_what_they_may_hold(open: Open<'_>) {
+    let mut store = open();
+    commit(store.as_mut(), |s| {
+        s.turn_put(&turn("t1", "a", None, TurnState::Done)).unwrap();
+        s.turn_put(&turn("t2", "a", None, TurnState::Done)).unwrap();
+        s.turn_put(&turn("t3", "b", None, TurnState::Done)).unwrap();
+    });
+    let a = SessionId::from("a");
+    let mut found = |letters: &str, among| {
+        let turns = store.turns_like(&a, letters, among).unwrap();
+        let mut ids: Vec<String> = turns.into_iter().map(|turn| turn.id.0).collect();
+        ids.sort();
+        ids
+    };
+    assert_eq!(found("OF", 9), ["t1", "t2"]);
+    assert_eq!(found("T1", 9), ["t1"]);
+    assert_eq!(found("t1", 1), Vec::<String>::new(), "only among the newest");
+    assert_eq!(found("FOOTER", 9), ["t1", "t2"], "in the view");
+    assert_eq!(found("t3", 9), Vec::<String>::new());
+    assert!(!store.said_by_others(&a, "U1").unwrap());
+    assert!(store.said_by_others(&a, "U2").unwrap());
+}

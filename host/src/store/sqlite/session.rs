@@ -1,0 +1,64 @@
+//! Sessions as a whole: kept, copied, forgotten.
+
+use rusqlite::params;
+
+use super::rows::to_json;
+use super::{Result, SqliteStore};
+use crate::chat::{SessionId, TurnId};
+use crate::store::SessionRow;
+
+impl SqliteStore {
+    /// Inserts or replaces. `current`: also makes it the current one, which no other of its key may be.
+    pub(super) fn keep_session(&self, row: &SessionRow, current: bool) -> Result<()> {
+        let sql = "INSERT INTO sessions (id, key, current, bot, epoch, updated, session) VALUES (?, ?, ?, ?, ?, ?, ?) \
+                   ON CONFLICT (id) DO UPDATE SET key = excluded.key, current = max(current, excluded.current), \
+                   bot = excluded.bot, epoch = excluded.epoch, updated = excluded.updated, session = excluded.session";
+        let params = params![
+            row.id.as_str(),
+            row.key.as_str(),
+            current,
+            row.bot.as_str(),
+            row.epoch,
+            row.updated,
+            to_json(row)?,
+        ];
+        self.run(sql, params).map(drop)
+    }
+
+    pub(super) fn remove_session(&self, id: &SessionId) -> Result<bool> {
+        let ended = "SELECT id FROM turns WHERE session_id = ?1 AND state = 3";
+        // The row stays for as long as its key must be known: a platform may tell of the same message again.
+        let unsay = "UPDATE inbox SET item = json_replace(item, '$.what.Message.text', '', '$.what.Message.quotes', NULL, \
+                     '$.what.Command.arguments', '') WHERE id IN \
+                     (SELECT inbox FROM turns WHERE session_id = ?1 AND state = 3 AND inbox IS NOT NULL)";
+        let delivered = "state <> 0 OR view IS NULL";
+        for sql in [
+            unsay.to_owned(),
+            format!("DELETE FROM asks WHERE turn IN ({ended})"),
+            format!("DELETE FROM outbox WHERE turn IN ({ended}) AND ({delivered})"),
+            "DELETE FROM turns WHERE session_id = ?1 AND state = 3".to_owned(),
+            "DELETE FROM cli_sessions WHERE cli_session = \
+             (SELECT json_extract(session, '$.cli_session') FROM sessions WHERE id = ?1)"
+                .to_owned(),
+        ] {
+            self.run(&sql, [id.as_str()])?;
+        }
+        Ok(self.run("DELETE FROM sessions WHERE id = ?", [id.as_str()])? > 0)
+    }
+
+    pub(super) fn copy_turns(&self, from: &SessionId, to: &SessionRow, limit: u32) -> Result<()> {
+        let newest = "SELECT id FROM turns WHERE session_id = ? AND state = 3 ORDER BY opened DESC, rowid DESC LIMIT ?";
+        let mut turns = self.all(newest, params![from.as_str(), limit], |row| row.get::<_, String>(0))?;
+        // In their order, for those that were opened in the same millisecond.
+        turns.reverse();
+        let sql = "INSERT INTO turns (id, bot, session, inbox, state, attempt, target, asker, prompt, opened, view, files, \
+                   session_id, kind) SELECT ?, bot, ?, NULL, state, attempt, target, asker, prompt, opened, view, files, \
+                   ?, kind FROM turns WHERE id = ?";
+        for turn in turns {
+            let copied = TurnId::random();
+            let params = params![copied.as_str(), to.key.as_str(), to.id.as_str(), turn];
+            self.run(sql, params)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,114 @@
+//! The real CLI in a real terminal, which is a window of tmux: taken over from the chat, and back.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use botyard_fakes::model::Model;
+
+use crate::binary::{botyard, eventually};
+use crate::journey::{programs, team};
+
+/// A server of its own with one window.
+struct Tmux {
+    name: String,
+}
+
+impl Tmux {
+    /// With this command line of ours; what it ended with goes into the file `code`.
+    fn start(folder: &Path, words: &str) -> Self {
+        let name = format!("botyard-test-{}", std::process::id());
+        let program = env!("CARGO_BIN_EXE_botyard");
+        let config = folder.join("bots.toml").display().to_string();
+        let home = folder.display();
+        let line = format!(
+            "env -i PATH=/usr/bin:/bin HOME={home} LANG=C.UTF-8 TERM=$TERM {program} --config {config} {words}; echo $? > {home}/code"
+        );
+        let tmux = Self { name };
+        tmux.run(&["-f", "/dev/null", "new-session", "-d", "-x", "140", "-y", "45", &line]);
+        tmux
+    }
+
+    fn run(&self, words: &[&str]) -> Output {
+        let ran = Command::new("tmux").arg("-L").arg(&self.name).args(words).output();
+        ran.expect("tmux is installed; see .ci/run")
+    }
+
+    async fn until(&self, what: &str, like: impl Fn(&str) -> bool) {
+        eventually(&format!("{what} in the terminal"), async || {
+            let pane = self.run(&["capture-pane", "-p"]).stdout;
+            like(&String::from_utf8_lossy(&pane)).then_some(())
+        })
+        .await;
+    }
+
+    async fn shows(&self, words: &str) {
+        self.until(words, |pane| pane.contains(words)).await;
+    }
+
+    /// Types a line and waits for what comes of it.
+    async fn types(&self, line: &str, then: &str) {
+        self.run(&["send-keys", "-l", line]);
+        self.shows(line).await;
+        self.run(&["send-keys", "Enter"]);
+        self.shows(then).await;
+    }
+}
+
+impl Drop for Tmux {
+    fn drop(&mut self) {
+        self.run(&["kill-server"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn session_is_spoken_with_in_a_terminal_and_goes_on_in_the_chat() {
+    for program in programs() {
+        let model = Model::start().await;
+        let team = team(program, &model).await;
+        team.write("U1", "hello model").await;
+        team.final_with("D1", "hello model").await;
+        let team = team
+            .restart_after(async |folder| {
+                let listed = botyard(folder, &["sessions", "list", "--json"]).await;
+                let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).expect("JSON");
+                let id = listed[0]["id"].as_str().expect("one session").to_owned();
+                let tmux = Tmux::start(folder, &format!("sessions attach {id}"));
+                // Nothing is asked about the folder or the key: the conversation is there.
+                tmux.shows("hello model").await;
+                tmux.types("typed by hand", "] typed by hand").await;
+                tmux.run(&["send-keys", "-l", "/clear"]);
+                tmux.shows("/clear").await;
+                tmux.run(&["send-keys", "Enter"]);
+                tmux.until("nothing of before", |pane| !pane.contains("typed by hand"))
+                    .await;
+                tmux.types("after the clear", "] after the clear").await;
+                tmux.run(&["send-keys", "-l", "/exit"]);
+                tmux.run(&["send-keys", "Enter"]);
+                let code = eventually("its end", async || {
+                    let code = std::fs::read_to_string(folder.join("code")).ok()?;
+                    (!code.is_empty()).then_some(code)
+                })
+                .await;
+                assert_eq!(code, "0\n");
+                let log = botyard(folder, &["sessions", "show", &id]).await;
+                let log = String::from_utf8_lossy(&log.stdout).into_owned();
+                for said in [
+                    "hello model",
+                    "**operator:** typed by hand\n",
+                    "**operator:** after the clear\n",
+                ] {
+                    assert!(log.contains(said), "{log}");
+                }
+            })
+            .await;
+        let before = model.requests().len();
+        team.write("U1", "and on in the chat").await;
+        team.final_with("D1", "and on in the chat").await;
+        let asked: String = model.requests()[before..].iter().map(ToString::to_string).collect();
+        assert!(
+            asked.contains("after the clear") && !asked.contains("hello model"),
+            "{asked}"
+        );
+        team.stop().await;
+    }
+}
