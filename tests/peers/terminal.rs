@@ -75,13 +75,13 @@ async fn session_is_spoken_with_in_a_terminal_and_goes_on_in_the_chat() {
                 let tmux = Tmux::start(folder, &format!("sessions attach {id}"));
                 // Nothing is asked about the folder or the key: the conversation is there.
                 tmux.shows("hello model").await;
-                tmux.types("typed by hand", "] typed by hand").await;
+                tmux.types("typed by hand", "echo: typed by hand").await;
                 tmux.run(&["send-keys", "-l", "/clear"]);
                 tmux.shows("/clear").await;
                 tmux.run(&["send-keys", "Enter"]);
                 tmux.until("nothing of before", |pane| !pane.contains("typed by hand"))
                     .await;
-                tmux.types("after the clear", "] after the clear").await;
+                tmux.types("after the clear", "echo: after the clear").await;
                 tmux.run(&["send-keys", "-l", "/exit"]);
                 tmux.run(&["send-keys", "Enter"]);
                 let code = eventually("its end", async || {
