@@ -79,12 +79,12 @@ pub enum SpawnError {
     Guard(#[source] io::Error),
 }
 
-/// How a CLI ended. By then every descendant of it is gone too.
+/// How a CLI ended. By then every descendant of it is gone too, unless its guard was ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
     Exited(i32),
     Signalled(i32),
-    /// Somebody ended the guard itself; the CLI's process group was killed.
+    /// Somebody ended the guard itself: the CLI and its process group were killed. What it started elsewhere may live on.
     GuardLost,
 }
 
@@ -236,7 +236,9 @@ impl Control {
             Some(("signalled", Ok(signal))) => Ended::Signalled(signal),
             _ => {
                 if let Some(cli) = self.cli {
+                    // In a terminal it is of that one's group, and leads none.
                     let _ = rustix::process::kill_process_group(cli, Signal::KILL);
+                    let _ = rustix::process::kill_process(cli, Signal::KILL);
                 }
                 Ended::GuardLost
             }
