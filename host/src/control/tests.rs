@@ -286,6 +286,32 @@ async fn what_lasts_is_told_line_by_line_and_ends_with_the_host() {
     }
 }
 
+#[tokio::test]
+async fn more_than_there_may_be_that_last_are_told_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let served = serve(folder.path(), folder.path());
+    let client = Client::new(folder.path());
+    let mut all = Vec::new();
+    for _ in 0..32 {
+        all.push(client.tail(None, 0).await.expect("followed"));
+    }
+    let refused = client.tail(None, 0).await.expect_err("refused");
+    assert_eq!(
+        refused.to_string(),
+        "32 terminals and tails are open already: end one"
+    );
+    // One that ends makes room.
+    all.pop();
+    let again = async {
+        while client.tail(None, 0).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let room = tokio::time::timeout(std::time::Duration::from_secs(10), again).await;
+    room.expect("there is room again");
+    served.end().await;
+}
+
 #[test]
 fn a_folder_is_held_by_one_host_at_a_time() {
     let root = tempfile::tempdir().expect("a folder");
