@@ -171,9 +171,9 @@ enum Request {
 }
 
 impl Request {
-    /// The connection stays for as long as whoever asks likes.
+    /// The connection stays for as long as it takes, or as whoever asks likes.
     const fn lasts(&self) -> bool {
-        matches!(self, Self::Tail { .. } | Self::Attach { .. })
+        matches!(self, Self::Tail { .. } | Self::Attach { .. } | Self::Delete { .. })
     }
 }
 
@@ -270,8 +270,9 @@ impl Client {
         self.ask(&Request::Fork { id, name, current }).await
     }
 
+    /// May take long: as long as it takes to remove a folder with all that is in it.
     pub async fn delete(&self, id: &SessionId) -> Result<Vec<String>, ControlError> {
-        self.ask(&Request::Delete { id: id.clone() }).await
+        Ok(self.ask_lasting(&Request::Delete { id: id.clone() }).await?.0)
     }
 
     /// What happens from now on, see [`ControlHandler::tail`].

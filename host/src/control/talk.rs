@@ -2,6 +2,7 @@
 //! what runs just now only the host knows.
 
 use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
 
 use crate::chat::{BotName, SessionId};
 use crate::config::{Config, DriverKind};
@@ -118,13 +119,15 @@ pub async fn delete(journal: &Journal, config: &Config, id: &SessionId, who: &st
     let forgotten = journal
         .write(move |store| removal::forget(store, &wanted, &who, true))
         .await??;
-    Ok(match ground(config, &row) {
+    let config = config.clone();
+    let clear = move || match ground(&config, &row) {
         Some(ground) => forgotten.clear(&ground),
         None => vec![format!(
             "its folders: bots.toml has no bot `{}` with an agent `{}`",
             row.bot, row.agent
         )],
-    })
+    };
+    Ok(spawn_blocking(clear).await.unwrap_or_default())
 }
 
 /// Where a session lives, by bots.toml. None: its bot or its agent is not there any more.

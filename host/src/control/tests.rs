@@ -76,7 +76,11 @@ impl ControlHandler for Host {
         Box::pin(async move { Err(format!("no session {id}")) })
     }
     fn delete(&self, id: SessionId) -> BoxFuture<'_, Result<Vec<String>, String>> {
-        Box::pin(async move { Err(format!("no session {id}")) })
+        Box::pin(async move {
+            // A folder with much in it.
+            tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+            Err(format!("no session {id}"))
+        })
     }
     fn attach(&self, id: SessionId, _: bool) -> BoxFuture<'_, Result<SessionRow, String>> {
         Box::pin(async move { Err(format!("no session {id}")) })
@@ -309,6 +313,15 @@ async fn more_than_there_may_be_that_last_are_told_so() {
     };
     let room = tokio::time::timeout(std::time::Duration::from_secs(10), again).await;
     room.expect("there is room again");
+    served.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_deleted_may_take_its_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let served = serve(folder.path(), folder.path());
+    let refused = Client::new(folder.path()).delete(&"five".into()).await;
+    assert_eq!(refused.expect_err("refused").to_string(), "no session five");
     served.end().await;
 }
 
