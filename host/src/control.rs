@@ -103,6 +103,8 @@ pub trait ControlHandler: Send + Sync + 'static {
     fn discard(&self, turn: TurnId) -> BoxFuture<'_, Result<Letter, String>>;
     /// The sessions, newest first; with `words`, those that have them.
     fn talks(&self, bot: Option<BotName>, words: Option<String>) -> BoxFuture<'_, Result<Listed, String>>;
+    /// One session without what was said in it.
+    fn session(&self, id: SessionId) -> BoxFuture<'_, Result<SessionRow, String>>;
     fn talk(&self, id: SessionId) -> BoxFuture<'_, Result<TalkLog, String>>;
     /// Ends the turn that runs in it. False: nothing ran.
     fn interrupt(&self, id: SessionId) -> BoxFuture<'_, Result<bool, String>>;
@@ -142,6 +144,9 @@ enum Request {
     Talks {
         bot: Option<BotName>,
         words: Option<String>,
+    },
+    Session {
+        id: SessionId,
     },
     Talk {
         id: SessionId,
@@ -223,6 +228,7 @@ async fn answer(handler: &dyn ControlHandler, request: Request) -> Answer {
         Request::Retry { turn } => Answer::of(handler.retry(turn).await),
         Request::Discard { turn } => Answer::of(handler.discard(turn).await),
         Request::Talks { bot, words } => Answer::of(handler.talks(bot, words).await),
+        Request::Session { id } => Answer::of(handler.session(id).await),
         Request::Talk { id } => Answer::of(handler.talk(id).await),
         Request::Interrupt { id } => Answer::of(handler.interrupt(id).await),
         Request::Fork { id, name, current } => Answer::of(handler.fork(id, name, current).await),
@@ -255,6 +261,10 @@ impl Client {
 
     pub async fn talks(&self, bot: Option<BotName>, words: Option<String>) -> Result<Listed, ControlError> {
         self.ask(&Request::Talks { bot, words }).await
+    }
+
+    pub async fn session(&self, id: &SessionId) -> Result<SessionRow, ControlError> {
+        self.ask(&Request::Session { id: id.clone() }).await
     }
 
     pub async fn talk(&self, id: &SessionId) -> Result<TalkLog, ControlError> {

@@ -451,6 +451,8 @@ pub trait Store: Send {
     fn turns_damaged(&mut self, bot: &BotName) -> Result<Vec<TurnScrap>>;
     /// A turn that cannot be read is `Done`.
     fn turn_end(&mut self, id: &TurnId) -> Result<()>;
+    /// A turn of this session runs or waits.
+    fn session_busy(&mut self, session: &SessionId) -> Result<bool>;
     /// The turns of one session, newest first.
     fn turns_of(&mut self, session: &SessionId, limit: u32) -> Result<Vec<TurnRow>>;
     /// Inserts or replaces by id, and makes it the current one of its key.

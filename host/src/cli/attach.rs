@@ -13,7 +13,6 @@ use crate::driver::process::window::{WindowError, window};
 use crate::driver::process::{Ended, terminal::Terminal};
 use crate::session::takeover::{self, Held, Left, Takeover, TakeoverError};
 use crate::session::{ChangeError, removal::RemovalError};
-use crate::store::TurnState;
 
 /// `wait`: after the turn that runs, if one does.
 pub(super) fn attach(file: &Path, id: &SessionId, wait: bool) -> Result<(), Failure> {
@@ -89,7 +88,7 @@ async fn take_in(config: &Config, desk: &Desk, id: &SessionId) -> Result<(), Fai
 /// Takes the session over, and speaks with it until that is over.
 async fn taken(config: &Config, desk: &Desk, id: &SessionId, wait: bool) -> Result<Ended, Failure> {
     let row = match desk {
-        Desk::Host(client) => client.talk(id).await?.session,
+        Desk::Host(client) => client.session(id).await?,
         Desk::Store { journal, .. } => talk::get(journal, id).await?,
     };
     let unknown = || {
@@ -118,10 +117,7 @@ async fn taken(config: &Config, desk: &Desk, id: &SessionId, wait: bool) -> Resu
         Desk::Store { journal, .. } => {
             let row = talk::get(journal, id).await?;
             let wanted = id.clone();
-            let turns = journal
-                .read(move |store| store.turns_of(&wanted, talk::TURNS_MAX))
-                .await?;
-            if turns.iter().any(|turn| turn.state != TurnState::Done) {
+            if journal.read(move |store| store.session_busy(&wanted)).await? {
                 return Err(talk::TalkError::from(RemovalError::Busy(id.clone())).into());
             }
             takeover::ready(&row).map_err(talk::TalkError::from)?;

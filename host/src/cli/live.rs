@@ -143,6 +143,10 @@ impl ControlHandler for Live {
         })
     }
 
+    fn session(&self, id: SessionId) -> BoxFuture<'_, Result<SessionRow, String>> {
+        Box::pin(async move { words(talk::get(self.host.journal(), &id).await) })
+    }
+
     fn talk(&self, id: SessionId) -> BoxFuture<'_, Result<TalkLog, String>> {
         Box::pin(async move { words(talk::log(self.host.journal(), &id).await) })
     }

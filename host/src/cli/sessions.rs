@@ -83,7 +83,7 @@ pub(super) fn fork(
 pub(super) fn delete(file: &Path, id: &SessionId, yes: bool, json: bool) -> Result<(), Failure> {
     if !yes {
         let session = at_desk(file, async |desk, _| match desk {
-            Desk::Host(client) => Ok(client.talk(id).await?.session),
+            Desk::Host(client) => Ok(client.session(id).await?),
             Desk::Store { journal, .. } => Ok(talk::get(journal, id).await?),
         })?;
         let called = session.name.as_deref().unwrap_or("no name");

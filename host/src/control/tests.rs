@@ -96,6 +96,9 @@ impl ControlHandler for Host {
             }
         })
     }
+    fn session(&self, id: SessionId) -> BoxFuture<'_, Result<SessionRow, String>> {
+        Box::pin(async move { Err(format!("no session {id}")) })
+    }
     fn talk(&self, id: SessionId) -> BoxFuture<'_, Result<TalkLog, String>> {
         Box::pin(async move { Err(format!("no session {id}")) })
     }

@@ -401,6 +401,10 @@ impl Store for SqliteStore {
         }
     }
 
+    fn session_busy(&mut self, session: &SessionId) -> Result<bool> {
+        self.is_busy(session)
+    }
+
     fn session_keep(&mut self, row: &SessionRow) -> Result<()> {
         self.keep_session(row, false)
     }

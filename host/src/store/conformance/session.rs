@@ -125,6 +125,8 @@ pub(crate) fn a_copy_has_the_log_and_answers_no_message(open: Open<'_>) {
         Some("t1")
     );
     assert_eq!(store.turns_of(&SessionId::from("a"), 9).unwrap().len(), 4);
+    assert!(store.session_busy(&SessionId::from("a")).unwrap());
+    assert!(!store.session_busy(&copy.id).unwrap(), "what runs is not copied");
     // Kept again, the current one stays current.
     let renamed = SessionRow {
         name: Some("other".into()),

@@ -134,6 +134,7 @@ impl Store for Counting {
         session_get(key: &SessionKey) -> Result<Option<SessionRow>>;
         session_set_aside(key: &SessionKey) -> Result<Option<(SessionId, u32)>>;
         session_by_id(id: &SessionId) -> Result<Option<SessionRow>>;
+        session_busy(session: &SessionId) -> Result<bool>;
         sessions_of(key: &SessionKey, skip: u32, limit: u32) -> Result<Vec<SessionRow>>;
         session_counts(key: &SessionKey) -> Result<(u32, u32)>;
         sessions(bot: Option<&BotName>, skip: u32, limit: u32) -> Result<Vec<SessionRow>>;

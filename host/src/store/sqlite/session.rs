@@ -25,6 +25,11 @@ impl SqliteStore {
         self.run(sql, params).map(drop)
     }
 
+    pub(super) fn is_busy(&self, session: &SessionId) -> Result<bool> {
+        let sql = "SELECT 1 FROM turns WHERE session_id = ? AND state < 3 LIMIT 1";
+        Ok(self.one(sql, [session.as_str()], |_| Ok(()))?.is_some())
+    }
+
     pub(super) fn remove_session(&self, id: &SessionId) -> Result<bool> {
         let ended = "SELECT id FROM turns WHERE session_id = ?1 AND state = 3";
         // The row stays for as long as its key must be known: a platform may tell of the same message again.
