@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::control::{ControlError, talk};
 use crate::driver::process::window::{WindowError, window};
 use crate::driver::process::{Ended, terminal::Terminal};
-use crate::session::takeover::{self, Held, Left, Takeover, TakeoverError};
+use crate::session::takeover::{self, Held, Takeover, TakeoverError};
 use crate::session::{ChangeError, removal::RemovalError};
 
 /// `wait`: after the turn that runs, if one does.
@@ -82,6 +82,7 @@ async fn take_in(config: &Config, desk: &Desk, id: &SessionId) -> Result<(), Fai
     match takeover::held(&config.host.data_dir, id) {
         Held::Left(left) => Ok(talk::returned(journal, config, id, left).await?),
         Held::Free | Held::Yes => Ok(()),
+        Held::Unknown(error) => Err(Failure::user(error.to_string())),
     }
 }
 
@@ -99,7 +100,7 @@ async fn taken(config: &Config, desk: &Desk, id: &SessionId, wait: bool) -> Resu
     };
     takeover::possible(&talk::ground(config, &row).ok_or_else(unknown)?, &row)?;
     let mut takeover = Takeover::take(&config.host.data_dir, id)?;
-    if let Some(left) = Left::of(&takeover) {
+    if let Some(left) = takeover.left()? {
         // A terminal that was killed left it, and nobody took in what was said.
         match desk {
             Desk::Host(client) => {
@@ -111,6 +112,8 @@ async fn taken(config: &Config, desk: &Desk, id: &SessionId, wait: bool) -> Resu
                 talk::returned(journal, config, id, left).await?;
             }
         }
+        // The host could not store it, perhaps.
+        takeover.settled()?;
     }
     let row = match desk {
         Desk::Host(client) => client.attach(id, wait).await.map_err(refused)?,

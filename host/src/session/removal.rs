@@ -100,7 +100,9 @@ impl Forgotten {
             let person = folders.config.as_deref().and_then(Path::parent);
             let _ = person.map(std::fs::remove_dir);
         }
-        remove(&takeover::path(ground.data_dir, &self.row.id));
+        for file in takeover::files(ground.data_dir, &self.row.id) {
+            remove(&file);
+        }
         if ground.shared {
             kept.push(format!(
                 "the workspace `{}`: other sessions work there too",

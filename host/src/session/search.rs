@@ -134,7 +134,9 @@ fn has(store: &mut dyn Store, row: &SessionRow, words: &[String], read: &mut usi
         std::iter::once(turn.prompt.to_lowercase()).chain(answer)
     });
     let said: Vec<String> = said.collect();
-    Ok(words.iter().all(|word| said.iter().any(|text| text.contains(word.as_str()))))
+    Ok(words
+        .iter()
+        .all(|word| said.iter().any(|text| text.contains(word.as_str()))))
 }
 
 /// The longest part of a word that stands in the log as it stands in the answer: letters and digits; all of it, where it

@@ -27,7 +27,7 @@ const STOP_GRACE: Duration = Duration::from_secs(5);
 const WORDS_MAX: usize = 200;
 
 /// Before the store is tried again.
-const RETRY: Duration = Duration::from_secs(1);
+pub(super) const RETRY: Duration = Duration::from_secs(1);
 
 impl SessionActor {
     /// What the process says.

@@ -189,7 +189,10 @@ async fn each_session_is_found_once_while_others_end_turns() {
             newer.await.unwrap();
         }
     };
-    let (found, ()) = tokio::join!(search_for(&journal, Within::Bot(None), "word", 999, Duration::MAX), others);
+    let (found, ()) = tokio::join!(
+        search_for(&journal, Within::Bot(None), "word", 999, Duration::MAX),
+        others
+    );
     let mut ids: Vec<String> = found.unwrap().rows.into_iter().map(|row| row.id.0).collect();
     let count = ids.len();
     ids.sort();
