@@ -303,10 +303,7 @@ async fn more_than_there_may_be_that_last_are_told_so() {
         all.push(client.tail(None, 0).await.expect("followed"));
     }
     let refused = client.tail(None, 0).await.expect_err("refused");
-    assert_eq!(
-        refused.to_string(),
-        "32 terminals and tails are open already: end one"
-    );
+    assert_eq!(refused.to_string(), "32 terminals and tails are open already: end one");
     // One that ends makes room.
     all.pop();
     let again = async {
