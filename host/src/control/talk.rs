@@ -8,7 +8,7 @@ use crate::chat::{BotName, SessionId};
 use crate::config::{Config, DriverKind};
 use crate::session::removal::{self, RemovalError};
 use crate::session::tail::{self, Line};
-use crate::session::takeover::Left;
+use crate::session::takeover::{self, Held, Left};
 use crate::session::{ChangeError, Ground, copy, search};
 use crate::store::{Journal, Result as StoreResult, SessionRow, StoreError, TurnRow, TurnState};
 
@@ -91,6 +91,20 @@ pub async fn get(journal: &Journal, id: &SessionId) -> Result<SessionRow, TalkEr
     found.ok_or_else(|| TalkError::Unknown(id.clone()))
 }
 
+/// Nobody speaks with it in a terminal, and what was said in one is in its log: what is done to the session now is done to
+/// all of it. Where no host runs, or none that has its bot.
+async fn at_home(journal: &Journal, config: &Config, id: &SessionId) -> Result<(), TalkError> {
+    let (folder, looked_at) = (config.host.data_dir.clone(), id.clone());
+    let held = spawn_blocking(move || takeover::held(&folder, &looked_at)).await;
+    let unknown = |why: String| TalkError::Change(ChangeError::Unavailable(why));
+    match held.map_err(|error| unknown(error.to_string()))? {
+        Held::Free => Ok(()),
+        Held::Yes => Err(ChangeError::Away.into()),
+        Held::Left(left) => returned(journal, config, id, left).await,
+        Held::Unknown(error) => Err(unknown(error.to_string())),
+    }
+}
+
 /// Copies a session where no host runs.
 pub async fn fork(
     journal: &Journal,
@@ -99,6 +113,7 @@ pub async fn fork(
     name: Option<String>,
     current: bool,
 ) -> Result<Copied, TalkError> {
+    at_home(journal, config, id).await?;
     let row = get(journal, id).await?;
     let driver = config
         .agents
@@ -112,8 +127,9 @@ pub async fn fork(
     Ok(Copied { session, aside: None })
 }
 
-/// Forgets a session where no host runs. What stays of it, a sentence each.
+/// Forgets a session where no host runs, or none that has its bot. What stays of it, a sentence each.
 pub async fn delete(journal: &Journal, config: &Config, id: &SessionId, who: &str) -> Result<Vec<String>, TalkError> {
+    at_home(journal, config, id).await?;
     let row = get(journal, id).await?;
     let (wanted, who) = (id.clone(), who.to_owned());
     let forgotten = journal
@@ -122,10 +138,13 @@ pub async fn delete(journal: &Journal, config: &Config, id: &SessionId, who: &st
     let config = config.clone();
     let clear = move || match ground(&config, &row) {
         Some(ground) => forgotten.clear(&ground),
-        None => vec![format!(
-            "its folders: bots.toml has no bot `{}` with an agent `{}`",
-            row.bot, row.agent
-        )],
+        None => {
+            takeover::forget(&config.host.data_dir, &row.id);
+            vec![format!(
+                "its folders: bots.toml has no bot `{}` with an agent `{}`",
+                row.bot, row.agent
+            )]
+        }
     };
     Ok(spawn_blocking(clear).await.unwrap_or_default())
 }
@@ -144,11 +163,14 @@ pub fn ground<'a>(config: &'a Config, row: &'a SessionRow) -> Option<Ground<'a>>
 
 /// Takes in what was said in a terminal that left its session, where no host runs.
 pub async fn returned(journal: &Journal, config: &Config, id: &SessionId, left: Left) -> Result<(), TalkError> {
-    let mut row = get(journal, id).await?;
-    let Some(ground) = ground(config, &row) else {
+    let row = get(journal, id).await?;
+    let config = config.clone();
+    let look = move || ground(&config, &row).map(|ground| (left.look(&ground), row.clone()));
+    let looked = spawn_blocking(look).await;
+    let looked = looked.map_err(|error| ChangeError::Unavailable(error.to_string()))?;
+    let Some((returned, mut row)) = looked else {
         return Ok(());
     };
-    let returned = left.look(&ground);
     let stored = journal.write(move |store| {
         returned.take_in(store, &mut row)?;
         store.session_keep(&row)?;
