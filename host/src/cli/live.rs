@@ -134,7 +134,7 @@ impl ControlHandler for Live {
 
     fn talks(&self, bot: Option<BotName>, said: Option<String>) -> BoxFuture<'_, Result<Listed, String>> {
         Box::pin(async move {
-            let mut listed = words(talk::list(self.host.journal(), bot, said.as_deref()).await)?;
+            let mut listed = words(talk::list(self.host.journal(), self.host.config(), bot, said.as_deref()).await)?;
             let live: HashSet<SessionId> = self.host.bots().flat_map(|bot| bot.live_sessions()).collect();
             for talk in &mut listed.talks {
                 talk.live = Some(live.contains(&talk.session.id));

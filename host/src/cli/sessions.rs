@@ -14,9 +14,9 @@ use crate::session::{ChangeError, NAME_MAX, copy, transcript};
 /// `words`: only what has them.
 pub(super) fn list(file: &Path, bot: Option<String>, words: Option<String>, json: bool) -> Result<(), Failure> {
     let (bot, searched) = (bot.map(BotName), words.is_some());
-    let listed = at_desk(file, async |desk, _| match desk {
+    let listed = at_desk(file, async |desk, config| match desk {
         Desk::Host(client) => Ok(client.talks(bot, words).await?),
-        Desk::Store { journal, .. } => Ok(talk::list(journal, bot, words.as_deref()).await?),
+        Desk::Store { journal, .. } => Ok(talk::list(journal, config, bot, words.as_deref()).await?),
     })?;
     let talks = listed.talks;
     if listed.bounded {
@@ -132,6 +132,7 @@ fn busy(error: ControlError) -> Failure {
 fn row(talk: &Talk) -> Vec<String> {
     let session = &talk.session;
     let state = match talk.live {
+        _ if talk.terminal => "terminal",
         Some(true) => "live",
         Some(false) => "asleep",
         None => "-",

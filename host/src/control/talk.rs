@@ -24,6 +24,9 @@ pub struct Talk {
     pub session: SessionRow,
     /// It has a process just now; none: no host runs that could tell.
     pub live: Option<bool>,
+    /// Somebody speaks with it in a terminal.
+    #[serde(default)]
+    pub terminal: bool,
 }
 
 /// Sessions, newest first.
@@ -64,7 +67,12 @@ pub enum TalkError {
 }
 
 /// Newest first, at most [`LISTED_MAX`]; with `words`, those that have them all.
-pub async fn list(journal: &Journal, bot: Option<BotName>, words: Option<&str>) -> StoreResult<Listed> {
+pub async fn list(
+    journal: &Journal,
+    config: &Config,
+    bot: Option<BotName>,
+    words: Option<&str>,
+) -> StoreResult<Listed> {
     let found = match words {
         Some(words) => search::search(journal, search::Within::Bot(bot), words, LISTED_MAX as usize).await?,
         None => {
@@ -77,9 +85,17 @@ pub async fn list(journal: &Journal, bot: Option<BotName>, words: Option<&str>) 
             }
         }
     };
-    let talk = |session| Talk { session, live: None };
+    let folder = config.host.data_dir.clone();
+    let talk = move |session: SessionRow| Talk {
+        terminal: takeover::is_open(&folder, &session.id),
+        session,
+        live: None,
+    };
+    let talks = spawn_blocking(move || found.rows.into_iter().map(talk).collect());
     Ok(Listed {
-        talks: found.rows.into_iter().map(talk).collect(),
+        talks: talks
+            .await
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?,
         bounded: found.bounded,
     })
 }
