@@ -67,6 +67,17 @@ impl Spoken {
         tokio::time::timeout(PATIENCE, read).await.expect("it is said in time")
     }
 
+    /// Waits until the session is its own. Trying to take it would take it away.
+    async fn has_the_lock(&self) {
+        let pid = self.child.id().expect("it lives");
+        let held = format!("FLOCK  ADVISORY  WRITE {pid} ");
+        eventually("the lock", async || {
+            let locks = std::fs::read_to_string("/proc/locks").expect("/proc is there");
+            locks.contains(&held).then_some(())
+        })
+        .await;
+    }
+
     async fn type_in(&mut self, line: &str) {
         self.input
             .write_all(format!("{line}\n").as_bytes())
@@ -235,16 +246,16 @@ async fn turn_that_runs_is_not_taken_from_the_chat_but_waited_for() {
     );
     // One that waits and gives up holds up nobody.
     let mut gives_up = Spoken::start(folder, &["attach", &id, "--wait"]);
-    eventually("the lock", async || {
-        let second = botyard(folder, &["sessions", "attach", &id]).await;
-        String::from_utf8_lossy(&second.stderr)
-            .contains("already")
-            .then_some(())
-    })
-    .await;
+    gives_up.has_the_lock().await;
+    let second = botyard(folder, &["sessions", "attach", &id]).await;
+    assert!(
+        String::from_utf8_lossy(&second.stderr).contains("already"),
+        "{second:?}"
+    );
     gives_up.child.start_kill().expect("it is killed");
     gives_up.child.wait().await.expect("it is gone");
     let mut waiting = Spoken::start(folder, &["attach", &id, "--wait"]);
+    waiting.has_the_lock().await;
     page.say("c1", "m3", "recall behind it").await;
     eventually("the queue", async || {
         let views = page.views("c1").await;
