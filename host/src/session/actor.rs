@@ -438,6 +438,7 @@ impl SessionActor {
             // A question stays as it is in the chat; whoever presses after the next start is heard.
             tracing::debug!(session = %self.key, turn = %job.row.id, "left for the next start");
             self.shared.outbox.unfollow(&job.row.id);
+            self.shared.tail.unfollow(&job.row.id);
             self.kill_process();
         }
         self.refuse_waiting();
@@ -465,14 +466,18 @@ impl SessionActor {
             ..self.queue[at].row.clone()
         };
         let stored = row.clone();
-        let written = self.shared.journal.write(move |store| store.turn_put(&stored)).await;
-        match written {
-            Ok(()) => self.queue[at].row = row,
-            Err(ref error) => {
-                tracing::warn!(bot = %row.bot, session = %self.key, turn = %row.id, %error, "an edit could not be stored");
+        match self.shared.journal.write(move |store| store.turn_put(&stored)).await {
+            Ok(()) => {
+                let job = &mut self.queue[at];
+                job.row = row;
+                self.shared.tail.follow(&job.row, &job.view);
+            }
+            Err(error) => {
+                tracing::warn!(bot = %self.row.bot, session = %self.key, %turn, %error, "an edit could not be stored");
+                return false;
             }
         }
-        written.is_ok()
+        true
     }
 
     /// It ends without having begun.

@@ -405,6 +405,8 @@ impl SessionActor {
             if let (Some(ended), Some(item)) = (&self.shared.rules.ended, job.row.inbox) {
                 ended.tell(item);
             }
+        } else {
+            self.shared.tail.unfollow(&job.row.id);
         }
         tracing::debug!(bot = %job.row.bot, session = %self.key, turn = %job.row.id, "a turn ended");
         self.last = Some((job.row.id, job.row.target, job.row.asker));
