@@ -2,12 +2,13 @@
 
 use std::collections::HashSet;
 
-use crate::bot::{Bot, OPERATOR};
+use crate::bot::Bot;
 use crate::chat::{BotName, Health, SessionId, TurnId};
 use crate::control::{
     BotStatus, ControlHandler, Copied, Letter, LetterText, Listed, StatusReport, TalkLog, Watching, letter, talk,
 };
 use crate::outbox::BoxFuture;
+use crate::session::OPERATOR;
 use crate::session::tail::{Line, Watcher};
 use crate::store::{OutboxRow, SessionRow, StoreError, TurnState};
 use crate::supervisor::Host;

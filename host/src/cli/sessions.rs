@@ -5,11 +5,10 @@ use std::path::Path;
 use super::desk::{Desk, at_desk};
 use super::failure::Failure;
 use super::output;
-use crate::bot::OPERATOR;
 use crate::chat::{BotName, SessionId};
 use crate::control::talk;
 use crate::control::{ControlError, Talk, TalkLog};
-use crate::session::{ChangeError, NAME_MAX, copy, transcript};
+use crate::session::{ChangeError, NAME_MAX, OPERATOR, copy, transcript};
 
 /// `words`: only what has them.
 pub(super) fn list(file: &Path, bot: Option<String>, words: Option<String>, json: bool) -> Result<(), Failure> {

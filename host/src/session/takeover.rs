@@ -6,29 +6,22 @@
 //! where the conversation was; it stays until somebody has taken in what was said since.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Read as _, Seek as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use super::folder::{Folders, Ground, hash};
-use super::view::shorten;
-use super::{ChangeError, transcript};
+use super::{ChangeError, OPERATOR, transcript};
 use crate::chat::{Block, Part, SessionId, Target, TurnId, UnixMillis, View, now};
 use crate::driver::process::Program;
 use crate::driver::{self, Exchange, Launch, Meanwhile};
+use crate::lock::{self, Locked};
 use crate::store::{Result as StoreResult, SessionRow, Store, TurnKind, TurnRow, TurnState};
 
 const FOLDER: &str = "terminal";
-
-/// What a list shows of what was said first and last, in bytes.
-const WORDS_MAX: usize = 200;
-
-/// Who is said to have asked, in a terminal.
-const OPERATOR: &str = "operator";
 
 /// Stands in the log where it is not known what was said.
 const UNKNOWN: &str = "(The conversation went on in a terminal; what was said there is not in this log.)";
@@ -100,35 +93,15 @@ impl Takeover {
     /// Takes the session, which exists. May block shortly.
     pub fn take(data_dir: &Path, id: &SessionId) -> Result<Self, TakeoverError> {
         let path = path(data_dir, id);
-        let failed = |source: io::Error| TakeoverError::Io {
-            path: path.clone(),
-            source,
-        };
-        let folder = path.parent().unwrap_or(data_dir);
-        let mut made = fs::DirBuilder::new();
-        made.recursive(true).mode(0o700).create(folder).map_err(failed)?;
-        let mut opened = OpenOptions::new();
-        let mut file = opened
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
+        let id = id.clone();
+        match lock::lock(&path) {
+            Ok(Locked::Taken(file)) => Ok(Self { file, path, id }),
+            Ok(Locked::Held(mut file)) => {
                 let pid = record(&mut file).ok().flatten().map(|record| record.pid);
-                return Err(TakeoverError::Held { id: id.clone(), pid });
+                Err(TakeoverError::Held { id, pid })
             }
-            Err(error) => return Err(failed(error.into())),
+            Err(source) => Err(TakeoverError::Io { path, source }),
         }
-        Ok(Self {
-            file,
-            path,
-            id: id.clone(),
-        })
     }
 
     /// Keeps the session from being begun with by others, in whatever process this goes to.
@@ -186,10 +159,7 @@ impl Takeover {
         };
         let text = serde_json::to_vec(&record).map_err(|error| self.failed(error.into()))?;
         // Of one before, taken in.
-        let written = remove(&visits(&self.path))
-            .and_then(|()| self.file.set_len(0))
-            .and_then(|()| self.file.rewind())
-            .and_then(|()| self.file.write_all(&text));
+        let written = remove(&visits(&self.path)).and_then(|()| lock::write(&mut self.file, &text));
         written.map_err(|source| self.failed(source))?;
         Ok(program)
     }
@@ -358,17 +328,7 @@ impl Returned {
             if self.meanwhile.said.is_none() {
                 continue;
             }
-            row.turns = row.turns.saturating_add(1);
-            if row.first.is_empty() {
-                row.first = shorten(&transcript::one_line(&exchange.prompt), WORDS_MAX);
-            }
-            let last = exchange.parts.iter().rev().find_map(|part| match part {
-                Part::Text(text) => Some(text),
-                _ => None,
-            });
-            if let Some(last) = last {
-                row.last = shorten(&transcript::one_line(last), WORDS_MAX);
-            }
+            transcript::sum_up(row, &exchange.prompt, exchange.parts.iter());
         }
         row.updated = now();
         Ok(new)
