@@ -10,10 +10,10 @@ use tokio::time::Instant;
 
 use super::SessionActor;
 use super::progress::RETRY;
-use super::seat::{LEAVE, Seat};
+use super::seat::Seat;
 use crate::chat::{SessionId, SessionKey};
-use crate::driver::AgentEvent;
 use crate::session::ChangeError;
+use crate::session::process::LEAVE;
 use crate::session::registry::{Registry, Shared};
 use crate::session::takeover::{self, Held, Left};
 use crate::store::{SessionRow, StoreError};
@@ -79,18 +79,9 @@ impl SessionActor {
             self.seat = Seat::Empty;
         }
         self.close_process();
-        let left = async {
-            while let Seat::Live(live) = &mut self.seat {
-                if live
-                    .next_event()
-                    .await
-                    .is_none_or(|event| matches!(event, AgentEvent::Exited { .. }))
-                {
-                    return;
-                }
-            }
-        };
-        if tokio::time::timeout(LEAVE, left).await.is_err() {
+        if let Seat::Live(live) = &mut self.seat
+            && tokio::time::timeout(LEAVE, live.exited()).await.is_err()
+        {
             self.halt().await;
         }
         self.seat = Seat::Empty;
