@@ -62,7 +62,7 @@ async fn search_for(
     loop {
         let (within, looked_for) = (within.clone(), words.clone());
         let step = journal
-            .read(move |store| step(store, &within, &looked_for, behind))
+            .read(move |store| step(store, &within, &looked_for, behind.as_ref()))
             .await?;
         found.bounded |= step.bounded;
         found.rows.extend(step.rows);
@@ -91,8 +91,8 @@ struct Step {
     bounded: bool,
 }
 
-fn step(store: &mut dyn Store, within: &Within, words: &[String], behind: Option<Place>) -> Result<Step> {
-    let behind = behind.as_ref().map(|(updated, id)| (*updated, id));
+fn step(store: &mut dyn Store, within: &Within, words: &[String], behind: Option<&Place>) -> Result<Step> {
+    let behind = behind.map(|(updated, id)| (*updated, id));
     let rows = match within {
         Within::Bot(bot) => store.sessions_behind(bot.as_ref(), None, behind, STEP)?,
         Within::Key(key) => store.sessions_behind(None, Some(key), behind, STEP)?,
