@@ -35,7 +35,7 @@ macro_rules! suite {
             what_was_set_aside_is_counted_and_listed, counts_tell_what_is_to_be_done,
             runs_come_back_until_they_are_over, a_turn_that_moved_stays_there, what_was_private_leads_nowhere_else, what_was_said_is_found_and_amended,
             a_forgotten_session_leaves_the_others_whole, a_copy_has_the_log_and_answers_no_message,
-            turns_are_found_by_what_they_may_hold,
+            turns_are_found_by_what_they_may_hold, sessions_are_paged_whatever_is_used_meanwhile,
         );
     };
 }
@@ -45,7 +45,7 @@ pub(super) use moved::{
 pub(super) use run::runs_come_back_until_they_are_over;
 pub(super) use session::{
     a_copy_has_the_log_and_answers_no_message, a_forgotten_session_leaves_the_others_whole,
-    turns_are_found_by_what_they_may_hold,
+    sessions_are_paged_whatever_is_used_meanwhile, turns_are_found_by_what_they_may_hold,
 };
 pub(super) use suite;
 
