@@ -543,7 +543,8 @@ pub enum Editable {
 /// What "allow for this session" would allow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lasting {
-    /// In the driver's own form; given back when it is allowed, and to every later process of the session.
+    /// In the driver's own form; given back when it is allowed, and to every later process of the session, where the agent
+    /// can be told that.
     pub updates: String,
     /// For the person: `Bash(git log *)`.
     pub words: String,

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use botyard::chat::{PlanItem, PlanState};
 use botyard::config::DriverKind;
-use botyard::driver::{Abilities, AgentEvent, Command, Failure, FailureKind, Image, Offers, Outcome, Permission};
+use botyard::driver::{
+    Abilities, AgentEvent, Answer, Command, Failure, FailureKind, Image, Offers, Outcome, Permission,
+};
 use botyard_fakes::acp;
 
 use crate::yard::{LIMIT, Running, Yard, outcome, text};
@@ -60,7 +62,7 @@ async fn an_answer_comes_in_order_and_ends_idle() {
     let (thought, said) = ("let me see".to_owned(), "hello".to_owned());
     let abilities = Abilities {
         resume: true,
-        fork: false,
+        fork: true,
         images: true,
         approvals: true,
         steer: false,
@@ -313,17 +315,67 @@ async fn a_conversation_is_gone_on_with_by_a_new_process_and_its_history_is_not_
 }
 
 #[tokio::test]
+async fn a_copy_of_a_conversation_goes_on_by_itself_and_the_original_stays() {
+    let mut yard = fake();
+    let mut agent = yard.start(false);
+    let original = session(&agent.turn("hello").await);
+    agent.send(Command::Kill).await;
+    assert_eq!(agent.exit().await, None);
+    yard.fork = Some(original.clone());
+    let mut copy = yard.start(false);
+    let events = copy.turn("in the copy").await;
+    let able =
+        |event: &AgentEvent| matches!(event, AgentEvent::Offers(Offers { abilities: Some(able), .. }) if able.fork);
+    assert!(events.iter().any(able), "{events:?}");
+    let id = session(&events);
+    assert_ne!(id, original);
+    assert_eq!(text(&copy.turn("recall").await), "hello | in the copy");
+    (yard.fork, yard.session) = (None, original);
+    let mut again = yard.start(true);
+    assert_eq!(text(&again.turn("recall").await), "hello");
+}
+
+#[tokio::test]
+async fn what_an_agent_allows_until_it_ends_is_offered_where_it_is_known_to_be_no_longer() {
+    for (name, offered) in [("somebody's", false), ("@agentclientprotocol/codex-acp", true)] {
+        let mut agent = fake().env("FAKE_ACP_NAME", name).start(false);
+        let (_, asked) = asked(&mut agent, "permission rm x").await;
+        let lasting = asked.lasting.clone();
+        let words = lasting.as_ref().map(|lasting| lasting.words.as_str());
+        assert_eq!(words, offered.then_some("For this session"));
+        let updates = lasting.map_or_else(|| "ever".to_owned(), |lasting| lasting.updates);
+        agent
+            .send(Command::Decide {
+                request: asked.request.clone(),
+                answer: Answer::AllowLasting(updates),
+            })
+            .await;
+        let events = agent.until(|event| matches!(event, AgentEvent::Idle { .. })).await;
+        let said = if offered {
+            "allowed for the session: rm x"
+        } else {
+            "allowed: rm x"
+        };
+        assert_eq!(text(&events), said, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_conversation_that_is_not_there_is_told_as_that() {
     for ways in ["", "load", "forgetful"] {
-        let mut agent = with(ways).start(true);
-        agent.prompt("hello").await;
-        let failure = agent.exit().await;
-        assert!(
-            failure
-                .as_ref()
-                .is_some_and(|failure| failure.kind == FailureKind::NoConversation),
-            "{ways}: {failure:?}"
-        );
+        for copy in [false, true] {
+            let mut yard = with(ways);
+            yard.fork = copy.then(|| "not-there".to_owned());
+            let mut agent = yard.start(!copy);
+            agent.prompt("hello").await;
+            let failure = agent.exit().await;
+            assert!(
+                failure
+                    .as_ref()
+                    .is_some_and(|failure| failure.kind == FailureKind::NoConversation),
+                "{ways} {copy}: {failure:?}"
+            );
+        }
     }
 }
 

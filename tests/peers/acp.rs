@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use botyard::config::{DriverKind, Login, SecretText};
-use botyard::driver::{AgentEvent, Command, Outcome, Permission};
+use botyard::driver::{AgentEvent, Answer, Command, FailureKind, Outcome, Permission};
 use botyard_fakes::model::Model;
 use serde_json::{Value, json};
 
@@ -32,6 +32,14 @@ fn program(name: &str) -> String {
 
 fn tool(name: &str, input: &Value) -> String {
     format!("tool {name} {input}")
+}
+
+/// What an agent can do.
+struct Can {
+    /// Its turn goes on after a step was denied, with a word.
+    go_on: bool,
+    copy: bool,
+    lasting: bool,
 }
 
 /// With a home of its own, and no way out but to the model: what is sent elsewhere goes to a closed port.
@@ -83,8 +91,54 @@ async fn over(agent: &mut Running) -> Vec<AgentEvent> {
 }
 
 impl Peer {
-    /// The whole conversation. `goes_on`: a denied step ends the agent's turn without a word more.
-    async fn converses(mut self, goes_on: bool) {
+    /// A copy of the conversation, in another process.
+    async fn copies(&mut self, able: bool) {
+        let original = self.yard.session.clone();
+        self.yard.fork = Some(original.clone());
+        let before = self.model.requests().len();
+        let mut copy = self.yard.start(false);
+        if able {
+            let events = copy.turn("six seven").await;
+            assert_eq!(outcome(&events), Some(&Outcome::Ok), "{events:?}");
+            assert!(!text(&events).contains("one two three"), "{events:?}");
+            let own = events
+                .iter()
+                .any(|event| matches!(event, AgentEvent::Session { id, .. } if *id != original));
+            assert!(own, "it is another: {events:?}");
+            let asked = Value::from(self.model.requests()[before..].to_vec()).to_string();
+            assert!(asked.contains("one two three"), "it remembers: {asked}");
+            copy.send(Command::Close).await;
+            assert_eq!(copy.exit().await, None);
+        } else {
+            let ended = copy.exit().await.map(|failure| failure.kind);
+            assert_eq!(ended, Some(FailureKind::NoConversation));
+        }
+        self.yard.fork = None;
+    }
+
+    /// What is allowed until the process ends is not asked again in it.
+    async fn allows_the_like(&mut self, able: bool) {
+        let work = self.yard.folder.path().join("work");
+        let mut agent = self.yard.start(false);
+        let first = asked(self, &mut agent, "touch once").await;
+        assert_eq!(first.lasting.is_some(), able, "{first:?}");
+        if let Some(lasting) = first.lasting {
+            let answer = Answer::AllowLasting(lasting.updates);
+            let request = first.request;
+            agent.send(Command::Decide { request, answer }).await;
+            over(&mut agent).await;
+            agent.prompt(&(self.shell)("touch once")).await;
+            let events = over(&mut agent).await;
+            let asked = |event: &AgentEvent| matches!(event, AgentEvent::Permission(_));
+            assert!(!events.iter().any(asked), "{events:?}");
+            assert!(work.join("once").exists());
+        }
+        agent.send(Command::Kill).await;
+        agent.exit().await;
+    }
+
+    /// The whole conversation.
+    async fn converses(mut self, can: Can) {
         let work = self.yard.folder.path().join("work");
         let mut agent = self.yard.start(false);
         let events = agent.turn("one two three").await;
@@ -118,7 +172,7 @@ impl Peer {
         assert_eq!(outcome(&events), Some(&Outcome::Ok), "{events:?}");
         let refused = |event: &AgentEvent| matches!(event, AgentEvent::ToolEnded { denied: true, .. });
         assert!(events.iter().any(refused), "{events:?}");
-        assert_eq!(!text(&events).is_empty(), goes_on, "{events:?}");
+        assert_eq!(!text(&events).is_empty(), can.go_on, "{events:?}");
 
         agent
             .prompt("slow 400 a b c d e f g h i j k l m n o p q r s t u v w x y z")
@@ -146,6 +200,8 @@ impl Peer {
         assert!(later.contains("one two three"), "it remembers: {later}");
         again.send(Command::Close).await;
         assert_eq!(again.exit().await, None);
+        self.copies(can.copy).await;
+        self.allows_the_like(can.lasting).await;
         assert_eq!(self.model.violations(), Vec::<String>::new());
     }
 }
@@ -163,7 +219,12 @@ async fn gemini_converses() {
     peer.yard.profile.model = Some("gemini-2.5-flash".to_owned());
     peer.yard = peer.yard.env("GOOGLE_GEMINI_BASE_URL", &peer.model.url());
     peer.tells_output = false;
-    peer.converses(true).await;
+    peer.converses(Can {
+        go_on: true,
+        copy: false,
+        lasting: true,
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -184,7 +245,12 @@ async fn opencode_converses() {
     let file = peer.yard.folder.path().join("opencode.json");
     write(&file, &config.to_string());
     peer.yard = peer.yard.env("OPENCODE_CONFIG", &file.display().to_string());
-    peer.converses(false).await;
+    peer.converses(Can {
+        go_on: false,
+        copy: true,
+        lasting: true,
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -203,7 +269,13 @@ async fn codex_converses() {
     );
     write(&peer.yard.folder.path().join("config/config.toml"), &config);
     let yard = peer.yard.env("FAKE_KEY", "dummy-key");
-    Peer { yard, ..peer }.converses(false).await;
+    Peer { yard, ..peer }
+        .converses(Can {
+            go_on: false,
+            copy: true,
+            lasting: true,
+        })
+        .await;
 }
 
 #[tokio::test]
@@ -214,5 +286,10 @@ async fn claude_converses() {
     .await;
     peer.yard.profile.login = Login::ApiKey(SecretText::new("sk-ant-dummy-key"));
     peer.yard = peer.yard.env("ANTHROPIC_BASE_URL", &peer.model.url());
-    peer.converses(true).await;
+    peer.converses(Can {
+        go_on: true,
+        copy: true,
+        lasting: false,
+    })
+    .await;
 }

@@ -35,6 +35,7 @@ pub(super) fn start(profile: &AgentProfile, launch: Launch) -> Agent {
 fn opening(profile: &AgentProfile, launch: &Launch) -> Opening {
     Opening {
         resume: launch.resume.then(|| launch.cli_session.clone()),
+        fork: launch.fork.clone(),
         model: launch.model.clone().or_else(|| profile.model.clone()),
         chosen: launch.model.is_some(),
         mode: launch

@@ -17,9 +17,10 @@ pub fn name(text: &str) -> Option<String> {
 /// The row of a copy; it is not stored.
 ///
 /// # Errors
-/// The agent cannot copy, or nothing was said that it could.
+/// The agent keeps no conversation, or nothing was said that it could copy. One that keeps them and cannot copy says so when
+/// the copy is first spoken to: that begins anew with the host's log.
 pub fn of(row: &SessionRow, driver: DriverKind) -> Result<SessionRow, ChangeError> {
-    if driver != DriverKind::Claude {
+    if driver == DriverKind::Exec {
         return Err(ChangeError::Unable);
     }
     let kept = row.cli_session.clone().filter(|_| row.resumable);

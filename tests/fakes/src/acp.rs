@@ -494,7 +494,8 @@ impl Agent {
     }
 
     fn permission(&mut self, command: &str, call: &Value) -> Result<Answer, String> {
-        let options = json!([{"optionId": "a", "kind": "allow_always", "name": "Always"},
+        let options = json!([{"optionId": "ever", "kind": "allow_always", "name": "For all future sessions"},
+            {"optionId": "allow_for_session", "kind": "allow_always", "name": "For this session"},
             {"optionId": "o", "kind": "allow_once", "name": "Once"},
             {"optionId": "r", "kind": "reject_once", "name": "No"}]);
         let mut call = call.clone();
@@ -504,7 +505,8 @@ impl Agent {
         let outcome = &answer["result"]["outcome"];
         let (status, words) = match (text(outcome, "outcome"), text(outcome, "optionId")) {
             ("selected", "o") => ("completed", "allowed"),
-            ("selected", "a") => ("completed", "allowed for good"),
+            ("selected", "allow_for_session") => ("completed", "allowed for the session"),
+            ("selected", "ever") => ("completed", "allowed for good"),
             ("selected", "r") => ("failed", "denied"),
             ("cancelled", _) => ("failed", "cancelled"),
             _ => return Err(format!("no decision: {answer}")),

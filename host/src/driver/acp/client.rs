@@ -19,12 +19,13 @@ use super::opening::{Offer, Opening};
 use super::quirk::Quirk;
 use super::reply::{Kind, Reply};
 use super::tool::Call;
-use crate::chat::{Editable, PlanItem, PlanState, Subject};
+use crate::chat::{Editable, Lasting, PlanItem, PlanState, Subject};
 use crate::config::KnownAgent;
 use crate::driver::failure::of_end;
 use crate::driver::plain::harmless;
 use crate::driver::process::Ended;
 use crate::driver::stdio::{Protocol, Queues};
+use crate::driver::words::one_line;
 use crate::driver::{AgentEvent, Answer, Command, Failure, FailureKind, Image, Offers, Outcome, Permission};
 
 /// How long an agent that tells the history late may be silent before it has told it all.
@@ -54,6 +55,8 @@ struct Asked {
     id: Value,
     call: String,
     options: Vec<(String, String)>,
+    /// The option that allows the like of it until the process ends.
+    lasting: Option<String>,
 }
 
 /// The prompt that is being worked on.
@@ -199,19 +202,19 @@ impl Client {
 
     /// The protocol has no place for another input, nor for a reason.
     fn decide(&mut self, request: &str, answer: &Answer) {
-        let allow = matches!(answer, Answer::Allow);
         let Some(asked) = self.asked.remove(request) else {
             return;
         };
-        let kinds: &[&str] = if allow {
-            &["allow_once"]
-        } else {
-            &["reject_once", "reject_always"]
+        let (allow, kinds): (bool, &[&str]) = match answer {
+            Answer::Allow | Answer::AllowLasting(_) => (true, &["allow_once"]),
+            _ => (false, &["reject_once", "reject_always"]),
         };
-        let option = kinds
-            .iter()
-            .find_map(|kind| asked.options.iter().find(|(_, of)| of == kind))
-            .map(|(id, _)| id.as_str());
+        let lasting = match (answer, &asked.lasting) {
+            (Answer::AllowLasting(updates), Some(lasting)) if lasting == updates => Some(lasting.as_str()),
+            _ => None,
+        };
+        let of_kind = |kind: &&str| asked.options.iter().find(|(_, of)| of == kind);
+        let option = lasting.or_else(|| kinds.iter().find_map(of_kind).map(|(id, _)| id.as_str()));
         if !allow {
             if let Some(running) = &mut self.running {
                 running.denied = true;
@@ -257,6 +260,13 @@ impl Client {
         self.reply.close(&mut self.queues.events);
         let told = params.get("toolCall").cloned().unwrap_or_default();
         let name = text(&told, "toolCallId").to_owned();
+        let lasting = list(params, "options").find_map(|option| {
+            let of_process = self.quirk.lasting.contains(&text(option, "optionId"));
+            (of_process && text(option, "kind") == "allow_always").then(|| Lasting {
+                updates: text(option, "optionId").to_owned(),
+                words: one_line(text(option, "name")),
+            })
+        });
         let call = self.calls.entry(name.clone()).or_default();
         call.learn(&told);
         // As JSON: `1` and `"1"` are two requests.
@@ -272,7 +282,7 @@ impl Client {
             detail: call.question(),
             subject: Subject::Tool,
             editable: Editable::No,
-            lasting: None,
+            lasting: lasting.clone(),
             hears: false,
         })));
         let id = id.clone();
@@ -282,6 +292,7 @@ impl Client {
                 id,
                 call: name,
                 options,
+                lasting: lasting.map(|lasting| lasting.updates),
             },
         );
     }

@@ -12,6 +12,8 @@ use crate::driver::{self, AgentEvent, Offers};
 pub(super) struct Opening {
     /// The agent's id of a conversation to go on with.
     pub(super) resume: Option<String>,
+    /// The agent's id of one to go on with a copy of.
+    pub(super) fork: Option<String>,
     /// The operator's word, as the mode is: an agent that refuses it does not begin.
     pub(super) model: Option<String>,
     /// In the chat.
@@ -28,11 +30,19 @@ pub(super) struct Opening {
     pub(super) history: bool,
 }
 
+impl Opening {
+    /// With a conversation that there is.
+    const fn goes_on(&self) -> bool {
+        self.resume.is_some() || self.fork.is_some()
+    }
+}
+
 /// What it said it can do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Abilities {
     pub(super) load: bool,
     pub(super) resume: bool,
+    pub(super) fork: bool,
     pub(super) images: bool,
 }
 
@@ -86,13 +96,14 @@ impl Client {
         self.opening.abilities = Abilities {
             load: says("/agentCapabilities/loadSession"),
             resume: says("/agentCapabilities/sessionCapabilities/resume"),
+            fork: says("/agentCapabilities/sessionCapabilities/fork"),
             images: says("/agentCapabilities/promptCapabilities/image"),
         };
         // Whether or not it lets us in.
         self.queues.events.push_back(AgentEvent::Offers(Offers {
             abilities: Some(driver::Abilities {
                 resume: self.opening.abilities.load || self.opening.abilities.resume,
-                fork: false,
+                fork: self.opening.abilities.fork,
                 images: self.opening.abilities.images,
                 approvals: true,
                 steer: false,
@@ -118,6 +129,15 @@ impl Client {
             params["sessionId"] = id.as_str().into();
             // It is in the chat already: without the history, where that can be.
             if able.resume { "session/resume" } else { "session/load" }
+        } else if let Some(id) = &self.opening.fork {
+            if !able.fork {
+                self.refuse(failure::of_resume(&Refusal::ours(
+                    "it cannot copy a session".to_owned(),
+                )));
+                return;
+            }
+            params["sessionId"] = id.as_str().into();
+            "session/fork"
         } else {
             "session/new"
         };
@@ -132,7 +152,7 @@ impl Client {
         };
         let told = Some(text(&answer, "sessionId")).filter(|id| !id.is_empty());
         let id = told.or(self.opening.resume.as_deref()).unwrap_or_default().to_owned();
-        if self.opening.resume.is_some() {
+        if self.opening.goes_on() {
             // It was told already.
             self.opening.instructions = None;
         }
@@ -168,7 +188,7 @@ impl Client {
                 let params = json!({"methodId": method});
                 self.request(Sent::Authenticate, "authenticate", &params);
             }
-            _ if refusal.code == AUTH_REQUIRED || self.opening.resume.is_none() => {
+            _ if refusal.code == AUTH_REQUIRED || !self.opening.goes_on() => {
                 self.refuse(failure::of_start("session", refusal));
             }
             _ => self.refuse(failure::of_resume(refusal)),

@@ -8,6 +8,8 @@
 //! | an error of its model | its status as the code | one code for all | text of the answer | text, then an error |
 //! | who judges a step, if nothing is set | a person | its settings | a model, now and then a person | a person |
 //! | goes on with a session | by loading it, and tells the history late | resumes | resumes | resumes |
+//! | goes on with a copy of one | no | yes | yes | yes |
+//! | allows the like until it ends | yes | yes | yes | no: it writes a rule into the working folder |
 //!
 //! No second prompt is ever given to any; the rest is below.
 
@@ -38,6 +40,9 @@ pub(super) struct Quirk {
     pub(super) before_resume: Option<fn(&Launch) -> Made>,
     /// It goes on telling the history after it said that the session is loaded.
     pub(super) history_is_late: bool,
+    /// The options that allow the like of something as long as the process lives. `allow_always` alone does not say how
+    /// long that is: some agents write it down for every session of their folder, or of the working folder.
+    pub(super) lasting: &'static [&'static str],
 }
 
 const NONE: Quirk = Quirk {
@@ -49,6 +54,7 @@ const NONE: Quirk = Quirk {
     errors_are_text: false,
     before_resume: None,
     history_is_late: false,
+    lasting: &[],
 };
 
 static UNKNOWN: Quirk = NONE;
@@ -62,11 +68,13 @@ static GEMINI: Quirk = Quirk {
     )],
     before_resume: Some(keep_from_gemini),
     history_is_late: true,
+    lasting: &["proceed_always", "proceed_always_tool"],
     ..NONE
 };
 
 static OPENCODE: Quirk = Quirk {
     env: &[("OPENCODE_DISABLE_AUTOUPDATE", "1")],
+    lasting: &["always"],
     ..NONE
 };
 
@@ -76,6 +84,7 @@ static CODEX: Quirk = Quirk {
     asking_mode: Some("workspace-write"),
     denial_cancels: true,
     errors_are_text: true,
+    lasting: &["allow_for_session", "allow_permissions_session", "allow_session"],
     ..NONE
 };
 
