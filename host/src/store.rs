@@ -241,6 +241,24 @@ pub struct OutboxRow {
     pub updated: UnixMillis,
 }
 
+impl OutboxRow {
+    /// To be shown from `at` on; nothing was tried yet, and the adapter's memory stays as it is.
+    pub const fn pending(turn: TurnId, bot: BotName, target: Target, view: Option<View>, at: UnixMillis) -> Self {
+        Self {
+            turn,
+            bot,
+            target,
+            view,
+            state: OutboxState::Pending,
+            memory: None,
+            attempts: 0,
+            next_try: at,
+            last_error: None,
+            updated: at,
+        }
+    }
+}
+
 /// What an adapter left with a turn's outbox row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recall {

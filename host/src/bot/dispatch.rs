@@ -27,7 +27,7 @@ const LANES: usize = 32;
 const LANE_DEPTH: usize = 64;
 
 /// A message that could not be queued because the store was in trouble is tried again after this.
-pub(super) const TRY_AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
+const TRY_AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// The ways from the inbox to the sessions.
 #[derive(Debug)]
@@ -372,10 +372,16 @@ impl Bot {
     /// What stays in the inbox is fetched again in a while.
     pub(super) fn later(&self) {
         let bot = self.clone();
+        self.in_a_while(move || bot.inner.behind.notify_one());
+    }
+
+    /// The store is in trouble: this is done when it may be out of it, unless the bot stops.
+    pub(super) fn in_a_while(&self, then: impl FnOnce() + Send + 'static) {
+        let stop = self.inner.stop.clone();
         self.inner.tasks.spawn(async move {
             tokio::select! {
-                () = bot.inner.stop.cancelled() => {}
-                () = tokio::time::sleep(TRY_AGAIN) => bot.inner.behind.notify_one(),
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(TRY_AGAIN) => then(),
             }
         });
     }

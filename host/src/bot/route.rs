@@ -219,20 +219,10 @@ impl Bot {
             };
             if let Err(error) = went {
                 warn!(bot = %inner.config.name, %error, "a run could not go on; it is tried again");
-                self.again(due);
+                let bot = self.clone();
+                self.in_a_while(move || due.into_iter().for_each(|id| bot.inner.ended.tell(id)));
             }
         }
-    }
-
-    /// The store failed: these are looked at once more in a while.
-    fn again(&self, due: BTreeSet<InboxId>) {
-        let bot = self.clone();
-        self.inner.tasks.spawn(async move {
-            tokio::select! {
-                () = bot.inner.stop.cancelled() => {}
-                () = tokio::time::sleep(super::dispatch::TRY_AGAIN) => due.into_iter().for_each(|id| bot.inner.ended.tell(id)),
-            }
-        });
     }
 
     /// Takes up the runs that a former host left.

@@ -2,9 +2,7 @@
 
 use super::run::{self, Next};
 use crate::chat::{InboxId, Item, Origin, Part, Routed, Target, TurnId, View, What, now};
-use crate::store::{
-    Came, OutboxRow, OutboxState, Result as StoreResult, RunPart, RunRow, Store, StoreError, TurnState,
-};
+use crate::store::{Came, OutboxRow, Result as StoreResult, RunPart, RunRow, Store, StoreError, TurnState};
 
 /// What a write came to, for whoever goes on outside of the store.
 #[derive(Debug, Default)]
@@ -90,8 +88,15 @@ pub(super) fn go_on_in(store: &mut dyn Store, id: InboxId) -> StoreResult<Done> 
                     turn: TurnId(format!("run{}", run.id.0)),
                     ..View::single(Part::Notice(word))
                 };
-                store.outbox_put(&last_word(&run, &view))?;
-                done.word = Some((run.target.clone(), view));
+                let (turn, bot, target) = (view.turn.clone(), run.bot.clone(), run.target.clone());
+                store.outbox_put(&OutboxRow::pending(
+                    turn,
+                    bot,
+                    target.clone(),
+                    Some(view.clone()),
+                    now(),
+                ))?;
+                done.word = Some((target, view));
             }
         }
     }
@@ -99,20 +104,4 @@ pub(super) fn go_on_in(store: &mut dyn Store, id: InboxId) -> StoreResult<Done> 
         store.run_put(&run, now())?;
     }
     Ok(done)
-}
-
-fn last_word(run: &RunRow, view: &View) -> OutboxRow {
-    let at = now();
-    OutboxRow {
-        turn: view.turn.clone(),
-        bot: run.bot.clone(),
-        target: run.target.clone(),
-        view: Some(view.clone()),
-        state: OutboxState::Pending,
-        memory: None,
-        attempts: 0,
-        next_try: at,
-        last_error: None,
-        updated: at,
-    }
 }
