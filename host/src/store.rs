@@ -439,6 +439,7 @@ pub trait Store: Send {
     // Inbox.
     /// None: the key was there already.
     fn inbox_put(&mut self, bot: &BotName, item: &Item, received: UnixMillis) -> Result<Option<InboxId>>;
+    /// `Done`, and neither a turn nor a run was made of it: nobody will read its words any more, and they are not kept.
     fn inbox_state(&mut self, id: InboxId, state: InboxState) -> Result<()>;
     fn inbox_get(&mut self, id: InboxId) -> Result<Option<InboxRow>>;
     /// The row that has this key.
@@ -488,7 +489,8 @@ pub trait Store: Send {
     /// Inserts or replaces by id; which one is current under its key stays as it is.
     fn session_keep(&mut self, row: &SessionRow) -> Result<()>;
     /// Forgets a session and what was said in it: its turns that ended, their questions, what of them is delivered; the
-    /// text of the messages, whose keys stay. False: there is none.
+    /// text of the messages, whose keys stay; the runs that its turns were parts of, where they are over. False: there is
+    /// none.
     fn session_remove(&mut self, id: &SessionId) -> Result<bool>;
     /// The newest turns of one session that ended are another's too; as its log alone, they answer no message.
     fn turns_copy(&mut self, from: &SessionId, to: &SessionRow, limit: u32) -> Result<()>;

@@ -197,8 +197,11 @@ impl Store for SqliteStore {
     }
 
     fn inbox_state(&mut self, id: InboxId, state: InboxState) -> Result<()> {
-        self.run("UPDATE inbox SET state = ? WHERE id = ?", params![state.number(), id.0])
-            .map(drop)
+        self.run("UPDATE inbox SET state = ? WHERE id = ?", params![state.number(), id.0])?;
+        match state {
+            InboxState::Done => self.unsay_unused(id),
+            InboxState::New | InboxState::Taken => Ok(()),
+        }
     }
 
     fn inbox_get(&mut self, id: InboxId) -> Result<Option<InboxRow>> {

@@ -1,7 +1,7 @@
 //! What of a run is written: its parts as items of the inbox, and what comes next, each in one commit.
 
 use super::run::{self, Next};
-use crate::chat::{InboxId, Item, Origin, Part, Routed, Target, TurnId, View, What, now};
+use crate::chat::{InboxId, Item, Origin, Part, Routed, Target, View, What, now};
 use crate::store::{Came, OutboxRow, Result as StoreResult, RunPart, RunRow, Store, StoreError, TurnState};
 
 /// What a write came to, for whoever goes on outside of the store.
@@ -82,10 +82,10 @@ pub(super) fn go_on_in(store: &mut dyn Store, id: InboxId) -> StoreResult<Done> 
             done.items = begin_step(store, &mut run)?;
         }
         Next::Over(word) => {
-            run.open = false;
+            run.close();
             if let Some(word) = word {
                 let view = View {
-                    turn: TurnId(format!("run{}", run.id.0)),
+                    turn: RunRow::last_word(run.id),
                     ..View::single(Part::Notice(word))
                 };
                 let (turn, bot, target) = (view.turn.clone(), run.bot.clone(), run.target.clone());

@@ -135,3 +135,16 @@ async fn what_follows_is_said_where_the_turn_went_to_live() {
     desk.go_on().await;
     assert_eq!(desk.run().await.target.conversation, to);
 }
+
+#[tokio::test]
+async fn run_that_is_over_keeps_nothing_of_what_was_said() {
+    let (desk, _) = Desk::new(&[&["coder"], &["reviewer", "tester"]]).await;
+    desk.turn("coder", ViewState::Done, "the needle").await;
+    desk.go_on().await;
+    desk.turn("reviewer", ViewState::Done, "a needle").await;
+    desk.turn("tester", ViewState::Failed("no needle".to_owned()), "").await;
+    assert!(format!("{:?}", desk.run().await).contains("needle"));
+    assert_eq!(desk.go_on().await, (Vec::new(), true));
+    let run = format!("{:?}", desk.run().await);
+    assert!(!run.contains("needle") && !run.contains("hello"), "{run}");
+}
