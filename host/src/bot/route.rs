@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use tracing::{debug, warn};
 
-use self::record::{begin_step, go_on_in};
+use self::record::{begin_step, go_on_in, run_now};
 use super::Bot;
 use super::dispatch::{info, warning};
 use super::gather::{Gathered, Heard};
@@ -74,6 +74,7 @@ impl Bot {
                 reply_to: heard.origin.reply_to.clone(),
                 private_to: None,
             },
+            via: None,
             origin: heard.origin.clone(),
             message,
             files: gathered.files,
@@ -112,7 +113,7 @@ impl Bot {
     pub(super) async fn carry(&self, id: InboxId, origin: &Origin, routed: &Routed) {
         let inner = &self.inner;
         let wanted = routed.run;
-        let run = match inner.journal.read(move |store| store.run_get(wanted)).await {
+        let run = match inner.journal.read(move |store| run_now(store, wanted)).await {
             Ok(run) => {
                 run.filter(|run| run.open && run.parts.iter().any(|part| part.item == id && part.came.is_none()))
             }

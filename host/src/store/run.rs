@@ -50,6 +50,9 @@ pub struct RunRow {
     /// Who said it, and where.
     pub origin: Origin,
     pub target: Target,
+    /// The turn whose conversation `target` has: it may move once more.
+    #[serde(default)]
+    pub via: Option<TurnId>,
     /// What was said, as it was composed.
     pub message: String,
     pub files: Vec<InFile>,

@@ -49,6 +49,22 @@ pub(super) fn begin_step(store: &mut dyn Store, run: &mut RunRow) -> StoreResult
     Ok(items)
 }
 
+/// The run, to be said where the turn before lives by now: where it went to live may be known after its end. What an adapter
+/// tells later than that is too late.
+pub(super) fn run_now(store: &mut dyn Store, id: InboxId) -> StoreResult<Option<RunRow>> {
+    let Some(mut run) = store.run_get(id)? else {
+        return Ok(None);
+    };
+    let turn = match run.via.as_ref().map(|turn| store.turn_get(turn)) {
+        None | Some(Err(StoreError::Damaged(_))) => None,
+        Some(turn) => turn?,
+    };
+    if let Some(turn) = turn {
+        run.target.conversation = turn.target.conversation;
+    }
+    Ok(Some(run))
+}
+
 /// Reads what became of the run's turns and does what comes next, in one commit.
 pub(super) fn go_on_in(store: &mut dyn Store, id: InboxId) -> StoreResult<Done> {
     let mut done = Done::default();
@@ -69,6 +85,7 @@ pub(super) fn go_on_in(store: &mut dyn Store, id: InboxId) -> StoreResult<Done> 
             part.came = Some(turn.view.as_ref().map_or(Came::Stopped, run::came));
             // An adapter may have given it a thread: what follows is said there.
             run.target.conversation = turn.target.conversation;
+            run.via = Some(turn.id);
         }
     }
     match run::next(&run) {

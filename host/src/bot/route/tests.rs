@@ -1,6 +1,6 @@
 //! What is on disk after each step of a run, and that none is done twice.
 
-use super::record::{begin_step, go_on_in};
+use super::record::{begin_step, go_on_in, run_now};
 use crate::chat::{InboxId, Item, Part, RouteStep, TurnId, View, ViewState, What};
 use crate::store::conformance::sample::{bot, run_row, turn_row, view};
 use crate::store::{Journal, RunRow, TurnState};
@@ -134,6 +134,16 @@ async fn what_follows_is_said_where_the_turn_went_to_live() {
     moved.await.unwrap();
     desk.go_on().await;
     assert_eq!(desk.run().await.target.conversation, to);
+    // Also where that is known only after the next step began.
+    let later = crate::chat::Conversation {
+        thread: Some("T10".to_owned()),
+        ..to
+    };
+    let (home, turn) = (later.clone(), TurnId::from("coder"));
+    let moved = desk.journal.write(move |store| store.turn_moved(&bot(), &turn, &home));
+    moved.await.unwrap();
+    let now = desk.journal.read(|store| run_now(store, InboxId(1000))).await.unwrap();
+    assert_eq!(now.unwrap().target.conversation, later);
 }
 
 #[tokio::test]

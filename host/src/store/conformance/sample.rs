@@ -76,6 +76,7 @@ pub(crate) fn run_row(id: i64) -> RunRow {
         open: true,
         origin: item("m").origin,
         target: target("C1"),
+        via: None,
         message: "hello".into(),
         files: Vec::new(),
         now: false,
