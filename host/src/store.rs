@@ -514,6 +514,10 @@ pub trait Store: Send {
     fn run_get(&mut self, id: InboxId) -> Result<Option<RunRow>>;
     /// Those that are not over, oldest first.
     fn runs_open(&mut self, bot: &BotName) -> Result<Vec<RunRow>>;
+    /// Those that [`Store::runs_open`] leaves out because they cannot be read, oldest first.
+    fn runs_damaged(&mut self, bot: &BotName) -> Result<Vec<InboxId>>;
+    /// A run that cannot be read is over. False: it was already, or there is none.
+    fn run_end(&mut self, id: InboxId) -> Result<bool>;
 
     // Outbox.
     /// Inserts or replaces, but never the target. A `memory` of None keeps what the adapter saved before: nobody else

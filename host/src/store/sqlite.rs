@@ -458,6 +458,20 @@ impl Store for SqliteStore {
         self.all(sql, [bot.as_str()], |row| rows::json(row, 0))
     }
 
+    fn runs_damaged(&mut self, bot: &BotName) -> Result<Vec<InboxId>> {
+        let sql = "SELECT id, run FROM runs WHERE bot = ? AND open = 1 ORDER BY id";
+        let damaged = self.all(sql, [bot.as_str()], |row| {
+            let id = || row.get(0).map(|id| Some(InboxId(id)));
+            rows::json::<RunRow>(row, 1).map_or_else(|_| id(), |_| Ok(None))
+        })?;
+        Ok(damaged.into_iter().flatten().collect())
+    }
+
+    fn run_end(&mut self, id: InboxId) -> Result<bool> {
+        let sql = "UPDATE runs SET open = 0 WHERE id = ? AND open = 1";
+        Ok(self.run(sql, [id.0])? > 0)
+    }
+
     fn outbox_put(&mut self, row: &OutboxRow) -> Result<()> {
         let sql = "INSERT INTO outbox (turn, bot, target, view, revision, state, memory, attempts, next_try, last_error, \
                    updated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (turn) DO UPDATE SET \
