@@ -9,7 +9,7 @@ use crate::room::{Room, button};
 
 /// What follows a bot's table: further agents beside the scripted one, of which `broken` always fails, `parrot` says what a
 /// person would say to call another, and `echo` answers what it is told; and a route.
-fn crew(steps: &str) -> String {
+pub(crate) fn crew(steps: &str) -> String {
     let cli = botyard_fakes::cli::program();
     let scripted = ["reviewer", "tester"]
         .map(|name| format!("[agent.{name}]\ncommand = [{cli:?}]\nlogin = \"none\"\n"))
@@ -27,28 +27,28 @@ fn crew(steps: &str) -> String {
     )
 }
 
-const ONE: &str = r#"{ to = ["scripted"] }"#;
+pub(crate) const ONE: &str = r#"{ to = ["scripted"] }"#;
 
 /// A reply that is done and says exactly this.
-async fn done(room: &Room, text: &str) -> Value {
+pub(crate) async fn done(room: &Room, text: &str) -> Value {
     let is = |view: &Value| view["state"] == "done" && view["text"] == text;
     room.vendor.until(text, is).await
 }
 
 /// The question that this agent asks.
-async fn asked(room: &Room, text: &str) -> Value {
+pub(crate) async fn asked(room: &Room, text: &str) -> Value {
     let asks =
         |view: &Value| view["state"] == "asking" && view["text"].as_str().is_some_and(|said| said.starts_with(text));
     room.vendor.until("an open question", asks).await
 }
 
-async fn told(room: &Room, text: &str) -> Value {
+pub(crate) async fn told(room: &Room, text: &str) -> Value {
     let tells = |view: &Value| view["state"] == "done" && view.to_string().contains(text);
     room.vendor.until(text, tells).await
 }
 
 /// The replies in the order in which they were first shown.
-fn texts(room: &Room) -> Vec<String> {
+pub(crate) fn texts(room: &Room) -> Vec<String> {
     let text = |view: Value| view["text"].as_str().unwrap_or_default().to_owned();
     room.vendor.standing().into_iter().map(text).collect()
 }

@@ -6,6 +6,7 @@ mod session;
 use super::address;
 use super::dispatch::{info, warning};
 use super::judge::Said;
+use super::route::NOT_STORED;
 use super::{Bot, ago, long};
 use crate::chat::{Command, Health, InboxId, Message, Origin, Part, SessionKey, Target};
 use crate::command::{self, Action, Row};
@@ -117,10 +118,17 @@ impl Bot {
             }
             Action::Stop => {
                 let stopped = match agent {
-                    Some(_) => registry.stop(&key).await,
+                    Some(_) => Ok(registry.stop(&key).await),
                     None => self.stop_all(&key).await,
                 };
-                info(if stopped { "Stopping." } else { "Nothing is running." })
+                match stopped {
+                    Ok(true) => info("Stopping."),
+                    Ok(false) => info("Nothing is running."),
+                    Err(error) => {
+                        tracing::warn!(bot = %self.inner.config.name, %error, "a stop could not be stored");
+                        warning(NOT_STORED)
+                    }
+                }
             }
             Action::Status => {
                 let mut text = self.status_text(&key).await;
@@ -147,7 +155,7 @@ impl Bot {
                     Spoken::Nothing => info("There is nothing here that this answers."),
                     Spoken::NotTheirs => warning("This is not yours to decide."),
                     Spoken::Wrong(why) => warning(&why),
-                    Spoken::Unknown => warning("That could not be stored just now. Please say it again."),
+                    Spoken::Unknown => warning(NOT_STORED),
                 }
             }
             action => match self

@@ -159,7 +159,11 @@ impl Bot {
                         self.later();
                         return true;
                     };
-                    self.stop_all(&key).await;
+                    if let Err(error) = self.stop_all(&key).await {
+                        warn!(bot = %self.inner.config.name, %error, "a stop could not be stored; it is tried again");
+                        self.later();
+                        return true;
+                    }
                 }
                 self.done(id).await;
             }

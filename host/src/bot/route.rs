@@ -4,6 +4,7 @@
 
 mod record;
 mod run;
+mod stop;
 mod words;
 
 use std::collections::BTreeSet;
@@ -11,12 +12,12 @@ use std::collections::BTreeSet;
 use tracing::{debug, warn};
 
 use self::record::{begin_step, go_on_in, run_now};
+pub(super) use self::stop::NOT_STORED;
 use super::Bot;
-use super::dispatch::{info, warning};
+use super::dispatch::warning;
 use super::gather::{Gathered, Heard};
 use crate::access::{Admission, admit};
 use crate::chat::{InboxId, Item, Origin, RouteStep, Routed, SessionKey, Target, What, now};
-use crate::command::{Action, Row};
 use crate::config::{Route, WhileRunning};
 use crate::session::{Ended, Prompt, SubmitError};
 use crate::store::{Came, InboxState, Result as StoreResult, RunRow, StoreError, TurnKind};
@@ -250,65 +251,23 @@ impl Bot {
         Ok(())
     }
 
-    /// Ends the runs of this route here, or of all: what runs of them is stopped and no further step begins. False: there
-    /// is none.
-    pub(super) async fn stop_runs(&self, base: &SessionKey, route: Option<&str>) -> bool {
+    /// What is kept of a run cannot be read: it is over, and whoever began it is told so once.
+    async fn end_damaged(&self, run: InboxId, why: &str) -> StoreResult<()> {
         let inner = &self.inner;
-        let (name, base) = (inner.config.name.clone(), base.clone());
-        let route = route.map(str::to_owned);
-        let stopped = inner.journal.write(move |store| {
-            let mut turns = Vec::new();
-            let mut items = Vec::new();
-            for mut run in store.runs_open(&name)? {
-                let meant = route.is_none() || run.route == route;
-                if run.session != base || !meant || run.stopped {
-                    continue;
-                }
-                run.stopped = true;
-                for part in run.parts.iter_mut().filter(|part| part.came.is_none()) {
-                    items.push(part.item);
-                    match store.turn_of_inbox(part.item)? {
-                        Some(turn) => turns.push((turn.session, turn.id)),
-                        None => {
-                            part.came = Some(Came::Stopped);
-                            store.inbox_state(part.item, InboxState::Done)?;
-                        }
-                    }
-                }
-                store.run_put(&run, now())?;
-            }
-            Ok((turns, items))
+        let end = inner.journal.write(move |store| {
+            let ended = store.run_end(run)?;
+            let began = match store.inbox_get(run) {
+                Err(StoreError::Damaged(_)) => None,
+                row => row?,
+            };
+            Ok(began.filter(|_| ended))
         });
-        match stopped.await {
-            Ok((turns, items)) => {
-                for (session, turn) in turns {
-                    inner.registry.stop_turn(&session, &turn).await;
-                }
-                let some = !items.is_empty();
-                items.into_iter().for_each(|item| inner.ended.tell(item));
-                some
-            }
-            Err(error) => {
-                warn!(bot = %inner.config.name, %error, "a run could not be stopped");
-                false
-            }
+        if let Some(row) = end.await? {
+            warn!(bot = %inner.config.name, run = run.0, why, "a run is damaged and ends here");
+            let text = "botyard can no longer read what it had kept of this; please say it again.";
+            self.say(&row.item.origin, warning(text), false).await;
         }
-    }
-
-    /// A command behind the name of a route.
-    pub(super) async fn command_route(&self, origin: &Origin, route: &str, row: &Row) {
-        let part = if row.action != Action::Stop {
-            warning(&format!(
-                "`{route}` is a route: of the commands it knows `/stop` alone. The others are an agent's."
-            ))
-        } else {
-            match self.session_of(&origin.conversation, &origin.sender.id, None).await {
-                Some(key) if self.stop_runs(&key, Some(route)).await => info("Stopping."),
-                Some(_) => info("Nothing is running."),
-                None => warning("That could not be looked up just now. Please try again."),
-            }
-        };
-        self.say(origin, part, false).await;
+        Ok(())
     }
 
     /// A line for each run here that is not over.

@@ -3,6 +3,7 @@
 use super::Bot;
 use crate::chat::SessionKey;
 use crate::command;
+use crate::store::Result as StoreResult;
 
 pub(super) const SEVERAL_ASK: &str =
     "More than one agent asks here. Begin with the name of the one that you answer, for example `@NAME /allow`.";
@@ -46,14 +47,27 @@ impl Bot {
         names.map(|name| self.inner.registry.key_of(base, name)).collect()
     }
 
-    /// Ends whatever runs here. False: nothing ran.
-    pub(in crate::bot) async fn stop_all(&self, base: &SessionKey) -> bool {
-        // First, so that no next step begins.
-        let mut stopped = self.stop_runs(base, None).await;
+    /// Ends whatever runs here, and of what goes to several agents also what waits; other messages that wait stay. False:
+    /// nothing ran.
+    ///
+    /// # Errors
+    /// The store's: what ran is stopped, but further steps of runs may begin.
+    pub(in crate::bot) async fn stop_all(&self, base: &SessionKey) -> StoreResult<bool> {
+        let registry = &self.inner.registry;
+        // Before any of it ends: the next that waits begins then.
+        let mut running = Vec::new();
         for key in self.keys_here(base) {
-            stopped |= self.inner.registry.stop(&key).await;
+            if let Some(turn) = registry.at_work(&key).await.and_then(|status| status.running) {
+                running.push((key, turn));
+            }
         }
-        stopped
+        // First, so that no next step begins.
+        let stopped = self.stop_runs(base, None).await;
+        let mut some = false;
+        for (key, turn) in running {
+            some |= registry.stop_turn(&key, &turn).await;
+        }
+        Ok(stopped? || some)
     }
 
     /// The session whose question an answer is for: the one that is named, or the one that asks. None: several ask.

@@ -1,0 +1,103 @@
+//! What people do while several agents are at it: command them, stop them, answer them, change and delete what was said,
+//! on a platform that does as a test says.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::binary::botyard;
+use crate::operator::{listed, text};
+use crate::room::{Room, but, said};
+use crate::routing::{ONE, asked, crew, done, texts, told};
+
+/// Ann gives the platform's own command, with these words behind it.
+async fn command(room: &Room, key: &str, words: &str) {
+    let from = json!({ "id": "ann", "name": "Ann" });
+    room.tell(
+        json!({ "kind": "command", "key": key, "channel": "C1", "from": from, "name": "botyard", "arguments": words }),
+    )
+    .await;
+}
+
+fn edited(id: &str, text: &str) -> Value {
+    but(said(id, text), json!({ "kind": "edited", "key": format!("edit-{id}") }))
+}
+
+/// The same message with a file.
+fn with_file(item: Value) -> Value {
+    but(item, json!({ "attachments": [{ "name": "plan.txt", "source": "f1" }] }))
+}
+
+/// How many replies say this.
+fn count(room: &Room, text: &str) -> usize {
+    let all = room.vendor.standing();
+    all.iter().filter(|view| view.to_string().contains(text)).count()
+}
+
+fn store(folder: &Path) -> rusqlite::Connection {
+    rusqlite::Connection::open(folder.join("data/botyard.db")).expect("the store's file")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stop_ends_what_runs_and_the_message_behind_it_is_answered() {
+    let room = Room::open(&crew(ONE)).await;
+    // Turns that have no process yet end at once when they are stopped.
+    let one_process = |folder: &Path| {
+        let file = folder.join("bots.toml");
+        let text = std::fs::read_to_string(&file).expect("bots.toml");
+        let text = text.replacen("[host]", "[host]\nmax_processes = 1", 1);
+        std::fs::write(file, text).expect("it is written");
+    };
+    let room = room.restart_after(one_process).await;
+    room.say("m1", "@tester hang").await;
+    let running = |view: &Value| view["state"] == "running" && view["text"] == "**tester**";
+    room.vendor.until("the tester at work", running).await;
+    room.say("m2", "@scripted @reviewer look").await;
+    room.say("m3", "after it").await;
+    let waiting = |_: &Value| {
+        let all = room.vendor.standing();
+        all.iter().filter(|view| view["state"] == "waiting").count() == 3
+    };
+    room.vendor.until("three that wait", waiting).await;
+    room.say("m4", "/stop").await;
+    told(&room, "Stopping.").await;
+    told(&room, "Stopped for all of them.").await;
+    done(&room, "echo: Ann: after it").await;
+    let stopped = |_: &Value| {
+        let all = room.vendor.standing();
+        all.iter().filter(|view| view["state"] == "stopped").count() == 3
+    };
+    room.vendor.until("all that ran", stopped).await;
+    room.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stop_that_cannot_be_stored_is_told_so_and_the_platforms_own_is_tried_again() {
+    let room = Room::open(&crew(r#"{ to = ["reviewer"] }, { to = ["echo"] }"#)).await;
+    room.say("m1", "@review permission ls").await;
+    asked(&room, "**reviewer**").await;
+    let store = store(room.host.folder());
+    let trouble = "CREATE TRIGGER trouble BEFORE UPDATE ON runs BEGIN SELECT RAISE(ABORT, 'no'); END";
+    store.execute_batch(trouble).expect("the trouble");
+    room.say("m2", "@review /stop").await;
+    told(&room, "That could not be stored just now. Please say it again.").await;
+    room.tell(json!({ "kind": "stop", "key": "s1", "channel": "C1", "from": { "id": "ann" } }))
+        .await;
+    room.say("m3", "/stop").await;
+    let twice = |_: &Value| count(&room, "That could not be stored just now.") == 2;
+    room.vendor.until("the other's word", twice).await;
+    // It was looked at before, and is kept.
+    let state = || {
+        let sql = "SELECT state FROM inbox WHERE json_extract(item, '$.origin.key') LIKE '%s1'";
+        store.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("its row")
+    };
+    assert_eq!(state(), 0);
+    assert_eq!(count(&room, "Nothing is running.") + count(&room, "Stopping."), 0);
+    store.execute_batch("DROP TRIGGER trouble").expect("the trouble's end");
+    let last = |view: &Value| view.to_string().contains("The route `review` ");
+    room.vendor.until("the last word", last).await;
+    crate::binary::eventually("the stop to be done with", async || (state() == 2).then_some(())).await;
+    assert_eq!(count(&room, "**echo**"), 0);
+    room.stop().await;
+}
+
