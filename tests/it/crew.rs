@@ -101,3 +101,29 @@ async fn stop_that_cannot_be_stored_is_told_so_and_the_platforms_own_is_tried_ag
     room.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn run_that_can_no_longer_be_read_ends_with_one_sentence() {
+    let room = Room::open(&crew(r#"{ to = ["reviewer", "tester"] }, { to = ["echo"] }"#)).await;
+    room.say("m1", "@review permission ls").await;
+    let views = [asked(&room, "**reviewer**").await, asked(&room, "**tester**").await];
+    let damage = |folder: &Path| {
+        assert_eq!(
+            store(folder)
+                .execute("UPDATE runs SET run = '{'", [])
+                .expect("it is damaged"),
+            1
+        );
+    };
+    let room = room.restart_after(damage).await;
+    told(&room, "botyard can no longer read what it had kept of this").await;
+    let room = room.restart().await;
+    for (view, name) in views.iter().zip(["reviewer", "tester"]) {
+        room.press(view, "Allow", None).await;
+        done(&room, &format!("**{name}**allowed: ls")).await;
+    }
+    room.say("m2", "/status").await;
+    told(&room, "No conversation yet.").await;
+    assert_eq!(texts(&room).len(), 4, "{:?}", texts(&room));
+    room.stop().await;
+}
+

@@ -17,10 +17,10 @@ use super::Bot;
 use super::dispatch::warning;
 use super::gather::{Gathered, Heard};
 use crate::access::{Admission, admit};
-use crate::chat::{InboxId, Item, Origin, RouteStep, Routed, SessionKey, Target, What, now};
+use crate::chat::{BotName, InboxId, Item, Origin, RouteStep, Routed, SessionKey, Target, What, now};
 use crate::config::{Route, WhileRunning};
 use crate::session::{Ended, Prompt, SubmitError};
-use crate::store::{Came, InboxState, Result as StoreResult, RunRow, StoreError, TurnKind};
+use crate::store::{Came, InboxState, Result as StoreResult, RunRow, Store, StoreError, TurnKind};
 
 /// Where a message is to go that is for more than one agent.
 #[derive(Debug, Clone)]
@@ -119,10 +119,10 @@ impl Bot {
                 run.filter(|run| run.open && run.parts.iter().any(|part| part.item == id && part.came.is_none()))
             }
             Err(StoreError::Damaged(error)) => {
-                warn!(bot = %inner.config.name, run = wanted.0, %error, "a run is damaged and ends here");
-                let text = "botyard can no longer read what it had kept of this; please say it again.";
-                self.say(origin, warning(text), false).await;
-                return self.done(id).await;
+                return match self.end_damaged(wanted, &error).await {
+                    Ok(()) => self.done(id).await,
+                    Err(_) => self.later(),
+                };
             }
             Err(error) => {
                 warn!(bot = %inner.config.name, %error, "a run could not be read; it is tried again");
@@ -205,16 +205,8 @@ impl Bot {
                 () = inner.stop.cancelled() => return,
                 due = inner.ended.next() => due,
             };
-            let items = due.clone();
-            let runs = inner.journal.read(move |store| {
-                let mut runs = BTreeSet::new();
-                for id in items {
-                    if let Some(What::Routed(routed)) = store.inbox_get(id)?.map(|row| row.item.what) {
-                        runs.insert(routed.run);
-                    }
-                }
-                Ok(runs)
-            });
+            let (name, items) = (inner.config.name.clone(), due.clone());
+            let runs = inner.journal.read(move |store| runs_of(store, &name, &items));
             let went = match runs.await {
                 Ok(runs) => self.go_on(runs).await,
                 Err(error) => Err(error),
@@ -230,19 +222,24 @@ impl Bot {
     /// Takes up the runs that a former host left.
     pub(super) async fn take_up_runs(&self) -> StoreResult<()> {
         let name = self.inner.config.name.clone();
-        let runs = self.inner.journal.read(move |store| store.runs_open(&name)).await?;
-        self.go_on(runs.into_iter().map(|run| run.id).collect()).await
+        let left = self.inner.journal.read(move |store| {
+            let runs = store.runs_open(&name)?.into_iter().map(|run| run.id);
+            Ok(runs.chain(store.runs_damaged(&name)?).collect())
+        });
+        self.go_on(left.await?).await
     }
 
     async fn go_on(&self, runs: BTreeSet<InboxId>) -> StoreResult<()> {
         for run in runs {
             let went = self.inner.journal.write(move |store| go_on_in(store, run)).await;
-            // It would be at every try.
-            if let Err(StoreError::Damaged(error)) = &went {
-                warn!(bot = %self.inner.config.name, run = run.0, %error, "a run is damaged and ends here");
-                continue;
-            }
-            let done = went?;
+            let done = match went {
+                // It would be at every try.
+                Err(StoreError::Damaged(error)) => {
+                    self.end_damaged(run, &error).await?;
+                    continue;
+                }
+                went => went?,
+            };
             self.give_out(done.items);
             if let Some((target, view)) = done.word {
                 self.inner.outbox.settle(&target, view);
@@ -294,6 +291,29 @@ impl Bot {
     pub(super) fn ends(config: &crate::config::BotConfig, ended: &Ended) -> Option<Ended> {
         (!config.agents.is_empty() || !config.routes.is_empty()).then(|| ended.clone())
     }
+}
+
+/// The runs that these items are parts of.
+fn runs_of(store: &mut dyn Store, bot: &BotName, items: &BTreeSet<InboxId>) -> StoreResult<BTreeSet<InboxId>> {
+    let mut runs = BTreeSet::new();
+    let mut damaged = Vec::new();
+    for &id in items {
+        match store.inbox_get(id) {
+            Ok(row) => runs.extend(row.and_then(|row| match row.item.what {
+                What::Routed(routed) => Some(routed.run),
+                _ => None,
+            })),
+            Err(StoreError::Damaged(_)) => damaged.push(id),
+            Err(error) => return Err(error),
+        }
+    }
+    if !damaged.is_empty() {
+        // The runs know their parts too.
+        let of = store.runs_open(bot)?.into_iter();
+        let of = of.filter(|run| run.parts.iter().any(|part| damaged.contains(&part.item)));
+        runs.extend(of.map(|run| run.id));
+    }
+    Ok(runs)
 }
 
 #[cfg(test)]

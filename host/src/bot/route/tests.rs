@@ -1,13 +1,16 @@
 //! What is on disk after each step of a run, and that none is done twice.
 
+use std::collections::BTreeSet;
+
 use super::record::{begin_step, go_on_in, run_now};
+use super::runs_of;
 use crate::chat::{InboxId, Item, Part, RouteStep, TurnId, View, ViewState, What};
 use crate::store::conformance::sample::{bot, run_row, turn_row, view};
 use crate::store::{Journal, RunRow, TurnState};
 
 struct Desk {
     journal: Journal,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Desk {
@@ -32,10 +35,7 @@ impl Desk {
             Ok(items)
         });
         let items = named(items.await.unwrap());
-        let desk = Self {
-            journal,
-            _folder: folder,
-        };
+        let desk = Self { journal, folder };
         (desk, items)
     }
 
@@ -157,4 +157,25 @@ async fn run_that_is_over_keeps_nothing_of_what_was_said() {
     assert_eq!(desk.go_on().await, (Vec::new(), true));
     let run = format!("{:?}", desk.run().await);
     assert!(!run.contains("needle") && !run.contains("hello"), "{run}");
+}
+
+#[tokio::test]
+async fn part_whose_item_is_damaged_is_still_its_runs() {
+    let (desk, _) = Desk::new(&[&["coder", "reviewer"]]).await;
+    let item = desk.run().await.parts[0].item;
+    let file = rusqlite::Connection::open(desk.folder.path().join("store.sqlite")).unwrap();
+    assert_eq!(
+        file.execute("UPDATE inbox SET item = '{' WHERE id = ?", [item.0])
+            .unwrap(),
+        1
+    );
+    let runs = async |items: &[InboxId]| {
+        let items: BTreeSet<InboxId> = items.iter().copied().collect();
+        desk.journal
+            .read(move |store| runs_of(store, &bot(), &items))
+            .await
+            .unwrap()
+    };
+    assert_eq!(runs(&[item]).await, [InboxId(1000)].into());
+    assert_eq!(runs(&[InboxId(4000)]).await, [].into());
 }
