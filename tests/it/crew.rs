@@ -39,6 +39,35 @@ fn store(folder: &Path) -> rusqlite::Connection {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn command_behind_a_name_in_the_platforms_own_is_for_whoever_is_named() {
+    let room = Room::open(&crew(r#"{ to = ["reviewer"] }, { to = ["echo"] }"#)).await;
+    room.say("m1", "@reviewer hang").await;
+    let running = |view: &Value| view["state"] == "running" && view["text"] == "**reviewer**";
+    room.vendor.until("the reviewer at work", running).await;
+    command(&room, "c1", "@review stop").await;
+    told(&room, "Nothing is running.").await;
+    command(&room, "c2", "@reviewer stop").await;
+    told(&room, "Stopping.").await;
+    let stopped = |view: &Value| view["state"] == "stopped" && view["text"] == "**reviewer**";
+    room.vendor.until("its end", stopped).await;
+    // What whispers in the platform's menu whispers behind a name too.
+    command(&room, "c3", "@reviewer /history").await;
+    let whispered = |view: &Value| view["private_to"] == "ann" && view.to_string().contains("Ann: hang");
+    room.vendor.until("what was said", whispered).await;
+    command(&room, "c4", "@reviewer @tester new").await;
+    let both = |_: &Value| count(&room, "A new conversation begins") == 2;
+    room.vendor.until("one of each", both).await;
+    // Words stay words, also with one that says how they come.
+    command(&room, "c5", "@reviewer /now hello").await;
+    done(&room, "**reviewer**echo: Ann: hello").await;
+    command(&room, "c6", "@reviewer stop it").await;
+    done(&room, "**reviewer**echo: Ann: stop it").await;
+    room.say("m2", "@reviewer recall").await;
+    done(&room, "**reviewer**Ann: hello | Ann: stop it | Ann: recall").await;
+    room.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn stop_ends_what_runs_and_the_message_behind_it_is_answered() {
     let room = Room::open(&crew(ONE)).await;
     // Turns that have no process yet end at once when they are stopped.

@@ -3,7 +3,7 @@
 mod crew;
 mod session;
 
-use super::address;
+use super::address::{self, To};
 use super::dispatch::{info, warning};
 use super::judge::Said;
 use super::route::NOT_STORED;
@@ -41,18 +41,21 @@ impl Bot {
                 return true;
             }
             let asks = command::is_ask(&command.name);
-            // A command that the platform has under another name (`/botyard stop`): what follows may be one of ours,
-            // else all of it is for the agent.
-            let inner = || {
-                command::named(said, "")
-                    .map(|row| (row, ""))
-                    .or_else(|| command::typed(said))
-            };
+            // Under another name of the platform's what follows may be one of ours, else all of it is for the agent.
             let found = command::named(&command.name, said)
                 .map(|row| (row, said))
-                .or_else(|| if asks { None } else { inner() });
+                .or_else(|| if asks { None } else { ours(said) });
             // `/botyard @reviewer stop`.
-            let named = !asks && address::addressed(&self.inner.config, said).0 != address::To::First;
+            let named = !asks && address::addressed(&self.inner.config, said).0 != To::First;
+            if found.is_none() && named {
+                let (to, rest) = address::addressed(&self.inner.config, said);
+                let behind = ours(rest).filter(|(row, _)| command::way(row).is_none());
+                if let Some((row, argument)) = behind {
+                    self.command_to(id, &origin, &to, row, argument, true).await;
+                    self.done(id).await;
+                    return true;
+                }
+            }
             let text = match found {
                 None if asks || named => Some(said.to_owned()),
                 None => Some(format!("{} {said}", command.name).trim().to_owned()),
@@ -79,6 +82,24 @@ impl Bot {
         }
         self.done(id).await;
         true
+    }
+
+    /// A command for whoever is named, each of several. `native`: see [`Bot::answer_command`].
+    pub(super) async fn command_to(
+        &self,
+        id: InboxId,
+        origin: &Origin,
+        to: &To<'_>,
+        row: &'static Row,
+        argument: &str,
+        native: bool,
+    ) {
+        if let To::Route(route) = to {
+            return self.command_route(origin, &route.name, row).await;
+        }
+        for agent in to.named() {
+            self.answer_command(id, origin, agent, row, argument, native).await;
+        }
     }
 
     /// `agent`: the one that was named, if one was. `native`: by the platform's own menu, which can whisper.
@@ -290,6 +311,12 @@ impl Bot {
         }
         lines.join("\n\n")
     }
+}
+
+/// What follows a command that the platform has under another name (`/botyard stop`), where it is one of ours.
+fn ours(said: &str) -> Option<(&'static Row, &str)> {
+    let alone = command::named(said, "").map(|row| (row, ""));
+    alone.or_else(|| command::typed(said))
 }
 
 /// For how long it works, and since when it has said nothing.

@@ -272,14 +272,8 @@ impl Bot {
         let said = message.text.clone();
         let Read { to, said } = self.read(&said);
         let (way, words) = match said {
-            command::Said::Command(row, _) if let To::Route(route) = to => {
-                self.command_route(&origin, &route.name, row).await;
-                return self.dealt_with(id, also).await;
-            }
             command::Said::Command(row, argument) => {
-                for agent in to.named() {
-                    self.answer_command(id, &origin, agent, row, argument, false).await;
-                }
+                self.command_to(id, &origin, &to, row, argument, false).await;
                 return self.dealt_with(id, also).await;
             }
             command::Said::Words(way, words) => (way, words.to_owned()),

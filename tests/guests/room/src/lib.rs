@@ -201,7 +201,8 @@ impl Adapter for Room {
                 | Abilities::FILES_IN
                 | Abilities::FILES_OUT
                 | Abilities::REACTIONS
-                | Abilities::NATIVE_STOP,
+                | Abilities::NATIVE_STOP
+                | Abilities::WHISPERS,
             extra: Vec::new(),
         }
     }
