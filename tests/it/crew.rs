@@ -101,6 +101,31 @@ async fn stop_ends_what_runs_and_the_message_behind_it_is_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn words_are_a_message_unless_they_would_answer_one_of_the_questions() {
+    let room = Room::mute(&crew(ONE)).await;
+    room.say("m1", "@tester @reviewer permission id").await;
+    asked(&room, "**tester**").await;
+    asked(&room, "**reviewer**").await;
+    room.say("m2", "hello").await;
+    done(&room, "echo: Ann: hello").await;
+    // Of somebody who may not decide, these are words too.
+    let bob = json!({ "from": { "id": "bob", "name": "Bob" } });
+    room.tell(but(said("m3", "yes"), bob)).await;
+    done(&room, "echo: Bob: yes").await;
+    room.say("m4", "yes").await;
+    told(&room, "More than one agent asks here.").await;
+    room.say("m5", "@reviewer no, not now").await;
+    told(&room, "**reviewer**denied").await;
+    // One asks: it is the one that is meant.
+    room.say("m6", "yes").await;
+    done(&room, "**tester**allowed: id").await;
+    room.say("m7", "yes").await;
+    done(&room, "echo: Ann: yes").await;
+    assert_eq!(count(&room, "More than one agent asks here."), 1);
+    room.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn stop_that_cannot_be_stored_is_told_so_and_the_platforms_own_is_tried_again() {
     let room = Room::open(&crew(r#"{ to = ["reviewer"] }, { to = ["echo"] }"#)).await;
     room.say("m1", "@review permission ls").await;

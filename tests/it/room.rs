@@ -146,6 +146,15 @@ pub(crate) struct Room {
 impl Room {
     /// With these lines in the bot's table.
     pub(crate) async fn open(more: &str) -> Self {
+        Self::of("./room.wasm", more).await
+    }
+
+    /// The same where nothing can be pressed.
+    pub(crate) async fn mute(more: &str) -> Self {
+        Self::of("./mute.wasm", more).await
+    }
+
+    async fn of(adapter: &str, more: &str) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let vendor = Vendor {
             kept: Arc::default(),
@@ -165,7 +174,7 @@ impl Room {
             axum::serve(listener, router).await.expect("the vendor serves");
         });
         let setup = Setup {
-            adapter: "./room.wasm".to_owned(),
+            adapter: adapter.to_owned(),
             secrets: "{}".to_owned(),
             ..Setup::slack(&base).with(more)
         };

@@ -163,7 +163,7 @@ impl Bot {
             Action::Now | Action::Later => return,
             Action::Compact => return self.compact(id, &key, origin, argument).await,
             Action::Decide => {
-                let Some(key) = self.asking_here(&key, agent).await else {
+                let Ok(key) = self.asking_here(&key, agent).await else {
                     return self
                         .say(origin, warning(crew::SEVERAL_ASK), row.private && native)
                         .await;
@@ -234,9 +234,19 @@ impl Bot {
         let Some(key) = self.session_of(&origin.conversation, &origin.sender.id, agent).await else {
             return false;
         };
-        let Some(key) = self.asking_here(&key, agent).await else {
-            self.say(origin, warning(crew::SEVERAL_ASK), false).await;
-            return true;
+        let key = match self.asking_here(&key, agent).await {
+            Ok(key) => key,
+            // It is a message, unless it would answer one of them.
+            Err(several) => {
+                let mut answers = false;
+                for key in &several {
+                    answers = answers || self.would_answer(key, origin, &message.text).await;
+                }
+                if answers {
+                    self.say(origin, warning(crew::SEVERAL_ASK), false).await;
+                }
+                return answers;
+            }
         };
         let text = message.text.clone();
         let read = move |ask: &AskRow| question::said(ask, &text);

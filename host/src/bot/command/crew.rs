@@ -70,27 +70,29 @@ impl Bot {
         Ok(stopped? || some)
     }
 
-    /// The session whose question an answer is for: the one that is named, or the one that asks. None: several ask.
-    pub(super) async fn asking_here(&self, key: &SessionKey, agent: Option<&str>) -> Option<SessionKey> {
+    /// The session whose question an answer is for: the one that is named, or the one that asks.
+    ///
+    /// # Errors
+    /// Several ask: these.
+    pub(super) async fn asking_here(
+        &self,
+        key: &SessionKey,
+        agent: Option<&str>,
+    ) -> Result<SessionKey, Vec<SessionKey>> {
         if agent.is_some() || self.inner.config.agents.is_empty() {
-            return Some(key.clone());
+            return Ok(key.clone());
         }
         let mut asking = Vec::new();
         for key in self.keys_here(key) {
-            if self
-                .inner
-                .registry
-                .status(&key)
-                .await
-                .is_some_and(|status| status.asking)
-            {
+            let status = self.inner.registry.at_work(&key).await;
+            if status.is_some_and(|status| status.asking) {
                 asking.push(key);
             }
         }
-        match asking.len() {
-            0 => Some(key.clone()),
-            1 => asking.pop(),
-            _ => None,
+        match asking.as_slice() {
+            [] => Ok(key.clone()),
+            [one] => Ok(one.clone()),
+            _ => Err(asking),
         }
     }
 
@@ -99,7 +101,7 @@ impl Bot {
         let mut lines = String::new();
         for name in &self.inner.config.agents {
             let key = self.inner.registry.key_of(base, name);
-            let Some(status) = self.inner.registry.status(&key).await else {
+            let Some(status) = self.inner.registry.at_work(&key).await else {
                 continue;
             };
             if status.running.is_none() && status.waiting == 0 {
