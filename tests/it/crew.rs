@@ -101,6 +101,59 @@ async fn stop_ends_what_runs_and_the_message_behind_it_is_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn message_that_is_deleted_on_its_way_goes_no_further() {
+    let room = Room::open(&crew(r#"{ to = ["reviewer", "tester"] }, { to = ["echo"] }"#)).await;
+    room.say("m1", "@reviewer permission ls").await;
+    let view = asked(&room, "**reviewer**").await;
+    room.say("m2", "@review forget me").await;
+    // What an agent had comes to its end.
+    done(&room, "**tester**echo: Ann: forget me").await;
+    let gone = json!({ "kind": "deleted", "key": "d1", "channel": "C1", "id": "m2", "from": { "id": "?" } });
+    room.tell(gone).await;
+    let withdrawn = room.vendor.until("its end", |view| view["state"] == "stopped").await;
+    assert_eq!(withdrawn["notices"], json!(["Withdrawn: the message was deleted."]));
+    told(&room, "The route `review` was stopped at step 1 of 2.").await;
+    room.press(&view, "Allow", None).await;
+    done(&room, "**reviewer**allowed: ls").await;
+    room.say("m3", "@reviewer recall").await;
+    done(&room, "**reviewer**Ann: permission ls | Ann: recall").await;
+    room.say("m4", "@echo recall").await;
+    done(&room, "**echo**Ann: recall").await;
+    assert_eq!(texts(&room).len(), 6, "{:?}", texts(&room));
+    room.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn name_that_is_edited_while_a_file_is_brought_says_whom_it_is_for() {
+    let room = Room::open(&crew(ONE)).await;
+    room.vendor
+        .with(|kept| kept.files.insert("f1".into(), b"a plan".to_vec()));
+    room.vendor.give_files(false);
+    room.tell(with_file(said("m1", "@reviewer look"))).await;
+    room.tell(edited("m1", "@tester see")).await;
+    room.tell(with_file(said("m2", "@reviewer look"))).await;
+    room.tell(edited("m2", "@scripted @tester hear")).await;
+    // Behind the edits.
+    room.say("m3", "@echo go on").await;
+    done(&room, "**echo**Ann: go on").await;
+    room.vendor.give_files(true);
+    let begins = |text: &'static str| {
+        let said = move |view: &Value| {
+            view["state"] == "done" && view["text"].as_str().is_some_and(|said| said.starts_with(text))
+        };
+        room.vendor.until(text, said)
+    };
+    begins("**tester**echo: Ann: see").await;
+    begins("**tester**echo: Ann: hear").await;
+    begins("echo: Ann: hear").await;
+    told(&room, "`scripted` and `tester` answered.").await;
+    room.say("m4", "@reviewer recall").await;
+    done(&room, "**reviewer**Ann: recall").await;
+    assert_eq!(texts(&room).len(), 6, "{:?}", texts(&room));
+    room.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn words_are_a_message_unless_they_would_answer_one_of_the_questions() {
     let room = Room::mute(&crew(ONE)).await;
     room.say("m1", "@tester @reviewer permission id").await;
@@ -181,3 +234,68 @@ async fn run_that_can_no_longer_be_read_ends_with_one_sentence() {
     room.stop().await;
 }
 
+/// In which tables something of this stands.
+fn tables_with(folder: &Path, word: &str) -> Vec<String> {
+    let store = store(folder);
+    let names = |sql: &str| {
+        let mut rows = store.prepare(sql).expect("the schema");
+        let rows = rows.query_map([], |row| row.get::<_, String>(0)).expect("it is read");
+        rows.map(|row| row.expect("a name")).collect::<Vec<_>>()
+    };
+    let mut found = Vec::new();
+    for table in names("SELECT name FROM sqlite_schema WHERE type = 'table'") {
+        for column in names(&format!("SELECT name FROM pragma_table_info('{table}')")) {
+            let sql = format!("SELECT count(*) FROM {table} WHERE instr(CAST({column} AS TEXT), ?) > 0");
+            let count: i64 = store.query_row(&sql, [word], |row| row.get(0)).expect("a count");
+            if count > 0 {
+                found.push(format!("{table}.{column}"));
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_said_stands_nowhere_when_every_session_that_heard_it_is_forgotten() {
+    let steps = r#"{ to = ["scripted"] }, { to = ["reviewer", "broken"], say = "{answer} {message}" }"#;
+    let room = Room::open(&crew(steps)).await;
+    room.say("m1", "@review the needle").await;
+    told(&room, "`reviewer` answered; `broken` did not answer").await;
+    room.say("m2", "@scripted @tester a needle").await;
+    told(&room, "`scripted` and `tester` answered.").await;
+    room.tell(edited("m2", "@scripted @tester another needle")).await;
+    told(&room, "That message was taken up already").await;
+    // Into a turn that runs, as a part of an album, changed later.
+    room.say("m3", "work").await;
+    let works = |view: &Value| view["state"] == "running" && !view["stop"].is_null();
+    room.vendor.until("a turn that runs", works).await;
+    room.say("m4", "/steer a needle too").await;
+    told(&room, "worked, and heard: a needle too").await;
+    // It is a part of that turn: nobody reads it here any more.
+    room.tell(edited("m4", "/steer still a needle")).await;
+    for part in ["a1", "a2"] {
+        let album = json!({ "group": "g1", "settle_ms": 300 });
+        room.tell(but(said(part, &format!("needle of {part}")), album)).await;
+    }
+    told(&room, "needle of a2").await;
+    room.say("m5", "one needle").await;
+    done(&room, "echo: Ann: one needle").await;
+    room.tell(edited("m5", "two needles")).await;
+    let offer = room.vendor.until("the offer", |view| view["state"] == "asking").await;
+    room.press(&offer, "Keep", None).await;
+    told(&room, "Kept as it was").await;
+    let folder = room.host.stop().await;
+    assert!(!tables_with(folder.path(), "needle").is_empty());
+    let sessions = listed(folder.path()).await;
+    let ids: Vec<&str> = sessions
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|session| session["id"].as_str())
+        .collect();
+    assert_eq!(ids.len(), 4, "{sessions}");
+    for id in ids {
+        text(&botyard(folder.path(), &["sessions", "delete", id, "--yes"]).await);
+    }
+    assert_eq!(tables_with(folder.path(), "needle"), Vec::<String>::new());
+}

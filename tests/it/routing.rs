@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::binary::{RealHost, eventually};
 use crate::host::{PATIENCE, Setup, processes_in};
-use crate::room::{Room, button};
+use crate::room::{Room, but, button, said};
 
 /// What follows a bot's table: further agents beside the scripted one, of which `broken` always fails, `parrot` says what a
 /// person would say to call another, and `echo` answers what it is told; and a route.
@@ -144,8 +144,17 @@ async fn several_that_are_named_all_answer_and_a_last_word_says_who_did() {
     done(&room, "**tester**echo: Ann: hello").await;
     let last = told(&room, "`tester` answered; `broken` did not answer: ").await;
     assert_eq!(last["text"], "");
-    // An edit of what was given out changes nothing, and nobody is asked twice.
-    assert_eq!(texts(&room).len(), 6);
+    // An edit of what was given out is told, and nobody is asked twice; unfolding a link is told as an edit too.
+    let edit = but(
+        said("m1", "@scripted @reviewer bye"),
+        json!({ "kind": "edited", "key": "e1" }),
+    );
+    room.tell(edit.clone()).await;
+    room.tell(but(edit, json!({ "key": "unfolded" }))).await;
+    room.say("m3", "recall").await;
+    done(&room, "Ann: hello | Ann: recall").await;
+    told(&room, "That message was taken up already").await;
+    assert_eq!(texts(&room).len(), 8, "{:?}", texts(&room));
     room.stop().await;
 }
 

@@ -284,13 +284,7 @@ impl Bot {
             self.say(&origin, Part::Text(text), false).await;
             return self.dealt_with(id, also).await;
         }
-        let named = to.named();
-        let course = match &to {
-            To::Route(route) => Some(Course::along(route)),
-            To::Agents(names) if names.len() > 1 => Some(Course::to_all(names)),
-            To::Agents(_) | To::First => None,
-        };
-        let agent = named.first().copied().flatten().filter(|_| course.is_none());
+        let (course, agent) = Course::of(&to);
         // Whoever says how it comes to the agent, or brings files, gives it something to do.
         let may_answer = way.is_none() && message.attachments.is_empty() && !self.can(Ability::Buttons);
         if may_answer && course.is_none() && self.said_to_a_question(id, &origin, agent, &message).await {

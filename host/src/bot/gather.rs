@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::Bot;
+use super::address::Read;
 use super::dispatch::warning;
 use super::people::{line, with_names};
 use super::route::Course;
@@ -175,15 +176,22 @@ impl Bot {
         false
     }
 
-    /// The message as it stands now. None: it was deleted meanwhile, or it cannot be read and comes again.
+    /// The message as it stands now, and for whom. None: it was deleted meanwhile, or it cannot be read and comes again.
     async fn still_said(&self, mut heard: Heard) -> Option<Heard> {
         let id = heard.id;
         match self.inner.journal.read(move |s| s.inbox_get(id)).await {
             Ok(Some(row)) if row.state == InboxState::New => {
                 if let (What::Message(message), true) = (row.item.what, heard.also.is_empty())
-                    && let command::Said::Words(_, words) = self.read(&message.text).said
+                    && let Read {
+                        to,
+                        said: command::Said::Words(_, words),
+                    } = self.read(&message.text)
                 {
                     heard.message.text = words.to_owned();
+                    let (course, agent) = Course::of(&to);
+                    let base = Registry::parts(&heard.key).0;
+                    heard.key = agent.map_or_else(|| base.clone(), |agent| self.inner.registry.key_of(&base, agent));
+                    heard.course = course;
                 }
                 Some(heard)
             }

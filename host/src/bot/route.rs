@@ -14,6 +14,7 @@ use tracing::{debug, warn};
 use self::record::{begin_step, go_on_in, run_now};
 pub(super) use self::stop::NOT_STORED;
 use super::Bot;
+use super::address::To;
 use super::dispatch::warning;
 use super::gather::{Gathered, Heard};
 use crate::access::{Admission, admit};
@@ -31,14 +32,29 @@ pub(super) struct Course {
 }
 
 impl Course {
-    pub(super) fn along(route: &Route) -> Self {
+    /// The agents of the first step.
+    pub(super) fn first(&self) -> &[String] {
+        self.steps.first().map_or(&[], |step| &step.to)
+    }
+
+    /// Where a message goes that is for these. None: to one agent, the one behind it or the first.
+    pub(super) fn of<'a>(to: &To<'a>) -> (Option<Self>, Option<&'a str>) {
+        match to {
+            To::Route(route) => (Some(Self::along(route)), None),
+            To::Agents(names) if names.len() > 1 => (Some(Self::to_all(names)), None),
+            To::Agents(names) => (None, names.first().copied()),
+            To::First => (None, None),
+        }
+    }
+
+    fn along(route: &Route) -> Self {
         Self {
             route: Some(route.name.clone()),
             steps: route.steps.clone(),
         }
     }
 
-    pub(super) fn to_all(agents: &[&str]) -> Self {
+    fn to_all(agents: &[&str]) -> Self {
         let step = RouteStep {
             to: agents.iter().map(|agent| (*agent).to_owned()).collect(),
             say: None,
