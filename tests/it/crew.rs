@@ -154,6 +154,36 @@ async fn name_that_is_edited_while_a_file_is_brought_says_whom_it_is_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn message_for_one_is_behind_what_was_said_to_several_before() {
+    let room = Room::open(&crew(ONE)).await;
+    let several = said("m1", "@scripted @reviewer first");
+    let (status, _) = room
+        .post(&json!({ "items": [several, said("m2", "@reviewer second")] }))
+        .await;
+    assert!(matches!(status, 200 | 202), "{status}");
+    done(&room, "**reviewer**echo: Ann: second").await;
+    room.say("m3", "@reviewer recall").await;
+    done(&room, "**reviewer**Ann: first | Ann: second | Ann: recall").await;
+    // Also where it waits for a file.
+    room.vendor
+        .with(|kept| kept.files.insert("f1".into(), b"a plan".to_vec()));
+    room.vendor.give_files(false);
+    room.tell(with_file(said("m4", "@scripted @reviewer third"))).await;
+    room.say("m5", "@reviewer fourth").await;
+    // The others are free.
+    room.say("m6", "@tester go on").await;
+    done(&room, "**tester**echo: Ann: go on").await;
+    room.vendor.give_files(true);
+    done(&room, "**reviewer**echo: Ann: fourth").await;
+    told(&room, "**reviewer**echo: Ann: third").await;
+    room.say("m7", "@reviewer recall all").await;
+    let recalled = told(&room, "Ann: recall all").await["text"].to_string();
+    let [third, fourth] = ["Ann: third", "Ann: fourth"].map(|said| recalled.find(said).expect("it was heard"));
+    assert!(third < fourth, "{recalled}");
+    room.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn words_are_a_message_unless_they_would_answer_one_of_the_questions() {
     let room = Room::mute(&crew(ONE)).await;
     room.say("m1", "@tester @reviewer permission id").await;
@@ -231,6 +261,31 @@ async fn run_that_can_no_longer_be_read_ends_with_one_sentence() {
     room.say("m2", "/status").await;
     told(&room, "No conversation yet.").await;
     assert_eq!(texts(&room).len(), 4, "{:?}", texts(&room));
+    room.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_that_are_new_here_read_what_was_said_before() {
+    let room = Room::open(&format!("history = 2\n{}", crew(ONE))).await;
+    room.say("m1", "hello").await;
+    done(&room, "echo: Ann: hello").await;
+    let red = json!({ "id": "b1", "from": { "id": "bob", "name": "Bob" }, "text": "the build is red", "sent": 2 });
+    room.vendor.with(|kept| kept.said = vec![red]);
+    // Whoever is here already is no reason that the others are told nothing.
+    room.say("m2", "@reviewer @tester what is wrong").await;
+    for name in ["reviewer", "tester"] {
+        let knows = |view: &Value| {
+            let text = view["text"].as_str().unwrap_or_default();
+            view["state"] == "done"
+                && text.starts_with(&format!("**{name}**"))
+                && text.contains("> Bob: the build is red")
+        };
+        room.vendor.until(name, knows).await;
+    }
+    // They know it now.
+    room.say("m3", "@reviewer @tester and now").await;
+    done(&room, "**reviewer**echo: Ann: and now").await;
+    done(&room, "**tester**echo: Ann: and now").await;
     room.stop().await;
 }
 

@@ -65,7 +65,7 @@ pub(super) fn dispatch(bot: &Bot, id: InboxId, item: Item) {
 
 impl Bot {
     /// False: the item is held by a lane already.
-    fn begin(&self, id: InboxId) -> bool {
+    pub(super) fn begin(&self, id: InboxId) -> bool {
         self.inner
             .in_flight
             .lock()

@@ -109,7 +109,7 @@ impl Bot {
         match begun.await {
             Ok(items) => {
                 debug!(bot = %inner.config.name, session = %heard.key, run = id.0, "a message goes to several agents");
-                self.give_out(items);
+                self.hand_out(items).await;
                 self.tell_missing(&heard.origin, &gathered.missing).await;
             }
             // It stays in the inbox and is tried again.
@@ -118,6 +118,20 @@ impl Bot {
                 self.later();
             }
         }
+    }
+
+    /// The parts of the first step, each to its session before this returns: what is said to one of these agents later is
+    /// behind it.
+    async fn hand_out(&self, items: Vec<(InboxId, Item)>) {
+        let each = items.into_iter().map(|(id, item)| async move {
+            if let What::Routed(routed) = &item.what
+                && self.begin(id)
+            {
+                self.carry(id, &item.origin, routed).await;
+                self.finish(id);
+            }
+        });
+        futures_util::future::join_all(each).await;
     }
 
     fn give_out(&self, items: Vec<(InboxId, Item)>) {
