@@ -477,8 +477,8 @@ pub trait Store: Send {
     /// The current one of this key.
     fn session_get(&mut self, key: &SessionKey) -> Result<Option<SessionRow>>;
     /// The current one of this key cannot be read: it goes under an id and a key that nobody else has, for the operator.
-    /// The id and the epoch that it had.
-    fn session_set_aside(&mut self, key: &SessionKey) -> Result<Option<(SessionId, u32)>>;
+    /// The id, the epoch and the home that it had.
+    fn session_set_aside(&mut self, key: &SessionKey) -> Result<Option<(SessionId, u32, Option<String>)>>;
     fn session_by_id(&mut self, id: &SessionId) -> Result<Option<SessionRow>>;
     /// All of this key, newest first, without the first `skip`.
     fn sessions_of(&mut self, key: &SessionKey, skip: u32, limit: u32) -> Result<Vec<SessionRow>>;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::chat::{CallError, Conversation, Target, View};
 use crate::outbox::{BoxFuture, Place, Presenter};
 use crate::plugin::Adapter;
@@ -34,6 +36,9 @@ impl Presenter for AdapterPresenter {
             return None;
         }
         let (at, moment) = self.outlet.moment(&calls);
+        if at <= Instant::now() {
+            return None;
+        }
         Some(Place {
             at,
             kept: Box::new(moment),

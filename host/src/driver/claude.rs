@@ -22,7 +22,7 @@ use translate::Translator;
 pub(super) fn start(profile: &AgentProfile, launch: Launch) -> Agent {
     let program = launch::program(profile, &launch, inherited());
     let mut translator = Translator::new(launch.workspace.clone());
-    if launch.resume {
+    if launch.resume || launch.fork.is_some() {
         translator.resumes();
     }
     stdio::start(

@@ -14,6 +14,8 @@ use crate::manifest::Rate;
 const SHARE: f64 = 0.8;
 /// The part of a window whose calls may go at once.
 const AT_ONCE: u32 = 10;
+/// A window that is shorter is over before anybody misses what was spent of it.
+const SHORTEST: Duration = Duration::from_secs(10);
 /// Buckets are looked through for forgotten ones when there are twice as many as after the last look.
 const FIRST_SWEEP: usize = 256;
 
@@ -79,7 +81,8 @@ impl Spread {
         let mut taken = Vec::with_capacity(calls.len());
         let mut lines = self.lines();
         for (bucket, count) in calls {
-            let Some(rate) = rate::of(&self.rates, bucket).filter(|rate| rate.calls > 0) else {
+            let lasts = |rate: &&Rate| rate.calls > 0 && rate.per >= SHORTEST;
+            let Some(rate) = rate::of(&self.rates, bucket).filter(lasts) else {
                 continue;
             };
             let time = rate.per.div_f64(f64::from(rate.calls) * SHARE) * *count;
@@ -89,8 +92,9 @@ impl Spread {
             taken.push((bucket.clone(), time));
         }
         for (bucket, time) in &taken {
-            let until = lines.busy_until.entry(bucket.clone()).or_insert(at);
-            *until = at.max(*until) + *time;
+            // A bucket that many share is not held up by what one of them waits for elsewhere.
+            let until = lines.busy_until.entry(bucket.clone()).or_insert(now);
+            *until = now.max(*until) + *time;
         }
         if lines.busy_until.len() >= lines.sweep_at.max(FIRST_SWEEP) {
             lines.busy_until.retain(|_, until| *until > now);
@@ -159,7 +163,17 @@ mod tests {
         assert_eq!(spread.moment(&calls).at(), begun);
         assert_eq!(spread.moment(&calls).at(), begun + Duration::from_millis(11_500));
         assert_eq!(spread.moment(&calls[2..]).at(), begun);
-        let another = [("card:2".to_owned(), 1)];
-        assert_eq!(spread.moment(&another).at(), begun);
+        let another = [("wide".to_owned(), 2), ("card:2".to_owned(), 1)];
+        assert_eq!(spread.moment(&another).at(), begun, "what they share is hardly used");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_short_window_holds_nobody() {
+        let (spread, begun) = (spread(1, Duration::from_secs(5)), Instant::now());
+        assert!(
+            (0..9)
+                .map(|_| spread.moment(&update()))
+                .all(|moment| moment.at() == begun)
+        );
     }
 }

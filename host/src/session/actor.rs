@@ -489,7 +489,6 @@ impl SessionActor {
         true
     }
 
-    /// Forgets the agent's memory.
     /// What is remembered of the last session under this key is nothing to the next.
     fn forget_last(&mut self) {
         self.model = None;
@@ -499,6 +498,7 @@ impl SessionActor {
         self.refused = false;
     }
 
+    /// Forgets the agent's memory.
     async fn reset(&mut self) {
         if self.row.updated == 0 && self.current.is_none() {
             // Nobody ever said anything here.

@@ -22,7 +22,7 @@ const WHO: &str = "botyard";
 /// Takes the damaged row of a session away. What stands in its place has the same id, so its turns are its own, and the
 /// same working folder; it has no conversation of an agent's. `fresh`: of this key.
 pub(super) fn begin_again(store: &mut dyn Store, fresh: SessionRow, scope: Scope, why: &str) -> Result<SessionRow> {
-    let Some((id, epoch)) = store.session_set_aside(&fresh.key)? else {
+    let Some((id, epoch, home)) = store.session_set_aside(&fresh.key)? else {
         return Ok(fresh);
     };
     let now = now();
@@ -31,6 +31,7 @@ pub(super) fn begin_again(store: &mut dyn Store, fresh: SessionRow, scope: Scope
     let row = SessionRow {
         id,
         epoch,
+        home,
         owner: owner.filter(|_| scope == Scope::User),
         conversation: last.map_or(fresh.conversation, |turn| turn.target.conversation),
         created: now,

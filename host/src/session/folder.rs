@@ -172,6 +172,12 @@ pub(super) fn of_agent(bot: &BotName, agent: &AgentProfile) -> String {
     format!("{}.{}", plain(bot.as_str(), 40), agent.name)
 }
 
+/// The folder of this name is of one of this bot's agents.
+pub(super) fn is_of_bot(name: &str, bot: &BotName) -> bool {
+    name.split_once('.')
+        .is_some_and(|(of, _)| of == plain(bot.as_str(), 40))
+}
+
 /// The letters and digits of it, lower case, at most `max`; never empty, never `..`.
 fn plain(text: &str, max: usize) -> String {
     let plain: String = text

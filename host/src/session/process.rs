@@ -14,13 +14,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use self::pool::{Grant, Pool};
 use crate::config::HostConfig;
+use crate::driver::AgentEvent;
 use crate::driver::process::memory;
+
+/// How long a process may take to leave when it was asked to, then when it was told to.
+pub(super) const LEAVE: Duration = Duration::from_secs(5);
 
 /// How often memory is measured, when somebody waits and when nobody does.
 const OFTEN: Duration = Duration::from_secs(2);
@@ -214,6 +218,15 @@ struct Waits {
 impl Drop for Waits {
     fn drop(&mut self) {
         self.pool.change(|pool| pool.forget(self.waiter));
+    }
+}
+
+/// Until the process is gone; what it still says is heard by nobody. Cancel safe.
+pub(super) async fn exited(events: &mut mpsc::Receiver<AgentEvent>) {
+    while let Some(event) = events.recv().await {
+        if matches!(event, AgentEvent::Exited { .. }) {
+            return;
+        }
     }
 }
 

@@ -120,9 +120,18 @@ impl Registry {
             shared: Arc::new(Shared::new(rules, false, journal, outbox, processes, start, tail)),
             further,
         };
-        for shared in registry.all().filter(|shared| shared.rules.agent.spare) {
-            shared.tasks.spawn(spare::keep(Arc::clone(shared)));
-        }
+        let kept: Vec<_> = registry
+            .all()
+            .filter(|shared| shared.rules.agent.spare)
+            .cloned()
+            .collect();
+        let (rules, tasks) = (registry.shared.rules.clone(), registry.shared.tasks.clone());
+        registry.shared.tasks.spawn(async move {
+            spare::sweep(&rules).await;
+            for shared in kept {
+                tasks.spawn(spare::keep(shared));
+            }
+        });
         registry
     }
 

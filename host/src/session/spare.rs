@@ -7,21 +7,21 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use super::folder::{self, Folders};
-use super::process::Permit;
+use super::process::{LEAVE, Permit, exited};
 use super::registry::Shared;
 use super::{SessionRules, tray};
 use crate::chat::random;
 use crate::driver::{Agent, AgentEvent, Command, Launch};
 
-/// How long one may take to leave.
-const LEAVE: Duration = Duration::from_secs(5);
-/// After one that could not be had; each further time twice as long.
+/// After one that could not be had, or that ended while it waited; each further time twice as long.
 const PAUSE: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+/// A process that waits says next to nothing; one that says more is none to wait with.
+const SAID_MAX: usize = 64;
 
 /// One that answers.
 pub(super) struct Warm {
@@ -31,52 +31,49 @@ pub(super) struct Warm {
     pub(super) cli_session: String,
     /// What its folders are called.
     pub(super) home: String,
-    /// What it has said already, `Ready` last or nearly.
+    /// What it has said already.
     pub(super) said: Vec<AgentEvent>,
 }
 
-/// Where the spare one waits. Cheap to clone.
-#[derive(Clone, Default)]
-pub(super) struct Spare {
-    inner: Arc<Inner>,
-}
+/// Asks for the one that waits.
+type Wish = oneshot::Sender<Warm>;
 
+/// Where the spare one is asked for, while there is one.
 #[derive(Default)]
-struct Inner {
-    warm: Mutex<Option<Warm>>,
-    taken: Notify,
-}
+pub(super) struct Spare(Mutex<Option<oneshot::Sender<Wish>>>);
 
 impl Spare {
-    /// The one that waits, if it still lives; another is started in its stead.
-    pub(super) fn take(&self) -> Option<Warm> {
-        let mut warm = self.lift()?;
-        self.inner.taken.notify_one();
-        while let Ok(event) = warm.agent.events.try_recv() {
-            warm.said.push(event);
-        }
-        let lives = !warm.said.iter().any(|event| matches!(event, AgentEvent::Exited { .. }));
-        lives.then_some(warm)
+    /// The one that waits, if there is one; another is started in its stead. Not cancel safe: it may be had and be nobody's.
+    pub(super) async fn take(&self) -> Option<Warm> {
+        let keeper = self.offered().take()?;
+        let (wish, given) = oneshot::channel();
+        keeper.send(wish).ok()?;
+        given.await.ok()
     }
 
     #[cfg(test)]
     pub(super) fn is_there(&self) -> bool {
-        self.inner.warm.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.offered().as_ref().is_some_and(|keeper| !keeper.is_closed())
     }
 
-    fn lift(&self) -> Option<Warm> {
-        self.inner.warm.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    fn put(&self, warm: Warm) {
-        *self.inner.warm.lock().unwrap_or_else(PoisonError::into_inner) = Some(warm);
+    fn offered(&self) -> std::sync::MutexGuard<'_, Option<oneshot::Sender<Wish>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Keeps one warm until the registry ends. What a former run of the host left is removed first.
+/// What becomes of one that waits.
+enum Fate {
+    Wanted(Wish),
+    /// Somebody else needs its place.
+    GivesWay,
+    Died,
+    /// The registry ends.
+    Over,
+}
+
+/// Keeps one warm until the registry ends.
 pub(super) async fn keep(shared: Arc<Shared>) {
-    let marks = marks(&shared);
-    sweep(&shared, &marks).await;
+    let marks = marks(&shared.rules);
     let mut pause = PAUSE;
     loop {
         let permit = tokio::select! {
@@ -89,35 +86,62 @@ pub(super) async fn keep(shared: Arc<Shared>) {
             () = shared.drain.cancelled() => return,
             started = start(&shared, permit, &marks) => started,
         };
-        let warm = match started {
-            Ok(warm) => warm,
-            Err(cause) => {
-                let bot = &shared.rules.bot;
-                tracing::warn!(%bot, agent = shared.rules.agent.name, cause, "no process could be kept warm");
-                tokio::select! {
-                    biased;
-                    () = shared.drain.cancelled() => return,
-                    () = sleep(pause) => {}
+        let trouble = match started {
+            Ok(mut warm) => {
+                let fate = wait(&shared, &mut warm).await;
+                match fate {
+                    Fate::Wanted(wish) => {
+                        // Whoever wanted it may be gone.
+                        if let Err(warm) = wish.send(warm) {
+                            end(&shared, warm, &marks).await;
+                        }
+                        None
+                    }
+                    Fate::GivesWay | Fate::Over => {
+                        end(&shared, warm, &marks).await;
+                        None
+                    }
+                    Fate::Died => {
+                        let home = warm.home.clone();
+                        drop(warm);
+                        remove(&shared.rules, &home, &marks).await;
+                        Some("it ended while it waited".to_owned())
+                    }
                 }
-                pause = (pause * 2).min(LONGEST_PAUSE);
-                continue;
             }
+            Err(cause) => Some(cause),
         };
-        pause = PAUSE;
-        let give_way = warm.permit.spare();
-        shared.spare.put(warm);
-        let ends = tokio::select! {
+        let Some(cause) = trouble else {
+            pause = PAUSE;
+            continue;
+        };
+        let bot = &shared.rules.bot;
+        tracing::warn!(%bot, agent = shared.rules.agent.name, cause, "no process could be kept warm");
+        tokio::select! {
             biased;
-            () = shared.drain.cancelled() => true,
-            () = shared.spare.inner.taken.notified() => continue,
-            () = give_way.cancelled() => false,
-        };
-        // It may have been taken in this moment.
-        if let Some(warm) = shared.spare.lift() {
-            end(&shared, warm, &marks).await;
+            () = shared.drain.cancelled() => return,
+            () = sleep(pause) => {}
         }
-        if ends {
-            return;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Offers it until something becomes of it.
+async fn wait(shared: &Shared, warm: &mut Warm) -> Fate {
+    let give_way = warm.permit.spare();
+    let (keeper, mut wanted) = oneshot::channel();
+    *shared.spare.offered() = Some(keeper);
+    loop {
+        tokio::select! {
+            biased; // Nobody is given one that said its end; who wants it comes before who needs its place.
+            () = shared.drain.cancelled() => return Fate::Over,
+            event = warm.agent.events.recv() => match event {
+                None | Some(AgentEvent::Exited { .. }) => return Fate::Died,
+                Some(_) if warm.said.len() >= SAID_MAX => return Fate::GivesWay,
+                Some(event) => warm.said.push(event),
+            },
+            Ok(wish) = &mut wanted => return Fate::Wanted(wish),
+            () = give_way.cancelled() => return Fate::GivesWay,
         }
     }
 }
@@ -182,11 +206,7 @@ async fn end(shared: &Shared, mut warm: Warm, marks: &Path) {
     warm.permit.leaves();
     let left = async {
         let _ = warm.agent.commands.send(Command::Close).await;
-        while let Some(event) = warm.agent.events.recv().await {
-            if matches!(event, AgentEvent::Exited { .. }) {
-                return;
-            }
-        }
+        exited(&mut warm.agent.events).await;
     };
     // Dropping both ends of the driver kills it.
     let _ = timeout(LEAVE, left).await;
@@ -195,14 +215,24 @@ async fn end(shared: &Shared, mut warm: Warm, marks: &Path) {
     remove(&shared.rules, &home, marks).await;
 }
 
-/// What a run of the host that was killed left: a home with a mark is nobody's.
-async fn sweep(shared: &Shared, marks: &Path) {
-    let Ok(mut entries) = tokio::fs::read_dir(marks).await else {
+/// What a run of the host that was killed left, of any agent that this bot has or had: a home with a mark is nobody's.
+pub(super) async fn sweep(rules: &SessionRules) {
+    let all = rules.data_dir.join(MARKS);
+    let Ok(mut agents) = tokio::fs::read_dir(&all).await else {
         return;
     };
-    while let Ok(Some(entry)) = entries.next_entry().await {
-        if let Some(home) = entry.file_name().to_str() {
-            remove(&shared.rules, home, marks).await;
+    while let Ok(Some(agent)) = agents.next_entry().await {
+        let name = agent.file_name();
+        if !name.to_str().is_some_and(|name| folder::is_of_bot(name, &rules.bot)) {
+            continue;
+        }
+        let Ok(mut homes) = tokio::fs::read_dir(agent.path()).await else {
+            continue;
+        };
+        while let Ok(Some(home)) = homes.next_entry().await {
+            if let Some(home) = home.file_name().to_str() {
+                remove(rules, home, &agent.path()).await;
+            }
         }
     }
 }
@@ -213,20 +243,21 @@ fn home() -> String {
     format!("w{digits}")
 }
 
-/// One empty file for each home that is nobody's.
-fn marks(shared: &Shared) -> PathBuf {
-    let rules = &shared.rules;
-    rules
-        .data_dir
-        .join("spare")
-        .join(folder::of_agent(&rules.bot, &rules.agent))
+/// Where they are, for each agent of each bot: an empty file for each home that is nobody's.
+const MARKS: &str = "spare";
+
+fn marks(rules: &SessionRules) -> PathBuf {
+    let agent = folder::of_agent(&rules.bot, &rules.agent);
+    rules.data_dir.join(MARKS).join(agent)
 }
 
-/// A session has it from now on. Before that is on disk: a home is rather left over than taken from somebody.
-pub(super) async fn unmark(shared: &Shared, home: &str) -> std::io::Result<()> {
-    match tokio::fs::remove_file(marks(shared).join(home)).await {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+/// A session has it from now on. On disk before that is: a home is rather left over than taken from somebody.
+pub(super) async fn unmark(rules: &SessionRules, home: &str) -> std::io::Result<()> {
+    let marks = marks(rules);
+    match tokio::fs::remove_file(marks.join(home)).await {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => tokio::fs::File::open(&marks).await?.sync_all().await,
     }
 }
 

@@ -43,6 +43,10 @@ pub enum Input<'a> {
         alone: bool,
     },
     Agent(&'a AgentEvent),
+    /// A further word goes out under this id, for this turn to answer.
+    Steered {
+        id: &'a str,
+    },
     /// A person ends it.
     Stop,
     /// It is given up: interrupted. `again`: what is left of it is put to the agent once more, who is told so.
@@ -109,6 +113,8 @@ pub struct Turn {
     /// The agent said that it works on the prompt.
     taken_up: bool,
     outcome: Option<Outcome>,
+    /// Words for this turn that the agent did not take up yet: what it says of an end is older than they are.
+    told: BTreeSet<String>,
 }
 
 /// Why a turn was given up.
@@ -140,6 +146,7 @@ impl Turn {
             counting: false,
             taken_up: false,
             outcome: None,
+            told: BTreeSet::new(),
         }
     }
 
@@ -187,6 +194,10 @@ impl Turn {
             (State::Running | State::Stopping, Input::Handed { id, alone }) => {
                 self.prompt = Some((*id).to_owned());
                 self.counting = *alone;
+                Vec::new()
+            }
+            (State::Running, Input::Steered { id }) => {
+                self.told.insert((*id).to_owned());
                 Vec::new()
             }
             (_, Input::Stop) => self.stop(),
@@ -262,6 +273,7 @@ impl Turn {
                     self.counting = true;
                     self.taken_up = true;
                 }
+                self.told.remove(id);
             }
             AgentEvent::Permission(permission) => {
                 self.emitted = true;
@@ -286,10 +298,15 @@ impl Turn {
                 {
                     return actions;
                 }
+                if *outcome == Outcome::Stopped {
+                    // What it had not taken up was taken back.
+                    self.told.clear();
+                }
                 if self.counting {
                     self.outcome = Some(outcome.clone());
                 }
             }
+            AgentEvent::Idle { .. } if self.state == State::Running && !self.told.is_empty() => {}
             AgentEvent::Idle { .. } => {
                 if let Some(outcome) = self.outcome.take() {
                     return self.answered(outcome);
@@ -337,7 +354,8 @@ impl Turn {
     }
 
     fn exited(&mut self, failure: Option<&Failure>) -> Vec<Action> {
-        if let Some(outcome) = self.outcome.take() {
+        let unheard = self.state == State::Running && !std::mem::take(&mut self.told).is_empty();
+        if let Some(outcome) = self.outcome.take().filter(|_| !unheard) {
             return self.answered(outcome);
         }
         if self.state == State::Stopping {
@@ -369,6 +387,7 @@ impl Turn {
         self.counting = false;
         self.taken_up = false;
         self.outcome = None;
+        self.told.clear();
         let mut actions: Vec<Action> = std::mem::take(&mut self.open)
             .into_iter()
             .map(Action::Withdraw)

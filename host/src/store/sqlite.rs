@@ -361,17 +361,19 @@ impl Store for SqliteStore {
         self.one(sql, [key.as_str()], |row| rows::json(row, 0))
     }
 
-    fn session_set_aside(&mut self, key: &SessionKey) -> Result<Option<(SessionId, u32)>> {
-        let sql = "SELECT id, epoch FROM sessions WHERE key = ? AND current = 1";
+    fn session_set_aside(&mut self, key: &SessionKey) -> Result<Option<(SessionId, u32, Option<String>)>> {
+        let sql = "SELECT id, epoch, home FROM sessions WHERE key = ? AND current = 1";
         let found = self.one(sql, [key.as_str()], |row| {
-            Ok((SessionId(row.get(0)?), row.get::<_, u32>(1)?))
+            Ok((SessionId(row.get(0)?), row.get::<_, u32>(1)?, row.get(2)?))
         })?;
-        let Some((id, epoch)) = found else { return Ok(None) };
+        let Some((id, epoch, home)) = found else {
+            return Ok(None);
+        };
         // More than one may be set aside.
         let sql = "UPDATE sessions SET current = 0, id = id || ' damaged ' || hex(randomblob(6)), \
                    key = key || ' damaged' WHERE id = ?";
         self.run(sql, [id.as_str()])?;
-        Ok(Some((id, epoch)))
+        Ok(Some((id, epoch, home)))
     }
 
     fn session_by_id(&mut self, id: &SessionId) -> Result<Option<SessionRow>> {

@@ -43,6 +43,9 @@ pub(crate) fn run() -> Result<()> {
                     &json!({"type": "control_response", "response": {
                     "subtype": "success", "request_id": message["request_id"], "response": {"commands": []}}}),
                 );
+                if message["request"]["subtype"] == "initialize" {
+                    note(&mut log, "ready", received, std::process::id().into())?;
+                }
                 if let Some(mark) = hanging.take_if(|_| message["request"]["subtype"] == "interrupt") {
                     note(
                         &mut log,

@@ -109,6 +109,25 @@ pub(crate) async fn wakes(binary: &Path, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
+/// Waits until the scripted CLI that is kept ready has answered the host.
+async fn spare(host: &Host) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        let text = std::fs::read_to_string(host.cli_log()).unwrap_or_default();
+        let ready = text.lines().filter(|line| line.starts_with("ready ")).count();
+        let mut had: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("mark-new-")?.split('-').next())
+            .collect();
+        had.dedup();
+        if ready > had.len() {
+            return Ok(());
+        }
+        ensure!(begun.elapsed() < PATIENCE, "no process is kept ready");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// The first message of each of many people, with a process that is kept ready and without; beside one of somebody whose
 /// process waits for it.
 pub(crate) async fn news(binary: &Path, report: &mut Report) -> Result<()> {
@@ -121,8 +140,9 @@ pub(crate) async fn news(binary: &Path, report: &mut Report) -> Result<()> {
         let (client, hook) = (reqwest::Client::new(), host.hook());
         let (mut first, mut next) = (Vec::new(), Vec::new());
         for person in 0..20 {
-            // The next spare one is ready.
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            if !lines.is_empty() {
+                spare(&host).await?;
+            }
             for (serial, times) in [&mut first, &mut next].into_iter().enumerate() {
                 let mark = format!("mark-new-{person}-{serial}");
                 let (sent, _) = send(&client, &hook, 100 + person, &mark).await?;

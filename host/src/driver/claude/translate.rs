@@ -1,5 +1,7 @@
 //! The protocol as a state machine without I/O.
 
+mod permission;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,15 +10,14 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 
 use super::failure::{self, Complaint};
-use super::lasting;
 use super::stream::Stream;
 use super::text::harmless;
 use super::tool::{self, Plan};
-use super::wire::{Asked, Assistant, ControlResponse, Incoming, Lifecycle, System, TurnResult, User};
+use super::wire::{Assistant, ControlResponse, Incoming, Lifecycle, System, TurnResult, User};
 use crate::driver::process::Ended;
 use crate::driver::stdio::{Protocol, Queues};
 use crate::driver::words::{STEP_LIMIT, cut};
-use crate::driver::{Abilities, AgentEvent, Answer, Command, Failure, Image, Offers, Outcome, Permission};
+use crate::driver::{Abilities, AgentEvent, Command, Failure, Image, Offers, Outcome};
 
 /// The permission modes that may be changed to while it runs. `bypassPermissions` may not.
 const MODES: [&str; 3] = ["default", "acceptEdits", "plan"];
@@ -54,13 +55,8 @@ enum Sent {
 struct SentPrompt {
     id: String,
     started: bool,
-}
-
-/// A `can_use_tool` that waits.
-#[derive(Debug)]
-struct Waiting {
-    input: Value,
-    call: String,
+    /// It may be merged into what runs, and has no result of its own then.
+    steered: bool,
 }
 
 /// What the CLI said of its state, if it says so at all.
@@ -89,7 +85,7 @@ pub(super) struct Translator {
     prompts: Vec<SentPrompt>,
     /// Prompts that had their result, the newest last.
     answered: VecDeque<String>,
-    waiting: HashMap<String, Waiting>,
+    waiting: HashMap<String, permission::Waiting>,
     denied: HashSet<String>,
     stream: Stream,
     plan: Plan,
@@ -170,6 +166,9 @@ impl Translator {
     /// the CLI is idle.
     fn steer(&mut self, id: String, text: &str, images: &[Image]) {
         self.said(id, text, images, json!({"client_composed": true}));
+        if let Some(prompt) = self.prompts.last_mut() {
+            prompt.steered = true;
+        }
     }
 
     fn said(&mut self, id: String, text: &str, images: &[Image], more: Value) {
@@ -203,45 +202,13 @@ impl Translator {
             line.extend(more);
         }
         self.queues.line(&line);
-        self.prompts.push(SentPrompt { id, started: false });
+        self.prompts.push(SentPrompt {
+            id,
+            started: false,
+            steered: false,
+        });
         self.open = true;
         self.result_owed = true;
-    }
-
-    fn decide(&mut self, request: &str, answer: Answer) {
-        let Some(waiting) = self.waiting.remove(request) else {
-            return;
-        };
-        let mut input = waiting.input;
-        // 2.1.197 fails the tool if the input is not given back.
-        let answer = match answer {
-            Answer::Allow => json!({"behavior": "allow", "updatedInput": input}),
-            Answer::AllowLasting(updates) => {
-                let updates = serde_json::from_str::<Value>(&updates).unwrap_or(Value::Array(Vec::new()));
-                json!({"behavior": "allow", "updatedInput": input, "updatedPermissions": updates})
-            }
-            Answer::AllowWith(changed) => {
-                let input = serde_json::from_str::<Value>(&changed).unwrap_or(input);
-                json!({"behavior": "allow", "updatedInput": input})
-            }
-            Answer::Answers(answers) => {
-                let answers = answers.into_iter().map(|(question, answer)| (question, answer.into()));
-                if let Value::Object(fields) = &mut input {
-                    fields.insert("answers".to_owned(), Value::Object(answers.collect()));
-                }
-                json!({"behavior": "allow", "updatedInput": input})
-            }
-            Answer::Deny(message) => {
-                self.denied.insert(waiting.call);
-                let message = if message.is_empty() {
-                    "The user does not allow this.".to_owned()
-                } else {
-                    message
-                };
-                json!({"behavior": "deny", "message": message})
-            }
-        };
-        self.respond(request, &answer);
     }
 
     fn interrupt(&mut self) {
@@ -559,7 +526,10 @@ impl Translator {
             }
         }
         self.result(outcome);
-        // Older CLIs, and other programs that speak this protocol, say nothing of their state.
+        // Older CLIs, and other programs that speak this protocol, say nothing of their state, nor of what they merged.
+        if self.state == State::Unknown {
+            self.prompts.retain(|prompt| !prompt.steered);
+        }
         self.check_idle(self.state == State::Unknown);
     }
 
@@ -589,42 +559,6 @@ impl Translator {
         }
     }
 
-    fn asked(&mut self, request: &str, asked: Asked) {
-        match asked.subtype.as_str() {
-            "can_use_tool" => {
-                let (path, reason) = (asked.blocked_path.as_deref(), asked.decision_reason.as_deref());
-                self.queues
-                    .events
-                    .push_back(AgentEvent::Permission(Box::new(Permission {
-                        request: request.to_owned(),
-                        call: asked.tool_use_id.clone(),
-                        input: asked.input.to_string(),
-                        title: tool::title(&asked.tool_name, &asked.input, &self.workspace),
-                        detail: tool::question(&asked.tool_name, &asked.input, path, reason),
-                        subject: tool::subject(&asked.tool_name, &asked.input),
-                        editable: tool::editable(&asked.tool_name, &asked.input),
-                        lasting: lasting::of(&asked.permission_suggestions),
-                        hears: true,
-                        tool: asked.tool_name,
-                    })));
-                let waiting = Waiting {
-                    input: asked.input,
-                    call: asked.tool_use_id,
-                };
-                self.waiting.insert(request.to_owned(), waiting);
-            }
-            "request_user_dialog" => self.respond(request, &json!({"behavior": "cancelled"})),
-            "elicitation" => self.respond(request, &json!({"action": "decline"})),
-            other => {
-                let error = format!("Unsupported control request subtype: {other}");
-                self.queues.line(&json!({
-                    "type": "control_response",
-                    "response": {"subtype": "error", "request_id": request, "error": error},
-                }));
-            }
-        }
-    }
-
     fn answered(&mut self, response: &ControlResponse) {
         match self.sent.remove(&response.request_id) {
             Some(Sent::Initialize) => {
@@ -647,7 +581,9 @@ impl Translator {
                     self.check_idle(self.state == State::Unknown);
                 }
             }
-            Some(Sent::Cost) => self.cost = spent(&response.response).unwrap_or(self.cost),
+            // After a result it would count that once more.
+            Some(Sent::Cost) if self.cost == 0.0 => self.cost = spent(&response.response).unwrap_or(0.0),
+            Some(Sent::Cost) => {}
             Some(Sent::Setting) => {
                 if let Some(error) = &response.error {
                     tracing::info!(%error, "a setting was not taken");

@@ -13,8 +13,9 @@ use crate::store::{TurnKind, TurnRow, TurnState};
 /// How the sentence of a turn begins that was given up.
 const CUT: &str = "The agent was interrupted: ";
 
-/// Turns of a session that are looked at for the one that was worked on last: more than may wait.
-const LOOKED_AT: u32 = 1000;
+/// Turns of a session that are looked at for the one that was worked on last: it is among the newest, unless many wait; then
+/// more than may wait.
+const LOOKED_AT: [u32; 2] = [8, 1000];
 
 impl SessionActor {
     /// Does what the clocks of the running turn say.
@@ -56,14 +57,20 @@ impl SessionActor {
     /// was given up.
     pub(super) async fn read_cut(&mut self) -> Option<String> {
         let (session, now) = (self.row.id.clone(), self.current.as_ref().map(|job| job.row.id.clone()));
-        let turns = self
-            .shared
-            .journal
-            .read(move |store| store.turns_of(&session, LOOKED_AT))
-            .await;
         // What waits behind it is newer, and was never begun.
-        let worked_on = |turn: &TurnRow| Some(&turn.id) != now.as_ref() && turn.attempt > 0;
-        cut(&turns.ok()?.into_iter().find(worked_on)?)
+        let worked_on = move |turn: &TurnRow| Some(&turn.id) != now.as_ref() && turn.attempt > 0;
+        let last = self.shared.journal.read(move |store| {
+            for most in LOOKED_AT {
+                let turns = store.turns_of(&session, most)?;
+                let all = turns.len() < most as usize;
+                let found = turns.into_iter().find(&worked_on);
+                if found.is_some() || all {
+                    return Ok(found);
+                }
+            }
+            Ok(None)
+        });
+        cut(&last.await.ok()??)
     }
 }
 

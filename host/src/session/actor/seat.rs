@@ -7,15 +7,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::SessionActor;
 use super::job::Work;
-use crate::driver::{self, Agent, AgentEvent, Command, Failure, FailureKind, Launch};
+use crate::driver::{Agent, AgentEvent, Command, Failure, FailureKind, Launch};
 use crate::session::folder::Folders;
-use crate::session::process::{Permit, Waited, Waiting};
+use crate::session::process::{LEAVE, Permit, Waited, Waiting, exited};
 use crate::session::spare::{self, Warm};
 use crate::session::tray;
 use crate::session::turn::{Input, State};
-
-/// How long a process may take to leave when it was asked to, then when it was told to.
-pub(super) const LEAVE: Duration = Duration::from_secs(5);
 
 /// A process whose shells go on in the background is kept this many times longer.
 const BACKGROUND_FACTOR: u32 = 6;
@@ -180,9 +177,22 @@ impl Seat {
 }
 
 impl Live {
-    /// What it says next; none: nothing any more. Cancel safe.
-    pub(super) async fn next_event(&mut self) -> Option<AgentEvent> {
-        self.agent.events.recv().await
+    const fn new(agent: Agent, permit: Permit, resumed: bool) -> Self {
+        Self {
+            agent,
+            permit,
+            ready: false,
+            resumed,
+            background: 0,
+            rest: None,
+            leaving: None,
+            killed: false,
+        }
+    }
+
+    /// Until it is gone. Cancel safe.
+    pub(super) async fn exited(&mut self) {
+        exited(&mut self.agent.events).await;
     }
 
     /// It was held long enough. False: it is not held.
@@ -249,16 +259,7 @@ impl SessionActor {
         };
         tracing::debug!(bot = %self.row.bot, session = %self.key, resume, "an agent is started");
         let agent = (self.shared.start)(&self.shared.rules.agent, launch);
-        self.seat = Seat::Live(Box::new(Live {
-            agent,
-            permit,
-            ready: false,
-            resumed: resume,
-            background: 0,
-            rest: None,
-            leaving: None,
-            killed: false,
-        }));
+        self.seat = Seat::Live(Box::new(Live::new(agent, permit, resume)));
     }
 
     /// Takes the process that is kept warm, if this session is new: its folders and its conversation are the session's
@@ -271,7 +272,7 @@ impl SessionActor {
         if begun || chosen || row.fork.is_some() || row.home.is_some() || row.epoch > 0 {
             return false;
         }
-        let Some(warm) = self.shared.spare.take() else {
+        let Some(warm) = self.shared.spare.take().await else {
             return false;
         };
         let Warm {
@@ -281,7 +282,7 @@ impl SessionActor {
             home,
             said,
         } = warm;
-        if let Err(error) = spare::unmark(&self.shared, &home).await {
+        if let Err(error) = spare::unmark(&self.shared.rules, &home).await {
             tracing::warn!(bot = %self.row.bot, %error, "a warm process could not be taken");
             return false;
         }
@@ -297,16 +298,7 @@ impl SessionActor {
             return false;
         }
         permit.busy();
-        self.seat = Seat::Live(Box::new(Live {
-            agent,
-            permit,
-            ready: false,
-            resumed: false,
-            background: 0,
-            rest: None,
-            leaving: None,
-            killed: false,
-        }));
+        self.seat = Seat::Live(Box::new(Live::new(agent, permit, false)));
         for event in said {
             self.hear(event).await;
         }
@@ -406,14 +398,10 @@ impl SessionActor {
     pub(super) async fn halt(&mut self) {
         self.kill_process();
         if let Seat::Live(live) = &mut self.seat {
-            let end = async {
-                while let Some(event) = live.agent.events.recv().await {
-                    if matches!(event, driver::AgentEvent::Exited { .. }) {
-                        return;
-                    }
-                }
-            };
-            if tokio::time::timeout(LEAVE, end).await.is_err() {
+            if tokio::time::timeout(LEAVE, exited(&mut live.agent.events))
+                .await
+                .is_err()
+            {
                 tracing::error!(bot = %self.row.bot, session = %self.key, "an agent's end was not seen in time");
             }
         }

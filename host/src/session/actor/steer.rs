@@ -5,7 +5,7 @@ use crate::chat::{Tone, TurnId};
 use crate::driver::Command;
 use crate::session::folder::Folders;
 use crate::session::transcript::one_line;
-use crate::session::turn::State;
+use crate::session::turn::{Input, State};
 use crate::session::view::shorten;
 use crate::session::{Prompt, SubmitError, tray};
 use crate::store::{InFile, InboxState, TurnKind};
@@ -61,8 +61,11 @@ impl SessionActor {
             let words = format!("Told while it works: {}", shorten(&one_line(&prompt.text), SHOWN_MAX));
             self.show(job, |view| view.notice(Tone::Info, &words));
         }
+        let id = uuid::Uuid::new_v4().to_string();
+        // What waits to be heard of the agent's is older than this word: no end in it is the turn's.
+        self.input(&Input::Steered { id: &id }).await;
         self.tell(Command::Steer {
-            id: uuid::Uuid::new_v4().to_string(),
+            id,
             text: prompt.text + &laid.told,
             images: laid.images,
         });

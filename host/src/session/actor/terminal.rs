@@ -8,10 +8,10 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 use super::SessionActor;
-use super::seat::{LEAVE, Seat};
+use super::seat::Seat;
 use crate::chat::{SessionId, SessionKey};
-use crate::driver::AgentEvent;
 use crate::session::ChangeError;
+use crate::session::process::LEAVE;
 use crate::session::registry::{Registry, Shared};
 use crate::session::takeover::{self, Held, Left};
 use crate::store::SessionRow;
@@ -77,18 +77,9 @@ impl SessionActor {
             self.seat = Seat::Empty;
         }
         self.close_process();
-        let left = async {
-            while let Seat::Live(live) = &mut self.seat {
-                if live
-                    .next_event()
-                    .await
-                    .is_none_or(|event| matches!(event, AgentEvent::Exited { .. }))
-                {
-                    return;
-                }
-            }
-        };
-        if tokio::time::timeout(LEAVE, left).await.is_err() {
+        if let Seat::Live(live) = &mut self.seat
+            && tokio::time::timeout(LEAVE, live.exited()).await.is_err()
+        {
             self.halt().await;
         }
         self.seat = Seat::Empty;

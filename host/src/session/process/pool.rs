@@ -214,9 +214,8 @@ impl Pool {
             }
         }
         while self.people.is_empty()
-            && let Some(spare) = self.spares.front()
-            && self.is_roomy(&spare.agent)
-            && let Some(spare) = self.spares.pop_front()
+            && let Some(at) = self.spares.iter().position(|spare| self.is_roomy(&spare.agent))
+            && let Some(spare) = self.spares.remove(at)
         {
             let seat = self.sit(spare.agent);
             grants.push(Grant { seat, to: spare.permit });

@@ -211,3 +211,16 @@ async fn spare_process_waits_for_memory_and_behind_people() {
     drop(spare.await);
     drop(large);
 }
+
+#[tokio::test]
+async fn spare_process_that_fits_is_had_though_a_larger_one_has_waited_longer() {
+    let pool = pool(100, 800);
+    let _large = live(&pool, 300);
+    let small = pool.try_acquire("small").expect("there is room");
+    small.started(10);
+    pool.measure().await;
+    let (mut larger, mut smaller) = (Box::pin(pool.spare(AGENT)), Box::pin(pool.spare("small")));
+    assert!(poll!(&mut larger).is_pending());
+    assert!(poll!(&mut smaller).is_ready());
+    assert!(poll!(&mut larger).is_pending(), "there is no room for two of its kind");
+}

@@ -9,7 +9,7 @@ const HALF_DONE: &str = "botyard can no longer read what it had kept of this, an
                          say it again if it is still wanted.";
 
 /// Does this to the file of a host that is stopped; so many rows are another now.
-fn spoil(setup: &Setup, sql: &str, rows: usize) {
+pub(super) fn spoil(setup: &Setup, sql: &str, rows: usize) {
     let file = rusqlite::Connection::open(setup.folder.path().join("store.sqlite")).unwrap();
     assert_eq!(file.execute(sql, []).unwrap(), rows, "{sql}");
 }

@@ -105,3 +105,42 @@ async fn agent_that_cannot_listen_gets_the_message_as_its_next() {
     cli.answer("It is red").await;
     assert_eq!(seen(&host.chat.ended(&next).await), ["It is red"]);
 }
+
+#[tokio::test]
+async fn word_that_comes_when_the_agent_has_just_ended_is_answered_in_its_turn_and_not_in_the_next() {
+    let mut host = Setup::new().start().await;
+    let (turn, mut cli) = host.talking("ann", "build it").await;
+    listens(&host, &cli).await;
+    let next = host.send("ann", "something else").await;
+    // The session looks at what people say first.
+    let prompt = host.arrive("ann", "in red").await;
+    let (registry, key) = (host.registry.clone(), key(&host, "ann"));
+    let said = Prompt {
+        way: WhileRunning::Steer,
+        kind: TurnKind::Message,
+        also: Vec::new(),
+        inbox: Some(prompt),
+        asker: "ann".to_owned(),
+        text: "in red".to_owned(),
+        target: target("ann"),
+        files: Vec::new(),
+    };
+    let (told, ()) = soon(async { tokio::join!(registry.submit(&key, said), cli.answer("built")) }).await;
+    assert_eq!(told.unwrap(), turn);
+    let Command::Steer { id, .. } = cli.command().await else {
+        panic!("it was not told")
+    };
+    cli.say(AgentEvent::Started { id }).await;
+    cli.say(AgentEvent::Text {
+        block: 2,
+        text: "It is red".to_owned(),
+        parent: None,
+    })
+    .await;
+    cli.result(Outcome::Ok).await;
+    let view = host.chat.ended(&turn).await;
+    assert_eq!(seen(&view).last().map(String::as_str), Some("It is red"));
+    assert_eq!(cli.prompt().await, "something else");
+    cli.answer("else").await;
+    assert_eq!(seen(&host.chat.ended(&next).await), ["else"]);
+}

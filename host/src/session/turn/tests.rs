@@ -368,3 +368,36 @@ proptest! {
         prop_assert_eq!(turn.state(), State::Done);
     }
 }
+
+#[test]
+fn turn_does_not_end_before_the_agent_took_up_what_it_was_told_meanwhile() {
+    let done = [Action::Finish(Ending::Done)];
+    let mut turn = running(true);
+    turn.handle(&Input::Agent(&text()));
+    // The agent had ended already, and nobody had heard of it.
+    turn.handle(&Input::Steered { id: "s" });
+    turn.handle(&Input::Agent(&result(Outcome::Ok)));
+    assert_eq!(turn.handle(&Input::Agent(&IDLE)), []);
+    turn.handle(&Input::Agent(&AgentEvent::Started { id: "s".to_owned() }));
+    turn.handle(&Input::Agent(&result(Outcome::Ok)));
+    assert_eq!(turn.handle(&Input::Agent(&IDLE)), done);
+
+    // It died before: the word was not answered.
+    let mut turn = running(true);
+    turn.handle(&Input::Agent(&text()));
+    turn.handle(&Input::Steered { id: "s" });
+    turn.handle(&Input::Agent(&result(Outcome::Ok)));
+    let ended = turn.handle(&Input::Agent(&died()));
+    assert_eq!(ended, [Action::Finish(Ending::Failed(failure(FailureKind::Died)))]);
+
+    // It was taken back with the turn, whoever stopped that.
+    for ours in [true, false] {
+        let mut turn = running(true);
+        turn.handle(&Input::Steered { id: "s" });
+        if ours {
+            turn.handle(&Input::Stop);
+        }
+        turn.handle(&Input::Agent(&result(Outcome::Stopped)));
+        assert_eq!(turn.handle(&Input::Agent(&IDLE)), [Action::Finish(Ending::Stopped)]);
+    }
+}

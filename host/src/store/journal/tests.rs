@@ -132,7 +132,7 @@ impl Store for Counting {
         turns_of(session: &SessionId, limit: u32) -> Result<Vec<TurnRow>>;
         session_put(row: &SessionRow) -> Result<()>;
         session_get(key: &SessionKey) -> Result<Option<SessionRow>>;
-        session_set_aside(key: &SessionKey) -> Result<Option<(SessionId, u32)>>;
+        session_set_aside(key: &SessionKey) -> Result<Option<(SessionId, u32, Option<String>)>>;
         session_by_id(id: &SessionId) -> Result<Option<SessionRow>>;
         sessions_of(key: &SessionKey, skip: u32, limit: u32) -> Result<Vec<SessionRow>>;
         session_counts(key: &SessionKey) -> Result<(u32, u32)>;

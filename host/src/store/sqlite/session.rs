@@ -18,15 +18,16 @@ const UNSAID: &str = "CASE WHEN json_valid(item) THEN json_replace(item, '$.what
 impl SqliteStore {
     /// Inserts or replaces. `current`: also makes it the current one, which no other of its key may be.
     pub(super) fn keep_session(&self, row: &SessionRow, current: bool) -> Result<()> {
-        let sql = "INSERT INTO sessions (id, key, current, bot, epoch, updated, session) VALUES (?, ?, ?, ?, ?, ?, ?) \
+        let sql = "INSERT INTO sessions (id, key, current, bot, epoch, home, updated, session) VALUES (?, ?, ?, ?, ?, ?, ?, ?) \
                    ON CONFLICT (id) DO UPDATE SET key = excluded.key, current = max(current, excluded.current), \
-                   bot = excluded.bot, epoch = excluded.epoch, updated = excluded.updated, session = excluded.session";
+                   bot = excluded.bot, epoch = excluded.epoch, home = excluded.home, updated = excluded.updated, session = excluded.session";
         let params = params![
             row.id.as_str(),
             row.key.as_str(),
             current,
             row.bot.as_str(),
             row.epoch,
+            row.home,
             row.updated,
             to_json(row)?,
         ];

@@ -261,7 +261,10 @@ fn a_damaged_turn_is_a_scrap_until_it_is_ended_and_a_damaged_session_goes_aside(
     assert_eq!(store.turns_damaged(&bot()).unwrap(), scraps[1..]);
     assert_eq!(store.turns_open(&bot()).unwrap().len(), 1);
 
-    let row = sample::session_row("s", 1);
+    let row = SessionRow {
+        home: Some("w1".to_owned()),
+        ..sample::session_row("s", 1)
+    };
     for _ in 0..2 {
         store.session_put(&row).unwrap();
         store
@@ -269,7 +272,7 @@ fn a_damaged_turn_is_a_scrap_until_it_is_ended_and_a_damaged_session_goes_aside(
             .unwrap();
         assert!(matches!(store.session_get(&row.key), Err(StoreError::Damaged(_))));
         let aside = store.session_set_aside(&row.key).unwrap();
-        assert_eq!(aside, Some((row.id.clone(), row.epoch)));
+        assert_eq!(aside, Some((row.id.clone(), row.epoch, row.home.clone())));
         assert_eq!(store.session_get(&row.key).unwrap(), None);
     }
     assert_eq!(store.session_set_aside(&row.key).unwrap(), None);

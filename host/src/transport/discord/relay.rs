@@ -47,6 +47,9 @@ pub(super) struct Relay {
     /// serenity's next connection. While one stands it may come all the same: serenity gives up the old one by itself, and
     /// keeps it until the new one is there.
     knock: Knock,
+    /// What Discord greets with. From then on the relay does, so that serenity waits for nobody: it resumes without being
+    /// greeted, and takes a greeting that comes after its resuming for a mistake.
+    hello: Option<String>,
     url: String,
     tell: mpsc::Sender<Told>,
     progress: watch::Receiver<Progress>,
@@ -68,8 +71,6 @@ pub(super) struct Relay {
 enum Ended {
     /// serenity connects again.
     Again,
-    /// It has done so already.
-    Knocked(Box<Local>),
     End(End),
 }
 
@@ -96,6 +97,7 @@ impl Relay {
             shards: directions.shards.max(1),
             gateway_url: directions.url.clone(),
             knock: door.knock(),
+            hello: None,
             door,
             url,
             tell,
@@ -118,21 +120,13 @@ impl Relay {
     /// Until the bot stops, or Discord refuses it for good. serenity is still there, and knocks.
     pub(super) async fn run(mut self) -> (End, Arc<Door>) {
         let stop = self.gateway.managed.stop.clone();
-        let mut there: Option<Box<Local>> = None;
         let end = loop {
-            let local = match there.take() {
-                Some(local) => *local,
-                None => tokio::select! {
-                    () = stop.cancelled() => break End::Stopped,
-                    local = &mut self.knock => {
-                        self.knock = self.door.knock();
-                        local
-                    }
-                },
+            let local = tokio::select! {
+                () = stop.cancelled() => break End::Stopped,
+                local = &mut self.knock => self.let_in(local).await,
             };
             match stop.run_until_cancelled(self.serve(local)).await {
                 Some(Ended::Again) => {}
-                Some(Ended::Knocked(local)) => there = Some(local),
                 Some(Ended::End(end)) => break end,
                 None => break End::Stopped,
             }
@@ -159,43 +153,61 @@ impl Relay {
         self.hold_back(why);
     }
 
-    /// One connection of serenity's, with one of ours.
+    /// Greets serenity's next connection; another may knock from then on.
+    async fn let_in(&mut self, mut local: Local) -> Local {
+        self.knock = self.door.knock();
+        if let Some(hello) = &self.hello {
+            // One that is closed says so where it is read.
+            let _ = local.send(Message::text(hello.clone())).await;
+        }
+        local
+    }
+
+    /// serenity's connections, one after the other, with one of ours: that it loses patience does not end a call to Discord.
     async fn serve(&mut self, mut local: Local) -> Ended {
-        let mut wants = false;
+        let (mut wants, mut there) = (false, true);
         let mut call = Box::pin(self.call());
+        let mut found = None;
         let upstream = loop {
+            if there && let Some(upstream) = found.take() {
+                break upstream;
+            }
             let frame = tokio::select! {
-                called = &mut call => match called {
-                    Ok(upstream) => break upstream,
-                    Err(why) => {
-                        self.failures += 1;
-                        self.hold_back(&why);
-                        call.set(self.call());
-                        continue;
+                called = &mut call, if found.is_none() => {
+                    match called {
+                        Ok(upstream) => found = Some(upstream),
+                        Err(why) => {
+                            self.failures += 1;
+                            self.hold_back(&why);
+                            call.set(self.call());
+                        }
                     }
+                    continue;
                 },
                 newer = &mut self.knock => {
-                    self.knock = self.door.knock();
-                    return Ended::Knocked(Box::new(newer));
+                    local = self.let_in(newer).await;
+                    (wants, there) = (false, true);
+                    continue;
                 }
-                frame = local.next() => frame,
+                frame = local.next(), if there => frame,
             };
             // While nobody is there to answer, the relay does: serenity must not think that it is alone.
             let said = match frame {
                 Some(Ok(Message::Text(text))) => match op_of(text.as_str()) {
                     Some((1, _)) => say(&mut local, &json!({ "op": 11 })).await,
                     Some((op, whole)) => {
-                        wants = true;
+                        wants |= is_wish(op);
                         self.wanted(op, whole, &mut local).await
                     }
                     None => Ok(()),
                 },
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
-                _ => return Ended::Again,
+                _ => {
+                    there = false;
+                    continue;
+                }
             };
-            if said.is_err() {
-                return Ended::Again;
-            }
+            there = said.is_ok();
         };
         self.failures = 0;
         self.epoch += 1;
@@ -205,7 +217,8 @@ impl Relay {
             interval: Duration::from_secs(41),
             hello: false,
             wants,
-            asked: false,
+            asked: None,
+            answered: false,
             turn: None,
             due: None,
             since: Instant::now(),
@@ -262,6 +275,11 @@ impl Relay {
 
 async fn say(local: &mut Local, value: &Value) -> Result<(), Error> {
     local.send(Message::text(value.to_string())).await
+}
+
+/// It wants a session: a new one, or to go on with one.
+const fn is_wish(op: u64) -> bool {
+    matches!(op, 2 | 6)
 }
 
 /// What serenity says, and what it is.

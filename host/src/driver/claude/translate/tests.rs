@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::*;
 use crate::chat::{Editable, Subject};
-use crate::driver::FailureKind;
+use crate::driver::{Answer, FailureKind, Permission};
 
 /// A translator that is ready, with nothing told and nothing written yet.
 fn ready(version: &str) -> Translator {

@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tracing::debug;
 
-use super::{End, Ended, Local, Relay, op_of, say};
+use super::{End, Ended, Local, Relay, is_wish, op_of, say};
 use crate::chat::{Health, random};
 use crate::egress::{Frame, Socket};
 use crate::manifest::Placement;
@@ -30,6 +30,8 @@ pub(super) const GOOD: Duration = Duration::from_secs(60);
 const FRAMES: (usize, Duration) = (100, Duration::from_secs(60));
 /// After an invalid session Discord wants a pause of one to five seconds.
 const INVALID: (u64, u64) = (1_000, 5_000);
+/// A session that Discord does not give by then is asked for anew: seldom enough for its thousand a day.
+const UNANSWERED: Duration = Duration::from_secs(90);
 const FAREWELL: Duration = Duration::from_millis(100);
 
 /// A connection with Discord. Dropped, it is closed with a code that keeps the session.
@@ -78,8 +80,10 @@ pub(super) struct Talk {
     pub(super) hello: bool,
     /// serenity said that it wants a session.
     pub(super) wants: bool,
-    /// And Discord was told.
-    pub(super) asked: bool,
+    /// When Discord was told.
+    pub(super) asked: Option<Instant>,
+    /// And it said that the session is there.
+    pub(super) answered: bool,
     /// While Discord has not answered it, no other shard identifies; not for ever.
     pub(super) turn: Option<Turn>,
     /// An answer to the last heartbeat is due.
@@ -91,7 +95,7 @@ impl Relay {
     /// Holds a connection to its end. After that the shard is not live, also where nothing was wrong with it.
     pub(super) async fn hold(&mut self, talk: Talk) -> Ended {
         let ended = self.talk(talk).await;
-        if let Ended::Again | Ended::Knocked(_) = ended {
+        if let Ended::Again = ended {
             self.gateway.reconnects(self.shard);
         }
         ended
@@ -104,7 +108,8 @@ impl Relay {
         loop {
             let due = talk.due.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
             let answer = talk.turn.as_ref().map_or_else(Instant::now, |turn| turn.until);
-            let turn = talk.hello && talk.wants && !talk.asked;
+            let turn = talk.hello && talk.wants && talk.asked.is_none();
+            let silent = talk.asked.filter(|_| !talk.answered);
             let resumes = self.session().is_some();
             // Failures first; then Discord, before anything is concluded from its silence; serenity's heartbeats can wait a moment.
             tokio::select! {
@@ -131,9 +136,13 @@ impl Relay {
                     return self.again(&mut talk.local).await;
                 }
                 () = sleep_until(answer), if talk.turn.is_some() => talk.turn = None,
+                () = sleep_until(silent.unwrap_or(due) + UNANSWERED), if silent.is_some() => {
+                    self.lost(talk.since, "discord did not answer when it was asked for a session");
+                    return self.again(&mut talk.local).await;
+                }
                 turn = gateway.may_identify(), if turn && !resumes => {
                     let identify = self.identifies();
-                    talk.asked = true;
+                    talk.asked = Some(Instant::now());
                     talk.turn = Some(turn);
                     self.speak(&talk, &identify).await;
                 }
@@ -141,16 +150,14 @@ impl Relay {
                     if let Some(session) = self.session() {
                         let resume = json!({ "op": 6, "d": {
                             "token": self.gateway.token(), "session_id": session.id, "seq": session.seq } });
-                        talk.asked = true;
+                        talk.asked = Some(Instant::now());
                         // What is told again and was on its way is a duplicate, and ends in the inbox.
                         self.seen = session.seq;
                         self.speak(&talk, &resume).await;
                     }
                 }
-                newer = &mut self.knock => {
-                    self.knock = self.door.knock();
-                    return Ended::Knocked(Box::new(newer));
-                }
+                // Its session is the relay's: Discord need not know.
+                newer = &mut self.knock => talk.local = self.let_in(newer).await,
                 frame = talk.local.next() => match frame {
                     Some(Ok(Message::Text(text))) => match op_of(text.as_str()) {
                         Some((1, _)) => self.beat(&mut talk).await,
@@ -158,7 +165,7 @@ impl Relay {
                             if self.wanted(op, whole, &mut talk.local).await.is_err() {
                                 return Ended::Again;
                             }
-                            talk.wants |= matches!(op, 2 | 6);
+                            talk.wants |= is_wish(op);
                         }
                         None => {}
                     },
@@ -219,10 +226,12 @@ impl Relay {
                         talk.turn = None;
                         let session = ready_session(heard.d, seq)?;
                         self.seen = seq;
+                        talk.answered = true;
                         self.live(talk);
                         self.tell(Told::Begun(self.epoch, session)).await;
                     }
                     "RESUMED" => {
+                        talk.answered = true;
                         self.live(talk);
                         self.dispatched(seq, name, text).await;
                     }
@@ -248,9 +257,7 @@ impl Relay {
                     .unwrap_or(41_250);
                 talk.interval = Duration::from_millis(millis.max(50));
                 talk.hello = true;
-                // serenity resumes without waiting for this, and was told already that it has. A hello that comes after
-                // that is a mistake to it: it would connect once more.
-                if !talk.wants {
+                if self.hello.replace(text.clone()).is_none() {
                     let _ = talk.local.send(Message::text(text)).await;
                 }
             }

@@ -8,6 +8,9 @@ use super::super::tests::{Yard, yard};
 use super::*;
 use crate::chat::Health;
 use crate::egress::Frame;
+use crate::manifest::Placement;
+
+const HELLO: &str = r#"{"op":10,"d":{"heartbeat_interval":41250}}"#;
 
 type Heard = mpsc::Sender<Result<Frame, (u16, String)>>;
 
@@ -17,6 +20,8 @@ struct Wired {
     talk: Talk,
     /// Discord says it here.
     upstream: Heard,
+    /// What Discord is told.
+    said: mpsc::Receiver<(Frame, Vec<Placement>)>,
     /// What serenity's half would be.
     serenity: WebSocketStream<MaybeTlsStream<TcpStream>>,
 }
@@ -36,7 +41,7 @@ async fn wired() -> Wired {
         .expect("loopback");
     let url = relay.url().to_owned();
     let (local, serenity) = tokio::join!(relay.door.accept(), connect_async(url));
-    let (send, _) = mpsc::channel(16);
+    let (send, said) = mpsc::channel(16);
     let (upstream, receive) = mpsc::channel(16);
     let talk = Talk {
         local,
@@ -48,7 +53,8 @@ async fn wired() -> Wired {
         interval: Duration::from_secs(41),
         hello: true,
         wants: true,
-        asked: true,
+        asked: Some(Instant::now()),
+        answered: true,
         turn: None,
         due: None,
         since: Instant::now(),
@@ -59,6 +65,7 @@ async fn wired() -> Wired {
         relay,
         talk,
         upstream,
+        said,
         serenity: serenity.expect("a connection").0,
     }
 }
@@ -140,14 +147,46 @@ async fn identify_that_discord_never_answers_does_not_hold_up_other_shards_for_e
     }
 }
 
+/// What Discord is told next.
+async fn told_discord(said: &mut mpsc::Receiver<(Frame, Vec<Placement>)>) -> Value {
+    match said.recv().await {
+        Some((Frame::Text(text), _)) => serde_json::from_str(&text).expect("JSON"),
+        other => panic!("no text: {other:?}"),
+    }
+}
+
 #[tokio::test]
-async fn serenity_that_knocks_again_is_let_in_though_its_old_connection_stands() {
+async fn serenity_that_connects_anew_speaks_on_over_the_same_connection_with_discord() {
     let mut wired = wired().await;
-    let again = tokio::spawn(connect_async(wired.relay.url().to_owned()));
-    let ended = tokio::time::timeout(Duration::from_secs(5), wired.relay.hold(wired.talk)).await;
-    assert!(matches!(ended.expect("it is noticed"), Ended::Knocked(_)));
-    again.await.expect("no panic").expect("the new connection stands");
-    assert_eq!(told(&mut wired.yard), Health::Connecting);
+    wired.relay.hello = Some(HELLO.to_owned());
+    let url = wired.relay.url().to_owned();
+    let (mut old, mut said) = (wired.serenity, wired.said);
+    let beats = async {
+        let beat = || Message::text(r#"{"op":1,"d":null}"#);
+        let (mut newer, _) = connect_async(url)
+            .await
+            .expect("the new connection stands beside the old one");
+        let greeting = tokio::time::timeout(Duration::from_secs(5), newer.next()).await;
+        assert_eq!(
+            greeting.expect("a greeting").expect("more").expect("a frame"),
+            Message::text(HELLO)
+        );
+        newer.send(beat()).await.expect("it stands");
+        assert_eq!(told_discord(&mut said).await["op"], 1);
+        // The old one is over.
+        let _ = old.send(beat()).await;
+        while let Some(Ok(_)) = old.next().await {}
+    };
+    tokio::select! {
+        _ = wired.relay.hold(wired.talk) => panic!("the connection goes on"),
+        () = beats => {}
+    }
+    let reports = std::iter::from_fn(|| wired.yard.reports.try_recv().ok());
+    assert_eq!(
+        reports.filter(|health| *health != Health::Live).count(),
+        0,
+        "Discord was not lost"
+    );
 }
 
 #[tokio::test]
@@ -161,21 +200,71 @@ async fn stranger_that_knocks_ends_nothing() {
 }
 
 #[tokio::test]
-async fn hello_comes_to_serenity_before_it_has_a_session_and_never_after() {
-    for (wants, comes) in [(false, true), (true, false)] {
+async fn hello_of_discords_is_handed_on_once_and_said_by_the_relay_from_then_on() {
+    for (known, comes) in [(false, true), (true, false)] {
         let mut wired = wired().await;
-        (wired.talk.hello, wired.talk.wants) = (false, wants);
-        let hello = Frame::Text(r#"{"op":10,"d":{"heartbeat_interval":41250}}"#.to_owned());
-        wired.upstream.send(Ok(hello)).await.expect("heard");
+        wired.relay.hello = known.then(|| HELLO.to_owned());
+        wired
+            .upstream
+            .send(Ok(Frame::Text(HELLO.to_owned())))
+            .await
+            .expect("heard");
         wired.upstream.send(Err((4000, String::new()))).await.expect("heard");
         wired.relay.hold(wired.talk).await;
         let mut heard = Vec::new();
         while let Some(Ok(message)) = wired.serenity.next().await {
             heard.push(message);
         }
-        let told = heard
-            .iter()
-            .any(|message| matches!(message, Message::Text(text) if text.contains("\"op\":10")));
-        assert_eq!(told, comes, "{heard:?}");
+        assert_eq!(heard.contains(&Message::text(HELLO)), comes, "{heard:?}");
+        assert_eq!(wired.relay.hello.as_deref(), Some(HELLO));
+    }
+}
+
+#[tokio::test]
+async fn session_that_discord_never_gives_is_asked_for_anew() {
+    let mut wired = wired().await;
+    wired.talk.asked = Some(Instant::now());
+    wired.talk.answered = false;
+    later(Duration::from_secs(120)).await;
+    let ended = tokio::time::timeout(Duration::from_secs(5), wired.relay.hold(wired.talk)).await;
+    ended.expect("it is noticed");
+    let health = told(&mut wired.yard);
+    assert!(
+        matches!(&health, Health::Degraded { why, .. } if why.contains("did not answer")),
+        "{health:?}"
+    );
+}
+
+#[tokio::test]
+async fn call_to_discord_goes_on_while_serenity_comes_and_goes() {
+    let Wired {
+        mut yard,
+        mut relay,
+        talk,
+        serenity,
+        ..
+    } = wired().await;
+    drop((talk, serenity));
+    // It takes the call and says nothing.
+    relay.gateway_url = yard.gateway.managed.api_base.replace("http", "ws");
+    let url = relay.url().to_owned();
+    let visits = async {
+        let mut calls = Vec::new();
+        for visit in 0..3 {
+            let (mut serenity, _) = connect_async(&url).await.expect("it stands");
+            let beat = Message::text(r#"{"op":1,"d":null}"#);
+            serenity.send(beat).await.expect("heard");
+            let answer = serenity.next().await.expect("an answer").expect("a frame");
+            assert_eq!(answer, Message::text(r#"{"op":11}"#));
+            if visit == 0 {
+                calls.push(yard.asked.recv().await.expect("a call"));
+            }
+        }
+        let again = tokio::time::timeout(Duration::from_millis(300), yard.asked.recv()).await;
+        assert!(again.is_err(), "it is called once");
+    };
+    tokio::select! {
+        _ = relay.run() => panic!("nothing ended it"),
+        () = visits => {}
     }
 }

@@ -93,3 +93,15 @@ fn a_word_that_was_not_taken_up_is_taken_back_with_the_turn() {
     let back = json!({"subtype": "cancel_async_message", "message_uuid": "s"});
     assert_eq!(asked, [back, json!({"subtype": "interrupt"})]);
 }
+
+#[test]
+fn a_program_that_tells_no_state_and_merges_a_word_ends_with_its_result() {
+    let mut translator = ready("1.0.0");
+    prompt(&mut translator, "p");
+    steer(&mut translator, "s");
+    say(
+        &mut translator,
+        &json!({"type": "result", "subtype": "success", "is_error": false}),
+    );
+    assert_eq!(told(&mut translator)[1..], [ok(), IDLE]);
+}
