@@ -46,7 +46,6 @@ use crate::transport::{Accepted as Taken, Connected, Inlet};
 
 pub use connection::Connection;
 pub use gather::FILES;
-pub use operator::OPERATOR;
 pub use start::{BotError, Parts};
 
 /// Of the time in which a vendor wants its answer, this part is the translation's at most; the rest is for storing

@@ -116,7 +116,7 @@ enum SessionsTask {
     /// Open one in this terminal, with its agent's own program; the chat waits until that ends
     Attach {
         session: String,
-        /// In a new window of tmux
+        /// In a new window of tmux, with the environment of its server; ends with 0 whatever became of it there
         #[arg(long)]
         tmux: bool,
         /// If a turn runs, wait for its end

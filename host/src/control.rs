@@ -103,6 +103,8 @@ pub trait ControlHandler: Send + Sync + 'static {
     fn discard(&self, turn: TurnId) -> BoxFuture<'_, Result<Letter, String>>;
     /// The sessions, newest first; with `words`, those that have them.
     fn talks(&self, bot: Option<BotName>, words: Option<String>) -> BoxFuture<'_, Result<Listed, String>>;
+    /// One session without what was said in it.
+    fn session(&self, id: SessionId) -> BoxFuture<'_, Result<SessionRow, String>>;
     fn talk(&self, id: SessionId) -> BoxFuture<'_, Result<TalkLog, String>>;
     /// Ends the turn that runs in it. False: nothing ran.
     fn interrupt(&self, id: SessionId) -> BoxFuture<'_, Result<bool, String>>;
@@ -143,6 +145,9 @@ enum Request {
         bot: Option<BotName>,
         words: Option<String>,
     },
+    Session {
+        id: SessionId,
+    },
     Talk {
         id: SessionId,
     },
@@ -171,9 +176,9 @@ enum Request {
 }
 
 impl Request {
-    /// The connection stays for as long as whoever asks likes.
+    /// The connection stays for as long as it takes, or as whoever asks likes.
     const fn lasts(&self) -> bool {
-        matches!(self, Self::Tail { .. } | Self::Attach { .. })
+        matches!(self, Self::Tail { .. } | Self::Attach { .. } | Self::Delete { .. })
     }
 }
 
@@ -223,6 +228,7 @@ async fn answer(handler: &dyn ControlHandler, request: Request) -> Answer {
         Request::Retry { turn } => Answer::of(handler.retry(turn).await),
         Request::Discard { turn } => Answer::of(handler.discard(turn).await),
         Request::Talks { bot, words } => Answer::of(handler.talks(bot, words).await),
+        Request::Session { id } => Answer::of(handler.session(id).await),
         Request::Talk { id } => Answer::of(handler.talk(id).await),
         Request::Interrupt { id } => Answer::of(handler.interrupt(id).await),
         Request::Fork { id, name, current } => Answer::of(handler.fork(id, name, current).await),
@@ -257,6 +263,10 @@ impl Client {
         self.ask(&Request::Talks { bot, words }).await
     }
 
+    pub async fn session(&self, id: &SessionId) -> Result<SessionRow, ControlError> {
+        self.ask(&Request::Session { id: id.clone() }).await
+    }
+
     pub async fn talk(&self, id: &SessionId) -> Result<TalkLog, ControlError> {
         self.ask(&Request::Talk { id: id.clone() }).await
     }
@@ -270,8 +280,9 @@ impl Client {
         self.ask(&Request::Fork { id, name, current }).await
     }
 
+    /// May take long: as long as it takes to remove a folder with all that is in it.
     pub async fn delete(&self, id: &SessionId) -> Result<Vec<String>, ControlError> {
-        self.ask(&Request::Delete { id: id.clone() }).await
+        Ok(self.ask_lasting(&Request::Delete { id: id.clone() }).await?.0)
     }
 
     /// What happens from now on, see [`ControlHandler::tail`].

@@ -14,6 +14,7 @@ pub mod driver;
 pub mod egress;
 pub mod http;
 pub mod inbox;
+pub mod lock;
 pub mod manifest;
 pub mod outbox;
 pub mod plugin;

@@ -37,6 +37,9 @@ pub use folder::Ground;
 pub use process::{Bounds as ProcessBounds, Gauge, Processes};
 pub use registry::{Registry, Start};
 
+/// Who asks or does something at the terminal, as logs and the audit have it.
+pub const OPERATOR: &str = "operator";
+
 /// What sessions of one bot share.
 #[derive(Debug, Clone)]
 pub struct SessionRules {

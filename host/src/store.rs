@@ -470,6 +470,8 @@ pub trait Store: Send {
     fn turns_damaged(&mut self, bot: &BotName) -> Result<Vec<TurnScrap>>;
     /// A turn that cannot be read is `Done`.
     fn turn_end(&mut self, id: &TurnId) -> Result<()>;
+    /// A turn of this session runs or waits.
+    fn session_busy(&mut self, session: &SessionId) -> Result<bool>;
     /// The turns of one session, newest first.
     fn turns_of(&mut self, session: &SessionId, limit: u32) -> Result<Vec<TurnRow>>;
     /// Inserts or replaces by id, and makes it the current one of its key.
@@ -486,6 +488,15 @@ pub trait Store: Send {
     fn session_counts(&mut self, key: &SessionKey) -> Result<(u32, u32)>;
     /// Of all keys, newest first, without the first `skip`.
     fn sessions(&mut self, bot: Option<&BotName>, skip: u32, limit: u32) -> Result<Vec<SessionRow>>;
+    /// Of this bot, of this key, or of all, newest first: those that come behind this one, which may be gone or be newer by
+    /// now. In pages of this, a session that ends a turn meanwhile shifts no other.
+    fn sessions_behind(
+        &mut self,
+        bot: Option<&BotName>,
+        key: Option<&SessionKey>,
+        behind: Option<(UnixMillis, &SessionId)>,
+        limit: u32,
+    ) -> Result<Vec<SessionRow>>;
     /// Inserts or replaces by id; which one is current under its key stays as it is.
     fn session_keep(&mut self, row: &SessionRow) -> Result<()>;
     /// Forgets a session and what was said in it: its turns that ended, their questions, what of them is delivered; the
@@ -494,9 +505,9 @@ pub trait Store: Send {
     fn session_remove(&mut self, id: &SessionId) -> Result<bool>;
     /// The newest turns of one session that ended are another's too; as its log alone, they answer no message.
     fn turns_copy(&mut self, from: &SessionId, to: &SessionRow, limit: u32) -> Result<()>;
-    /// Those of the newest `among` turns of one session that may hold this, in any order: letters and digits of ASCII, of
-    /// either case. What has it is among them; what is among them need not have it.
-    fn turns_like(&mut self, session: &SessionId, letters: &str, among: u32) -> Result<Vec<TurnRow>>;
+    /// Those of the newest `among` turns of one session that may hold one of these words, in any order. The words are in
+    /// small letters, the turns in any. What has one is among them; what is among them need not have it.
+    fn turns_like(&mut self, session: &SessionId, words: &[String], among: u32) -> Result<Vec<TurnRow>>;
     /// Somebody else than this person said something in it.
     fn said_by_others(&mut self, session: &SessionId, asker: &str) -> Result<bool>;
     /// The turn lives here now, a thread that had no name when it was opened; its session's conversation is this one,

@@ -67,6 +67,17 @@ impl Spoken {
         tokio::time::timeout(PATIENCE, read).await.expect("it is said in time")
     }
 
+    /// Waits until the session is its own. Trying to take it would take it away.
+    async fn has_the_lock(&self) {
+        let pid = self.child.id().expect("it lives");
+        let held = format!("FLOCK  ADVISORY  WRITE {pid} ");
+        eventually("the lock", async || {
+            let locks = std::fs::read_to_string("/proc/locks").expect("/proc is there");
+            locks.contains(&held).then_some(())
+        })
+        .await;
+    }
+
     async fn type_in(&mut self, line: &str) {
         self.input
             .write_all(format!("{line}\n").as_bytes())
@@ -85,6 +96,16 @@ impl Spoken {
         let status = tokio::time::timeout(PATIENCE, ended).await.expect("it ends in time");
         (status.code(), said)
     }
+}
+
+/// The process that this one started.
+fn child_of(parent: u32) -> rustix::process::Pid {
+    let status = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let all = std::fs::read_dir("/proc").expect("/proc is there").flatten();
+    let mut pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let of_it = format!("PPid:\t{parent}\n");
+    let child = pids.find(|pid| status(*pid).contains(&of_it));
+    child.and_then(rustix::process::Pid::from_raw).expect("it has a child")
 }
 
 /// A host with one session, in which something was said.
@@ -198,6 +219,12 @@ async fn whoever_is_killed_gives_the_session_back() {
     let (code, said) = terminal.ended().await;
     assert_eq!(code, Some(1));
     assert!(said.contains("back with the chat"), "{said}");
+    // Whoever guards the CLI: it is ended too.
+    let terminal = Spoken::attach(folder, &id, &[]).await;
+    let guard = child_of(terminal.child.id().expect("it lives"));
+    rustix::process::kill_process(guard, rustix::process::Signal::KILL).expect("it gets the signal");
+    let (code, said) = terminal.ended().await;
+    assert_eq!((code, said.contains("was left alone")), (Some(2), true), "{said}");
     asked(&page, "m3", "and on").await;
     host.terminate().await;
     assert_eq!(processes_in(folder), Vec::<String>::new());
@@ -219,16 +246,16 @@ async fn turn_that_runs_is_not_taken_from_the_chat_but_waited_for() {
     );
     // One that waits and gives up holds up nobody.
     let mut gives_up = Spoken::start(folder, &["attach", &id, "--wait"]);
-    eventually("the lock", async || {
-        let second = botyard(folder, &["sessions", "attach", &id]).await;
-        String::from_utf8_lossy(&second.stderr)
-            .contains("already")
-            .then_some(())
-    })
-    .await;
+    gives_up.has_the_lock().await;
+    let second = botyard(folder, &["sessions", "attach", &id]).await;
+    assert!(
+        String::from_utf8_lossy(&second.stderr).contains("already"),
+        "{second:?}"
+    );
     gives_up.child.start_kill().expect("it is killed");
     gives_up.child.wait().await.expect("it is gone");
     let mut waiting = Spoken::start(folder, &["attach", &id, "--wait"]);
+    waiting.has_the_lock().await;
     page.say("c1", "m3", "recall behind it").await;
     eventually("the queue", async || {
         let views = page.views("c1").await;
@@ -271,10 +298,8 @@ async fn host_that_is_killed_meanwhile_leaves_the_session_in_the_terminal_and_th
     assert_eq!(log.matches("**operator:** nobody listens").count(), 1, "{log}");
     host.terminate().await;
 
-    // Nobody runs: the terminal has the store for itself, and one that was killed loses nothing.
+    // Nobody runs, and one that was killed loses nothing.
     let mut terminal = Spoken::attach(folder, &id, &[]).await;
-    let second = botyard(folder, &["sessions", "attach", &id]).await;
-    assert!(!second.status.success(), "{second:?}");
     terminal.type_in("all alone").await;
     terminal.until("echo: all alone").await;
     terminal.child.start_kill().expect("it is killed");
@@ -292,6 +317,72 @@ async fn host_that_is_killed_meanwhile_leaves_the_session_in_the_terminal_and_th
     assert_eq!(log.matches("**operator:** all alone").count(), 1, "{log}");
     assert_eq!(log.matches("**operator:** recall\n").count(), 1, "{log}");
     assert_eq!(processes_in(folder), Vec::<String>::new());
+}
+
+/// Somebody says this in a terminal and is killed, and nobody is there to take it in.
+async fn left_behind(folder: &Path, id: &str, words: &str) {
+    let mut terminal = Spoken::attach(folder, id, &[]).await;
+    terminal.type_in(words).await;
+    terminal.until(&format!("echo: {words}")).await;
+    terminal.child.start_kill().expect("it is killed");
+    terminal.child.wait().await.expect("it is gone");
+    eventually("the end of its CLI", async || {
+        processes_in(folder).is_empty().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn terminal_keeps_its_session_where_no_host_runs_and_a_host_may_begin_meanwhile() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    let (host, _, id) = host_with_session(folder).await;
+    assert_eq!(listed(folder).await[0]["terminal"], false);
+    host.terminate().await;
+    let mut terminal = Spoken::attach(folder, &id, &[]).await;
+    assert_eq!(listed(folder).await[0]["terminal"], true);
+    for (words, why) in [
+        (&["attach", &id][..], "is open in a terminal already, of process "),
+        (&["delete", &id, "--yes"], "it is open in a terminal"),
+        (&["fork", &id], "it is open in a terminal"),
+    ] {
+        let refused = botyard(folder, &[&["sessions"], words].concat()).await;
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!((refused.status.code(), said.contains(why)), (Some(1), true), "{said}");
+    }
+    let host = RealHost::start(folder).await;
+    let page = Page::open(&host, folder).await;
+    let table = text(&botyard(folder, &["sessions", "list"]).await);
+    assert!(table.contains(" terminal "), "{table}");
+    waits(&page, "m2", "recall from the chat").await;
+    terminal.type_in("all alone").await;
+    terminal.until("echo: all alone").await;
+    terminal.type_in("/exit").await;
+    let (code, said) = terminal.ended().await;
+    assert_eq!((code, said.contains("back with the chat")), (Some(0), true), "{said}");
+    answered(&page, "remember red | all alone | recall from the chat").await;
+    assert_eq!(listed(folder).await[0]["terminal"], false);
+    host.terminate().await;
+
+    // What was left behind is of the session, whatever is done to that.
+    left_behind(folder, &id, "once more").await;
+    let copy = text(&botyard(folder, &["sessions", "fork", &id]).await);
+    for session in [&id, copy.trim()] {
+        let log = text(&botyard(folder, &["sessions", "show", session]).await);
+        assert_eq!(log.matches("**operator:** once more").count(), 1, "{log}");
+    }
+    left_behind(folder, &id, "for nothing").await;
+    // As a host leaves it that is killed at the wrong time.
+    std::fs::write(folder.join(format!("data/terminal/{}.visits", copy.trim())), "{}").expect("it is written");
+    for session in [&id, copy.trim()] {
+        text(&botyard(folder, &["sessions", "delete", session, "--yes"]).await);
+    }
+    let left: Vec<_> = std::fs::read_dir(folder.join("data/terminal"))
+        .expect("it is there")
+        .flatten()
+        .map(|entry| entry.file_name())
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -102,6 +102,7 @@ fn modules_import_only_what_they_may() {
         ("command", vec!["chat"]),
         ("crypto", vec!["manifest"]),
         ("demo", vec![]),
+        ("lock", vec![]),
         ("store", vec![]),
         ("driver", vec![]),
         ("inbox", vec!["store"]),
@@ -109,7 +110,7 @@ fn modules_import_only_what_they_may() {
         ("outbox", vec!["store"]),
         ("egress", vec!["crypto"]),
         ("plugin", vec!["egress", "store", "crypto", "outbox"]),
-        ("session", vec!["driver", "store", "outbox"]),
+        ("session", vec!["driver", "store", "outbox", "lock"]),
         ("transport", vec!["store", "crypto", "outbox", "egress"]),
     ]
     .into_iter()

@@ -3,11 +3,8 @@
 use super::Bot;
 use crate::chat::{BotName, SessionId};
 use crate::session::tail::Watcher;
-use crate::session::{Change, ChangeError};
+use crate::session::{Change, ChangeError, OPERATOR};
 use crate::store::SessionRow;
-
-/// Who the audit says it was.
-pub const OPERATOR: &str = "operator";
 
 impl Bot {
     pub fn name(&self) -> &BotName {

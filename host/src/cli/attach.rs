@@ -10,10 +10,9 @@ use crate::chat::SessionId;
 use crate::config::Config;
 use crate::control::{ControlError, talk};
 use crate::driver::process::window::{WindowError, window};
-use crate::driver::process::{Ended, terminal::Terminal};
-use crate::session::takeover::{self, Held, Left, Takeover, TakeoverError};
+use crate::driver::process::{Ended, Program, terminal::Terminal};
+use crate::session::takeover::{self, Held, Takeover, TakeoverError};
 use crate::session::{ChangeError, removal::RemovalError};
-use crate::store::TurnState;
 
 /// `wait`: after the turn that runs, if one does.
 pub(super) fn attach(file: &Path, id: &SessionId, wait: bool) -> Result<(), Failure> {
@@ -41,29 +40,14 @@ pub(super) fn attach_in_tmux(file: &Path, id: &SessionId, wait: bool) -> Result<
 }
 
 async fn here(config: &Config, id: &SessionId, wait: bool) -> Result<(), Failure> {
-    let folder = &config.host.data_dir;
-    let desk = Desk::open(folder).await?;
-    let ended = taken(config, &desk, id, wait).await;
-    // The lock is free by now: what was said is taken in, whatever became of it.
-    let back = match (&ended, &desk) {
-        (Err(_), _) => Ok(()),
-        (Ok(_), Desk::Host(client)) => match client.returned(id).await {
-            // The host ended meanwhile; there may be another, or none.
-            Err(ControlError::NotRunning(_)) => match Desk::open(folder).await? {
-                Desk::Host(client) => Ok(client.returned(id).await?),
-                store @ Desk::Store { .. } => {
-                    let taken_in = take_in(config, &store, id).await;
-                    store.close().await;
-                    taken_in
-                }
-            },
-            other => other.map_err(Failure::from),
-        },
-        (Ok(_), store) => take_in(config, store, id).await,
-    };
+    let desk = Desk::open(&config.host.data_dir).await?;
+    let taken = taken(config, &desk, id, wait).await;
+    // The session's own lock keeps it from here on: a host may begin while somebody sits there.
     desk.close().await;
-    let ended = ended?;
-    back?;
+    let (takeover, program) = taken?;
+    let ended = spoken(takeover, program).await?;
+    // The lock is free by now: what was said is taken in, whatever became of it.
+    back(config, id).await?;
     output::note("the session is back with the chat");
     match ended {
         Ended::Exited(0) => Ok(()),
@@ -75,6 +59,42 @@ async fn here(config: &Config, id: &SessionId, wait: bool) -> Result<(), Failure
     }
 }
 
+/// Somebody speaks with it. Returns when the lock is free again.
+async fn spoken(mut takeover: Takeover, program: Program) -> Result<Ended, Failure> {
+    let mut terminal = match Terminal::start(program, takeover.lock()).await {
+        Ok(terminal) => terminal,
+        Err(error) => {
+            takeover.nothing();
+            return Err(Failure::user(error.to_string()));
+        }
+    };
+    let ended = terminal.ended().await;
+    // In this order: the guard is gone when the lock is.
+    drop(terminal);
+    drop(takeover);
+    ended.map_err(|error| Failure::ours(error.to_string()))
+}
+
+/// Gives it to whoever has the store by now: the host that there was, one that began meanwhile, or none.
+async fn back(config: &Config, id: &SessionId) -> Result<(), Failure> {
+    // A host that ends just now has the store, and answers nobody.
+    for _ in 0..2 {
+        match Desk::open(&config.host.data_dir).await? {
+            Desk::Host(client) => match client.returned(id).await {
+                Err(ControlError::NotRunning(_)) => {}
+                other => return Ok(other?),
+            },
+            store @ Desk::Store { .. } => {
+                let taken_in = take_in(config, &store, id).await;
+                store.close().await;
+                return taken_in;
+            }
+        }
+    }
+    // One that begins looks by itself, and so does the one after it.
+    Ok(())
+}
+
 /// Where no host runs: what a terminal left of this session.
 async fn take_in(config: &Config, desk: &Desk, id: &SessionId) -> Result<(), Failure> {
     let Desk::Store { journal, .. } = desk else {
@@ -83,13 +103,14 @@ async fn take_in(config: &Config, desk: &Desk, id: &SessionId) -> Result<(), Fai
     match takeover::held(&config.host.data_dir, id) {
         Held::Left(left) => Ok(talk::returned(journal, config, id, left).await?),
         Held::Free | Held::Yes => Ok(()),
+        Held::Unknown(error) => Err(Failure::user(error.to_string())),
     }
 }
 
-/// Takes the session over, and speaks with it until that is over.
-async fn taken(config: &Config, desk: &Desk, id: &SessionId, wait: bool) -> Result<Ended, Failure> {
+/// Takes the session over: the lock, and what to start.
+async fn taken(config: &Config, desk: &Desk, id: &SessionId, wait: bool) -> Result<(Takeover, Program), Failure> {
     let row = match desk {
-        Desk::Host(client) => client.talk(id).await?.session,
+        Desk::Host(client) => client.session(id).await?,
         Desk::Store { journal, .. } => talk::get(journal, id).await?,
     };
     let unknown = || {
@@ -100,7 +121,7 @@ async fn taken(config: &Config, desk: &Desk, id: &SessionId, wait: bool) -> Resu
     };
     takeover::possible(&talk::ground(config, &row).ok_or_else(unknown)?, &row)?;
     let mut takeover = Takeover::take(&config.host.data_dir, id)?;
-    if let Some(left) = Left::of(&takeover) {
+    if let Some(left) = takeover.left()? {
         // A terminal that was killed left it, and nobody took in what was said.
         match desk {
             Desk::Host(client) => {
@@ -112,16 +133,15 @@ async fn taken(config: &Config, desk: &Desk, id: &SessionId, wait: bool) -> Resu
                 talk::returned(journal, config, id, left).await?;
             }
         }
+        // The host could not store it, perhaps.
+        takeover.settled()?;
     }
     let row = match desk {
         Desk::Host(client) => client.attach(id, wait).await.map_err(refused)?,
         Desk::Store { journal, .. } => {
             let row = talk::get(journal, id).await?;
             let wanted = id.clone();
-            let turns = journal
-                .read(move |store| store.turns_of(&wanted, talk::TURNS_MAX))
-                .await?;
-            if turns.iter().any(|turn| turn.state != TurnState::Done) {
+            if journal.read(move |store| store.session_busy(&wanted)).await? {
                 return Err(talk::TalkError::from(RemovalError::Busy(id.clone())).into());
             }
             takeover::ready(&row).map_err(talk::TalkError::from)?;
@@ -130,14 +150,7 @@ async fn taken(config: &Config, desk: &Desk, id: &SessionId, wait: bool) -> Resu
     };
     let ground = talk::ground(config, &row).ok_or_else(unknown)?;
     let program = takeover.program(&ground, &row)?;
-    let mut terminal = Terminal::start(program, takeover.lock())
-        .await
-        .map_err(|error| Failure::user(error.to_string()))?;
-    let ended = terminal.ended().await;
-    // In this order: the guard is gone when the lock is.
-    drop(terminal);
-    drop(takeover);
-    ended.map_err(|error| Failure::ours(error.to_string()))
+    Ok((takeover, program))
 }
 
 /// Why the host does not give it away, and what to do.

@@ -2,12 +2,13 @@
 
 use std::collections::HashSet;
 
-use crate::bot::{Bot, OPERATOR};
+use crate::bot::Bot;
 use crate::chat::{BotName, Health, SessionId, TurnId};
 use crate::control::{
     BotStatus, ControlHandler, Copied, Letter, LetterText, Listed, StatusReport, TalkLog, Watching, letter, talk,
 };
 use crate::outbox::BoxFuture;
+use crate::session::OPERATOR;
 use crate::session::tail::{Line, Watcher};
 use crate::store::{OutboxRow, SessionRow, StoreError, TurnState};
 use crate::supervisor::Host;
@@ -134,13 +135,17 @@ impl ControlHandler for Live {
 
     fn talks(&self, bot: Option<BotName>, said: Option<String>) -> BoxFuture<'_, Result<Listed, String>> {
         Box::pin(async move {
-            let mut listed = words(talk::list(self.host.journal(), bot, said.as_deref()).await)?;
+            let mut listed = words(talk::list(self.host.journal(), self.host.config(), bot, said.as_deref()).await)?;
             let live: HashSet<SessionId> = self.host.bots().flat_map(|bot| bot.live_sessions()).collect();
             for talk in &mut listed.talks {
                 talk.live = Some(live.contains(&talk.session.id));
             }
             Ok(listed)
         })
+    }
+
+    fn session(&self, id: SessionId) -> BoxFuture<'_, Result<SessionRow, String>> {
+        Box::pin(async move { words(talk::get(self.host.journal(), &id).await) })
     }
 
     fn talk(&self, id: SessionId) -> BoxFuture<'_, Result<TalkLog, String>> {

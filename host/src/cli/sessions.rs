@@ -5,18 +5,17 @@ use std::path::Path;
 use super::desk::{Desk, at_desk};
 use super::failure::Failure;
 use super::output;
-use crate::bot::OPERATOR;
 use crate::chat::{BotName, SessionId};
 use crate::control::talk;
 use crate::control::{ControlError, Talk, TalkLog};
-use crate::session::{ChangeError, NAME_MAX, copy, transcript};
+use crate::session::{ChangeError, NAME_MAX, OPERATOR, copy, transcript};
 
 /// `words`: only what has them.
 pub(super) fn list(file: &Path, bot: Option<String>, words: Option<String>, json: bool) -> Result<(), Failure> {
     let (bot, searched) = (bot.map(BotName), words.is_some());
-    let listed = at_desk(file, async |desk, _| match desk {
+    let listed = at_desk(file, async |desk, config| match desk {
         Desk::Host(client) => Ok(client.talks(bot, words).await?),
-        Desk::Store { journal, .. } => Ok(talk::list(journal, bot, words.as_deref()).await?),
+        Desk::Store { journal, .. } => Ok(talk::list(journal, config, bot, words.as_deref()).await?),
     })?;
     let talks = listed.talks;
     if listed.bounded {
@@ -83,7 +82,7 @@ pub(super) fn fork(
 pub(super) fn delete(file: &Path, id: &SessionId, yes: bool, json: bool) -> Result<(), Failure> {
     if !yes {
         let session = at_desk(file, async |desk, _| match desk {
-            Desk::Host(client) => Ok(client.talk(id).await?.session),
+            Desk::Host(client) => Ok(client.session(id).await?),
             Desk::Store { journal, .. } => Ok(talk::get(journal, id).await?),
         })?;
         let called = session.name.as_deref().unwrap_or("no name");
@@ -132,6 +131,7 @@ fn busy(error: ControlError) -> Failure {
 fn row(talk: &Talk) -> Vec<String> {
     let session = &talk.session;
     let state = match talk.live {
+        _ if talk.terminal => "terminal",
         Some(true) => "live",
         Some(false) => "asleep",
         None => "-",

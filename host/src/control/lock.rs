@@ -1,13 +1,11 @@
 //! One host for a data folder: two would answer every message twice.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, flock};
-
 use super::ControlError;
+use crate::lock::{self, Locked};
 
 const FILE: &str = "host.lock";
 
@@ -21,23 +19,10 @@ impl Lock {
     /// Takes the folder for this process; makes it, for its owner alone, if it is not there.
     pub fn take(folder: &Path) -> Result<Self, ControlError> {
         let path = folder.join(FILE);
-        let failed = |error: std::io::Error| super::socket::io(&path, &error);
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(|error| super::socket::io(folder, &error))?;
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
+        let failed = |error: io::Error| super::socket::io(&path, &error);
+        let mut file = match lock::lock(&path).map_err(failed)? {
+            Locked::Taken(file) => file,
+            Locked::Held(mut file) => {
                 let mut text = String::new();
                 // Best effort: who holds it may be writing its id just now.
                 let _ = file.read_to_string(&mut text);
@@ -47,12 +32,9 @@ impl Lock {
                     pid,
                 });
             }
-            Err(error) => return Err(failed(error.into())),
-        }
-        file.set_len(0)
-            .and_then(|()| file.rewind())
-            .and_then(|()| writeln!(file, "{}", std::process::id()))
-            .map_err(failed)?;
+        };
+        let own = format!("{}\n", std::process::id());
+        lock::write(&mut file, own.as_bytes()).map_err(failed)?;
         Ok(Self { _file: file })
     }
 }

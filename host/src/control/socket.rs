@@ -123,8 +123,9 @@ impl Listener {
                     Err(_) => return debug!("a control connection was too slow"),
                 };
                 drop(permit);
-                let (Some((stream, request)), Ok(_place)) = (stays, lasting.try_acquire()) else {
-                    return;
+                let Some((stream, request)) = stays else { return };
+                let Ok(_place) = lasting.try_acquire() else {
+                    return full(stream).await;
                 };
                 tokio::select! {
                     biased;
@@ -168,6 +169,15 @@ async fn exchange(mut stream: UnixStream, handler: &dyn ControlHandler) -> io::R
     writing.write_all(&json_line(&answered)?).await?;
     writing.shutdown().await?;
     Ok(None)
+}
+
+/// There are as many as there may be that last.
+async fn full(mut stream: UnixStream) {
+    let refused = Answer::Refused(format!("{LASTING_MAX} terminals and tails are open already: end one"));
+    let told = async { stream.write_all(&json_line(&refused)?).await };
+    if let Ok(Err(error)) = tokio::time::timeout(EXCHANGE, told).await {
+        debug!(%error, "a control connection ended early");
+    }
 }
 
 fn json_line(value: &impl serde::Serialize) -> io::Result<Vec<u8>> {

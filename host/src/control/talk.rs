@@ -2,12 +2,13 @@
 //! what runs just now only the host knows.
 
 use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
 
 use crate::chat::{BotName, SessionId};
 use crate::config::{Config, DriverKind};
 use crate::session::removal::{self, RemovalError};
 use crate::session::tail::{self, Line};
-use crate::session::takeover::Left;
+use crate::session::takeover::{self, Held, Left};
 use crate::session::{ChangeError, Ground, copy, search};
 use crate::store::{Journal, Result as StoreResult, SessionRow, StoreError, TurnRow, TurnState};
 
@@ -23,6 +24,9 @@ pub struct Talk {
     pub session: SessionRow,
     /// It has a process just now; none: no host runs that could tell.
     pub live: Option<bool>,
+    /// Somebody speaks with it in a terminal.
+    #[serde(default)]
+    pub terminal: bool,
 }
 
 /// Sessions, newest first.
@@ -63,7 +67,12 @@ pub enum TalkError {
 }
 
 /// Newest first, at most [`LISTED_MAX`]; with `words`, those that have them all.
-pub async fn list(journal: &Journal, bot: Option<BotName>, words: Option<&str>) -> StoreResult<Listed> {
+pub async fn list(
+    journal: &Journal,
+    config: &Config,
+    bot: Option<BotName>,
+    words: Option<&str>,
+) -> StoreResult<Listed> {
     let found = match words {
         Some(words) => search::search(journal, search::Within::Bot(bot), words, LISTED_MAX as usize).await?,
         None => {
@@ -76,9 +85,17 @@ pub async fn list(journal: &Journal, bot: Option<BotName>, words: Option<&str>) 
             }
         }
     };
-    let talk = |session| Talk { session, live: None };
+    let folder = config.host.data_dir.clone();
+    let talk = move |session: SessionRow| Talk {
+        terminal: takeover::is_open(&folder, &session.id),
+        session,
+        live: None,
+    };
+    let talks = spawn_blocking(move || found.rows.into_iter().map(talk).collect());
     Ok(Listed {
-        talks: found.rows.into_iter().map(talk).collect(),
+        talks: talks
+            .await
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?,
         bounded: found.bounded,
     })
 }
@@ -90,6 +107,20 @@ pub async fn get(journal: &Journal, id: &SessionId) -> Result<SessionRow, TalkEr
     found.ok_or_else(|| TalkError::Unknown(id.clone()))
 }
 
+/// Nobody speaks with it in a terminal, and what was said in one is in its log: what is done to the session now is done to
+/// all of it. Where no host runs, or none that has its bot.
+async fn at_home(journal: &Journal, config: &Config, id: &SessionId) -> Result<(), TalkError> {
+    let (folder, looked_at) = (config.host.data_dir.clone(), id.clone());
+    let held = spawn_blocking(move || takeover::held(&folder, &looked_at)).await;
+    let unknown = |why: String| TalkError::Change(ChangeError::Unavailable(why));
+    match held.map_err(|error| unknown(error.to_string()))? {
+        Held::Free => Ok(()),
+        Held::Yes => Err(ChangeError::Away.into()),
+        Held::Left(left) => returned(journal, config, id, left).await,
+        Held::Unknown(error) => Err(unknown(error.to_string())),
+    }
+}
+
 /// Copies a session where no host runs.
 pub async fn fork(
     journal: &Journal,
@@ -98,6 +129,7 @@ pub async fn fork(
     name: Option<String>,
     current: bool,
 ) -> Result<Copied, TalkError> {
+    at_home(journal, config, id).await?;
     let row = get(journal, id).await?;
     let driver = config
         .agents
@@ -111,20 +143,26 @@ pub async fn fork(
     Ok(Copied { session, aside: None })
 }
 
-/// Forgets a session where no host runs. What stays of it, a sentence each.
+/// Forgets a session where no host runs, or none that has its bot. What stays of it, a sentence each.
 pub async fn delete(journal: &Journal, config: &Config, id: &SessionId, who: &str) -> Result<Vec<String>, TalkError> {
+    at_home(journal, config, id).await?;
     let row = get(journal, id).await?;
     let (wanted, who) = (id.clone(), who.to_owned());
     let forgotten = journal
         .write(move |store| removal::forget(store, &wanted, &who, true))
         .await??;
-    Ok(match ground(config, &row) {
+    let config = config.clone();
+    let clear = move || match ground(&config, &row) {
         Some(ground) => forgotten.clear(&ground),
-        None => vec![format!(
-            "its folders: bots.toml has no bot `{}` with an agent `{}`",
-            row.bot, row.agent
-        )],
-    })
+        None => {
+            takeover::forget(&config.host.data_dir, &row.id);
+            vec![format!(
+                "its folders: bots.toml has no bot `{}` with an agent `{}`",
+                row.bot, row.agent
+            )]
+        }
+    };
+    Ok(spawn_blocking(clear).await.unwrap_or_default())
 }
 
 /// Where a session lives, by bots.toml. None: its bot or its agent is not there any more.
@@ -141,11 +179,14 @@ pub fn ground<'a>(config: &'a Config, row: &'a SessionRow) -> Option<Ground<'a>>
 
 /// Takes in what was said in a terminal that left its session, where no host runs.
 pub async fn returned(journal: &Journal, config: &Config, id: &SessionId, left: Left) -> Result<(), TalkError> {
-    let mut row = get(journal, id).await?;
-    let Some(ground) = ground(config, &row) else {
+    let row = get(journal, id).await?;
+    let config = config.clone();
+    let look = move || ground(&config, &row).map(|ground| (left.look(&ground), row.clone()));
+    let looked = spawn_blocking(look).await;
+    let looked = looked.map_err(|error| ChangeError::Unavailable(error.to_string()))?;
+    let Some((returned, mut row)) = looked else {
         return Ok(());
     };
-    let returned = left.look(&ground);
     let stored = journal.write(move |store| {
         returned.take_in(store, &mut row)?;
         store.session_keep(&row)?;

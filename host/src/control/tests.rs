@@ -76,7 +76,11 @@ impl ControlHandler for Host {
         Box::pin(async move { Err(format!("no session {id}")) })
     }
     fn delete(&self, id: SessionId) -> BoxFuture<'_, Result<Vec<String>, String>> {
-        Box::pin(async move { Err(format!("no session {id}")) })
+        Box::pin(async move {
+            // A folder with much in it.
+            tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+            Err(format!("no session {id}"))
+        })
     }
     fn attach(&self, id: SessionId, _: bool) -> BoxFuture<'_, Result<SessionRow, String>> {
         Box::pin(async move { Err(format!("no session {id}")) })
@@ -91,6 +95,9 @@ impl ControlHandler for Host {
                 None => Ok(Box::new(Ticking(since)) as Box<dyn Watching>),
             }
         })
+    }
+    fn session(&self, id: SessionId) -> BoxFuture<'_, Result<SessionRow, String>> {
+        Box::pin(async move { Err(format!("no session {id}")) })
     }
     fn talk(&self, id: SessionId) -> BoxFuture<'_, Result<TalkLog, String>> {
         Box::pin(async move { Err(format!("no session {id}")) })
@@ -284,6 +291,38 @@ async fn what_lasts_is_told_line_by_line_and_ends_with_the_host() {
     for mut following in all {
         while following.next().await.expect("no error").is_some() {}
     }
+}
+
+#[tokio::test]
+async fn more_than_there_may_be_that_last_are_told_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let served = serve(folder.path(), folder.path());
+    let client = Client::new(folder.path());
+    let mut all = Vec::new();
+    for _ in 0..32 {
+        all.push(client.tail(None, 0).await.expect("followed"));
+    }
+    let refused = client.tail(None, 0).await.expect_err("refused");
+    assert_eq!(refused.to_string(), "32 terminals and tails are open already: end one");
+    // One that ends makes room.
+    all.pop();
+    let again = async {
+        while client.tail(None, 0).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let room = tokio::time::timeout(std::time::Duration::from_secs(10), again).await;
+    room.expect("there is room again");
+    served.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_deleted_may_take_its_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let served = serve(folder.path(), folder.path());
+    let refused = Client::new(folder.path()).delete(&"five".into()).await;
+    assert_eq!(refused.expect_err("refused").to_string(), "no session five");
+    served.end().await;
 }
 
 #[test]

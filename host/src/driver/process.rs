@@ -79,12 +79,12 @@ pub enum SpawnError {
     Guard(#[source] io::Error),
 }
 
-/// How a CLI ended. By then every descendant of it is gone too.
+/// How a CLI ended. By then every descendant of it is gone too, unless its guard was ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
     Exited(i32),
     Signalled(i32),
-    /// Somebody ended the guard itself; the CLI's process group was killed.
+    /// Somebody ended the guard itself: the CLI and its process group were killed. What it started elsewhere may live on.
     GuardLost,
 }
 
@@ -111,25 +111,7 @@ impl Process {
         let stdin = pipe::Sender::from_owned_fd(stdin).map_err(failed)?;
         let stdout = pipe::Receiver::from_owned_fd(stdout).map_err(failed)?;
         let stderr = pipe::Receiver::from_owned_fd(stderr).map_err(failed)?;
-        let (ours, theirs) = StdUnixStream::pair().map_err(failed)?;
-        let ends = [stdin_read, stdout_write, stderr_write];
-        send_fds(&ours, ends.each_ref().map(|fd| fd.as_fd())).map_err(failed)?;
-        drop(ends);
-        let guard = guard_command(&program, theirs)?
-            .arg("--")
-            .arg(&program.program)
-            .args(&program.args)
-            .spawn()
-            .map_err(failed)?;
-        ours.set_nonblocking(true).map_err(failed)?;
-        let mut control = Control {
-            socket: BufReader::with_capacity(256, UnixStream::from_std(ours).map_err(failed)?),
-            line: Vec::new(),
-            guard,
-            cli: None,
-            ended: None,
-        };
-        let pid = control.started(&program.program).await?;
+        let (control, pid) = Control::start(&program, [stdin_read, stdout_write, stderr_write], None).await?;
         Ok(Self {
             pid,
             stdin: Some(stdin),
@@ -138,20 +120,6 @@ impl Process {
             control,
         })
     }
-}
-
-/// The guard of this program, with its socket and what the program is to have; what to start follows.
-fn guard_command(program: &Program, socket: StdUnixStream) -> Result<tokio::process::Command, SpawnError> {
-    let mut command = tokio::process::Command::new(guard_program().map_err(SpawnError::Guard)?);
-    command
-        .arg("guard")
-        .env_clear()
-        .envs(program.env.iter().map(|(name, value)| (name, value)))
-        .current_dir(&program.folder)
-        .stdin(Stdio::from(OwnedFd::from(socket)))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    Ok(command)
 }
 
 /// The read end, then the write end; both close-on-exec.
@@ -182,6 +150,45 @@ pub struct Control {
 }
 
 impl Control {
+    /// Starts the program under a guard and gives it its ends; one more stays open until all is over. `terminal`: the process
+    /// group that a terminal speaks to. Returns when the program runs: its id.
+    async fn start<const N: usize>(
+        program: &Program,
+        ends: [OwnedFd; N],
+        terminal: Option<Pid>,
+    ) -> Result<(Self, u32), SpawnError> {
+        let failed = SpawnError::Guard;
+        let (ours, theirs) = StdUnixStream::pair().map_err(failed)?;
+        send_fds(&ours, ends.each_ref().map(|fd| fd.as_fd())).map_err(failed)?;
+        drop(ends);
+        let mut guard = tokio::process::Command::new(guard_program().map_err(failed)?);
+        guard
+            .arg("guard")
+            .env_clear()
+            .envs(program.env.iter().map(|(name, value)| (name, value)))
+            .current_dir(&program.folder)
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        if let Some(group) = terminal {
+            guard.arg("--terminal").arg(group.as_raw_nonzero().to_string());
+            // Of no group that the terminal speaks to: it outlives what ends the CLI.
+            guard.process_group(0);
+        }
+        guard.arg("--").arg(&program.program).args(&program.args);
+        let guard = guard.spawn().map_err(failed)?;
+        ours.set_nonblocking(true).map_err(failed)?;
+        let mut control = Self {
+            socket: BufReader::with_capacity(256, UnixStream::from_std(ours).map_err(failed)?),
+            line: Vec::new(),
+            guard,
+            cli: None,
+            ended: None,
+        };
+        let pid = control.started(&program.program).await?;
+        Ok((control, pid))
+    }
+
     async fn started(&mut self, program: &Path) -> Result<u32, SpawnError> {
         let failed = |text: &str| SpawnError::Failed {
             program: program.to_owned(),
@@ -236,7 +243,9 @@ impl Control {
             Some(("signalled", Ok(signal))) => Ended::Signalled(signal),
             _ => {
                 if let Some(cli) = self.cli {
+                    // In a terminal it is of that one's group, and leads none.
                     let _ = rustix::process::kill_process_group(cli, Signal::KILL);
+                    let _ = rustix::process::kill_process(cli, Signal::KILL);
                 }
                 Ended::GuardLost
             }

@@ -117,10 +117,12 @@ pub(super) struct SessionActor {
     model: Option<String>,
     /// What the agent said of itself since its process began.
     offers: Offers,
-    /// The store failed when a turn was to begin; not again before this.
+    /// The store failed when a turn was to begin, or there are `unsettled` ones; not again before this.
     retry_at: Option<Instant>,
-    /// The session that is in a terminal.
+    /// The session that is in a terminal, or back from one and not in the log.
     away: Option<SessionId>,
+    /// Sessions of which nobody tells when they are back from a terminal, or what was said there could not be stored.
+    unsettled: Vec<SessionId>,
     /// Whoever wants to take it there after this turn.
     wanted: Option<Wanted>,
     /// No message was read yet.
@@ -167,6 +169,7 @@ impl SessionActor {
             offers: Offers::default(),
             retry_at: None,
             away: None,
+            unsettled: Vec::new(),
             wanted: None,
             new: true,
             draining: false,
@@ -228,7 +231,8 @@ impl SessionActor {
     }
 
     fn is_over(&self) -> bool {
-        let nothing_to_do = self.current.is_none() && (self.queue.is_empty() || self.draining);
+        let waits = !self.queue.is_empty() || !self.unsettled.is_empty();
+        let nothing_to_do = self.current.is_none() && (!waits || self.draining);
         nothing_to_do && matches!(self.seat, Seat::Empty) && (!self.new || self.draining)
     }
 
@@ -273,7 +277,7 @@ impl SessionActor {
             }
             SessionMsg::Attach(wanted) => self.attach(wanted).await,
             SessionMsg::Returned { id, reply } => {
-                self.returned(&id).await;
+                self.look_at_terminal(&id).await;
                 let _ = reply.send(());
             }
             SessionMsg::Status { reply } => {
@@ -434,6 +438,7 @@ impl SessionActor {
             // A question stays as it is in the chat; whoever presses after the next start is heard.
             tracing::debug!(session = %self.key, turn = %job.row.id, "left for the next start");
             self.shared.outbox.unfollow(&job.row.id);
+            self.shared.tail.unfollow(&job.row.id);
             self.kill_process();
         }
         self.refuse_waiting();
@@ -461,14 +466,18 @@ impl SessionActor {
             ..self.queue[at].row.clone()
         };
         let stored = row.clone();
-        let written = self.shared.journal.write(move |store| store.turn_put(&stored)).await;
-        match written {
-            Ok(()) => self.queue[at].row = row,
-            Err(ref error) => {
-                tracing::warn!(bot = %row.bot, session = %self.key, turn = %row.id, %error, "an edit could not be stored");
+        match self.shared.journal.write(move |store| store.turn_put(&stored)).await {
+            Ok(()) => {
+                let job = &mut self.queue[at];
+                job.row = row;
+                self.shared.tail.follow(&job.row, &job.view);
+            }
+            Err(error) => {
+                tracing::warn!(bot = %self.row.bot, session = %self.key, %turn, %error, "an edit could not be stored");
+                return false;
             }
         }
-        written.is_ok()
+        true
     }
 
     /// It ends without having begun.
@@ -560,6 +569,7 @@ impl SessionActor {
         let now = Instant::now();
         if self.retry_at.is_some_and(|at| at <= now) {
             self.retry_at = None;
+            self.look_at_unsettled().await;
         }
         if self.seat.is_due(now) {
             self.close_process_further();

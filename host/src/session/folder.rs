@@ -190,7 +190,7 @@ fn plain(text: &str, max: usize) -> String {
 }
 
 /// Parts are told apart by their length, so that `a`+`bc` is not `ab`+`c`.
-fn hash(parts: &[&str], bytes: usize) -> String {
+pub(super) fn hash(parts: &[&str], bytes: usize) -> String {
     let mut hasher = Sha256::new();
     for part in parts {
         hasher.update((part.len() as u64).to_be_bytes());

@@ -7,9 +7,9 @@ use super::folder::{Folders, Ground};
 use super::takeover;
 use crate::chat::{SessionId, now};
 use crate::driver;
-use crate::store::{AuditRow, Result, SessionRow, Store, TurnState};
+use crate::store::{AuditRow, Result, SessionRow, Store};
 
-/// Of one session, the turns that are looked at for one that is not over.
+/// Of one session, the turns that are looked at for files that came with them.
 const LOOKED_AT: u32 = 500;
 
 /// Why a session is not forgotten.
@@ -30,7 +30,7 @@ pub struct Forgotten {
     files: bool,
 }
 
-/// The part in the store: one job. `busy`: whoever holds the session has looked already whether a turn runs or waits.
+/// The part in the store: one job. `look`: whether a turn runs or waits; whoever holds the session knows already.
 pub fn forget(
     store: &mut dyn Store,
     id: &SessionId,
@@ -40,10 +40,10 @@ pub fn forget(
     let Some(row) = store.session_by_id(id)? else {
         return Ok(Err(RemovalError::Unknown(id.clone())));
     };
-    let turns = store.turns_of(id, LOOKED_AT)?;
-    if look && turns.iter().any(|turn| turn.state != TurnState::Done) {
+    if look && store.session_busy(id)? {
         return Ok(Err(RemovalError::Busy(id.clone())));
     }
+    let turns = store.turns_of(id, LOOKED_AT)?;
     store.session_remove(id)?;
     store.audit(&AuditRow {
         at: now(),
@@ -100,7 +100,9 @@ impl Forgotten {
             let person = folders.config.as_deref().and_then(Path::parent);
             let _ = person.map(std::fs::remove_dir);
         }
-        remove(&takeover::path(ground.data_dir, &self.row.id));
+        for file in takeover::files(ground.data_dir, &self.row.id) {
+            remove(&file);
+        }
         if ground.shared {
             kept.push(format!(
                 "the workspace `{}`: other sessions work there too",

@@ -5,11 +5,13 @@
 use std::time::{Duration, Instant};
 
 use super::transcript;
-use crate::chat::{BotName, SessionKey};
+use crate::chat::{BotName, SessionId, SessionKey, UnixMillis};
 use crate::store::{Journal, Result, SessionRow, Store};
 
 /// Sessions in one step on the store's thread.
 const STEP: u32 = 20;
+/// A step ends when so many turns were read in it: others wait meanwhile.
+const READ: usize = 200;
 /// Turns of one session that are looked at, the newest.
 const TURNS: u32 = 200;
 /// Words beyond are left out.
@@ -33,8 +35,19 @@ pub struct Found {
     pub bounded: bool,
 }
 
-/// At most `wanted` sessions that have all of the words, each anywhere, in any case.
+/// At most `wanted` sessions that have all of the words, each anywhere, in any case. What is used for the first time in a
+/// while just now may be missed.
 pub async fn search(journal: &Journal, within: Within, words: &str, wanted: usize) -> Result<Found> {
+    search_for(journal, within, words, wanted, PATIENCE).await
+}
+
+async fn search_for(
+    journal: &Journal,
+    within: Within,
+    words: &str,
+    wanted: usize,
+    patience: Duration,
+) -> Result<Found> {
     let words: Vec<String> = words
         .split_whitespace()
         .map(str::to_lowercase)
@@ -45,19 +58,20 @@ pub async fn search(journal: &Journal, within: Within, words: &str, wanted: usiz
         bounded: false,
     };
     let begun = Instant::now();
-    let mut skip = 0;
+    let mut behind = None;
     loop {
         let (within, looked_for) = (within.clone(), words.clone());
         let step = journal
-            .read(move |store| step(store, &within, &looked_for, skip))
+            .read(move |store| step(store, &within, &looked_for, behind.as_ref()))
             .await?;
         found.bounded |= step.bounded;
         found.rows.extend(step.rows);
-        if step.looked_at < STEP {
+        // Fewer than there are in a step may come before the end: what is damaged is left out.
+        if step.last.is_none() {
             break;
         }
-        skip += STEP;
-        if found.rows.len() > wanted || begun.elapsed() > PATIENCE {
+        behind = step.last;
+        if found.rows.len() > wanted || begun.elapsed() > patience {
             found.bounded = true;
             break;
         }
@@ -67,198 +81,71 @@ pub async fn search(journal: &Journal, within: Within, words: &str, wanted: usiz
     Ok(found)
 }
 
+/// A session's place in the order in which they are looked at.
+type Place = (UnixMillis, SessionId);
+
 struct Step {
     rows: Vec<SessionRow>,
-    looked_at: u32,
+    /// Which was looked at last; none: none is left.
+    last: Option<Place>,
     bounded: bool,
 }
 
-fn step(store: &mut dyn Store, within: &Within, words: &[String], skip: u32) -> Result<Step> {
+fn step(store: &mut dyn Store, within: &Within, words: &[String], behind: Option<&Place>) -> Result<Step> {
+    let behind = behind.map(|(updated, id)| (*updated, id));
     let rows = match within {
-        Within::Bot(bot) => store.sessions(bot.as_ref(), skip, STEP)?,
-        Within::Key(key) => store.sessions_of(key, skip, STEP)?,
+        Within::Bot(bot) => store.sessions_behind(bot.as_ref(), None, behind, STEP)?,
+        Within::Key(key) => store.sessions_behind(None, Some(key), behind, STEP)?,
     };
     let mut step = Step {
-        looked_at: u32::try_from(rows.len()).unwrap_or(STEP),
         rows: Vec::new(),
+        last: None,
         bounded: false,
     };
+    let mut read = 0;
     for row in rows {
-        if has(store, &row, words)? {
+        step.last = Some((row.updated, row.id.clone()));
+        if has(store, &row, words, &mut read)? {
             step.rows.push(row);
         } else {
             step.bounded |= row.turns > TURNS;
+        }
+        if read >= READ {
+            break;
         }
     }
     Ok(step)
 }
 
-fn has(store: &mut dyn Store, row: &SessionRow, words: &[String]) -> Result<bool> {
+/// `read`: counts the turns that were read.
+fn has(store: &mut dyn Store, row: &SessionRow, words: &[String], read: &mut usize) -> Result<bool> {
     let name = row.name.as_deref().unwrap_or_default();
     let own = [row.id.as_str(), name, &row.first, &row.last].map(str::to_lowercase);
-    for word in words {
-        if own.iter().any(|text| text.contains(word.as_str())) {
-            continue;
-        }
-        let turns = store.turns_like(&row.id, letters(word), TURNS)?;
-        let said = |text: &str| text.to_lowercase().contains(word.as_str());
-        let anywhere = turns
-            .iter()
-            .any(|turn| said(&turn.prompt) || turn.view.as_ref().is_some_and(|view| said(&transcript::answer(view))));
-        if !anywhere {
-            return Ok(false);
-        }
+    let elsewhere = |word: &&String| own.iter().all(|text| !text.contains(word.as_str()));
+    let words: Vec<&String> = words.iter().filter(elsewhere).collect();
+    if words.is_empty() {
+        return Ok(true);
     }
-    Ok(true)
+    let looked_for: Vec<String> = words.iter().map(|word| core(word).to_owned()).collect();
+    let turns = store.turns_like(&row.id, &looked_for, TURNS)?;
+    *read += turns.len();
+    let said = turns.iter().flat_map(|turn| {
+        let answer = turn.view.as_ref().map(|view| transcript::answer(view).to_lowercase());
+        std::iter::once(turn.prompt.to_lowercase()).chain(answer)
+    });
+    let said: Vec<String> = said.collect();
+    Ok(words
+        .iter()
+        .all(|word| said.iter().any(|text| text.contains(word.as_str()))))
 }
 
-/// The longest part of a word that is the same in any writing of it.
-fn letters(word: &str) -> &str {
-    let parts = word.split(|c: char| !c.is_ascii_alphanumeric());
-    parts.max_by_key(|part| part.len()).unwrap_or_default()
+/// The longest part of a word that stands in the log as it stands in the answer: letters and digits; all of it, where it
+/// has none.
+fn core(word: &str) -> &str {
+    let parts = word.split(|c: char| !c.is_alphanumeric());
+    let longest = parts.max_by_key(|part| part.len()).unwrap_or_default();
+    if longest.is_empty() { word } else { longest }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::chat::{Conversation, Part, SessionId, Target, TurnId, View};
-    use crate::store::sqlite::SqliteStore;
-    use crate::store::{TurnKind, TurnRow, TurnState};
-
-    fn place() -> Conversation {
-        Conversation {
-            tenant: None,
-            channel: "C".to_owned(),
-            thread: None,
-            direct: false,
-        }
-    }
-
-    fn session(id: &str, key: &str, updated: i64) -> SessionRow {
-        SessionRow {
-            id: SessionId::from(id),
-            updated,
-            ..SessionRow::begin(
-                SessionKey::from(key),
-                BotName::from("team"),
-                "claude".to_owned(),
-                place(),
-            )
-        }
-    }
-
-    fn turn(id: String, session: &SessionRow, prompt: &str, answer: &str) -> TurnRow {
-        TurnRow {
-            id: TurnId(id),
-            bot: session.bot.clone(),
-            session: session.key.clone(),
-            session_id: session.id.clone(),
-            kind: TurnKind::Message,
-            inbox: None,
-            state: TurnState::Done,
-            attempt: 1,
-            target: Target {
-                conversation: place(),
-                reply_to: Vec::new(),
-                private_to: None,
-            },
-            asker: "U1".to_owned(),
-            prompt: prompt.to_owned(),
-            opened: 5,
-            view: Some(View::single(Part::Text(answer.to_owned()))),
-            files: Vec::new(),
-        }
-    }
-
-    async fn ids(journal: &Journal, within: Within, words: &str) -> (Vec<String>, bool) {
-        let found = search(journal, within, words, 2).await.unwrap();
-        (found.rows.into_iter().map(|row| row.id.0).collect(), found.bounded)
-    }
-
-    #[tokio::test]
-    async fn words_are_found_wherever_they_were_said_and_what_was_not_looked_at_is_told() {
-        let journal = Journal::over(Box::new(SqliteStore::in_memory().unwrap()));
-        let named = SessionRow {
-            name: Some("Die Übersicht".to_owned()),
-            ..session("aa1", "k1", 4)
-        };
-        let spoken = session("bb2", "k1", 3);
-        let other = SessionRow {
-            last: "a \"quoted\" word".to_owned(),
-            ..session("cc3", "k2", 2)
-        };
-        let long = SessionRow {
-            turns: TURNS + 1,
-            ..session("dd4", "k2", 1)
-        };
-        let rows = [named.clone(), spoken.clone(), other.clone(), long.clone()];
-        let turns = [
-            turn(
-                "t1".to_owned(),
-                &spoken,
-                "Fix the C:\\build of Zoë",
-                "It says \"Done\"\nin Größe 3",
-            ),
-            turn("t2".to_owned(), &long, "zebra", ""),
-        ];
-        let put = journal.write(move |store| {
-            rows.iter().try_for_each(|row| store.session_keep(row))?;
-            turns.iter().try_for_each(|turn| store.turn_put(turn))
-        });
-        put.await.unwrap();
-        let all = || Within::Bot(None);
-        let only = |id: &str, bounded| (vec![id.to_owned()], bounded);
-        for (words, id) in [
-            ("übersicht die", "aa1"),
-            ("AA1", "aa1"),
-            ("c:\\BUILD fix", "bb2"),
-            ("GRÖSSE", ""),
-            ("größe", "bb2"),
-            ("\"done\" zoë", "bb2"),
-            ("ZOË", "bb2"),
-            ("\"quoted\"", "cc3"),
-            ("blocks", ""),
-            ("zebra fix", ""),
-        ] {
-            let expected = if id.is_empty() { (vec![], true) } else { only(id, true) };
-            assert_eq!(ids(&journal, all(), words).await, expected, "{words}");
-        }
-        // Only of this key, and everything there was looked at.
-        let own = |key: &str| Within::Key(SessionKey::from(key));
-        assert_eq!(ids(&journal, own("k1"), "zoë").await, only("bb2", false));
-        assert_eq!(ids(&journal, own("k2"), "zoë").await, (vec![], true));
-        assert_eq!(
-            ids(&journal, Within::Bot(Some(BotName::from("else"))), "zoë").await,
-            (vec![], false)
-        );
-        // No more are wanted.
-        assert_eq!(
-            ids(&journal, all(), "").await,
-            (vec!["aa1".to_owned(), "bb2".to_owned()], true)
-        );
-        journal.close().await;
-    }
-
-    #[tokio::test]
-    async fn ten_thousand_sessions_are_searched_to_the_last() {
-        let journal = Journal::over(Box::new(SqliteStore::in_memory().unwrap()));
-        let put = journal.write(|store| {
-            for number in 0..10_000 {
-                let row = session(&format!("id{number}"), "k", number);
-                store.session_keep(&row)?;
-                let words = if number == 0 { "the needle" } else { "hay and straw" };
-                store.turn_put(&turn(format!("t{number}"), &row, "what is here?", words))?;
-            }
-            Ok(())
-        });
-        put.await.unwrap();
-        let begun = Instant::now();
-        assert_eq!(
-            ids(&journal, Within::Bot(None), "needle").await,
-            (vec!["id0".to_owned()], false)
-        );
-        // A debug build of a busy machine; the search itself gives up before that.
-        assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
-        journal.close().await;
-    }
-}
+mod tests;

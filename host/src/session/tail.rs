@@ -106,15 +106,15 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    live: BTreeMap<TurnId, (About, Arc<SharedView>)>,
+    live: BTreeMap<TurnId, (Arc<About>, Arc<SharedView>)>,
     /// Oldest first.
-    ended: VecDeque<(About, View)>,
+    ended: VecDeque<(Arc<About>, Arc<View>)>,
     /// How many ended so far.
     count: u64,
 }
 
 /// Of which turn something is told.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct About {
     session: SessionId,
     bot: BotName,
@@ -173,10 +173,18 @@ impl Tail {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A turn is there, or is of another session now.
+    /// A turn is there, or asks something else, or is of another session now.
     pub(super) fn follow(&self, turn: &TurnRow, view: &Arc<SharedView>) {
-        let about = About::of(turn);
-        self.state().live.insert(turn.id.clone(), (about, Arc::clone(view)));
+        let mut state = self.state();
+        let same = |about: &About| about.session == turn.session_id && about.prompt == turn.prompt;
+        match state.live.get_mut(&turn.id) {
+            Some((about, known)) if same(about) => *known = Arc::clone(view),
+            _ => {
+                let about = Arc::new(About::of(turn));
+                state.live.insert(turn.id.clone(), (about, Arc::clone(view)));
+            }
+        }
+        drop(state);
         self.moved();
     }
 
@@ -187,18 +195,24 @@ impl Tail {
 
     pub(super) fn ended(&self, turn: &TurnRow, view: &View) {
         let mut state = self.state();
-        state.live.remove(&turn.id);
+        let known = state.live.remove(&turn.id);
         if self.inner.moved.receiver_count() == 0 {
             state.ended.clear();
             return;
         }
+        let about = known.map_or_else(|| Arc::new(About::of(turn)), |(about, _)| about);
         state.count += 1;
-        state.ended.push_back((About::of(turn), view.clone()));
+        state.ended.push_back((about, Arc::new(view.clone())));
         if state.ended.len() > ENDED_MAX {
             state.ended.pop_front();
         }
         drop(state);
         self.moved();
+    }
+
+    /// A turn is not gone on with here, and has no end that could be told.
+    pub(super) fn unfollow(&self, turn: &TurnId) {
+        self.state().live.remove(turn);
     }
 
     /// Whoever watches from now on; of one session, or of all.
@@ -226,7 +240,7 @@ pub struct Watcher {
     /// How many ends it has seen, or can see no more.
     ended: u64,
     /// What it saw last of each turn that goes on.
-    seen: HashMap<TurnId, View>,
+    seen: HashMap<TurnId, Arc<View>>,
     looked: Option<Instant>,
 }
 
@@ -248,14 +262,17 @@ impl Watcher {
     }
 
     fn look(&mut self) -> Vec<Line> {
+        // Nothing is copied here but what names the views: whoever has turns waits for this.
         let (ended, live, missed) = {
             let state = self.tail.state();
             let kept = state.ended.len();
             let behind = usize::try_from(state.count - self.ended).unwrap_or(usize::MAX);
             let missed = behind.saturating_sub(kept);
-            let ended: Vec<_> = state.ended.iter().skip(kept.saturating_sub(behind)).cloned().collect();
             self.ended = state.count;
-            (ended, state.live.values().cloned().collect::<Vec<_>>(), missed)
+            let new = state.ended.iter().skip(kept.saturating_sub(behind));
+            let ended: Vec<_> = new.filter(|(about, _)| self.is_of(about)).cloned().collect();
+            let live = state.live.values().filter(|(about, _)| self.is_of(about));
+            (ended, live.cloned().collect::<Vec<_>>(), missed)
         };
         let mut lines = Vec::new();
         for (about, view) in ended {
@@ -263,7 +280,7 @@ impl Watcher {
             self.seen.remove(&about.turn);
         }
         for (about, view) in live {
-            self.tell(&about, view.view(), &mut lines);
+            self.tell(&about, Arc::new(view.view()), &mut lines);
         }
         if missed > 0 {
             // Some of those whose beginning was seen: their end is not told any more.
@@ -282,11 +299,12 @@ impl Watcher {
         lines
     }
 
-    fn tell(&mut self, about: &About, view: View, lines: &mut Vec<Line>) {
-        if self.session.as_ref().is_some_and(|session| *session != about.session) {
-            return;
-        }
-        let before = self.seen.get(&about.turn);
+    fn is_of(&self, about: &About) -> bool {
+        self.session.as_ref().is_none_or(|session| *session == about.session)
+    }
+
+    fn tell(&mut self, about: &About, view: Arc<View>, lines: &mut Vec<Line>) {
+        let before = self.seen.get(&about.turn).map(Arc::as_ref);
         if before.is_none() {
             lines.push(about.asked());
         }

@@ -6,29 +6,22 @@
 //! where the conversation was; it stays until somebody has taken in what was said since.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Read as _, Seek as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
-use super::folder::{Folders, Ground};
-use super::view::shorten;
-use super::{ChangeError, transcript};
+use super::folder::{Folders, Ground, hash};
+use super::{ChangeError, OPERATOR, transcript};
 use crate::chat::{Block, Part, SessionId, Target, TurnId, UnixMillis, View, now};
 use crate::driver::process::Program;
 use crate::driver::{self, Exchange, Launch, Meanwhile};
+use crate::lock::{self, Locked};
 use crate::store::{Result as StoreResult, SessionRow, Store, TurnKind, TurnRow, TurnState};
 
 const FOLDER: &str = "terminal";
-
-/// What a list shows of what was said first and last, in bytes.
-const WORDS_MAX: usize = 200;
-
-/// Who is said to have asked, in a terminal.
-const OPERATOR: &str = "operator";
 
 /// Stands in the log where it is not known what was said.
 const UNKNOWN: &str = "(The conversation went on in a terminal; what was said there is not in this log.)";
@@ -39,6 +32,9 @@ pub enum TakeoverError {
     Held { id: SessionId, pid: Option<u32> },
     #[error("`{path}`: {source}")]
     Io { path: PathBuf, source: io::Error },
+    /// What is there must not be lost.
+    #[error("what was said in a terminal before is not in the log of session `{0}` yet")]
+    NotTakenIn(SessionId),
     #[error("session `{id}` cannot be opened in a terminal: {why}")]
     Unable { id: SessionId, why: String },
 }
@@ -61,8 +57,31 @@ pub struct Takeover {
 }
 
 /// Where the lock of this session is. Its id is of our own making: letters and digits.
-pub(super) fn path(data_dir: &Path, id: &SessionId) -> PathBuf {
+fn path(data_dir: &Path, id: &SessionId) -> PathBuf {
     data_dir.join(FOLDER).join(id.as_str())
+}
+
+/// All that there may be of this session here. The lock is last.
+pub(super) fn files(data_dir: &Path, id: &SessionId) -> [PathBuf; 2] {
+    let lock = path(data_dir, id);
+    [visits(&lock), lock]
+}
+
+/// Removes what there is of a session that was forgotten. May block.
+pub fn forget(data_dir: &Path, id: &SessionId) {
+    for file in files(data_dir, id) {
+        if let Err(error) = remove(&file) {
+            tracing::warn!(file = %file.display(), %error, "a forgotten session's file stays");
+        }
+    }
+}
+
+/// What is not there is removed already.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Where the CLI tells to which conversations it goes.
@@ -74,35 +93,15 @@ impl Takeover {
     /// Takes the session, which exists. May block shortly.
     pub fn take(data_dir: &Path, id: &SessionId) -> Result<Self, TakeoverError> {
         let path = path(data_dir, id);
-        let failed = |source: io::Error| TakeoverError::Io {
-            path: path.clone(),
-            source,
-        };
-        let folder = path.parent().unwrap_or(data_dir);
-        let mut made = fs::DirBuilder::new();
-        made.recursive(true).mode(0o700).create(folder).map_err(failed)?;
-        let mut opened = OpenOptions::new();
-        let mut file = opened
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let pid = record(&mut file).map(|record| record.pid);
-                return Err(TakeoverError::Held { id: id.clone(), pid });
+        let id = id.clone();
+        match lock::lock(&path) {
+            Ok(Locked::Taken(file)) => Ok(Self { file, path, id }),
+            Ok(Locked::Held(mut file)) => {
+                let pid = record(&mut file).ok().flatten().map(|record| record.pid);
+                Err(TakeoverError::Held { id, pid })
             }
-            Err(error) => return Err(failed(error.into())),
+            Err(source) => Err(TakeoverError::Io { path, source }),
         }
-        Ok(Self {
-            file,
-            path,
-            id: id.clone(),
-        })
     }
 
     /// Keeps the session from being begun with by others, in whatever process this goes to.
@@ -110,23 +109,38 @@ impl Takeover {
         self.file.as_fd()
     }
 
+    /// What the one before left, if nobody has taken it in.
+    pub fn left(&self) -> Result<Option<Left>, TakeoverError> {
+        let left = self.file.try_clone().and_then(|mut file| {
+            let path = self.path.clone();
+            Ok(record(&mut file)?.map(|record| Left { file, path, record }))
+        });
+        left.map_err(|source| self.failed(source))
+    }
+
+    /// Nothing is to be taken in.
+    pub fn settled(&self) -> Result<(), TakeoverError> {
+        match self.left()? {
+            Some(_) => Err(TakeoverError::NotTakenIn(self.id.clone())),
+            None => Ok(()),
+        }
+    }
+
     /// What to start, when the host has let go of the session. Notes where the conversation is. May block.
     pub fn program(&mut self, ground: &Ground<'_>, row: &SessionRow) -> Result<Program, TakeoverError> {
+        self.settled()?;
         let launch = launch(ground, row);
         let program =
             driver::in_terminal(ground.agent, &launch, &visits(&self.path)).map_err(|why| self.unable(why))?;
-        let failed = |source: io::Error| TakeoverError::Io {
-            path: self.path.clone(),
-            source,
-        };
         for folder in [
             Some(&launch.workspace),
             launch.config_dir.as_ref(),
             Some(&launch.temp_dir),
         ] {
-            folder.map_or(Ok(()), fs::create_dir_all).map_err(failed)?;
+            let made = folder.map_or(Ok(()), fs::create_dir_all);
+            made.map_err(|source| self.failed(source))?;
         }
-        driver::before_terminal(ground.agent, &launch).map_err(failed)?;
+        driver::before_terminal(ground.agent, &launch).map_err(|source| self.failed(source))?;
         let kept = driver::kept(
             ground.agent,
             launch.config_dir.as_deref(),
@@ -143,13 +157,23 @@ impl Takeover {
             at: now(),
             marks: marks.collect(),
         };
-        let text = serde_json::to_vec(&record).map_err(|error| failed(error.into()))?;
-        self.file
-            .set_len(0)
-            .and_then(|()| self.file.rewind())
-            .and_then(|()| self.file.write_all(&text))
-            .map_err(failed)?;
+        let text = serde_json::to_vec(&record).map_err(|error| self.failed(error.into()))?;
+        // Of one before, taken in.
+        let written = remove(&visits(&self.path)).and_then(|()| lock::write(&mut self.file, &text));
+        written.map_err(|source| self.failed(source))?;
         Ok(program)
+    }
+
+    /// The program could not be started: nothing was said.
+    pub fn nothing(&mut self) {
+        if let Err(error) = self.file.set_len(0).and_then(|()| remove(&visits(&self.path))) {
+            tracing::error!(file = %self.path.display(), %error, "a terminal that was never there is taken in");
+        }
+    }
+
+    fn failed(&self, source: io::Error) -> TakeoverError {
+        let path = self.path.clone();
+        TakeoverError::Io { path, source }
     }
 
     fn unable(&self, why: String) -> TakeoverError {
@@ -183,10 +207,12 @@ fn launch(ground: &Ground<'_>, row: &SessionRow) -> Launch {
     }
 }
 
-fn record(file: &mut File) -> Option<Record> {
-    let mut text = String::new();
-    file.rewind().and_then(|()| file.read_to_string(&mut text)).ok()?;
-    serde_json::from_str(&text).ok()
+/// None: nothing is to be taken in. What is torn was never begun with: it is written before the CLI is started.
+fn record(file: &mut File) -> io::Result<Option<Record>> {
+    let mut text = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut text)?;
+    Ok(serde_json::from_slice(&text).ok())
 }
 
 /// How it is with a session's terminal.
@@ -198,6 +224,8 @@ pub enum Held {
     Yes,
     /// Nobody has it any more, and nobody else can take it while this is there.
     Left(Left),
+    /// It is not known: the file cannot be read.
+    Unknown(io::Error),
 }
 
 /// A session that comes back.
@@ -211,16 +239,27 @@ pub struct Left {
 /// Looks who has it. May block shortly.
 pub fn held(data_dir: &Path, id: &SessionId) -> Held {
     let path = path(data_dir, id);
-    let Ok(mut file) = OpenOptions::new().read(true).write(true).open(&path) else {
-        return Held::Free;
+    let mut file = match OpenOptions::new().read(true).write(true).open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Held::Free,
+        Err(error) => return Held::Unknown(error),
     };
     match flock(&file, FlockOperation::NonBlockingLockShared) {
         Ok(()) => match record(&mut file) {
-            Some(record) => Held::Left(Left { file, path, record }),
-            None => Held::Free,
+            Ok(Some(record)) => Held::Left(Left { file, path, record }),
+            Ok(None) => Held::Free,
+            Err(error) => Held::Unknown(error),
         },
-        Err(_) => Held::Yes,
+        Err(rustix::io::Errno::WOULDBLOCK) => Held::Yes,
+        Err(error) => Held::Unknown(error.into()),
     }
+}
+
+/// Somebody speaks with it, for a list. May block shortly.
+pub fn is_open(data_dir: &Path, id: &SessionId) -> bool {
+    // A look takes the lock for a moment, and who takes the session then fails. Nobody speaks with it before there is a record.
+    let written = fs::metadata(path(data_dir, id)).is_ok_and(|found| found.len() > 0);
+    written && matches!(held(data_dir, id), Held::Yes)
 }
 
 /// Waits until nobody has it. Blocks, for as long as a person works there.
@@ -240,14 +279,6 @@ pub struct Returned {
 }
 
 impl Left {
-    /// The lock of whoever took it over and asks now for what was left by the one before.
-    pub fn of(takeover: &Takeover) -> Option<Self> {
-        let mut file = takeover.file.try_clone().ok()?;
-        let record = record(&mut file)?;
-        let path = takeover.path.clone();
-        Some(Self { file, path, record })
-    }
-
     /// Finds out what happened there. May block.
     pub fn look(self, ground: &Ground<'_>) -> Returned {
         let visits = fs::read_to_string(visits(&self.path)).unwrap_or_default();
@@ -266,8 +297,9 @@ impl Left {
 }
 
 impl Returned {
-    /// Takes it in, in one job: the log, and which conversation the session goes on with. `current`: the row is that of
-    /// whoever holds the session. How many turns there were.
+    /// Takes it in, in one job: the log, and which conversation the session goes on with. `row` is what whoever holds the
+    /// session has; it is to be stored with that. How many turns there were that the log did not have: a host that is
+    /// killed after this is stored takes it in once more.
     pub fn take_in(&self, store: &mut dyn Store, row: &mut SessionRow) -> StoreResult<u32> {
         if let Some(id) = self.meanwhile.went_to.last()
             && row.cli_session.as_ref() != Some(id)
@@ -285,39 +317,36 @@ impl Returned {
             parts: vec![Part::Text(UNKNOWN.to_owned())],
         }];
         let said = self.meanwhile.said.as_deref().unwrap_or(&unknown);
-        for exchange in said {
-            store.turn_put(&turn(row, exchange, self.left.record.at))?;
-        }
-        if self.meanwhile.said.is_some() {
-            for exchange in said {
-                row.turns = row.turns.saturating_add(1);
-                if row.first.is_empty() {
-                    row.first = shorten(&transcript::one_line(&exchange.prompt), WORDS_MAX);
-                }
-                let last = exchange.parts.iter().rev().find_map(|part| match part {
-                    Part::Text(text) => Some(text),
-                    _ => None,
-                });
-                if let Some(last) = last {
-                    row.last = shorten(&transcript::one_line(last), WORDS_MAX);
-                }
+        let mut new = 0;
+        for (number, exchange) in (0_u32..).zip(said) {
+            let turn = turn(row, exchange, self.left.record.at, number);
+            if store.turn_get(&turn.id)?.is_some() {
+                continue;
             }
+            store.turn_put(&turn)?;
+            new += 1;
+            if self.meanwhile.said.is_none() {
+                continue;
+            }
+            transcript::sum_up(row, &exchange.prompt, exchange.parts.iter());
         }
         row.updated = now();
-        Ok(u32::try_from(said.len()).unwrap_or(u32::MAX))
+        Ok(new)
     }
 
     /// It is in the store: nobody needs to look again.
-    pub fn done(self) {
-        let _ = fs::remove_file(visits(&self.left.path));
-        if let Err(error) = self.left.file.set_len(0) {
-            tracing::error!(file = %self.left.path.display(), %error, "what was said in a terminal is taken in twice");
+    pub fn done(&self) {
+        let path = &self.left.path;
+        // In this order: without its record nobody reads the other.
+        if let Err(error) = self.left.file.set_len(0).and_then(|()| remove(&visits(path))) {
+            tracing::error!(file = %path.display(), %error, "what was said in a terminal is looked at twice");
         }
     }
 }
 
-fn turn(row: &SessionRow, exchange: &Exchange, at: UnixMillis) -> TurnRow {
-    let id = TurnId::random();
+/// `number`: its place in what was said since `at`. The same has the same id, however often it is taken in.
+fn turn(row: &SessionRow, exchange: &Exchange, at: UnixMillis, number: u32) -> TurnRow {
+    let id = TurnId(hash(&[row.id.as_str(), &at.to_string(), &number.to_string()], 10));
     let mut view = View::single(Part::Text(String::new()));
     view.turn = id.clone();
     let block = |(id, part): (u32, &Part)| Block {

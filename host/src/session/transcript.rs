@@ -3,8 +3,11 @@
 use serde_json::json;
 
 use crate::chat::{Part, StepState, View, ViewState};
-use crate::session::view::HEADING;
+use crate::session::view::{HEADING, shorten};
 use crate::store::{SessionRow, TurnKind, TurnRow};
+
+/// What a list shows of what was said first and last, in bytes.
+const WORDS_MAX: usize = 200;
 
 /// What an answer says, with its steps as one line each; without what passes.
 pub fn answer(view: &View) -> String {
@@ -96,6 +99,21 @@ pub fn json_lines(session: &SessionRow, turns: &[TurnRow]) -> String {
     };
     let lines = std::iter::once(head).chain(turns.iter().map(line));
     lines.map(|line| format!("{line}\n")).collect()
+}
+
+/// What lists show of a session after one more turn of it.
+pub(super) fn sum_up<'a>(row: &mut SessionRow, prompt: &str, said: impl DoubleEndedIterator<Item = &'a Part>) {
+    row.turns = row.turns.saturating_add(1);
+    if row.first.is_empty() {
+        row.first = shorten(&one_line(prompt), WORDS_MAX);
+    }
+    let last = said.rev().find_map(|part| match part {
+        Part::Text(text) => Some(text),
+        _ => None,
+    });
+    if let Some(last) = last {
+        row.last = shorten(&one_line(last), WORDS_MAX);
+    }
 }
 
 /// Without line breaks and other control characters.

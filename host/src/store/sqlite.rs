@@ -1,5 +1,6 @@
 //! The store in one SQLite file: write-ahead log, synced at every commit. The only module that names SQLite.
 
+mod like;
 mod moved;
 mod rows;
 mod schema;
@@ -406,6 +407,20 @@ impl Store for SqliteStore {
         }
     }
 
+    fn sessions_behind(
+        &mut self,
+        bot: Option<&BotName>,
+        key: Option<&SessionKey>,
+        behind: Option<(UnixMillis, &SessionId)>,
+        limit: u32,
+    ) -> Result<Vec<SessionRow>> {
+        self.page_of_sessions(bot, key, behind, limit)
+    }
+
+    fn session_busy(&mut self, session: &SessionId) -> Result<bool> {
+        self.is_busy(session)
+    }
+
     fn session_keep(&mut self, row: &SessionRow) -> Result<()> {
         self.keep_session(row, false)
     }
@@ -418,18 +433,8 @@ impl Store for SqliteStore {
         self.copy_turns(from, to, limit)
     }
 
-    fn turns_like(&mut self, session: &SessionId, letters: &str, among: u32) -> Result<Vec<TurnRow>> {
-        let columns = rows::TURN;
-        let sql = format!(
-            "SELECT {columns} FROM turns WHERE rowid IN \
-             (SELECT rowid FROM turns WHERE session_id = ?1 ORDER BY opened DESC, rowid DESC LIMIT ?3) \
-             AND (prompt LIKE ?2 OR view LIKE ?2)"
-        );
-        self.all(
-            &sql,
-            params![session.as_str(), format!("%{letters}%"), among],
-            rows::turn,
-        )
+    fn turns_like(&mut self, session: &SessionId, words: &[String], among: u32) -> Result<Vec<TurnRow>> {
+        self.turns_with(session, words, among)
     }
 
     fn said_by_others(&mut self, session: &SessionId, asker: &str) -> Result<bool> {

@@ -15,7 +15,7 @@ use crate::driver::process::Program;
 /// What a person sees of an API key that Claude Code remembers an answer about: so many last characters (2.1.329).
 const KEY_SHOWN: usize = 20;
 
-/// What to start. Every conversation that it goes to is written into `visits`, see [`super::transcript::visits`].
+/// What to start. Every conversation that it goes to is written into `visits`, see [`super::transcript::meanwhile`].
 pub(in crate::driver) fn program(profile: &AgentProfile, launch: &Launch, visits: &Path) -> Program {
     let quoted = format!("'{}'", visits.display().to_string().replace('\'', r"'\''"));
     let command = format!("cat >> {quoted}");
@@ -42,7 +42,13 @@ pub(in crate::driver) fn prepare(profile: &AgentProfile, launch: &Launch) -> io:
     settings.insert("hasCompletedOnboarding".to_owned(), true.into());
     let workspace = fs::canonicalize(&launch.workspace)?;
     let projects = settings.entry("projects").or_insert_with(|| json!({}));
-    projects[workspace.display().to_string()]["hasTrustDialogAccepted"] = true.into();
+    let here = projects.as_object_mut().map(|projects| {
+        let here = projects.entry(workspace.display().to_string());
+        here.or_insert_with(|| json!({}))
+    });
+    if let Some(here) = here.and_then(Value::as_object_mut) {
+        here.insert("hasTrustDialogAccepted".to_owned(), true.into());
+    }
     if let Login::ApiKey(key) = &profile.login {
         let key = key.reveal();
         let from = key.len().saturating_sub(KEY_SHOWN);
@@ -50,7 +56,7 @@ pub(in crate::driver) fn prepare(profile: &AgentProfile, launch: &Launch) -> io:
         let answers = settings
             .entry("customApiKeyResponses")
             .or_insert_with(|| json!({"approved": [], "rejected": []}));
-        if let Some(approved) = answers["approved"].as_array_mut()
+        if let Some(approved) = answers.get_mut("approved").and_then(Value::as_array_mut)
             && !approved.iter().any(|known| known == shown)
         {
             approved.push(shown.into());
@@ -129,12 +135,21 @@ mod tests {
         let settings: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
         let here = fs::canonicalize(folder.path()).unwrap().display().to_string();
         let expected = json!({"theme": "dark", "hasCompletedOnboarding": true,
-            "projects": {"/x": {"a": 1}, here: {"hasTrustDialogAccepted": true}},
+            "projects": {"/x": {"a": 1}, &here: {"hasTrustDialogAccepted": true}},
             "customApiKeyResponses": {"approved": ["123456789-abcdefghij"], "rejected": []}});
         assert_eq!(settings, expected);
         // What it cannot be is left as it is.
         fs::write(&file, "{torn").unwrap();
         prepare(&profile, &launch).unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), "{torn");
+        for strange in [
+            json!({"hasCompletedOnboarding": true, "projects": [], "customApiKeyResponses": ""}),
+            json!({"hasCompletedOnboarding": true, "projects": {&here: "x"}, "customApiKeyResponses": {"approved": 1}}),
+        ] {
+            fs::write(&file, strange.to_string()).unwrap();
+            prepare(&profile, &launch).unwrap();
+            let settings: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+            assert_eq!(settings, strange);
+        }
     }
 }

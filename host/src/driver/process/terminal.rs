@@ -4,15 +4,12 @@
 
 use std::io::{self, IsTerminal as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream as StdUnixStream;
 
 use rustix::process::{Pid, Signal};
 use rustix::termios::{OptionalActions, Termios};
-use tokio::io::BufReader;
-use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Control, Ended, Program, SpawnError, guard_command, send_fds};
+use super::{Control, Ended, Program, SpawnError};
 
 /// A CLI that a person speaks with. Dropping it ends the CLI and all its descendants.
 #[derive(Debug)]
@@ -37,28 +34,7 @@ impl Terminal {
             io::stderr().as_fd().try_clone_to_owned().map_err(failed)?,
             held.try_clone_to_owned().map_err(failed)?,
         ];
-        let (ours, theirs) = StdUnixStream::pair().map_err(failed)?;
-        send_fds(&ours, copies.each_ref().map(|fd| fd.as_fd())).map_err(failed)?;
-        let group = rustix::process::getpgrp();
-        let guard = guard_command(&program, theirs)?
-            .arg("--terminal")
-            .arg(group.as_raw_nonzero().to_string())
-            .arg("--")
-            .arg(&program.program)
-            .args(&program.args)
-            // Of no group that the terminal speaks to: it outlives what ends the CLI.
-            .process_group(0)
-            .spawn()
-            .map_err(failed)?;
-        ours.set_nonblocking(true).map_err(failed)?;
-        let mut control = Control {
-            socket: BufReader::with_capacity(256, UnixStream::from_std(ours).map_err(failed)?),
-            line: Vec::new(),
-            guard,
-            cli: None,
-            ended: None,
-        };
-        control.started(&program.program).await?;
+        let (control, _) = Control::start(&program, copies, Some(rustix::process::getpgrp())).await?;
         Ok(Self { control, modes })
     }
 

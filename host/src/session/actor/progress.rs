@@ -10,24 +10,21 @@ use super::clock::{is_cut, word};
 use super::job::{Job, Work, allowance};
 use super::record::STOP_LASTS;
 use super::seat::Seat;
-use crate::chat::{Part, Token, Tone, View, ViewState, now};
+use crate::chat::{Token, Tone, View, ViewState, now};
 use crate::driver::{AgentEvent, Command, FailureKind, Offers, Outcome};
 use crate::outbox::ViewSource;
 use crate::session::folder::Folders;
-use crate::session::transcript::one_line;
+use crate::session::transcript::sum_up;
 use crate::session::turn::{Action, Ending, Input, State, shows};
-use crate::session::view::{HEADING, TurnView, shorten};
+use crate::session::view::{HEADING, TurnView};
 use crate::session::{SubmitError, tray};
 use crate::store::{Decision, TokenRow, TurnKind, TurnState};
 
 /// How long an interrupted agent may take to end its turn.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
-/// What a list shows of what was said first and last, in bytes.
-const WORDS_MAX: usize = 200;
-
 /// Before the store is tried again.
-const RETRY: Duration = Duration::from_secs(1);
+pub(super) const RETRY: Duration = Duration::from_secs(1);
 
 impl SessionActor {
     /// What the process says.
@@ -123,17 +120,8 @@ impl SessionActor {
         if job.row.kind != TurnKind::Message || job.row.attempt == 0 {
             return;
         }
-        self.row.turns = self.row.turns.saturating_add(1);
-        if self.row.first.is_empty() {
-            self.row.first = shorten(&one_line(&job.row.prompt), WORDS_MAX);
-        }
-        let last = view.blocks.iter().rev().find_map(|block| match &block.part {
-            Part::Text(text) if block.id != HEADING => Some(text),
-            _ => None,
-        });
-        if let Some(last) = last {
-            self.row.last = shorten(&one_line(last), WORDS_MAX);
-        }
+        let said = view.blocks.iter().filter(|block| block.id != HEADING);
+        sum_up(&mut self.row, &job.row.prompt, said.map(|block| &block.part));
     }
 
     /// The CLI's newest id for the conversation.
@@ -405,6 +393,8 @@ impl SessionActor {
             if let (Some(ended), Some(item)) = (&self.shared.rules.ended, job.row.inbox) {
                 ended.tell(item);
             }
+        } else {
+            self.shared.tail.unfollow(&job.row.id);
         }
         tracing::debug!(bot = %job.row.bot, session = %self.key, turn = %job.row.id, "a turn ended");
         self.last = Some((job.row.id, job.row.target, job.row.asker));

@@ -82,9 +82,7 @@ impl SessionActor {
                     self.forget_conversation();
                 }
                 let id = self.row.id.clone();
-                if self.look_at_terminal(&id).await {
-                    self.away = Some(id);
-                }
+                self.look_at_terminal(&id).await;
                 true
             }
             Ok((None, others)) => {

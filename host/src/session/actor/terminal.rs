@@ -6,15 +6,17 @@ use std::thread;
 
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 
 use super::SessionActor;
+use super::progress::RETRY;
 use super::seat::Seat;
 use crate::chat::{SessionId, SessionKey};
 use crate::session::ChangeError;
 use crate::session::process::LEAVE;
 use crate::session::registry::{Registry, Shared};
 use crate::session::takeover::{self, Held, Left};
-use crate::store::SessionRow;
+use crate::store::{SessionRow, StoreError};
 
 /// Somebody wants to take a session over; they hold its lock already.
 pub(in crate::session) struct Wanted {
@@ -84,66 +86,104 @@ impl SessionActor {
         }
         self.seat = Seat::Empty;
         self.away = Some(wanted.id.clone());
-        wait_for(&self.shared, &self.key, &wanted.id);
+        if !wait_for(&self.shared, &self.key, &wanted.id) {
+            self.look_again(&wanted.id);
+        }
         tracing::info!(bot = %self.row.bot, session = %wanted.id, "the session is taken over in a terminal");
         // Whoever asked may be gone: then nobody holds the lock either.
         let _ = wanted.reply.send(Ok(self.row.clone()));
     }
 
-    /// Looks whether this session is in a terminal, or was left by one. True: it is there.
+    /// Looks whether this session is in a terminal, or was left by one. True: it is there, or what was said there is not in
+    /// the log yet; it is looked at again when it is back, or in a while.
     pub(super) async fn look_at_terminal(&mut self, id: &SessionId) -> bool {
         let (shared, looked_at) = (Arc::clone(&self.shared), id.clone());
-        let held = spawn_blocking(move || takeover::held(&shared.rules.data_dir, &looked_at)).await;
-        match held {
-            Ok(Held::Yes) => {
-                wait_for(&self.shared, &self.key, id);
-                return true;
+        let held = spawn_blocking(move || takeover::held(&shared.rules.data_dir, &looked_at));
+        let held = held.await.unwrap_or_else(|error| Held::Unknown(error.into()));
+        let (away, told) = match held {
+            Held::Free => (false, true),
+            Held::Yes => (true, wait_for(&self.shared, &self.key, id)),
+            Held::Left(left) => {
+                let taken_in = self.take_in(left, id).await;
+                (!taken_in, taken_in)
             }
-            Ok(Held::Left(left)) => {
-                self.take_in(left, id).await;
+            Held::Unknown(error) => {
+                tracing::error!(bot = %self.row.bot, session = %id, %error, "it is not known whether a session is in a terminal");
+                (true, false)
             }
-            Ok(Held::Free) | Err(_) => {}
+        };
+        if !told {
+            self.look_again(id);
         }
-        false
-    }
-
-    /// Nobody speaks with it in a terminal any more, as it seems.
-    pub(super) async fn returned(&mut self, id: &SessionId) {
-        if !self.look_at_terminal(id).await {
+        if !away {
             self.away = self.away.take().filter(|away| away != id);
+        } else if *id == self.row.id {
+            self.away = Some(id.clone());
+        }
+        away
+    }
+
+    fn look_again(&mut self, id: &SessionId) {
+        if !self.unsettled.contains(id) {
+            self.unsettled.push(id.clone());
+        }
+        self.retry_at = Some(Instant::now() + RETRY);
+    }
+
+    /// It is time to look at those again of which it was not known, or not stored, how they are.
+    pub(super) async fn look_at_unsettled(&mut self) {
+        for id in std::mem::take(&mut self.unsettled) {
+            self.look_at_terminal(&id).await;
         }
     }
 
-    async fn take_in(&mut self, left: Left, id: &SessionId) {
+    /// False: it is not stored yet.
+    async fn take_in(&mut self, left: Left, id: &SessionId) -> bool {
         let shared = Arc::clone(&self.shared);
         let Ok(returned) = spawn_blocking(move || left.look(&shared.rules.ground())).await else {
-            return;
+            return false;
         };
         let found = if *id == self.row.id {
             Ok(self.row.clone())
         } else {
             self.own(id).await
         };
-        let Ok(mut row) = found else { return };
+        let mut row = match found {
+            Ok(row) => row,
+            // It was forgotten meanwhile: nobody misses it.
+            Err(ChangeError::Unknown) => return true,
+            Err(error) => {
+                tracing::error!(bot = %self.row.bot, session = %id, %error, "a session that is back from a terminal was not read");
+                return false;
+            }
+        };
+        let returned = Arc::new(returned);
+        let taken_in = Arc::clone(&returned);
         let stored = self.shared.journal.write(move |store| {
-            let turns = returned.take_in(store, &mut row)?;
+            let turns = taken_in.take_in(store, &mut row)?;
             store.session_keep(&row)?;
-            Ok((row, turns, returned))
+            Ok((row, turns))
         });
         match stored.await {
-            Ok((row, turns, returned)) => {
+            Ok((row, turns)) => {
                 tracing::info!(bot = %row.bot, session = %row.id, turns, "the session is back from a terminal");
                 if row.id == self.row.id {
                     self.row = row;
                     self.unclaimed = false;
                     self.handed = false;
                 }
-                let _ = spawn_blocking(move || returned.done()).await;
+            }
+            // It will not become better.
+            Err(error @ StoreError::Damaged(_)) => {
+                tracing::error!(bot = %self.row.bot, session = %id, %error, "what was said in a terminal is not in the log");
             }
             Err(error) => {
                 tracing::error!(bot = %self.row.bot, session = %id, %error, "what was said in a terminal is not in the log yet");
+                return false;
             }
         }
+        let _ = spawn_blocking(move || returned.done()).await;
+        true
     }
 }
 
@@ -152,16 +192,17 @@ fn awaited(shared: &Shared) -> MutexGuard<'_, HashSet<SessionId>> {
 }
 
 /// Tells the session when nobody has it any more. A thread, because nothing else can wait for a file's lock; there is one
-/// for each session in a terminal.
-fn wait_for(shared: &Arc<Shared>, key: &SessionKey, id: &SessionId) {
+/// for each session in a terminal. False: nobody will tell.
+fn wait_for(shared: &Arc<Shared>, key: &SessionKey, id: &SessionId) -> bool {
     let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-        return;
+        return false;
     };
     if !awaited(shared).insert(id.clone()) {
-        return;
+        return true;
     }
-    let (owned, key, id) = (Arc::clone(shared), key.clone(), id.clone());
+    let (owned, key, waited_for) = (Arc::clone(shared), key.clone(), id.clone());
     let waits = move || {
+        let id = waited_for;
         takeover::wait(&owned.rules.data_dir, &id);
         awaited(&owned).remove(&id);
         let registry = Registry::of(&owned);
@@ -169,5 +210,8 @@ fn wait_for(shared: &Arc<Shared>, key: &SessionKey, id: &SessionId) {
     };
     if let Err(error) = thread::Builder::new().name("terminal".to_owned()).spawn(waits) {
         tracing::error!(%error, "a session in a terminal is not waited for");
+        awaited(shared).remove(id);
+        return false;
     }
+    true
 }

@@ -109,3 +109,43 @@ async fn whoever_is_slow_is_told_so_and_holds_up_nobody() {
     cli.prompt().await;
     assert_eq!(until(&mut watcher, &asked("last")).await, [asked("last")]);
 }
+
+#[tokio::test]
+async fn edited_message_is_told_as_it_is() {
+    let mut host = Setup::new().start().await;
+    let (_, cli) = host.talking("ann", "one").await;
+    let two = host.send("ann", "tow").await;
+    let anns = key(&host, "ann");
+    assert!(soon(host.registry.amend(&anns, &two, "two".to_owned())).await);
+    let told = next(&mut host.registry.tail().watch(None)).await;
+    assert!(
+        told.contains(&asked("two")) && !told.contains(&asked("tow")),
+        "{told:?}"
+    );
+    cli.answer("ok").await;
+}
+
+#[tokio::test]
+async fn turn_whose_end_cannot_be_stored_is_not_followed_for_ever() {
+    let setup = Setup::new();
+    let mut host = setup.start().await;
+    let (turn, mut cli) = host.talking("ann", "one").await;
+    let store = rusqlite::Connection::open(setup.folder.path().join("store.sqlite")).unwrap();
+    store
+        .execute_batch("CREATE TRIGGER full BEFORE INSERT ON cli_sessions BEGIN SELECT RAISE(ABORT, 'full'); END")
+        .unwrap();
+    let (id, model) = ("taken".to_owned(), None);
+    cli.say(AgentEvent::Session { id, model }).await;
+    cli.text("half").await;
+    host.chat.until(&turn, |view| seen(view) == ["half"]).await;
+    // Another's by now: what claims it is damaged, and will be.
+    let other = "DROP TRIGGER full; INSERT INTO cli_sessions (cli_session, key) VALUES ('taken', 'other')";
+    store.execute_batch(other).unwrap();
+    cli.result(Outcome::Ok).await;
+    let two = host.send("ann", "two").await;
+    cli.prompt().await;
+    let told = next(&mut host.registry.tail().watch(None)).await;
+    assert_eq!(told, [asked("two")]);
+    cli.answer("ok").await;
+    host.chat.ended(&two).await;
+}

@@ -1,5 +1,9 @@
+use std::fs;
+
+use serde_json::json;
+
 use super::*;
-use crate::session::takeover::{self, Held, Takeover};
+use crate::session::takeover::{self, Held, Takeover, TakeoverError};
 use crate::store::SessionRow;
 
 const AWAY: &str = "! This conversation is open in a terminal; the message waits until it is back.";
@@ -139,4 +143,120 @@ async fn nothing_is_given_that_nobody_could_go_on_with() {
         Err(ChangeError::Unknown)
     );
     cli.answer("still there").await;
+}
+
+/// Where the lock of this session is, and where its CLI tells to which conversations it goes.
+fn files(setup: &Setup, row: &SessionRow) -> [PathBuf; 2] {
+    let lock = setup.rules.data_dir.join("terminal").join(row.id.as_str());
+    [lock.clone(), lock.with_extension("visits")]
+}
+
+/// What Claude Code writes down when this is said to it in a terminal.
+fn spoken(setup: &Setup, row: &SessionRow, said: &[&str]) {
+    let transcript = setup.folder.path().join("transcript.jsonl");
+    let exchange = |words: &&str| {
+        let prompt = json!({"type": "user", "message": {"content": words}});
+        let text = format!("echo: {words}");
+        let answer = json!({"type": "assistant", "message": {"content": [{"type": "text", "text": text}]}});
+        format!("{prompt}\n{answer}\n")
+    };
+    fs::write(&transcript, said.iter().map(exchange).collect::<String>()).unwrap();
+    let visit = json!({"session_id": row.cli_session, "transcript_path": transcript, "source": "startup"});
+    fs::write(&files(setup, row)[1], visit.to_string()).unwrap();
+}
+
+#[tokio::test]
+async fn what_was_said_in_a_terminal_is_stored_as_soon_as_the_store_can_and_once() {
+    let setup = Setup::new();
+    let (mut host, cli, row) = said(&setup).await;
+    let mut takeover = take(&setup, &row);
+    cli.exits(None).await;
+    let given = soon(host.registry.attach(&row.key, &row.id, false)).await;
+    let given = given.expect("it is given");
+    takeover.program(&setup.rules.ground(), &given).expect("it has a form");
+    spoken(&setup, &given, &["first", "second"]);
+    let before = files(&setup, &row).map(|file| (file.clone(), fs::read(file).unwrap()));
+    let two = host.send("ann", "two").await;
+    host.chat.until(&two, |view| seen(view) == [AWAY]).await;
+
+    let full = rusqlite::Connection::open(setup.folder.path().join("store.sqlite")).unwrap();
+    full.execute_batch(
+        "CREATE TRIGGER full BEFORE INSERT ON turns WHEN NEW.asker = 'operator' BEGIN SELECT RAISE(ABORT, 'full'); END",
+    )
+    .unwrap();
+    drop(takeover);
+    soon(host.registry.returned(&row.key, &row.id)).await;
+    assert!(soon(host.registry.status(&row.key)).await.unwrap().away);
+    assert!(host.started.try_recv().is_err(), "the log is not whole");
+    assert!(matches!(takeover::held(&setup.rules.data_dir, &row.id), Held::Left(_)));
+    // Nobody else begins with it.
+    let refused = take(&setup, &row).program(&setup.rules.ground(), &given);
+    assert!(matches!(refused, Err(TakeoverError::NotTakenIn(_))), "{refused:?}");
+    full.execute_batch("DROP TRIGGER full").unwrap();
+
+    let mut again = host.spawned().await;
+    again.ready().await;
+    assert_eq!(again.prompt().await, "two");
+    again.answer("ok").await;
+    host.chat.ended(&two).await;
+    let expected = (
+        ["first", "one", "second", "two"].map(str::to_owned).to_vec(),
+        4,
+        "ok".to_owned(),
+    );
+    assert_eq!(log(&host, &row).await, expected);
+    assert!(matches!(takeover::held(&setup.rules.data_dir, &row.id), Held::Free));
+    assert!(!files(&setup, &row)[1].exists());
+
+    // As if the host had been killed when this was stored.
+    for (file, text) in before {
+        fs::write(file, text).unwrap();
+    }
+    soon(host.registry.returned(&row.key, &row.id)).await;
+    assert!(matches!(takeover::held(&setup.rules.data_dir, &row.id), Held::Free));
+    assert_eq!(log(&host, &row).await, expected);
+}
+
+/// What was asked, in the order of the alphabet; how many turns there were, and what was said last.
+async fn log(host: &Host, row: &SessionRow) -> (Vec<String>, u32, String) {
+    let id = row.id.clone();
+    let turns = host.journal.read(move |store| store.turns_of(&id, 99)).await.unwrap();
+    let mut prompts: Vec<String> = turns.into_iter().map(|turn| turn.prompt).collect();
+    prompts.sort();
+    let row = soon(host.registry.status(&row.key)).await.unwrap().row;
+    (prompts, row.turns, row.last)
+}
+
+#[tokio::test]
+async fn session_waits_as_long_as_it_is_not_known_whether_it_is_in_a_terminal() {
+    let setup = Setup::new();
+    let (host, cli, row) = said(&setup).await;
+    host.crash(cli).await;
+    let [lock, _] = files(&setup, &row);
+    fs::create_dir_all(&lock).unwrap();
+    assert!(matches!(
+        takeover::held(&setup.rules.data_dir, &row.id),
+        Held::Unknown(_)
+    ));
+    let mut host = setup.start().await;
+    let two = host.send("ann", "two").await;
+    host.chat.until(&two, |view| seen(view) == [AWAY]).await;
+    assert!(host.started.try_recv().is_err());
+    fs::remove_dir(&lock).unwrap();
+    let mut again = host.spawned().await;
+    again.ready().await;
+    assert_eq!(again.prompt().await, "two");
+}
+
+#[tokio::test]
+async fn program_that_was_not_started_leaves_nothing_to_be_taken_in() {
+    let setup = Setup::new();
+    let (_host, _cli, row) = said(&setup).await;
+    let mut takeover = take(&setup, &row);
+    takeover.program(&setup.rules.ground(), &row).expect("it has a form");
+    spoken(&setup, &row, &["of nobody"]);
+    takeover.nothing();
+    drop(takeover);
+    assert!(matches!(takeover::held(&setup.rules.data_dir, &row.id), Held::Free));
+    assert!(!files(&setup, &row)[1].exists());
 }

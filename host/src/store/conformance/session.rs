@@ -3,7 +3,8 @@
 use super::sample::{ask_row, bot, item, outbox_row, run_row, session_row, turn_row, view};
 use super::{Open, commit};
 use crate::chat::{
-    Attachment, Command, InboxId, Item, Message, Press, Routed, SessionId, SessionKey, Token, TurnId, ViewState, What,
+    Attachment, BotName, Command, InboxId, Item, Message, Press, Routed, SessionId, SessionKey, Token, TurnId,
+    ViewState, What,
 };
 use crate::store::{
     AskRow, AskState, InboxState, OutboxRow, OutboxState, RunRow, SessionRow, Store, TurnRow, TurnState,
@@ -241,6 +242,8 @@ pub(crate) fn a_copy_has_the_log_and_answers_no_message(open: Open<'_>) {
         Some("t1")
     );
     assert_eq!(store.turns_of(&SessionId::from("a"), 9).unwrap().len(), 4);
+    assert!(store.session_busy(&SessionId::from("a")).unwrap());
+    assert!(!store.session_busy(&copy.id).unwrap(), "what runs is not copied");
     // Kept again, the current one stays current.
     let renamed = SessionRow {
         name: Some("other".into()),
@@ -256,19 +259,70 @@ pub(crate) fn turns_are_found_by_what_they_may_hold(open: Open<'_>) {
         s.turn_put(&turn("t1", "a", None, TurnState::Done)).unwrap();
         s.turn_put(&turn("t2", "a", None, TurnState::Done)).unwrap();
         s.turn_put(&turn("t3", "b", None, TurnState::Done)).unwrap();
+        let written = TurnRow {
+            prompt: "ПРИВЕТ, die Größe: 你好吗 [*] \"\\".to_owned(),
+            view: None,
+            opened: 1,
+            ..turn("t5", "a", None, TurnState::Done)
+        };
+        s.turn_put(&written).unwrap();
     });
     let a = SessionId::from("a");
-    let mut found = |letters: &str, among| {
-        let turns = store.turns_like(&a, letters, among).unwrap();
+    let mut found = |words: &str, among| {
+        let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
+        let turns = store.turns_like(&a, &words, among).unwrap();
         let mut ids: Vec<String> = turns.into_iter().map(|turn| turn.id.0).collect();
         ids.sort();
         ids
     };
-    assert_eq!(found("OF", 9), ["t1", "t2"]);
-    assert_eq!(found("T1", 9), ["t1"]);
+    assert_eq!(found("of", 9), ["t1", "t2"]);
+    assert_eq!(found("t1", 9), ["t1"]);
+    assert_eq!(found("nothing t1 t3", 9), ["t1"], "any of the words");
     assert_eq!(found("t1", 1), Vec::<String>::new(), "only among the newest");
-    assert_eq!(found("FOOTER", 9), ["t1", "t2"], "in the view");
+    assert_eq!(found("footer", 9), ["t1", "t2"], "in the view");
     assert_eq!(found("t3", 9), Vec::<String>::new());
+    assert_eq!(found("", 9), Vec::<String>::new());
+    // In any writing, in any alphabet, and nothing else.
+    assert_eq!(found("привет", 9), ["t5"]);
+    assert_eq!(found("größe", 9), ["t5"]);
+    assert_eq!(found("你好", 9), ["t5"]);
+    assert_eq!(found("[*]", 9), ["t5"]);
+    for (word, of) in [("\"", "t5"), ("\\", "t5"), ("再见", ""), ("пока", ""), ("[?]", "")] {
+        assert_eq!(found(word, 9).concat(), of, "{word}");
+    }
     assert!(!store.said_by_others(&a, "U1").unwrap());
     assert!(store.said_by_others(&a, "U2").unwrap());
+}
+
+pub(crate) fn sessions_are_paged_whatever_is_used_meanwhile(open: Open<'_>) {
+    let mut store = open();
+    commit(store.as_mut(), |s| {
+        for (id, key, updated) in [("a", "k1", 3), ("b", "k1", 3), ("c", "k2", 2), ("d", "k1", 1)] {
+            s.session_keep(&under(id, key, updated)).unwrap();
+        }
+    });
+    let all = |store: &mut dyn Store, bot: Option<&BotName>, key: Option<&SessionKey>| {
+        let mut ids = String::new();
+        let mut behind: Option<(i64, SessionId)> = None;
+        loop {
+            let from = behind.as_ref().map(|(updated, id)| (*updated, id));
+            let page = store.sessions_behind(bot, key, from, 1).unwrap();
+            let Some(row) = page.last() else { return ids };
+            ids.push_str(row.id.as_str());
+            behind = Some((row.updated, row.id.clone()));
+        }
+    };
+    let (own, key) = (bot(), SessionKey::from("k1"));
+    assert_eq!(all(store.as_mut(), None, None), "bacd");
+    assert_eq!(all(store.as_mut(), Some(&own), None), "bacd");
+    assert_eq!(all(store.as_mut(), None, Some(&key)), "bad");
+    assert_eq!(all(store.as_mut(), Some(&BotName::from("else")), None), "");
+    // What came before it, and is newer now, shifts nothing.
+    commit(store.as_mut(), |s| s.session_keep(&under("d", "k1", 9)).unwrap());
+    let (b, a) = (SessionId::from("b"), SessionId::from("a"));
+    let next = store.sessions_behind(None, None, Some((3, &b)), 1).unwrap();
+    assert_eq!(next.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["a"]);
+    commit(store.as_mut(), |s| assert!(s.session_remove(&a).unwrap()));
+    let next = store.sessions_behind(None, None, Some((3, &a)), 9).unwrap();
+    assert_eq!(next.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["c"]);
 }

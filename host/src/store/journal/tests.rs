@@ -134,13 +134,15 @@ impl Store for Counting {
         session_get(key: &SessionKey) -> Result<Option<SessionRow>>;
         session_set_aside(key: &SessionKey) -> Result<Option<(SessionId, u32, Option<String>)>>;
         session_by_id(id: &SessionId) -> Result<Option<SessionRow>>;
+        session_busy(session: &SessionId) -> Result<bool>;
         sessions_of(key: &SessionKey, skip: u32, limit: u32) -> Result<Vec<SessionRow>>;
         session_counts(key: &SessionKey) -> Result<(u32, u32)>;
         sessions(bot: Option<&BotName>, skip: u32, limit: u32) -> Result<Vec<SessionRow>>;
         session_keep(row: &SessionRow) -> Result<()>;
         session_remove(id: &SessionId) -> Result<bool>;
         turns_copy(from: &SessionId, to: &SessionRow, limit: u32) -> Result<()>;
-        turns_like(session: &SessionId, letters: &str, among: u32) -> Result<Vec<TurnRow>>;
+        sessions_behind(bot: Option<&BotName>, key: Option<&SessionKey>, behind: Option<(UnixMillis, &SessionId)>, limit: u32) -> Result<Vec<SessionRow>>;
+        turns_like(session: &SessionId, words: &[String], among: u32) -> Result<Vec<TurnRow>>;
         said_by_others(session: &SessionId, asker: &str) -> Result<bool>;
         run_put(row: &RunRow, updated: UnixMillis) -> Result<()>;
         run_get(id: InboxId) -> Result<Option<RunRow>>;

@@ -1,11 +1,12 @@
 //! Sessions as a whole: kept, copied, forgotten.
 
-use rusqlite::params;
+use rusqlite::types::Value;
+use rusqlite::{params, params_from_iter};
 
 use super::rows::to_json;
-use super::{Result, SqliteStore};
-use crate::chat::{InboxId, SessionId, TurnId};
-use crate::store::{RunRow, SessionRow};
+use super::{Result, SqliteStore, like, rows};
+use crate::chat::{BotName, InboxId, SessionId, SessionKey, TurnId, UnixMillis};
+use crate::store::{RunRow, SessionRow, TurnRow};
 
 /// An item of the inbox without what was said in it. Its row stays for as long as its key must be known: a platform may tell of
 /// the same message again. A damaged one stays as it is.
@@ -32,6 +33,57 @@ impl SqliteStore {
             to_json(row)?,
         ];
         self.run(sql, params).map(drop)
+    }
+
+    /// Of two that were last used in the same millisecond, the one with the higher id comes first.
+    pub(super) fn page_of_sessions(
+        &self,
+        bot: Option<&BotName>,
+        key: Option<&SessionKey>,
+        behind: Option<(UnixMillis, &SessionId)>,
+        limit: u32,
+    ) -> Result<Vec<SessionRow>> {
+        let mut sql = "SELECT session FROM sessions WHERE true".to_owned();
+        let mut values: Vec<Value> = Vec::new();
+        if let Some(bot) = bot {
+            sql.push_str(" AND bot = ?");
+            values.push(bot.as_str().to_owned().into());
+        }
+        if let Some(key) = key {
+            sql.push_str(" AND key = ?");
+            values.push(key.as_str().to_owned().into());
+        }
+        if let Some((updated, id)) = behind {
+            sql.push_str(" AND (updated, id) < (?, ?)");
+            values.extend([updated.into(), id.as_str().to_owned().into()]);
+        }
+        sql.push_str(" ORDER BY updated DESC, id DESC LIMIT ?");
+        values.push(limit.into());
+        self.all(&sql, params_from_iter(values), |row| rows::json(row, 0))
+    }
+
+    pub(super) fn turns_with(&self, session: &SessionId, words: &[String], among: u32) -> Result<Vec<TurnRow>> {
+        if words.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut values: Vec<Value> = vec![session.as_str().to_owned().into(), among.into()];
+        let mut any = Vec::new();
+        for word in words {
+            any.push("prompt GLOB ? OR view GLOB ?");
+            values.extend([like::pattern(word, false).into(), like::pattern(word, true).into()]);
+        }
+        let sql = format!(
+            "SELECT {} FROM turns WHERE rowid IN \
+             (SELECT rowid FROM turns WHERE session_id = ? ORDER BY opened DESC, rowid DESC LIMIT ?) AND ({})",
+            rows::TURN,
+            any.join(" OR ")
+        );
+        self.all(&sql, params_from_iter(values), rows::turn)
+    }
+
+    pub(super) fn is_busy(&self, session: &SessionId) -> Result<bool> {
+        let sql = "SELECT 1 FROM turns WHERE session_id = ? AND state < 3 LIMIT 1";
+        Ok(self.one(sql, [session.as_str()], |_| Ok(()))?.is_some())
     }
 
     pub(super) fn remove_session(&self, id: &SessionId) -> Result<bool> {
