@@ -376,9 +376,14 @@ impl Registry {
         &self.shared_of(key).rules.agent
     }
 
+    /// What this session does, from whoever holds it; the store is not asked. None: nobody does, so nothing runs or waits.
+    pub async fn at_work(&self, key: &SessionKey) -> Option<SessionStatus> {
+        self.call(key, false, |reply| SessionMsg::Status { reply }).await.ok()
+    }
+
     /// None: there is no such session.
     pub async fn status(&self, key: &SessionKey) -> Option<SessionStatus> {
-        if let Ok(status) = self.call(key, false, |reply| SessionMsg::Status { reply }).await {
+        if let Some(status) = self.at_work(key).await {
             return Some(status);
         }
         let wanted = key.clone();

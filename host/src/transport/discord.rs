@@ -91,7 +91,7 @@ pub async fn run(managed: Managed) {
     };
     let shards = (0..directions.shards.max(1)).map(|index| {
         let (gateway, directions) = (Arc::clone(&gateway), directions.clone());
-        async move { shard::run(gateway, index, &directions).await }
+        async move { shard::run(gateway, index, directions).await }
     });
     *gateway.healths.lock().unwrap_or_else(PoisonError::into_inner) =
         vec![Health::Connecting; directions.shards.max(1) as usize];
@@ -104,7 +104,7 @@ impl Gateway {
     async fn directions(&self) -> Directions {
         let mut pause = BACKOFF.0;
         loop {
-            match self.get("/gateway/bot").await.and_then(|answer| directions(&answer)) {
+            match self.directions_now().await {
                 Ok(directions) => return directions,
                 Err(CallError::Unauthorized(why)) => {
                     self.managed.inlet.report(Health::Refused { why });
@@ -115,6 +115,11 @@ impl Gateway {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(BACKOFF.1);
         }
+    }
+
+    /// Where the gateway is, asked once.
+    async fn directions_now(&self) -> Result<Directions, CallError> {
+        self.get("/gateway/bot").await.and_then(|answer| directions(&answer))
     }
 
     /// A GET below the api-base, with the bot's token.

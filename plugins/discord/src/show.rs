@@ -1,8 +1,9 @@
 //! Makes the chat look like the view: posts what is not there, changes what is, and remembers after each step.
 //!
 //! A post carries a nonce that Discord honours for some minutes, so it may be repeated; for later the intent is saved
-//! first, and the message is looked for before anything is posted again. An interaction is answered by its ticket while
-//! that is good (15 minutes), then by ordinary messages.
+//! first, and the message is looked for before anything is posted again. One that has neither words nor a button (steps
+//! alone) cannot be told from others: it is posted once more, and may then stand there twice. An interaction is answered
+//! by its ticket while that is good (15 minutes), then by ordinary messages.
 
 mod give;
 

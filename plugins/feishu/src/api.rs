@@ -200,12 +200,17 @@ impl<W: Wire> Api<W> {
         }
     }
 
-    /// Whether a message still stands in its chat: its card can be changed when it does not. Where Feishu does not say,
-    /// it does.
-    pub fn stands(&self, message: &str) -> bool {
+    /// Whether a message still stands in its chat: its card can be changed when it does not. Where Feishu does not let
+    /// the app see that, it does.
+    ///
+    /// # Errors
+    /// Feishu does not say now.
+    pub fn stands(&self, message: &str) -> Result<bool, Failure> {
         match self.get(&format!("/open-apis/im/v1/messages/{}", encode(message))) {
-            Ok(answer) => at(&answer, "/data/items/0/deleted") != Some(&Value::Bool(true)),
-            Err(failure) => !failure.is(&code::WITHDRAWN),
+            Ok(answer) => Ok(at(&answer, "/data/items/0/deleted") != Some(&Value::Bool(true))),
+            Err(failure) if failure.is(&code::WITHDRAWN) => Ok(false),
+            Err(failure) if matches!(failure.error, Error::RateLimited(_) | Error::Unavailable(_)) => Err(failure),
+            Err(_) => Ok(true),
         }
     }
 

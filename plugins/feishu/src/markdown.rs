@@ -265,7 +265,8 @@ pub fn summary(markdown: &str) -> String {
             break;
         }
     }
-    clip(&hushed(line.trim_end()), SUMMARY)
+    // What a cut makes of a word may be a tag.
+    hushed(&clip(line.trim_end(), SUMMARY))
 }
 
 #[cfg(test)]

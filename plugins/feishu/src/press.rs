@@ -133,7 +133,8 @@ pub fn respond<W: Wire>(api: &Api<W>, to: &Origin, verdict: &Verdict) -> Option<
     };
     Some(match verdict {
         Verdict::Taken(word) => end(word),
-        // The form stays: who was refused may be the wrong person, or may send it again.
+        // The form stays: who was refused may be the wrong person, or may send it again. It stays as well where it is
+        // over, which a refusal does not say: whoever sends it then reads so.
         Verdict::Refused(word) => answer_json(&toast("warning", word)),
         Verdict::Later(_) => answer_json(&json!({})),
         Verdict::Open(form) => {

@@ -57,6 +57,9 @@ pub struct Posted {
     pub since: u32,
     /// Of each element: its id and a digest.
     pub elements: Vec<(String, String)>,
+    /// Since it was sent or last changed, Feishu has said that the message stands in the chat.
+    #[serde(default)]
+    pub asked: bool,
 }
 
 /// What stands in the chat.

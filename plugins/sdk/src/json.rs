@@ -94,9 +94,15 @@ pub fn at<'a>(value: &'a Value, pointer: &str) -> Option<&'a Value> {
     }
     names.try_fold(value, |value, name| match value {
         Value::Object(fields) => fields.get(name),
-        Value::Array(all) => all.get(name.parse::<usize>().ok()?),
+        Value::Array(all) => all.get(index(name)?),
         _ => None,
     })
+}
+
+/// The standard knows neither signs nor leading zeros.
+fn index(name: &str) -> Option<usize> {
+    let plain = !name.starts_with('+') && (name == "0" || !name.starts_with('0'));
+    name.parse().ok().filter(|_| plain)
 }
 
 /// The text there; none: there is none, or it is empty.
@@ -168,6 +174,8 @@ mod tests {
             "/a/b/0",
             "/a/b/2",
             "/a/b/x",
+            "/a/b/+1",
+            "/a/b/01",
             "/a/d~1e",
             "/a/f~0g",
             "/a/b/1/c/d",

@@ -315,9 +315,8 @@ async function transmit(message) {
   if (still()) scheduleDraw(message.id);
 }
 
-/** Presses something, or opens its form. True: it was taken. */
-async function act(token, values, form) {
-  if (form) { openForm(form); return false; }
+/** Presses something; a form that comes back is opened. True: it was taken. */
+async function act(token, values) {
   try {
     const word = await call("presses", { id: newId(), token, values });
     if (word.toast) toast(word.toast.text, word.toast.tone);

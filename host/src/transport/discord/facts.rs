@@ -169,6 +169,11 @@ impl Gateway {
 
     /// A GET whose answer others wait for: again where Discord is busy, after the pause that it tells.
     async fn ask(&self, path: &str) -> Result<Value, CallError> {
+        let asked = tokio::time::timeout(PATIENCE, self.ask_again(path)).await;
+        asked.unwrap_or_else(|_| Err(CallError::Unavailable("discord does not answer in time".to_owned())))
+    }
+
+    async fn ask_again(&self, path: &str) -> Result<Value, CallError> {
         let mut pause = PAUSE;
         for _ in 1..TRIES {
             let wait = match self.get(path).await {

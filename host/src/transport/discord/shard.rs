@@ -24,7 +24,7 @@ const FAREWELL: Duration = Duration::from_millis(1_500);
 const WORDS: Duration = Duration::from_secs(2);
 
 /// Holds one shard until the bot stops.
-pub(super) async fn run(gateway: Arc<Gateway>, shard: u32, directions: &Directions) {
+pub(super) async fn run(gateway: Arc<Gateway>, shard: u32, mut directions: Directions) {
     let stop = gateway.managed.stop.clone();
     let shards = directions.shards.max(1);
     let words = TaskTracker::new();
@@ -38,11 +38,7 @@ pub(super) async fn run(gateway: Arc<Gateway>, shard: u32, directions: &Directio
                     directions.reset,
                 ),
             );
-            if stop
-                .run_until_cancelled(tokio::time::sleep(directions.reset))
-                .await
-                .is_none()
-            {
+            if !pause(&gateway, directions.reset, &mut directions).await {
                 return;
             }
         }
@@ -58,8 +54,9 @@ pub(super) async fn run(gateway: Arc<Gateway>, shard: u32, directions: &Directio
             progress,
             words: words.clone(),
             last: None,
+            pressed: None,
         };
-        let relay = match Relay::open(Arc::clone(&gateway), shard, directions, tell, heard).await {
+        let relay = match Relay::open(Arc::clone(&gateway), shard, &directions, tell, heard).await {
             Ok(relay) => relay,
             Err(error) => {
                 gateway.report(
@@ -79,7 +76,7 @@ pub(super) async fn run(gateway: Arc<Gateway>, shard: u32, directions: &Directio
             End::Stopped => break,
             End::Refused(why) => {
                 gateway.report(shard, Health::Refused { why: why.to_owned() });
-                if stop.run_until_cancelled(tokio::time::sleep(REFUSED)).await.is_none() {
+                if !pause(&gateway, REFUSED, &mut directions).await {
                     break;
                 }
             }
@@ -87,6 +84,27 @@ pub(super) async fn run(gateway: Arc<Gateway>, shard: u32, directions: &Directio
     }
     words.close();
     let _ = tokio::time::timeout(WORDS, words.wait()).await;
+}
+
+/// Waits, and asks for the directions again: what Discord allowed then says nothing of now. False: the bot stops.
+async fn pause(gateway: &Gateway, time: Duration, directions: &mut Directions) -> bool {
+    let ask = async {
+        tokio::time::sleep(time).await;
+        gateway.directions_now().await
+    };
+    match gateway.managed.stop.run_until_cancelled(ask).await {
+        // How many shards there are is agreed on with the others.
+        Some(Ok(new)) => {
+            *directions = Directions {
+                shards: directions.shards,
+                ..new
+            };
+        }
+        // Discord says it where it is called, then.
+        Some(Err(_)) => directions.left = directions.left.max(1),
+        None => return false,
+    }
+    true
 }
 
 /// serenity's half. Its REST would go to the relay, which answers nothing: it needs none.
@@ -118,4 +136,34 @@ async fn end_of(manager: Arc<ShardManager>) {
         manager.shutdown_all().await;
     });
     let _ = tokio::time::timeout(FAREWELL, ending).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::yard;
+    use super::*;
+
+    #[tokio::test]
+    async fn after_a_pause_what_discord_allows_is_asked_again_and_the_shards_stay() {
+        let mut yard = yard().await;
+        let told = |shards: u32, left: u64| Directions {
+            url: "ws://127.0.0.1:1".to_owned(),
+            shards,
+            left,
+            reset: Duration::from_millis(7),
+        };
+        let body = r#"{"url":"ws://127.0.0.1:1","shards":9,"session_start_limit":{"remaining":5,"reset_after":7}}"#;
+        for (status, left) in [(200, 5), (403, 1)] {
+            let gateway = Arc::clone(&yard.gateway);
+            let mut directions = told(2, 0);
+            let answers = async {
+                let asked = yard.asked.recv().await.expect("a request");
+                assert_eq!(asked.what, "GET /gateway/bot");
+                asked.answer.send((status, body.to_owned())).expect("awaited");
+            };
+            let paused = pause(&gateway, Duration::ZERO, &mut directions);
+            assert!(tokio::join!(paused, answers).0);
+            assert_eq!(directions, told(2, left), "{status}");
+        }
+    }
 }

@@ -75,6 +75,8 @@ pub(super) struct Story {
     pub(super) words: TaskTracker,
     /// The event that was the last to be handed over.
     pub(super) last: Option<Turn>,
+    /// Told, or dropped, when the last interaction is in the line: they are not asked about, but keep their order too.
+    pub(super) pressed: Option<oneshot::Receiver<()>>,
 }
 
 /// An event's turn to be handed over: the connection that it came on, and what is told once it was. Not told: it comes
@@ -123,7 +125,7 @@ impl Story {
     }
 
     /// What the relay told takes its place; an interaction does not wait there.
-    fn place(&self, told: Told) -> Place {
+    fn place(&mut self, told: Told) -> Place {
         match told {
             Told::Dispatch(dispatch) if dispatch.name == INTERACTION => match self.interact(dispatch) {
                 Ok(outcome) => Place::Given(outcome),
@@ -208,7 +210,7 @@ impl Story {
 
     /// Hands an interaction over. It tells everything itself, and has no time for questions. Err: it is none that can be
     /// answered, or comes again.
-    fn interact(&self, dispatch: Dispatch) -> Result<Outcome, Dispatch> {
+    fn interact(&mut self, dispatch: Dispatch) -> Result<Outcome, Dispatch> {
         let (epoch, seq, came) = (dispatch.epoch, dispatch.seq, dispatch.came);
         if self.has_failed(epoch) || !self.gateway.events.contains(INTERACTION) {
             return Err(dispatch);
@@ -220,9 +222,17 @@ impl Story {
         let (tell, told) = oneshot::channel();
         let until = came + word::PATIENCE;
         self.words.spawn(word::give(Arc::clone(&gateway), due, told, until));
-        let within = until.saturating_duration_since(Instant::now()).max(LEAST);
+        let (queued, turn) = oneshot::channel();
+        let before = self.pressed.replace(turn);
         let given = self.words.spawn(async move {
-            let accepted = gateway.managed.inlet.enqueue(event, within).await.await;
+            if let Some(before) = before {
+                // Queued or not: it is this one's turn.
+                let _ = before.await;
+            }
+            let within = until.saturating_duration_since(Instant::now()).max(LEAST);
+            let outcome = gateway.managed.inlet.enqueue(event, within).await;
+            let _ = queued.send(());
+            let accepted = outcome.await;
             let _ = tell.send(word_of(&accepted));
             accepted
         });

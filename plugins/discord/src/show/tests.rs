@@ -428,7 +428,10 @@ fn what_may_have_been_whispered_is_not_whispered_again() {
 
 #[test]
 fn a_message_without_words_is_never_taken_for_another_and_ends_no_turn() {
-    let steps = |state| view(state, vec![Part::Step(step("Read it", StepState::Running))]);
+    let steps = |state| View {
+        stop_token: None,
+        ..view(state, vec![Part::Step(step("Read it", StepState::Running))])
+    };
     for others in [true, false] {
         let api = fake();
         let target = target(direct(), &ReplyTo::default());

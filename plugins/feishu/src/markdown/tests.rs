@@ -57,6 +57,8 @@ fn the_hosts_words_keep_their_mentions_and_no_others() {
         summary("# **Hello** `x`\n\nthere <at id=all>"),
         "Hello x there <\u{2060}at id=all>"
     );
+    let long = format!("{}<attention", "x".repeat(76));
+    assert_eq!(summary(&long), format!("{}<\u{2060}at…", "x".repeat(76)));
 }
 
 proptest! {

@@ -42,7 +42,9 @@ impl<W: Wire> Stage<'_, W> {
             let to = self.place();
             match self.api.post(to, kind, &content, &one.uuid) {
                 Ok(message) => {
-                    self.memory.posted[at].message = Some(message.clone());
+                    let one = &mut self.memory.posted[at];
+                    one.message = Some(message.clone());
+                    one.asked = true;
                     self.save()?;
                     return Ok(self.api.wire.posted(&message)?);
                 }
@@ -88,6 +90,7 @@ impl<W: Wire> Stage<'_, W> {
             streaming: streaming && kind == Kind::Entity,
             since: self.api.wire.now(),
             elements: digests(page, last),
+            asked: false,
         });
         self.memory.count += 1;
         Ok(self.save()?)
@@ -103,10 +106,15 @@ impl<W: Wire> Stage<'_, W> {
         let wanted = digests(page, last);
         let one = &self.memory.posted[at];
         let aged = one.streaming && self.api.wire.now().saturating_sub(one.since) >= STREAM_ENDS;
-        if one.elements == wanted && (one.kind != Kind::Entity || (one.streaming == streaming && !aged)) {
-            return Ok(());
-        }
         let entity = one.kind == Kind::Entity;
+        if one.elements == wanted && (!entity || (one.streaming == streaming && !aged)) {
+            // It was changed, perhaps by a try that ended before it was known whether anybody sees it.
+            return if entity && !live {
+                self.see(at, page, streaming, last)
+            } else {
+                Ok(())
+            };
+        }
         let way = match one.kind {
             Kind::Entity => self.change(at, page, &wanted, streaming, aged)?,
             Kind::Card => self.patch(at, page)?,
@@ -116,11 +124,13 @@ impl<W: Wire> Stage<'_, W> {
         };
         match way {
             Way::Done => {
-                self.memory.posted[at].elements = wanted;
+                let one = &mut self.memory.posted[at];
+                one.elements = wanted;
+                one.asked = false;
                 self.save()?;
                 // While it runs nobody waits for just this; a question and an end must be seen.
-                if entity && !live && !self.stands(at) {
-                    return self.again(at, page, streaming, last);
+                if entity && !live {
+                    return self.see(at, page, streaming, last);
                 }
                 Ok(())
             }
@@ -144,9 +154,18 @@ impl<W: Wire> Stage<'_, W> {
         self.send(at, page, streaming, last)
     }
 
-    fn stands(&self, at: usize) -> bool {
-        let message = self.memory.posted[at].message.as_ref();
-        message.is_none_or(|message| self.api.stands(message))
+    /// An entity says what it is to say: does its message stand in the chat? If not, it is said by another. Asked once
+    /// after a change; what the change did is not done again when Feishu does not say.
+    fn see(&mut self, at: usize, page: &Page, streaming: bool, last: bool) -> Result<(), Failure> {
+        let one = &self.memory.posted[at];
+        let Some(message) = one.message.as_ref().filter(|_| !one.asked) else {
+            return Ok(());
+        };
+        if !self.api.stands(message)? {
+            return self.again(at, page, streaming, last);
+        }
+        self.memory.posted[at].asked = true;
+        Ok(self.save()?)
     }
 
     /// Changes an entity.

@@ -1,6 +1,7 @@
 //! Whole conversations against the strict fake, with everything that can go wrong on the way.
 
 use botyard_fakes::feishu::{ANN, DIRECT, GROUP, Message, Trouble};
+use botyard_sdk::serde_json::Value;
 use botyard_sdk::types::Conversation;
 
 use super::message::STREAM_ENDS;
@@ -84,6 +85,7 @@ impl Turn {
 const REPLY: &str = "POST /open-apis/im/v1/messages/om";
 const CARDS: &str = "POST /open-apis/cardkit/v1/cards";
 const PUT_CARD: &str = "PUT /open-apis/cardkit/v1/cards/";
+const SEE: &str = "GET /open-apis/im/v1/messages/";
 
 #[test]
 fn a_turn_is_one_card_that_is_typed_out_and_closed() {
@@ -340,6 +342,51 @@ fn what_was_taken_away_while_it_ran_is_said_again_and_a_question_asked_again() {
         turn.shown(State::Done, vec![text("Half of it.")]);
         assert_eq!(turn.reads(), Vec::<String>::new());
     }
+}
+
+#[test]
+fn whether_it_stands_is_asked_until_feishu_says_and_what_was_done_is_not_done_again() {
+    for trouble in [Trouble::RateLimited { seconds: 2 }, Trouble::Status(503), Trouble::Cut] {
+        let turn = turn();
+        turn.shown(State::Running, vec![text("Half of")]);
+        turn.api.wire.tenant.recall(&turn.replies()[0].id);
+        turn.trouble(SEE, trouble.clone());
+        let asking = || view(State::Asking, vec![text("Half of"), ask(None)]);
+        let first = turn.show(&asking());
+        assert!(
+            matches!(first, Err(Error::RateLimited(_) | Error::Unavailable(_))),
+            "{trouble:?} {first:?}"
+        );
+        let before = turn.count();
+        turn.show(&asking()).expect("shown");
+        assert_eq!(
+            turn.called(before),
+            [
+                "GET /open-apis/im/v1/messages/*",
+                "POST /open-apis/im/v1/messages/*/reply"
+            ],
+            "{trouble:?}"
+        );
+        assert!(turn.reads()[0].contains("[Allow]"), "{:?}", turn.reads());
+    }
+}
+
+#[test]
+fn a_memory_that_does_not_say_whether_it_was_asked_is_read_and_it_is_asked() {
+    let turn = turn();
+    turn.shown(State::Done, vec![text("the end")]);
+    let before = turn.count();
+    turn.shown(State::Done, vec![text("the end")]);
+    assert!(turn.called(before).is_empty(), "it has just been posted");
+    let mut memory: Value =
+        serde_json::from_slice(turn.api.wire.saved.borrow().as_ref().expect("saved")).expect("JSON");
+    let one = memory["posted"][0].as_object_mut().expect("a message");
+    assert_eq!(one.remove("asked"), Some(Value::Bool(true)));
+    turn.api.wire.saved.replace(Some(memory.to_string().into_bytes()));
+    let before = turn.count();
+    turn.shown(State::Done, vec![text("the end")]);
+    turn.shown(State::Done, vec![text("the end")]);
+    assert_eq!(turn.called(before), ["GET /open-apis/im/v1/messages/*"], "once");
 }
 
 #[test]

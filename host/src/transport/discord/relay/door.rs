@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use tokio::net::TcpListener;
+use futures_util::stream::FuturesUnordered;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::http::StatusCode;
@@ -12,7 +13,9 @@ use tokio_tungstenite::tungstenite::http::StatusCode;
 use super::{Knock, Local};
 use crate::transport::discord::BACKOFF;
 
-const HANDSHAKE: Duration = Duration::from_secs(5);
+pub(super) const HANDSHAKE: Duration = Duration::from_secs(5);
+/// Hands are shaken with so many at a time; who comes then waits.
+const OPEN_MAX: usize = 16;
 
 /// Where serenity knocks.
 pub(in crate::transport::discord) struct Door {
@@ -41,28 +44,38 @@ impl Door {
         Box::pin(async move { door.accept().await })
     }
 
-    /// serenity's next connection; whoever does not know the path is refused.
+    /// serenity's next connection; whoever does not know the path is refused. A stranger that says nothing holds nobody up.
     pub(super) async fn accept(&self) -> Local {
+        let mut open = FuturesUnordered::new();
         loop {
-            let Ok((stream, _)) = self.listener.accept().await else {
-                // Too many files are open, say: that does not pass in an instant.
-                sleep(BACKOFF.0).await;
-                continue;
-            };
-            let path = self.path.clone();
-            #[expect(clippy::result_large_err, reason = "the library's own type")]
-            let check = move |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
-                if request.uri().path() == path {
-                    return Ok(response);
+            tokio::select! {
+                Some(shaken) = open.next() => {
+                    if let Some(local) = shaken {
+                        return local;
+                    }
                 }
-                let mut refusal = ErrorResponse::new(None);
-                *refusal.status_mut() = StatusCode::FORBIDDEN;
-                Err(refusal)
-            };
-            let shaken = timeout(HANDSHAKE, tokio_tungstenite::accept_hdr_async(stream, check)).await;
-            if let Ok(Ok(local)) = shaken {
-                return local;
+                accepted = self.listener.accept(), if open.len() < OPEN_MAX => match accepted {
+                    Ok((stream, _)) => open.push(self.shake(stream)),
+                    // Too many files are open, say: that does not pass in an instant.
+                    Err(_) => sleep(BACKOFF.0).await,
+                },
             }
         }
+    }
+
+    /// Shakes hands with whoever came, if it is serenity.
+    async fn shake(&self, stream: TcpStream) -> Option<Local> {
+        let path = self.path.clone();
+        #[expect(clippy::result_large_err, reason = "the library's own type")]
+        let check = move |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
+            if request.uri().path() == path {
+                return Ok(response);
+            }
+            let mut refusal = ErrorResponse::new(None);
+            *refusal.status_mut() = StatusCode::FORBIDDEN;
+            Err(refusal)
+        };
+        let shaken = timeout(HANDSHAKE, tokio_tungstenite::accept_hdr_async(stream, check)).await;
+        shaken.ok()?.ok()
     }
 }

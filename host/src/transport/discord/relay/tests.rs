@@ -190,6 +190,27 @@ async fn serenity_that_connects_anew_speaks_on_over_the_same_connection_with_dis
 }
 
 #[tokio::test]
+async fn stranger_that_says_nothing_does_not_hold_serenity_up() {
+    let mut wired = wired().await;
+    let url = wired.relay.url().to_owned();
+    let host = url
+        .trim_start_matches("ws://")
+        .split('/')
+        .next()
+        .expect("a host")
+        .to_owned();
+    let visits = async {
+        let _silent = TcpStream::connect(host).await.expect("it is taken");
+        let came = tokio::time::timeout(door::HANDSHAKE / 2, connect_async(url)).await;
+        came.expect("in time").expect("it stands");
+    };
+    tokio::select! {
+        _ = wired.relay.hold(wired.talk) => panic!("the connection goes on"),
+        () = visits => {}
+    }
+}
+
+#[tokio::test]
 async fn stranger_that_knocks_ends_nothing() {
     let mut wired = wired().await;
     let strange = connect_async(format!("{}x", wired.relay.url()));

@@ -23,6 +23,7 @@ fn begin(yard: &Yard) -> Told {
         progress,
         words: TaskTracker::new(),
         last: None,
+        pressed: None,
     };
     tokio::spawn(story.run(told));
     Told { tell, progress: heard }
@@ -140,6 +141,50 @@ async fn busy_discord_is_asked_again_and_the_connection_stays() {
     assert!(asked.elapsed() >= Duration::from_millis(900), "{:?}", asked.elapsed());
     assert_eq!(parent(&yard.event().await.1), Some("5"));
     assert_eq!(told.progress.borrow().failed, None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn interactions_keep_their_order() {
+    let mut yard = yard().await;
+    let told = begin(&yard);
+    let press = |seq: u64| json!({ "id": seq.to_string(), "token": "t", "type": 3 });
+    let presses = async {
+        for seq in 1..=100 {
+            told.dispatch(1, seq, "INTERACTION_CREATE", &press(seq)).await;
+        }
+    };
+    let heard = async {
+        for seq in 1..=100 {
+            let (event, outcome) = yard.events.recv().await.expect("an event");
+            let sequence = ("botyard-sequence".to_owned(), format!(":{seq}"));
+            assert_eq!(event.headers, [sequence]);
+            outcome.send(Accepted::Stored(None)).expect("awaited");
+        }
+    };
+    let answers = async {
+        while let Some(asked) = yard.asked.recv().await {
+            answer(asked, 204, "");
+        }
+    };
+    tokio::select! {
+        ((), ()) = futures_util::future::join(presses, heard) => {}
+        () = answers => panic!("the yard ended"),
+    }
+}
+
+#[tokio::test]
+async fn question_that_discord_leaves_open_holds_the_line_for_a_bounded_time() {
+    let mut yard = yard().await;
+    let mut told = begin(&yard);
+    told.say(1, 1).await;
+    let begun = Instant::now();
+    let mut unanswered = vec![yard.asked("GET /channels/7").await];
+    tokio::time::pause();
+    tokio::select! {
+        failed = told.progress.wait_for(|progress| progress.failed == Some(1)) => drop(failed.expect("it runs")),
+        () = async { while let Some(asked) = yard.asked.recv().await { unanswered.push(asked) } } => panic!("the yard ended"),
+    }
+    assert!(begun.elapsed() <= Duration::from_secs(21), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
