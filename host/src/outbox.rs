@@ -191,19 +191,8 @@ impl Outbox {
     /// Stores and shows a view that has no turn of an agent: the answer to a command, a refusal. Returns when it
     /// is on disk.
     pub async fn post(&self, target: Target, view: View) -> StoreResult<()> {
-        let at = now();
-        let row = OutboxRow {
-            turn: view.turn.clone(),
-            bot: self.inner.bot.clone(),
-            target: target.clone(),
-            view: Some(view.clone()),
-            state: OutboxState::Pending,
-            memory: None,
-            attempts: 0,
-            next_try: at,
-            last_error: None,
-            updated: at,
-        };
+        let bot = self.inner.bot.clone();
+        let row = OutboxRow::pending(view.turn.clone(), bot, target.clone(), Some(view.clone()), now());
         let before = self
             .inner
             .journal

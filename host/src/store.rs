@@ -241,6 +241,24 @@ pub struct OutboxRow {
     pub updated: UnixMillis,
 }
 
+impl OutboxRow {
+    /// To be shown from `at` on; nothing was tried yet, and the adapter's memory stays as it is.
+    pub const fn pending(turn: TurnId, bot: BotName, target: Target, view: Option<View>, at: UnixMillis) -> Self {
+        Self {
+            turn,
+            bot,
+            target,
+            view,
+            state: OutboxState::Pending,
+            memory: None,
+            attempts: 0,
+            next_try: at,
+            last_error: None,
+            updated: at,
+        }
+    }
+}
+
 /// What an adapter left with a turn's outbox row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recall {
@@ -421,6 +439,7 @@ pub trait Store: Send {
     // Inbox.
     /// None: the key was there already.
     fn inbox_put(&mut self, bot: &BotName, item: &Item, received: UnixMillis) -> Result<Option<InboxId>>;
+    /// `Done`, and neither a turn nor a run was made of it: nobody will read its words any more, and they are not kept.
     fn inbox_state(&mut self, id: InboxId, state: InboxState) -> Result<()>;
     fn inbox_get(&mut self, id: InboxId) -> Result<Option<InboxRow>>;
     /// The row that has this key.
@@ -481,7 +500,8 @@ pub trait Store: Send {
     /// Inserts or replaces by id; which one is current under its key stays as it is.
     fn session_keep(&mut self, row: &SessionRow) -> Result<()>;
     /// Forgets a session and what was said in it: its turns that ended, their questions, what of them is delivered; the
-    /// text of the messages, whose keys stay. False: there is none.
+    /// text of the messages, whose keys stay; the runs that its turns were parts of, where they are over. False: there is
+    /// none.
     fn session_remove(&mut self, id: &SessionId) -> Result<bool>;
     /// The newest turns of one session that ended are another's too; as its log alone, they answer no message.
     fn turns_copy(&mut self, from: &SessionId, to: &SessionRow, limit: u32) -> Result<()>;
@@ -505,6 +525,10 @@ pub trait Store: Send {
     fn run_get(&mut self, id: InboxId) -> Result<Option<RunRow>>;
     /// Those that are not over, oldest first.
     fn runs_open(&mut self, bot: &BotName) -> Result<Vec<RunRow>>;
+    /// Those that [`Store::runs_open`] leaves out because they cannot be read, oldest first.
+    fn runs_damaged(&mut self, bot: &BotName) -> Result<Vec<InboxId>>;
+    /// A run that cannot be read is over. False: it was already, or there is none.
+    fn run_end(&mut self, id: InboxId) -> Result<bool>;
 
     // Outbox.
     /// Inserts or replaces, but never the target. A `memory` of None keeps what the adapter saved before: nobody else

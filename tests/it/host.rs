@@ -152,7 +152,12 @@ secrets = {secrets}
 "#
         );
         std::fs::write(folder.join("bots.toml"), text).expect("bots.toml is written");
-        std::fs::write(folder.join("room.wasm"), botyard_test_guests::ROOM).expect("the component is written");
+        for (name, component) in [
+            ("room.wasm", botyard_test_guests::ROOM),
+            ("mute.wasm", botyard_test_guests::MUTE),
+        ] {
+            std::fs::write(folder.join(name), component).expect("the component is written");
+        }
         for (name, content) in files {
             std::fs::write(folder.join(name), content).expect("the file is written");
         }

@@ -8,6 +8,7 @@ mod bots;
 mod cards;
 mod company;
 mod conformance;
+mod crew;
 mod demo;
 mod discord;
 mod doings;

@@ -41,11 +41,18 @@ pub(crate) struct Kept {
 pub(crate) struct Vendor {
     kept: Arc<Mutex<Kept>>,
     changed: watch::Sender<usize>,
+    /// What attachments hold is given while this is so.
+    gives: watch::Sender<bool>,
 }
 
 impl Vendor {
     pub(crate) fn with<T>(&self, change: impl FnOnce(&mut Kept) -> T) -> T {
         change(&mut self.kept.lock().expect("no panic"))
+    }
+
+    /// Files are given, or whoever asks for one waits.
+    pub(crate) fn give_files(&self, gives: bool) {
+        self.gives.send_replace(gives);
     }
 
     /// Waits until one of the views that stand now, one a message, is as it should be.
@@ -107,6 +114,7 @@ async fn upload(State(vendor): State<Vendor>, Path(name): Path<String>, body: By
 }
 
 async fn file(State(vendor): State<Vendor>, Path(source): Path<String>) -> Response {
+    let _ = vendor.gives.subscribe().wait_for(|gives| *gives).await;
     match vendor.with(|kept| kept.files.get(&source).cloned()) {
         Some(bytes) => bytes.into_response(),
         None => StatusCode::NOT_FOUND.into_response(),
@@ -146,10 +154,20 @@ pub(crate) struct Room {
 impl Room {
     /// With these lines in the bot's table.
     pub(crate) async fn open(more: &str) -> Self {
+        Self::of("./room.wasm", more).await
+    }
+
+    /// The same where nothing can be pressed.
+    pub(crate) async fn mute(more: &str) -> Self {
+        Self::of("./mute.wasm", more).await
+    }
+
+    async fn of(adapter: &str, more: &str) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let vendor = Vendor {
             kept: Arc::default(),
             changed: watch::Sender::new(0),
+            gives: watch::Sender::new(true),
         };
         let router = Router::new()
             .route("/show", post(show))
@@ -165,7 +183,7 @@ impl Room {
             axum::serve(listener, router).await.expect("the vendor serves");
         });
         let setup = Setup {
-            adapter: "./room.wasm".to_owned(),
+            adapter: adapter.to_owned(),
             secrets: "{}".to_owned(),
             ..Setup::slack(&base).with(more)
         };

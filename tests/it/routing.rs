@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 
 use crate::binary::{RealHost, eventually};
 use crate::host::{PATIENCE, Setup, processes_in};
-use crate::room::{Room, button};
+use crate::room::{Room, but, button, said};
 
 /// What follows a bot's table: further agents beside the scripted one, of which `broken` always fails, `parrot` says what a
 /// person would say to call another, and `echo` answers what it is told; and a route.
-fn crew(steps: &str) -> String {
+pub(crate) fn crew(steps: &str) -> String {
     let cli = botyard_fakes::cli::program();
     let scripted = ["reviewer", "tester"]
         .map(|name| format!("[agent.{name}]\ncommand = [{cli:?}]\nlogin = \"none\"\n"))
@@ -27,28 +27,28 @@ fn crew(steps: &str) -> String {
     )
 }
 
-const ONE: &str = r#"{ to = ["scripted"] }"#;
+pub(crate) const ONE: &str = r#"{ to = ["scripted"] }"#;
 
 /// A reply that is done and says exactly this.
-async fn done(room: &Room, text: &str) -> Value {
+pub(crate) async fn done(room: &Room, text: &str) -> Value {
     let is = |view: &Value| view["state"] == "done" && view["text"] == text;
     room.vendor.until(text, is).await
 }
 
 /// The question that this agent asks.
-async fn asked(room: &Room, text: &str) -> Value {
+pub(crate) async fn asked(room: &Room, text: &str) -> Value {
     let asks =
         |view: &Value| view["state"] == "asking" && view["text"].as_str().is_some_and(|said| said.starts_with(text));
     room.vendor.until("an open question", asks).await
 }
 
-async fn told(room: &Room, text: &str) -> Value {
+pub(crate) async fn told(room: &Room, text: &str) -> Value {
     let tells = |view: &Value| view["state"] == "done" && view.to_string().contains(text);
     room.vendor.until(text, tells).await
 }
 
 /// The replies in the order in which they were first shown.
-fn texts(room: &Room) -> Vec<String> {
+pub(crate) fn texts(room: &Room) -> Vec<String> {
     let text = |view: Value| view["text"].as_str().unwrap_or_default().to_owned();
     room.vendor.standing().into_iter().map(text).collect()
 }
@@ -144,8 +144,17 @@ async fn several_that_are_named_all_answer_and_a_last_word_says_who_did() {
     done(&room, "**tester**echo: Ann: hello").await;
     let last = told(&room, "`tester` answered; `broken` did not answer: ").await;
     assert_eq!(last["text"], "");
-    // An edit of what was given out changes nothing, and nobody is asked twice.
-    assert_eq!(texts(&room).len(), 6);
+    // An edit of what was given out is told, and nobody is asked twice; unfolding a link is told as an edit too.
+    let edit = but(
+        said("m1", "@scripted @reviewer bye"),
+        json!({ "kind": "edited", "key": "e1" }),
+    );
+    room.tell(edit.clone()).await;
+    room.tell(but(edit, json!({ "key": "unfolded" }))).await;
+    room.say("m3", "recall").await;
+    done(&room, "Ann: hello | Ann: recall").await;
+    told(&room, "That message was taken up already").await;
+    assert_eq!(texts(&room).len(), 8, "{:?}", texts(&room));
     room.stop().await;
 }
 

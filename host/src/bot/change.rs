@@ -8,7 +8,9 @@ use super::gather::MISSING;
 use crate::access;
 use crate::chat::{InboxId, Item, Message, Origin, Reaction, What};
 use crate::command;
-use crate::store::{AuditRow, InboxRow, InboxState, TurnRow, TurnState};
+use crate::store::{
+    AuditRow, InboxRow, InboxState, Result as StoreResult, RunRow, Store, StoreError, TurnRow, TurnState,
+};
 
 /// What stops a turn when it is put on its message: as platforms call it, or as they write it.
 const STOPS: [&str; 9] = [
@@ -23,10 +25,31 @@ const STOPS: [&str; 9] = [
     "🛑",
 ];
 
-/// What was said, and the turn that it became.
+/// What was said, and what it became.
 struct Said {
     row: InboxRow,
+    became: Became,
+}
+
+/// A turn, or a run of several; neither: it is not taken up yet, or nothing was made of it.
+struct Became {
     turn: Option<TurnRow>,
+    run: Option<RunRow>,
+}
+
+impl Became {
+    fn read(store: &mut dyn Store, said: InboxId) -> StoreResult<Self> {
+        let turn = store.turn_of_inbox(said)?;
+        let run = match turn {
+            Some(_) => None,
+            None => match store.run_get(said) {
+                // Whoever began it is told that it ended.
+                Err(StoreError::Damaged(_)) => None,
+                run => run?,
+            },
+        };
+        Ok(Self { turn, run })
+    }
 }
 
 impl Bot {
@@ -35,7 +58,7 @@ impl Bot {
         let Some(said) = self.said(origin, &message.id).await else {
             return self.done(id).await;
         };
-        let (row, turn) = (said.row, said.turn);
+        let (row, turn) = (said.row, said.became.turn);
         let What::Message(before) = &row.item.what else {
             return self.done(id).await;
         };
@@ -64,24 +87,34 @@ impl Bot {
         };
         let said = row.id;
         let amended = self.inner.journal.write(move |s| {
+            let became = Became::read(s, said)?;
+            let over = s.inbox_get(said)?.is_none_or(|row| row.state == InboxState::Done);
+            if over && became.turn.is_none() && became.run.is_none() {
+                // Nobody will read it, and its words are not kept.
+                return Ok(None);
+            }
             s.inbox_amend(said, &item)?;
-            s.turn_of_inbox(said)
+            Ok(Some(became))
         });
         let after = match amended.await {
-            Ok(after) => after,
+            Ok(Some(after)) => after,
+            Ok(None) => return self.done(id).await,
             Err(error) => {
                 warn!(bot = %self.inner.config.name, %error, "an edit could not be kept; it is tried again");
                 return self.later();
             }
         };
         // Without a turn it goes its way with the new words, unless it went while this was looked up.
-        if let (Some(turn), None) = (&after, &turn) {
+        if let (Some(turn), None) = (&after.turn, &turn) {
             followed = self.follow_edit(&row.item.origin, turn, before, &now).await;
         }
         // Bots edit their messages as they write; they press nothing.
         let person = !access::is_bot(&self.inner.config, &row.item.origin.sender);
-        if let Some(turn) = after.filter(|_| !followed && person) {
-            self.offer_again(said, &turn).await;
+        match (after.turn, after.run) {
+            (Some(turn), _) if !followed && person => self.offer_again(said, &turn).await,
+            // Several agents may be anywhere with it.
+            (None, Some(run)) if person => self.say_send_again(run.target).await,
+            _ => {}
         }
         self.done(id).await;
     }
@@ -105,12 +138,15 @@ impl Bot {
         let Some(said) = self.said(origin, message).await else {
             return self.done(id).await;
         };
-        match &said.turn {
+        let Became { turn, run } = &said.became;
+        let words = "Withdrawn: the message was deleted.";
+        let taken_up = turn.is_some() || run.is_some();
+        match turn {
             // Of an album the other parts are still said.
-            Some(_) if matches!(&said.row.item.what, What::Message(message) if message.group.is_some()) => {}
+            _ if taken_up && matches!(&said.row.item.what, What::Message(message) if message.group.is_some()) => {}
             Some(turn) if waits(turn) => {
-                let words = "Withdrawn: the message was deleted.";
-                if !self.inner.registry.withdraw(&turn.session, &turn.id, words).await {
+                let withdrawn = self.inner.registry.withdraw(&turn.session, &turn.id, words).await;
+                if !withdrawn {
                     debug!(bot = %self.inner.config.name, turn = %turn.id, "a deleted message was taken up already");
                 }
             }
@@ -118,6 +154,12 @@ impl Bot {
                 debug!(bot = %self.inner.config.name, turn = %turn.id, "the message of a running turn was deleted");
             }
             Some(_) => {}
+            None if run.is_some() => {
+                if let Err(error) = self.withdraw_run(said.row.id, words).await {
+                    warn!(bot = %self.inner.config.name, %error, "a deletion could not be stored; it is tried again");
+                    return self.later();
+                }
+            }
             // It was not taken up yet; whoever gathers for it looks again.
             None if said.row.state == InboxState::New => self.done(said.row.id).await,
             None => {}
@@ -174,8 +216,8 @@ impl Bot {
             let Some(row) = s.inbox_said(&name, channel.as_deref(), &message)? else {
                 return Ok(None);
             };
-            let turn = s.turn_of_inbox(row.id)?;
-            Ok(Some(Said { row, turn }))
+            let became = Became::read(s, row.id)?;
+            Ok(Some(Said { row, became }))
         });
         found.await.unwrap_or_else(|error| {
             warn!(bot = %self.inner.config.name, %error, "what was said could not be looked up");

@@ -3,9 +3,10 @@
 mod crew;
 mod session;
 
-use super::address;
+use super::address::{self, To};
 use super::dispatch::{info, warning};
 use super::judge::Said;
+use super::route::NOT_STORED;
 use super::{Bot, ago, long};
 use crate::chat::{Command, Health, InboxId, Message, Origin, Part, SessionKey, Target};
 use crate::command::{self, Action, Row};
@@ -40,18 +41,21 @@ impl Bot {
                 return true;
             }
             let asks = command::is_ask(&command.name);
-            // A command that the platform has under another name (`/botyard stop`): what follows may be one of ours,
-            // else all of it is for the agent.
-            let inner = || {
-                command::named(said, "")
-                    .map(|row| (row, ""))
-                    .or_else(|| command::typed(said))
-            };
+            // Under another name of the platform's what follows may be one of ours, else all of it is for the agent.
             let found = command::named(&command.name, said)
                 .map(|row| (row, said))
-                .or_else(|| if asks { None } else { inner() });
+                .or_else(|| if asks { None } else { ours(said) });
             // `/botyard @reviewer stop`.
-            let named = !asks && address::addressed(&self.inner.config, said).0 != address::To::First;
+            let named = !asks && address::addressed(&self.inner.config, said).0 != To::First;
+            if found.is_none() && named {
+                let (to, rest) = address::addressed(&self.inner.config, said);
+                let behind = ours(rest).filter(|(row, _)| command::way(row).is_none());
+                if let Some((row, argument)) = behind {
+                    self.command_to(id, &origin, &to, row, argument, true).await;
+                    self.done(id).await;
+                    return true;
+                }
+            }
             let text = match found {
                 None if asks || named => Some(said.to_owned()),
                 None => Some(format!("{} {said}", command.name).trim().to_owned()),
@@ -78,6 +82,24 @@ impl Bot {
         }
         self.done(id).await;
         true
+    }
+
+    /// A command for whoever is named, each of several. `native`: see [`Bot::answer_command`].
+    pub(super) async fn command_to(
+        &self,
+        id: InboxId,
+        origin: &Origin,
+        to: &To<'_>,
+        row: &'static Row,
+        argument: &str,
+        native: bool,
+    ) {
+        if let To::Route(route) = to {
+            return self.command_route(origin, &route.name, row).await;
+        }
+        for agent in to.named() {
+            self.answer_command(id, origin, agent, row, argument, native).await;
+        }
     }
 
     /// `agent`: the one that was named, if one was. `native`: by the platform's own menu, which can whisper.
@@ -117,10 +139,17 @@ impl Bot {
             }
             Action::Stop => {
                 let stopped = match agent {
-                    Some(_) => registry.stop(&key).await,
+                    Some(_) => Ok(registry.stop(&key).await),
                     None => self.stop_all(&key).await,
                 };
-                info(if stopped { "Stopping." } else { "Nothing is running." })
+                match stopped {
+                    Ok(true) => info("Stopping."),
+                    Ok(false) => info("Nothing is running."),
+                    Err(error) => {
+                        tracing::warn!(bot = %self.inner.config.name, %error, "a stop could not be stored");
+                        warning(NOT_STORED)
+                    }
+                }
             }
             Action::Status => {
                 let mut text = self.status_text(&key).await;
@@ -134,7 +163,7 @@ impl Bot {
             Action::Now | Action::Later => return,
             Action::Compact => return self.compact(id, &key, origin, argument).await,
             Action::Decide => {
-                let Some(key) = self.asking_here(&key, agent).await else {
+                let Ok(key) = self.asking_here(&key, agent).await else {
                     return self
                         .say(origin, warning(crew::SEVERAL_ASK), row.private && native)
                         .await;
@@ -147,7 +176,7 @@ impl Bot {
                     Spoken::Nothing => info("There is nothing here that this answers."),
                     Spoken::NotTheirs => warning("This is not yours to decide."),
                     Spoken::Wrong(why) => warning(&why),
-                    Spoken::Unknown => warning("That could not be stored just now. Please say it again."),
+                    Spoken::Unknown => warning(NOT_STORED),
                 }
             }
             action => match self
@@ -205,9 +234,19 @@ impl Bot {
         let Some(key) = self.session_of(&origin.conversation, &origin.sender.id, agent).await else {
             return false;
         };
-        let Some(key) = self.asking_here(&key, agent).await else {
-            self.say(origin, warning(crew::SEVERAL_ASK), false).await;
-            return true;
+        let key = match self.asking_here(&key, agent).await {
+            Ok(key) => key,
+            // It is a message, unless it would answer one of them.
+            Err(several) => {
+                let mut answers = false;
+                for key in &several {
+                    answers = answers || self.would_answer(key, origin, &message.text).await;
+                }
+                if answers {
+                    self.say(origin, warning(crew::SEVERAL_ASK), false).await;
+                }
+                return answers;
+            }
         };
         let text = message.text.clone();
         let read = move |ask: &AskRow| question::said(ask, &text);
@@ -282,6 +321,12 @@ impl Bot {
         }
         lines.join("\n\n")
     }
+}
+
+/// What follows a command that the platform has under another name (`/botyard stop`), where it is one of ours.
+fn ours(said: &str) -> Option<(&'static Row, &str)> {
+    let alone = command::named(said, "").map(|row| (row, ""));
+    alone.or_else(|| command::typed(said))
 }
 
 /// For how long it works, and since when it has said nothing.

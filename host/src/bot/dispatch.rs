@@ -27,7 +27,7 @@ const LANES: usize = 32;
 const LANE_DEPTH: usize = 64;
 
 /// A message that could not be queued because the store was in trouble is tried again after this.
-pub(super) const TRY_AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
+const TRY_AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// The ways from the inbox to the sessions.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ pub(super) fn dispatch(bot: &Bot, id: InboxId, item: Item) {
 
 impl Bot {
     /// False: the item is held by a lane already.
-    fn begin(&self, id: InboxId) -> bool {
+    pub(super) fn begin(&self, id: InboxId) -> bool {
         self.inner
             .in_flight
             .lock()
@@ -159,7 +159,11 @@ impl Bot {
                         self.later();
                         return true;
                     };
-                    self.stop_all(&key).await;
+                    if let Err(error) = self.stop_all(&key).await {
+                        warn!(bot = %self.inner.config.name, %error, "a stop could not be stored; it is tried again");
+                        self.later();
+                        return true;
+                    }
                 }
                 self.done(id).await;
             }
@@ -268,14 +272,8 @@ impl Bot {
         let said = message.text.clone();
         let Read { to, said } = self.read(&said);
         let (way, words) = match said {
-            command::Said::Command(row, _) if let To::Route(route) = to => {
-                self.command_route(&origin, &route.name, row).await;
-                return self.dealt_with(id, also).await;
-            }
             command::Said::Command(row, argument) => {
-                for agent in to.named() {
-                    self.answer_command(id, &origin, agent, row, argument, false).await;
-                }
+                self.command_to(id, &origin, &to, row, argument, false).await;
                 return self.dealt_with(id, also).await;
             }
             command::Said::Words(way, words) => (way, words.to_owned()),
@@ -286,13 +284,7 @@ impl Bot {
             self.say(&origin, Part::Text(text), false).await;
             return self.dealt_with(id, also).await;
         }
-        let named = to.named();
-        let course = match &to {
-            To::Route(route) => Some(Course::along(route)),
-            To::Agents(names) if names.len() > 1 => Some(Course::to_all(names)),
-            To::Agents(_) | To::First => None,
-        };
-        let agent = named.first().copied().flatten().filter(|_| course.is_none());
+        let (course, agent) = Course::of(&to);
         // Whoever says how it comes to the agent, or brings files, gives it something to do.
         let may_answer = way.is_none() && message.attachments.is_empty() && !self.can(Ability::Buttons);
         if may_answer && course.is_none() && self.said_to_a_question(id, &origin, agent, &message).await {
@@ -372,10 +364,16 @@ impl Bot {
     /// What stays in the inbox is fetched again in a while.
     pub(super) fn later(&self) {
         let bot = self.clone();
+        self.in_a_while(move || bot.inner.behind.notify_one());
+    }
+
+    /// The store is in trouble: this is done when it may be out of it, unless the bot stops.
+    pub(super) fn in_a_while(&self, then: impl FnOnce() + Send + 'static) {
+        let stop = self.inner.stop.clone();
         self.inner.tasks.spawn(async move {
             tokio::select! {
-                () = bot.inner.stop.cancelled() => {}
-                () = tokio::time::sleep(TRY_AGAIN) => bot.inner.behind.notify_one(),
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(TRY_AGAIN) => then(),
             }
         });
     }

@@ -1,15 +1,19 @@
 //! What a message needs before an agent can have it: its files brought here, the names of persons, what was said before.
-//! All of it waits for a vendor, so it happens beside the lanes; messages of one session keep their order.
+//! All of it waits for a vendor, so it happens beside the lanes; messages of one session keep their order, also those that
+//! are for several.
+
+mod queue;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
+pub(super) use self::queue::Queues;
 use super::Bot;
+use super::address::Read;
 use super::dispatch::warning;
 use super::people::{line, with_names};
 use super::route::Course;
@@ -18,11 +22,9 @@ use crate::chat::{
 };
 use crate::command;
 use crate::config::{Scope, WhileRunning};
-use crate::session::{Prompt, SubmitError};
+use crate::session::{Prompt, Registry, SubmitError};
 use crate::store::{InFile, InboxState, TurnKind};
 
-/// Messages of one bot that are gathered for at the same time; the lanes wait for the others.
-const AT_ONCE: usize = 64;
 /// Files of one message; the rest is said to be left out.
 pub const FILES: usize = 10;
 /// A file is here by then, or is left out.
@@ -43,10 +45,23 @@ pub(super) struct Heard {
     /// Where the answer goes.
     pub(super) conversation: Conversation,
     pub(super) key: SessionKey,
-    /// It is for more than one agent; then `key` is the first one's.
+    /// It is for more than one agent; then `key` is that of the bot's first.
     pub(super) course: Option<Course>,
     /// What becomes of it while a turn runs.
     pub(super) way: WhileRunning,
+}
+
+impl Heard {
+    /// The sessions that it is for; along a route those of the first step.
+    pub(super) fn keys(&self, registry: &Registry) -> Vec<SessionKey> {
+        match &self.course {
+            Some(course) => {
+                let first = course.first().iter();
+                first.map(|agent| registry.key_of(&self.key, agent)).collect()
+            }
+            None => vec![self.key.clone()],
+        }
+    }
 }
 
 /// What was had for it.
@@ -61,82 +76,15 @@ pub(super) struct Gathered {
     pub(super) before: Option<String>,
 }
 
-/// Who is last of those that are gathered for, by session.
-#[derive(Debug)]
-pub(super) struct Queues {
-    last: Mutex<HashMap<SessionKey, (u64, watch::Receiver<()>)>>,
-    permits: Arc<Semaphore>,
-}
-
-/// A place behind everybody who came before for the same session; left when it is dropped.
-struct Place {
-    queues: Arc<Queues>,
-    key: SessionKey,
-    number: u64,
-    before: Option<watch::Receiver<()>>,
-    /// Never used: whoever is behind sees it go.
-    _here: watch::Sender<()>,
-}
-
-impl Queues {
-    pub(super) fn new() -> Self {
-        Self {
-            last: Mutex::default(),
-            permits: Arc::new(Semaphore::new(AT_ONCE)),
-        }
-    }
-
-    fn holds(&self, key: &SessionKey) -> bool {
-        self.last
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains_key(key)
-    }
-
-    fn join(self: &Arc<Self>, key: &SessionKey) -> Place {
-        let (here, seen) = watch::channel(());
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = last.remove(key);
-        let number = before.as_ref().map_or(0, |(number, _)| number + 1);
-        last.insert(key.clone(), (number, seen));
-        Place {
-            queues: Arc::clone(self),
-            key: key.clone(),
-            number,
-            before: before.map(|(_, before)| before),
-            _here: here,
-        }
-    }
-}
-
-impl Place {
-    /// Until whoever was before has left. True: somebody was.
-    async fn turn(&mut self) -> bool {
-        let Some(before) = &mut self.before else { return false };
-        // Nothing is ever sent: it ends when the sender is gone.
-        while before.changed().await.is_ok() {}
-        true
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut last = self.queues.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.get(&self.key).is_some_and(|(number, _)| *number == self.number) {
-            last.remove(&self.key);
-        }
-    }
-}
-
 impl Bot {
     /// Gives a message to its session: at once if it needs nothing and nobody waits before it. False: it is given
     /// later, and its row is held until then.
     pub(super) async fn hand_over(&self, heard: Heard) -> bool {
         let inner = &self.inner;
         let names = self.names_at_hand(&heard.origin, &heard.message).await;
-        let waits = !heard.message.attachments.is_empty()
-            || inner.gathering.holds(&heard.key)
-            || self.wants_history(&heard).await;
+        let keys = heard.keys(&inner.registry);
+        let waits =
+            !heard.message.attachments.is_empty() || inner.gathering.holds(&keys) || self.wants_history(&heard).await;
         if let Some(names) = names.filter(|_| !waits) {
             let gathered = Gathered {
                 names,
@@ -150,7 +98,7 @@ impl Bot {
             return true;
         };
         // Taken here and not in the task: tasks begin in any order.
-        let mut place = inner.gathering.join(&heard.key);
+        let mut place = inner.gathering.join(&keys);
         let bot = self.clone();
         inner.tasks.spawn(async move {
             let ids: Vec<InboxId> = heard.also.iter().copied().chain([heard.id]).collect();
@@ -175,15 +123,22 @@ impl Bot {
         false
     }
 
-    /// The message as it stands now. None: it was deleted meanwhile, or it cannot be read and comes again.
+    /// The message as it stands now, and for whom. None: it was deleted meanwhile, or it cannot be read and comes again.
     async fn still_said(&self, mut heard: Heard) -> Option<Heard> {
         let id = heard.id;
         match self.inner.journal.read(move |s| s.inbox_get(id)).await {
             Ok(Some(row)) if row.state == InboxState::New => {
                 if let (What::Message(message), true) = (row.item.what, heard.also.is_empty())
-                    && let command::Said::Words(_, words) = self.read(&message.text).said
+                    && let Read {
+                        to,
+                        said: command::Said::Words(_, words),
+                    } = self.read(&message.text)
                 {
                     heard.message.text = words.to_owned();
+                    let (course, agent) = Course::of(&to);
+                    let base = Registry::parts(&heard.key).0;
+                    heard.key = agent.map_or_else(|| base.clone(), |agent| self.inner.registry.key_of(&base, agent));
+                    heard.course = course;
                 }
                 Some(heard)
             }
@@ -489,24 +444,5 @@ mod tests {
         assert_eq!(unique("a.png", &others), "a-3.png");
         assert_eq!(unique("b", &others), "b-2");
         assert_eq!(unique("c", &others), "c");
-    }
-
-    #[tokio::test]
-    async fn messages_of_one_session_keep_their_order() {
-        let queues = Arc::new(Queues::new());
-        let key = SessionKey::from("s");
-        let mut first = queues.join(&key);
-        let mut second = queues.join(&key);
-        let mut third = queues.join(&key);
-        first.turn().await;
-        let waits = |place: &mut Place| futures_util::FutureExt::now_or_never(place.turn()).is_none();
-        assert!(waits(&mut second) && waits(&mut third));
-        drop(first);
-        assert!(!waits(&mut second) && waits(&mut third));
-        drop(second);
-        assert!(!waits(&mut third));
-        assert!(queues.holds(&key));
-        drop(third);
-        assert!(!queues.holds(&key));
     }
 }

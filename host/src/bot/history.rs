@@ -18,13 +18,18 @@ const MESSAGE: usize = 2 * 1024;
 const ALL: usize = 16 * 1024;
 
 impl Bot {
-    /// The bot is called into a conversation where it has no memory yet.
+    /// The bot is called into a conversation where it has no memory yet; of several agents, one of them.
     pub(super) async fn wants_history(&self, heard: &Heard) -> bool {
         let inner = &self.inner;
-        inner.config.history > 0
-            && inner.adapter.offers().history
-            && !heard.origin.conversation.direct
-            && inner.registry.status(&heard.key).await.is_none()
+        if inner.config.history == 0 || !inner.adapter.offers().history || heard.origin.conversation.direct {
+            return false;
+        }
+        for key in heard.keys(&inner.registry) {
+            if inner.registry.status(&key).await.is_none() {
+                return true;
+            }
+        }
+        false
     }
 
     pub(super) async fn said_before(&self, heard: &Heard) -> Option<String> {

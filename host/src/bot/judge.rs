@@ -128,6 +128,26 @@ impl Bot {
             })
             .await
     }
+
+    /// These words would decide the question that is open in this session, if they were said to it.
+    pub(super) async fn would_answer(&self, key: &SessionKey, origin: &Origin, text: &str) -> bool {
+        let Some(turn) = self.inner.registry.at_work(key).await.and_then(|status| status.running) else {
+            return false;
+        };
+        let (config, sender, text) = (self.inner.config.clone(), origin.sender.clone(), text.to_owned());
+        let read = self.inner.journal.read(move |store| {
+            let mut open = store.asks_of(&turn)?.into_iter().filter(question::is_open_now);
+            if !open.any(|ask| question::said(&ask, &text).is_some()) {
+                return Ok(false);
+            }
+            let asker = store.turn_get(&turn)?.map(|turn| turn.asker).unwrap_or_default();
+            Ok(access::may_decide(&config, &asker, &sender))
+        });
+        read.await.unwrap_or_else(|error| {
+            tracing::warn!(bot = %self.inner.config.name, %error, "a question could not be read");
+            false
+        })
+    }
 }
 
 fn audit(config: &BotConfig, who: &Person, what: String) -> AuditRow {

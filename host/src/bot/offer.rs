@@ -25,11 +25,7 @@ impl Bot {
     pub(super) async fn offer_again(&self, said: InboxId, turn: &TurnRow) {
         let inner = &self.inner;
         if !self.can(Ability::Buttons) {
-            let text = "That message was taken up already: to have it done as it stands now, please send it again.";
-            if let Err(error) = inner.outbox.post(turn.target.clone(), View::single(info(text))).await {
-                warn!(bot = %inner.config.name, %error, "a word could not be shown");
-            }
-            return;
+            return self.say_send_again(turn.target.clone()).await;
         }
         let lasts = UnixMillis::try_from(inner.config.ask_timeout.as_millis()).unwrap_or(UnixMillis::MAX);
         let token = |decision| TokenRow {
@@ -68,6 +64,14 @@ impl Bot {
             Ok(Some(revision)) => self.show_offer(turn.target.clone(), said, revision, question).await,
             Ok(None) => {}
             Err(error) => warn!(bot = %inner.config.name, %error, "an offer could not be stored"),
+        }
+    }
+
+    /// What was edited cannot be run again from here.
+    pub(super) async fn say_send_again(&self, target: Target) {
+        let text = "That message was taken up already: to have it done as it stands now, please send it again.";
+        if let Err(error) = self.inner.outbox.post(target, View::single(info(text))).await {
+            warn!(bot = %self.inner.config.name, %error, "a word could not be shown");
         }
     }
 

@@ -4,22 +4,24 @@
 
 mod record;
 mod run;
+mod stop;
 mod words;
 
 use std::collections::BTreeSet;
 
 use tracing::{debug, warn};
 
-use self::record::{begin_step, go_on_in};
+use self::record::{begin_step, go_on_in, run_now};
+pub(super) use self::stop::NOT_STORED;
 use super::Bot;
-use super::dispatch::{info, warning};
+use super::address::To;
+use super::dispatch::warning;
 use super::gather::{Gathered, Heard};
 use crate::access::{Admission, admit};
-use crate::chat::{InboxId, Item, Origin, RouteStep, Routed, SessionKey, Target, What, now};
-use crate::command::{Action, Row};
+use crate::chat::{BotName, InboxId, Item, Origin, RouteStep, Routed, SessionKey, Target, What, now};
 use crate::config::{Route, WhileRunning};
 use crate::session::{Ended, Prompt, SubmitError};
-use crate::store::{Came, InboxState, Result as StoreResult, RunRow, StoreError, TurnKind};
+use crate::store::{Came, InboxState, Result as StoreResult, RunRow, Store, StoreError, TurnKind};
 
 /// Where a message is to go that is for more than one agent.
 #[derive(Debug, Clone)]
@@ -30,14 +32,29 @@ pub(super) struct Course {
 }
 
 impl Course {
-    pub(super) fn along(route: &Route) -> Self {
+    /// The agents of the first step.
+    pub(super) fn first(&self) -> &[String] {
+        self.steps.first().map_or(&[], |step| &step.to)
+    }
+
+    /// Where a message goes that is for these. None: to one agent, the one behind it or the first.
+    pub(super) fn of<'a>(to: &To<'a>) -> (Option<Self>, Option<&'a str>) {
+        match to {
+            To::Route(route) => (Some(Self::along(route)), None),
+            To::Agents(names) if names.len() > 1 => (Some(Self::to_all(names)), None),
+            To::Agents(names) => (None, names.first().copied()),
+            To::First => (None, None),
+        }
+    }
+
+    fn along(route: &Route) -> Self {
         Self {
             route: Some(route.name.clone()),
             steps: route.steps.clone(),
         }
     }
 
-    pub(super) fn to_all(agents: &[&str]) -> Self {
+    fn to_all(agents: &[&str]) -> Self {
         let step = RouteStep {
             to: agents.iter().map(|agent| (*agent).to_owned()).collect(),
             say: None,
@@ -74,6 +91,7 @@ impl Bot {
                 reply_to: heard.origin.reply_to.clone(),
                 private_to: None,
             },
+            via: None,
             origin: heard.origin.clone(),
             message,
             files: gathered.files,
@@ -91,7 +109,7 @@ impl Bot {
         match begun.await {
             Ok(items) => {
                 debug!(bot = %inner.config.name, session = %heard.key, run = id.0, "a message goes to several agents");
-                self.give_out(items);
+                self.hand_out(items).await;
                 self.tell_missing(&heard.origin, &gathered.missing).await;
             }
             // It stays in the inbox and is tried again.
@@ -100,6 +118,20 @@ impl Bot {
                 self.later();
             }
         }
+    }
+
+    /// The parts of the first step, each to its session before this returns: what is said to one of these agents later is
+    /// behind it.
+    async fn hand_out(&self, items: Vec<(InboxId, Item)>) {
+        let each = items.into_iter().map(|(id, item)| async move {
+            if let What::Routed(routed) = &item.what
+                && self.begin(id)
+            {
+                self.carry(id, &item.origin, routed).await;
+                self.finish(id);
+            }
+        });
+        futures_util::future::join_all(each).await;
     }
 
     fn give_out(&self, items: Vec<(InboxId, Item)>) {
@@ -112,15 +144,15 @@ impl Bot {
     pub(super) async fn carry(&self, id: InboxId, origin: &Origin, routed: &Routed) {
         let inner = &self.inner;
         let wanted = routed.run;
-        let run = match inner.journal.read(move |store| store.run_get(wanted)).await {
+        let run = match inner.journal.read(move |store| run_now(store, wanted)).await {
             Ok(run) => {
                 run.filter(|run| run.open && run.parts.iter().any(|part| part.item == id && part.came.is_none()))
             }
             Err(StoreError::Damaged(error)) => {
-                warn!(bot = %inner.config.name, run = wanted.0, %error, "a run is damaged and ends here");
-                let text = "botyard can no longer read what it had kept of this; please say it again.";
-                self.say(origin, warning(text), false).await;
-                return self.done(id).await;
+                return match self.end_damaged(wanted, &error).await {
+                    Ok(()) => self.done(id).await,
+                    Err(_) => self.later(),
+                };
             }
             Err(error) => {
                 warn!(bot = %inner.config.name, %error, "a run could not be read; it is tried again");
@@ -203,54 +235,41 @@ impl Bot {
                 () = inner.stop.cancelled() => return,
                 due = inner.ended.next() => due,
             };
-            let items = due.clone();
-            let runs = inner.journal.read(move |store| {
-                let mut runs = BTreeSet::new();
-                for id in items {
-                    if let Some(What::Routed(routed)) = store.inbox_get(id)?.map(|row| row.item.what) {
-                        runs.insert(routed.run);
-                    }
-                }
-                Ok(runs)
-            });
+            let (name, items) = (inner.config.name.clone(), due.clone());
+            let runs = inner.journal.read(move |store| runs_of(store, &name, &items));
             let went = match runs.await {
                 Ok(runs) => self.go_on(runs).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = went {
                 warn!(bot = %inner.config.name, %error, "a run could not go on; it is tried again");
-                self.again(due);
+                let bot = self.clone();
+                self.in_a_while(move || due.into_iter().for_each(|id| bot.inner.ended.tell(id)));
             }
         }
-    }
-
-    /// The store failed: these are looked at once more in a while.
-    fn again(&self, due: BTreeSet<InboxId>) {
-        let bot = self.clone();
-        self.inner.tasks.spawn(async move {
-            tokio::select! {
-                () = bot.inner.stop.cancelled() => {}
-                () = tokio::time::sleep(super::dispatch::TRY_AGAIN) => due.into_iter().for_each(|id| bot.inner.ended.tell(id)),
-            }
-        });
     }
 
     /// Takes up the runs that a former host left.
     pub(super) async fn take_up_runs(&self) -> StoreResult<()> {
         let name = self.inner.config.name.clone();
-        let runs = self.inner.journal.read(move |store| store.runs_open(&name)).await?;
-        self.go_on(runs.into_iter().map(|run| run.id).collect()).await
+        let left = self.inner.journal.read(move |store| {
+            let runs = store.runs_open(&name)?.into_iter().map(|run| run.id);
+            Ok(runs.chain(store.runs_damaged(&name)?).collect())
+        });
+        self.go_on(left.await?).await
     }
 
     async fn go_on(&self, runs: BTreeSet<InboxId>) -> StoreResult<()> {
         for run in runs {
             let went = self.inner.journal.write(move |store| go_on_in(store, run)).await;
-            // It would be at every try.
-            if let Err(StoreError::Damaged(error)) = &went {
-                warn!(bot = %self.inner.config.name, run = run.0, %error, "a run is damaged and ends here");
-                continue;
-            }
-            let done = went?;
+            let done = match went {
+                // It would be at every try.
+                Err(StoreError::Damaged(error)) => {
+                    self.end_damaged(run, &error).await?;
+                    continue;
+                }
+                went => went?,
+            };
             self.give_out(done.items);
             if let Some((target, view)) = done.word {
                 self.inner.outbox.settle(&target, view);
@@ -259,65 +278,23 @@ impl Bot {
         Ok(())
     }
 
-    /// Ends the runs of this route here, or of all: what runs of them is stopped and no further step begins. False: there
-    /// is none.
-    pub(super) async fn stop_runs(&self, base: &SessionKey, route: Option<&str>) -> bool {
+    /// What is kept of a run cannot be read: it is over, and whoever began it is told so once.
+    async fn end_damaged(&self, run: InboxId, why: &str) -> StoreResult<()> {
         let inner = &self.inner;
-        let (name, base) = (inner.config.name.clone(), base.clone());
-        let route = route.map(str::to_owned);
-        let stopped = inner.journal.write(move |store| {
-            let mut turns = Vec::new();
-            let mut items = Vec::new();
-            for mut run in store.runs_open(&name)? {
-                let meant = route.is_none() || run.route == route;
-                if run.session != base || !meant || run.stopped {
-                    continue;
-                }
-                run.stopped = true;
-                for part in run.parts.iter_mut().filter(|part| part.came.is_none()) {
-                    items.push(part.item);
-                    match store.turn_of_inbox(part.item)? {
-                        Some(turn) => turns.push((turn.session, turn.id)),
-                        None => {
-                            part.came = Some(Came::Stopped);
-                            store.inbox_state(part.item, InboxState::Done)?;
-                        }
-                    }
-                }
-                store.run_put(&run, now())?;
-            }
-            Ok((turns, items))
+        let end = inner.journal.write(move |store| {
+            let ended = store.run_end(run)?;
+            let began = match store.inbox_get(run) {
+                Err(StoreError::Damaged(_)) => None,
+                row => row?,
+            };
+            Ok(began.filter(|_| ended))
         });
-        match stopped.await {
-            Ok((turns, items)) => {
-                for (session, turn) in turns {
-                    inner.registry.stop_turn(&session, &turn).await;
-                }
-                let some = !items.is_empty();
-                items.into_iter().for_each(|item| inner.ended.tell(item));
-                some
-            }
-            Err(error) => {
-                warn!(bot = %inner.config.name, %error, "a run could not be stopped");
-                false
-            }
+        if let Some(row) = end.await? {
+            warn!(bot = %inner.config.name, run = run.0, why, "a run is damaged and ends here");
+            let text = "botyard can no longer read what it had kept of this; please say it again.";
+            self.say(&row.item.origin, warning(text), false).await;
         }
-    }
-
-    /// A command behind the name of a route.
-    pub(super) async fn command_route(&self, origin: &Origin, route: &str, row: &Row) {
-        let part = if row.action != Action::Stop {
-            warning(&format!(
-                "`{route}` is a route: of the commands it knows `/stop` alone. The others are an agent's."
-            ))
-        } else {
-            match self.session_of(&origin.conversation, &origin.sender.id, None).await {
-                Some(key) if self.stop_runs(&key, Some(route)).await => info("Stopping."),
-                Some(_) => info("Nothing is running."),
-                None => warning("That could not be looked up just now. Please try again."),
-            }
-        };
-        self.say(origin, part, false).await;
+        Ok(())
     }
 
     /// A line for each run here that is not over.
@@ -344,6 +321,29 @@ impl Bot {
     pub(super) fn ends(config: &crate::config::BotConfig, ended: &Ended) -> Option<Ended> {
         (!config.agents.is_empty() || !config.routes.is_empty()).then(|| ended.clone())
     }
+}
+
+/// The runs that these items are parts of.
+fn runs_of(store: &mut dyn Store, bot: &BotName, items: &BTreeSet<InboxId>) -> StoreResult<BTreeSet<InboxId>> {
+    let mut runs = BTreeSet::new();
+    let mut damaged = Vec::new();
+    for &id in items {
+        match store.inbox_get(id) {
+            Ok(row) => runs.extend(row.and_then(|row| match row.item.what {
+                What::Routed(routed) => Some(routed.run),
+                _ => None,
+            })),
+            Err(StoreError::Damaged(_)) => damaged.push(id),
+            Err(error) => return Err(error),
+        }
+    }
+    if !damaged.is_empty() {
+        // The runs know their parts too.
+        let of = store.runs_open(bot)?.into_iter();
+        let of = of.filter(|run| run.parts.iter().any(|part| damaged.contains(&part.item)));
+        runs.extend(of.map(|run| run.id));
+    }
+    Ok(runs)
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use super::view::TurnView;
 use crate::chat::{BotName, Target, ViewState, now};
 use crate::config::Scope;
 use crate::store::{
-    AskRow, AskState, AuditRow, Decision, InboxState, Journal, OutboxRow, OutboxState, Result, SessionRow, Store,
-    StoreError, TurnScrap,
+    AskRow, AskState, AuditRow, Decision, InboxState, Journal, OutboxRow, Result, SessionRow, Store, StoreError,
+    TurnScrap,
 };
 
 /// The words for a turn that nobody had begun.
@@ -71,23 +71,16 @@ fn end_turn(store: &mut dyn Store, bot: &BotName, turn: &TurnScrap) -> Result<()
     let mut view = TurnView::new(turn.id.clone(), turn.attempt.saturating_add(1), false);
     view.finish(ViewState::Failed(words.to_owned()), &[], []);
     match store.outbox_recall(&turn.id) {
-        Ok(Some(recall)) => store.outbox_put(&OutboxRow {
-            turn: turn.id.clone(),
-            bot: bot.clone(),
+        Ok(Some(recall)) => {
             // The one that stands there stays.
-            target: Target {
+            let target = Target {
                 conversation: recall.conversation,
                 reply_to: Vec::new(),
                 private_to: None,
-            },
-            view: Some(view.snapshot()),
-            state: OutboxState::Pending,
-            memory: None,
-            attempts: 0,
-            next_try: now,
-            last_error: None,
-            updated: now,
-        })?,
+            };
+            let view = Some(view.snapshot());
+            store.outbox_put(&OutboxRow::pending(turn.id.clone(), bot.clone(), target, view, now))?;
+        }
         Ok(None) | Err(StoreError::Damaged(_)) => {
             tracing::error!(%bot, turn = %turn.id, "a damaged turn has no place any more where it could be told");
         }

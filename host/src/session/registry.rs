@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::actor::{SessionActor, SessionMsg, Wanted};
 use super::spare::{self, Spare};
 use super::tail::Tail;
+use super::takeover::{self, Held};
 use super::view::TurnView;
 use super::{Change, ChangeError, Processes, Prompt, SessionRules, SessionStatus, SubmitError, copy, folder};
 use crate::chat::{Conversation, SessionId, SessionKey, TurnId};
@@ -283,14 +284,41 @@ impl Registry {
     /// Keeps a copy of a session beside the current one.
     ///
     /// # Errors
-    /// The agent cannot copy, or nothing was said; nothing was changed.
+    /// The agent cannot copy, nothing was said, or it is in a terminal; nothing was changed.
     pub async fn copy(&self, row: &SessionRow, name: Option<String>) -> Result<SessionRow, ChangeError> {
+        let row = &self.at_home(row).await?;
         let copy = SessionRow {
             name,
             ..copy::of(row, self.shared_of(&row.key).rules.agent.driver)?
         };
         copy::keep(&self.shared.journal, row, &copy, false).await?;
         Ok(copy)
+    }
+
+    /// The session as it is, with all that was said in a terminal.
+    async fn at_home(&self, row: &SessionRow) -> Result<SessionRow, ChangeError> {
+        let free = || {
+            let (folder, id) = (self.shared.rules.data_dir.clone(), row.id.clone());
+            tokio::task::spawn_blocking(move || matches!(takeover::held(&folder, &id), Held::Free))
+        };
+        let unknown = |error: String| ChangeError::Unavailable(error);
+        if free().await.map_err(|error| unknown(error.to_string()))? {
+            return Ok(row.clone());
+        }
+        // Its actor alone takes in what was left.
+        self.returned(&row.key, &row.id).await;
+        if !free().await.map_err(|error| unknown(error.to_string()))? {
+            return Err(ChangeError::Away);
+        }
+        let wanted = row.id.clone();
+        let found = self
+            .shared
+            .journal
+            .read(move |store| store.session_by_id(&wanted))
+            .await;
+        found
+            .map_err(|error| unknown(error.to_string()))?
+            .ok_or(ChangeError::Unknown)
     }
 
     pub(super) fn of(shared: &Arc<Shared>) -> Self {
@@ -318,7 +346,8 @@ impl Registry {
         self.call(key, true, make).await.unwrap_or_else(|_| Err(busy()))
     }
 
-    /// Takes in what was said in a terminal that has ended. Returns when it is in the log.
+    /// Takes in what was said in a terminal that has ended. Returns when it is in the log, or could not be stored yet: the
+    /// session tries it again.
     pub async fn returned(&self, key: &SessionKey, id: &SessionId) {
         let make = |reply| SessionMsg::Returned { id: id.clone(), reply };
         if self.call(key, true, make).await.is_err() {
@@ -347,9 +376,14 @@ impl Registry {
         &self.shared_of(key).rules.agent
     }
 
+    /// What this session does, from whoever holds it; the store is not asked. None: nobody does, so nothing runs or waits.
+    pub async fn at_work(&self, key: &SessionKey) -> Option<SessionStatus> {
+        self.call(key, false, |reply| SessionMsg::Status { reply }).await.ok()
+    }
+
     /// None: there is no such session.
     pub async fn status(&self, key: &SessionKey) -> Option<SessionStatus> {
-        if let Ok(status) = self.call(key, false, |reply| SessionMsg::Status { reply }).await {
+        if let Some(status) = self.at_work(key).await {
             return Some(status);
         }
         let wanted = key.clone();

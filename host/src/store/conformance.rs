@@ -33,7 +33,8 @@ macro_rules! suite {
             an_outcome_is_of_one_revision, the_adapters_memory_is_not_taken_away, credentials_reopen_what_waited,
             a_message_tells_its_turn, threads_are_known_once_joined, timers_come_when_due,
             what_was_set_aside_is_counted_and_listed, counts_tell_what_is_to_be_done,
-            runs_come_back_until_they_are_over, a_turn_that_moved_stays_there, what_was_private_leads_nowhere_else, what_was_said_is_found_and_amended,
+            runs_come_back_until_they_are_over, words_of_which_nothing_was_made_are_not_kept,
+            a_run_is_forgotten_with_the_sessions_that_took_part, a_turn_that_moved_stays_there, what_was_private_leads_nowhere_else, what_was_said_is_found_and_amended,
             a_forgotten_session_leaves_the_others_whole, a_copy_has_the_log_and_answers_no_message,
             turns_are_found_by_what_they_may_hold, sessions_are_paged_whatever_is_used_meanwhile,
         );
@@ -45,7 +46,8 @@ pub(super) use moved::{
 pub(super) use run::runs_come_back_until_they_are_over;
 pub(super) use session::{
     a_copy_has_the_log_and_answers_no_message, a_forgotten_session_leaves_the_others_whole,
-    sessions_are_paged_whatever_is_used_meanwhile, turns_are_found_by_what_they_may_hold,
+    a_run_is_forgotten_with_the_sessions_that_took_part, sessions_are_paged_whatever_is_used_meanwhile,
+    turns_are_found_by_what_they_may_hold, words_of_which_nothing_was_made_are_not_kept,
 };
 pub(super) use suite;
 

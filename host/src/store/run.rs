@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::InFile;
-use crate::chat::{BotName, InboxId, Origin, RouteStep, SessionKey, Target};
+use crate::chat::{BotName, InboxId, Origin, RouteStep, SessionKey, Target, TurnId};
 
 /// What became of the part of one agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,9 +50,33 @@ pub struct RunRow {
     /// Who said it, and where.
     pub origin: Origin,
     pub target: Target,
+    /// The turn whose conversation `target` has: it may move once more.
+    #[serde(default)]
+    pub via: Option<TurnId>,
     /// What was said, as it was composed.
     pub message: String,
     pub files: Vec<InFile>,
     /// The agents of the first step are to stop what they do.
     pub now: bool,
+}
+
+impl RunRow {
+    /// What its last word is called in the outbox.
+    pub fn last_word(id: InboxId) -> TurnId {
+        TurnId(format!("run{}", id.0))
+    }
+
+    /// It is over: what was said and answered is in the agents' sessions, and no second time here.
+    pub fn close(&mut self) {
+        self.open = false;
+        self.text.clear();
+        self.message.clear();
+        self.files.clear();
+        self.missed.clear();
+        for part in &mut self.parts {
+            if let Some(Came::Answered(text) | Came::Failed(text)) = &mut part.came {
+                text.clear();
+            }
+        }
+    }
 }

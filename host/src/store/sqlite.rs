@@ -198,8 +198,11 @@ impl Store for SqliteStore {
     }
 
     fn inbox_state(&mut self, id: InboxId, state: InboxState) -> Result<()> {
-        self.run("UPDATE inbox SET state = ? WHERE id = ?", params![state.number(), id.0])
-            .map(drop)
+        self.run("UPDATE inbox SET state = ? WHERE id = ?", params![state.number(), id.0])?;
+        match state {
+            InboxState::Done => self.unsay_unused(id),
+            InboxState::New | InboxState::Taken => Ok(()),
+        }
     }
 
     fn inbox_get(&mut self, id: InboxId) -> Result<Option<InboxRow>> {
@@ -460,6 +463,20 @@ impl Store for SqliteStore {
     fn runs_open(&mut self, bot: &BotName) -> Result<Vec<RunRow>> {
         let sql = "SELECT run FROM runs WHERE bot = ? AND open = 1 ORDER BY id";
         self.all(sql, [bot.as_str()], |row| rows::json(row, 0))
+    }
+
+    fn runs_damaged(&mut self, bot: &BotName) -> Result<Vec<InboxId>> {
+        let sql = "SELECT id, run FROM runs WHERE bot = ? AND open = 1 ORDER BY id";
+        let damaged = self.all(sql, [bot.as_str()], |row| {
+            let id = || row.get(0).map(|id| Some(InboxId(id)));
+            rows::json::<RunRow>(row, 1).map_or_else(|_| id(), |_| Ok(None))
+        })?;
+        Ok(damaged.into_iter().flatten().collect())
+    }
+
+    fn run_end(&mut self, id: InboxId) -> Result<bool> {
+        let sql = "UPDATE runs SET open = 0 WHERE id = ? AND open = 1";
+        Ok(self.run(sql, [id.0])? > 0)
     }
 
     fn outbox_put(&mut self, row: &OutboxRow) -> Result<()> {

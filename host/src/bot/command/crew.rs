@@ -3,6 +3,7 @@
 use super::Bot;
 use crate::chat::SessionKey;
 use crate::command;
+use crate::store::Result as StoreResult;
 
 pub(super) const SEVERAL_ASK: &str =
     "More than one agent asks here. Begin with the name of the one that you answer, for example `@NAME /allow`.";
@@ -46,37 +47,52 @@ impl Bot {
         names.map(|name| self.inner.registry.key_of(base, name)).collect()
     }
 
-    /// Ends whatever runs here. False: nothing ran.
-    pub(in crate::bot) async fn stop_all(&self, base: &SessionKey) -> bool {
-        // First, so that no next step begins.
-        let mut stopped = self.stop_runs(base, None).await;
+    /// Ends whatever runs here, and of what goes to several agents also what waits; other messages that wait stay. False:
+    /// nothing ran.
+    ///
+    /// # Errors
+    /// The store's: what ran is stopped, but further steps of runs may begin.
+    pub(in crate::bot) async fn stop_all(&self, base: &SessionKey) -> StoreResult<bool> {
+        let registry = &self.inner.registry;
+        // Before any of it ends: the next that waits begins then.
+        let mut running = Vec::new();
         for key in self.keys_here(base) {
-            stopped |= self.inner.registry.stop(&key).await;
+            if let Some(turn) = registry.at_work(&key).await.and_then(|status| status.running) {
+                running.push((key, turn));
+            }
         }
-        stopped
+        // First, so that no next step begins.
+        let stopped = self.stop_runs(base, None).await;
+        let mut some = false;
+        for (key, turn) in running {
+            some |= registry.stop_turn(&key, &turn).await;
+        }
+        Ok(stopped? || some)
     }
 
-    /// The session whose question an answer is for: the one that is named, or the one that asks. None: several ask.
-    pub(super) async fn asking_here(&self, key: &SessionKey, agent: Option<&str>) -> Option<SessionKey> {
+    /// The session whose question an answer is for: the one that is named, or the one that asks.
+    ///
+    /// # Errors
+    /// Several ask: these.
+    pub(super) async fn asking_here(
+        &self,
+        key: &SessionKey,
+        agent: Option<&str>,
+    ) -> Result<SessionKey, Vec<SessionKey>> {
         if agent.is_some() || self.inner.config.agents.is_empty() {
-            return Some(key.clone());
+            return Ok(key.clone());
         }
         let mut asking = Vec::new();
         for key in self.keys_here(key) {
-            if self
-                .inner
-                .registry
-                .status(&key)
-                .await
-                .is_some_and(|status| status.asking)
-            {
+            let status = self.inner.registry.at_work(&key).await;
+            if status.is_some_and(|status| status.asking) {
                 asking.push(key);
             }
         }
-        match asking.len() {
-            0 => Some(key.clone()),
-            1 => asking.pop(),
-            _ => None,
+        match asking.as_slice() {
+            [] => Ok(key.clone()),
+            [one] => Ok(one.clone()),
+            _ => Err(asking),
         }
     }
 
@@ -85,7 +101,7 @@ impl Bot {
         let mut lines = String::new();
         for name in &self.inner.config.agents {
             let key = self.inner.registry.key_of(base, name);
-            let Some(status) = self.inner.registry.status(&key).await else {
+            let Some(status) = self.inner.registry.at_work(&key).await else {
                 continue;
             };
             if status.running.is_none() && status.waiting == 0 {

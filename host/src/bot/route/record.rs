@@ -1,10 +1,8 @@
 //! What of a run is written: its parts as items of the inbox, and what comes next, each in one commit.
 
 use super::run::{self, Next};
-use crate::chat::{InboxId, Item, Origin, Part, Routed, Target, TurnId, View, What, now};
-use crate::store::{
-    Came, OutboxRow, OutboxState, Result as StoreResult, RunPart, RunRow, Store, StoreError, TurnState,
-};
+use crate::chat::{InboxId, Item, Origin, Part, Routed, Target, View, What, now};
+use crate::store::{Came, OutboxRow, Result as StoreResult, RunPart, RunRow, Store, StoreError, TurnState};
 
 /// What a write came to, for whoever goes on outside of the store.
 #[derive(Debug, Default)]
@@ -51,6 +49,22 @@ pub(super) fn begin_step(store: &mut dyn Store, run: &mut RunRow) -> StoreResult
     Ok(items)
 }
 
+/// The run, to be said where the turn before lives by now: where it went to live may be known after its end. What an adapter
+/// tells later than that is too late.
+pub(super) fn run_now(store: &mut dyn Store, id: InboxId) -> StoreResult<Option<RunRow>> {
+    let Some(mut run) = store.run_get(id)? else {
+        return Ok(None);
+    };
+    let turn = match run.via.as_ref().map(|turn| store.turn_get(turn)) {
+        None | Some(Err(StoreError::Damaged(_))) => None,
+        Some(turn) => turn?,
+    };
+    if let Some(turn) = turn {
+        run.target.conversation = turn.target.conversation;
+    }
+    Ok(Some(run))
+}
+
 /// Reads what became of the run's turns and does what comes next, in one commit.
 pub(super) fn go_on_in(store: &mut dyn Store, id: InboxId) -> StoreResult<Done> {
     let mut done = Done::default();
@@ -71,6 +85,7 @@ pub(super) fn go_on_in(store: &mut dyn Store, id: InboxId) -> StoreResult<Done> 
             part.came = Some(turn.view.as_ref().map_or(Came::Stopped, run::came));
             // An adapter may have given it a thread: what follows is said there.
             run.target.conversation = turn.target.conversation;
+            run.via = Some(turn.id);
         }
     }
     match run::next(&run) {
@@ -84,14 +99,21 @@ pub(super) fn go_on_in(store: &mut dyn Store, id: InboxId) -> StoreResult<Done> 
             done.items = begin_step(store, &mut run)?;
         }
         Next::Over(word) => {
-            run.open = false;
+            run.close();
             if let Some(word) = word {
                 let view = View {
-                    turn: TurnId(format!("run{}", run.id.0)),
+                    turn: RunRow::last_word(run.id),
                     ..View::single(Part::Notice(word))
                 };
-                store.outbox_put(&last_word(&run, &view))?;
-                done.word = Some((run.target.clone(), view));
+                let (turn, bot, target) = (view.turn.clone(), run.bot.clone(), run.target.clone());
+                store.outbox_put(&OutboxRow::pending(
+                    turn,
+                    bot,
+                    target.clone(),
+                    Some(view.clone()),
+                    now(),
+                ))?;
+                done.word = Some((target, view));
             }
         }
     }
@@ -99,20 +121,4 @@ pub(super) fn go_on_in(store: &mut dyn Store, id: InboxId) -> StoreResult<Done> 
         store.run_put(&run, now())?;
     }
     Ok(done)
-}
-
-fn last_word(run: &RunRow, view: &View) -> OutboxRow {
-    let at = now();
-    OutboxRow {
-        turn: view.turn.clone(),
-        bot: run.bot.clone(),
-        target: run.target.clone(),
-        view: Some(view.clone()),
-        state: OutboxState::Pending,
-        memory: None,
-        attempts: 0,
-        next_try: at,
-        last_error: None,
-        updated: at,
-    }
 }

@@ -6,7 +6,8 @@ use crate::config::{ANSWER_PLACE, MESSAGE_PLACE};
 use crate::session::transcript;
 use crate::store::{Came, RunRow};
 
-/// What is handed on of one answer, in bytes.
+/// What is handed on of the answers of a step, in bytes: with the message and the words around them less than what a program
+/// takes as one argument, 128 KiB on Linux.
 const ANSWER_MAX: usize = 48 * 1024;
 
 /// What is to be done for a run.
@@ -78,20 +79,45 @@ fn fill(say: &str, message: &str, answer: &str) -> String {
     }
 }
 
-/// The answers of a step as one; of several agents, each under its name.
+/// The answers of a step as one; of several agents, each under its name, and of those that are too long together the longest
+/// cut.
 fn joined(run: &RunRow) -> String {
     let answers = run.parts.iter().filter_map(|part| match &part.came {
         Some(Came::Answered(text)) => Some((&part.agent, text)),
         _ => None,
     });
+    let most = share(answers.clone().map(|(_, text)| text.len()).collect(), ANSWER_MAX);
     let mut parts: Vec<String> = match run.parts.as_slice() {
         [_] => answers.map(|(_, text)| text.clone()).collect(),
         _ => answers
-            .map(|(agent, text)| format!("<{agent} answered>\n{text}"))
+            .map(|(agent, text)| format!("<{agent} answered>\n{}", cut(text.clone(), most)))
             .collect(),
     };
     parts.extend(missing(run));
     parts.join("\n\n")
+}
+
+/// The most that each may have so that all have no more than `all` together: what short ones leave is for the long ones.
+fn share(mut lengths: Vec<usize>, all: usize) -> usize {
+    lengths.sort_unstable();
+    let mut left = all;
+    for (at, length) in lengths.iter().enumerate() {
+        let most = left / (lengths.len() - at);
+        if *length > most {
+            return most;
+        }
+        left -= length;
+    }
+    all
+}
+
+/// At most so many bytes of a text, and a word on it if that is not all.
+fn cut(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most));
+        text.push_str("\n(It is longer; the rest is left out.)");
+    }
+    text
 }
 
 /// A line for each agent of the step that did not answer.
@@ -108,14 +134,7 @@ pub(super) fn came(view: &View) -> Came {
     match &view.state {
         ViewState::Failed(why) => Came::Failed(why.clone()),
         ViewState::Stopped => Came::Stopped,
-        _ => {
-            let mut text = transcript::words(view);
-            if text.len() > ANSWER_MAX {
-                text.truncate(text.floor_char_boundary(ANSWER_MAX));
-                text.push_str("\n(It is longer; the rest is left out.)");
-            }
-            Came::Answered(text)
-        }
+        _ => Came::Answered(cut(transcript::words(view), ANSWER_MAX)),
     }
 }
 

@@ -1,13 +1,16 @@
 //! What is on disk after each step of a run, and that none is done twice.
 
-use super::record::{begin_step, go_on_in};
+use std::collections::BTreeSet;
+
+use super::record::{begin_step, go_on_in, run_now};
+use super::runs_of;
 use crate::chat::{InboxId, Item, Part, RouteStep, TurnId, View, ViewState, What};
 use crate::store::conformance::sample::{bot, run_row, turn_row, view};
 use crate::store::{Journal, RunRow, TurnState};
 
 struct Desk {
     journal: Journal,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Desk {
@@ -32,10 +35,7 @@ impl Desk {
             Ok(items)
         });
         let items = named(items.await.unwrap());
-        let desk = Self {
-            journal,
-            _folder: folder,
-        };
+        let desk = Self { journal, folder };
         (desk, items)
     }
 
@@ -134,4 +134,48 @@ async fn what_follows_is_said_where_the_turn_went_to_live() {
     moved.await.unwrap();
     desk.go_on().await;
     assert_eq!(desk.run().await.target.conversation, to);
+    // Also where that is known only after the next step began.
+    let later = crate::chat::Conversation {
+        thread: Some("T10".to_owned()),
+        ..to
+    };
+    let (home, turn) = (later.clone(), TurnId::from("coder"));
+    let moved = desk.journal.write(move |store| store.turn_moved(&bot(), &turn, &home));
+    moved.await.unwrap();
+    let now = desk.journal.read(|store| run_now(store, InboxId(1000))).await.unwrap();
+    assert_eq!(now.unwrap().target.conversation, later);
+}
+
+#[tokio::test]
+async fn run_that_is_over_keeps_nothing_of_what_was_said() {
+    let (desk, _) = Desk::new(&[&["coder"], &["reviewer", "tester"]]).await;
+    desk.turn("coder", ViewState::Done, "the needle").await;
+    desk.go_on().await;
+    desk.turn("reviewer", ViewState::Done, "a needle").await;
+    desk.turn("tester", ViewState::Failed("no needle".to_owned()), "").await;
+    assert!(format!("{:?}", desk.run().await).contains("needle"));
+    assert_eq!(desk.go_on().await, (Vec::new(), true));
+    let run = format!("{:?}", desk.run().await);
+    assert!(!run.contains("needle") && !run.contains("hello"), "{run}");
+}
+
+#[tokio::test]
+async fn part_whose_item_is_damaged_is_still_its_runs() {
+    let (desk, _) = Desk::new(&[&["coder", "reviewer"]]).await;
+    let item = desk.run().await.parts[0].item;
+    let file = rusqlite::Connection::open(desk.folder.path().join("store.sqlite")).unwrap();
+    assert_eq!(
+        file.execute("UPDATE inbox SET item = '{' WHERE id = ?", [item.0])
+            .unwrap(),
+        1
+    );
+    let runs = async |items: &[InboxId]| {
+        let items: BTreeSet<InboxId> = items.iter().copied().collect();
+        desk.journal
+            .read(move |store| runs_of(store, &bot(), &items))
+            .await
+            .unwrap()
+    };
+    assert_eq!(runs(&[item]).await, [InboxId(1000)].into());
+    assert_eq!(runs(&[InboxId(4000)]).await, [].into());
 }

@@ -68,6 +68,9 @@ impl SessionActor {
     async fn fork(&mut self) -> Result<(), ChangeError> {
         let copy = copy::of(&self.row, self.shared.rules.agent.driver)?;
         self.at_rest()?;
+        if self.is_away() {
+            return Err(ChangeError::Away);
+        }
         copy::keep(&self.shared.journal, &self.row, &copy, false).await?;
         self.take_up(copy).await;
         Ok(())

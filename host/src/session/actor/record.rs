@@ -8,8 +8,7 @@ use super::job::Job;
 use crate::chat::{InboxId, UnixMillis, View, now};
 use crate::session::damage;
 use crate::store::{
-    AskRow, AskState, Decision, InboxState, OutboxRow, OutboxState, Result, SessionRow, Store, StoreError, TokenRow,
-    TurnRow,
+    AskRow, AskState, Decision, InboxState, OutboxRow, Result, SessionRow, Store, StoreError, TokenRow, TurnRow,
 };
 
 /// How long a stop button is good for, at most: milliseconds of 30 days.
@@ -25,21 +24,12 @@ enum Show {
 
 /// The adapter's memory of what stands in the chat stays as it is.
 fn put_outbox(store: &mut dyn Store, turn: &TurnRow, show: Show, now: UnixMillis) -> Result<()> {
-    store.outbox_put(&OutboxRow {
-        turn: turn.id.clone(),
-        bot: turn.bot.clone(),
-        target: turn.target.clone(),
-        view: match show {
-            Show::Nothing => None,
-            Show::This(view) => Some(*view),
-        },
-        state: OutboxState::Pending,
-        memory: None,
-        attempts: 0,
-        next_try: now,
-        last_error: None,
-        updated: now,
-    })
+    let view = match show {
+        Show::Nothing => None,
+        Show::This(view) => Some(*view),
+    };
+    let (id, bot, target) = (turn.id.clone(), turn.bot.clone(), turn.target.clone());
+    store.outbox_put(&OutboxRow::pending(id, bot, target, view, now))
 }
 
 fn put_inbox(store: &mut dyn Store, inbox: Option<InboxId>, state: InboxState) -> Result<()> {

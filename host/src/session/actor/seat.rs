@@ -397,13 +397,12 @@ impl SessionActor {
     /// Nothing may finish any more: the process is ended, the turn stays as it is in the store.
     pub(super) async fn halt(&mut self) {
         self.kill_process();
-        if let Seat::Live(live) = &mut self.seat {
-            if tokio::time::timeout(LEAVE, exited(&mut live.agent.events))
+        if let Seat::Live(live) = &mut self.seat
+            && tokio::time::timeout(LEAVE, exited(&mut live.agent.events))
                 .await
                 .is_err()
-            {
-                tracing::error!(bot = %self.row.bot, session = %self.key, "an agent's end was not seen in time");
-            }
+        {
+            tracing::error!(bot = %self.row.bot, session = %self.key, "an agent's end was not seen in time");
         }
         self.seat = Seat::Empty;
     }

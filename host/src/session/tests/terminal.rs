@@ -228,6 +228,28 @@ async fn log(host: &Host, row: &SessionRow) -> (Vec<String>, u32, String) {
 }
 
 #[tokio::test]
+async fn copy_has_what_was_said_in_the_terminal_and_waits_for_it() {
+    let setup = Setup::new();
+    let (host, cli, row) = said(&setup).await;
+    let mut takeover = take(&setup, &row);
+    cli.exits(None).await;
+    let given = soon(host.registry.attach(&row.key, &row.id, false)).await;
+    takeover
+        .program(&setup.rules.ground(), &given.expect("it is given"))
+        .expect("it has a form");
+    spoken(&setup, &row, &["there"]);
+    let copied = soon(host.registry.copy(&row, None)).await;
+    assert_eq!(copied.map(|copy| copy.id), Err(ChangeError::Away));
+    let forked = soon(host.registry.change(&row.key, Change::Fork)).await;
+    assert_eq!(forked, Err(ChangeError::Away));
+    drop(takeover);
+    let copy = soon(host.registry.copy(&row, None)).await.expect("it is back");
+    assert_eq!((copy.turns, copy.last.as_str()), (2, "echo: there"));
+    let turns = host.journal.read(move |store| store.turns_of(&copy.id, 9)).await;
+    assert_eq!(turns.unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn session_waits_as_long_as_it_is_not_known_whether_it_is_in_a_terminal() {
     let setup = Setup::new();
     let (host, cli, row) = said(&setup).await;

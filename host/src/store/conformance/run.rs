@@ -26,6 +26,7 @@ pub(in crate::store) fn runs_come_back_until_they_are_over(open: Open<'_>) {
     let of = |rows: Vec<RunRow>| rows.into_iter().map(|row| row.id.0).collect::<Vec<_>>();
     assert_eq!(of(store.runs_open(&bot()).unwrap()), [7, 9]);
     first.open = false;
+    assert_eq!(store.runs_damaged(&bot()).unwrap(), []);
     commit(store.as_mut(), |s| {
         s.run_put(&first, 3).unwrap();
         s.inbox_put(&bot(), &item("k"), 9).unwrap();
@@ -35,4 +36,7 @@ pub(in crate::store) fn runs_come_back_until_they_are_over(open: Open<'_>) {
     commit(store.as_mut(), |s| assert_eq!(s.forget_before(4).unwrap(), 1));
     assert_eq!(store.run_get(first.id).unwrap(), None);
     assert_eq!(of(store.runs_open(&bot()).unwrap()), [9]);
+    let ended = commit(store.as_mut(), |s| [9, 9, 7].map(|id| s.run_end(InboxId(id)).unwrap()));
+    assert_eq!(ended, [true, false, false]);
+    assert_eq!(of(store.runs_open(&bot()).unwrap()), [0; 0]);
 }

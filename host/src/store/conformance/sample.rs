@@ -5,8 +5,7 @@ use crate::chat::{
     SessionId, SessionKey, Subject, Target, Token, TurnId, View, ViewState, What,
 };
 use crate::store::{
-    AskRow, AskState, Decision, InFile, OutboxRow, OutboxState, RunPart, RunRow, SessionRow, TokenRow, TurnKind,
-    TurnRow, TurnState,
+    AskRow, AskState, Decision, InFile, OutboxRow, RunPart, RunRow, SessionRow, TokenRow, TurnKind, TurnRow, TurnState,
 };
 
 pub(crate) fn bot() -> BotName {
@@ -77,6 +76,7 @@ pub(crate) fn run_row(id: i64) -> RunRow {
         open: true,
         origin: item("m").origin,
         target: target("C1"),
+        via: None,
         message: "hello".into(),
         files: Vec::new(),
         now: false,
@@ -104,18 +104,7 @@ pub(crate) fn target(channel: &str) -> Target {
 }
 
 pub(crate) fn outbox_row(turn: &str, view: Option<View>) -> OutboxRow {
-    OutboxRow {
-        turn: TurnId::from(turn),
-        bot: bot(),
-        target: target("C1"),
-        view,
-        state: OutboxState::Pending,
-        memory: None,
-        attempts: 0,
-        next_try: 10,
-        last_error: None,
-        updated: 10,
-    }
+    OutboxRow::pending(TurnId::from(turn), bot(), target("C1"), view, 10)
 }
 
 pub(crate) fn turn_row(id: &str, state: TurnState, opened: i64) -> TurnRow {

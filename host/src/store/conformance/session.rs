@@ -1,9 +1,14 @@
 //! Sessions that are copied, forgotten, searched.
 
-use super::sample::{ask_row, bot, item, outbox_row, session_row, turn_row, view};
+use super::sample::{ask_row, bot, item, outbox_row, run_row, session_row, turn_row, view};
 use super::{Open, commit};
-use crate::chat::{BotName, InboxId, SessionId, SessionKey, TurnId, ViewState, What};
-use crate::store::{AskRow, AskState, InboxState, OutboxRow, OutboxState, SessionRow, Store, TurnRow, TurnState};
+use crate::chat::{
+    Attachment, BotName, Command, InboxId, Item, Message, Press, Routed, SessionId, SessionKey, Token, TurnId,
+    ViewState, What,
+};
+use crate::store::{
+    AskRow, AskState, InboxState, OutboxRow, OutboxState, RunRow, SessionRow, Store, TurnRow, TurnState,
+};
 
 fn turn(id: &str, session: &str, inbox: Option<InboxId>, state: TurnState) -> TurnRow {
     TurnRow {
@@ -92,6 +97,118 @@ pub(crate) fn a_forgotten_session_leaves_the_others_whole(open: Open<'_>) {
         assert!(s.cli_session_claim("cli-a", &other).unwrap());
         assert!(!s.cli_session_claim("cli-b", &other).unwrap());
     });
+}
+
+/// A message with a word, a quote and a file.
+fn full(key: &str) -> Message {
+    let What::Message(message) = item(key).what else {
+        panic!("not a message")
+    };
+    Message {
+        text: "needle".into(),
+        quotes: Some(("m0".into(), "a needle".into())),
+        attachments: vec![Attachment {
+            name: "needle.txt".into(),
+            media_type: None,
+            size_bytes: None,
+            source: "needle".into(),
+        }],
+        ..message
+    }
+}
+
+pub(crate) fn words_of_which_nothing_was_made_are_not_kept(open: Open<'_>) {
+    let mut store = open();
+    let whats = [
+        What::Message(full("k0")),
+        What::Edited(full("k1")),
+        What::Command(Command {
+            name: "deny".into(),
+            arguments: "needle".into(),
+            attachments: full("k2").attachments,
+        }),
+        What::Press(Press {
+            token: Token::from("t"),
+            values: Some(vec![("reason".into(), "needle".into())]),
+        }),
+    ];
+    let items = whats.into_iter().zip(0..).map(|(what, number)| Item {
+        what,
+        ..item(&format!("k{number}"))
+    });
+    let items: Vec<Item> = items.collect();
+    let put = |s: &mut dyn Store, item: &Item| s.inbox_put(&bot(), item, 1).unwrap().unwrap();
+    let has = |s: &mut dyn Store, id: InboxId| {
+        let row = s.inbox_get(id).unwrap().unwrap();
+        format!("{:?}", row.item).contains("needle")
+    };
+    // Said into a turn, or answered: nobody reads it any more.
+    let alone: Vec<InboxId> = commit(store.as_mut(), |s| items.iter().map(|item| put(s, item)).collect());
+    let kept = commit(store.as_mut(), |s| {
+        let [turn, run] = ["of a turn", "of a run"].map(|key| {
+            let what = What::Message(full(key));
+            put(s, &Item { what, ..item(key) })
+        });
+        s.turn_put(&turn_of("t1", turn)).unwrap();
+        s.run_put(&run_row(run.0), 1).unwrap();
+        [turn, run]
+    });
+    for &id in alone.iter().chain(&kept) {
+        commit(store.as_mut(), |s| {
+            s.inbox_state(id, InboxState::Taken).unwrap();
+            assert!(has(s, id), "{id:?} is not done yet");
+            s.inbox_state(id, InboxState::Done).unwrap();
+        });
+        assert_eq!(has(store.as_mut(), id), kept.contains(&id), "{id:?}");
+    }
+    commit(store.as_mut(), |s| {
+        assert_eq!(s.inbox_put(&bot(), &items[0], 9).unwrap(), None)
+    });
+}
+
+fn turn_of(id: &str, inbox: InboxId) -> TurnRow {
+    turn(id, "a", Some(inbox), TurnState::Done)
+}
+
+pub(crate) fn a_run_is_forgotten_with_the_sessions_that_took_part(open: Open<'_>) {
+    let mut store = open();
+    // One that is over and one that is not, of both an agent of this session had a part.
+    let [over, goes_on] = commit(store.as_mut(), |s| {
+        s.session_put(&under("a", "s1", 1)).unwrap();
+        s.session_put(&under("b", "s2", 1)).unwrap();
+        ["over", "goes on"].map(|key| {
+            let id = s.inbox_put(&bot(), &item(key), 1).unwrap().unwrap();
+            let row = RunRow {
+                open: key == "goes on",
+                ..run_row(id.0)
+            };
+            s.run_put(&row, 1).unwrap();
+            let routed = Routed {
+                run: id,
+                step: 0,
+                agent: "reviewer".into(),
+            };
+            let part = Item {
+                what: What::Routed(routed),
+                ..item(&format!("part of {key}"))
+            };
+            let part = s.inbox_put(&bot(), &part, 1).unwrap().unwrap();
+            s.turn_put(&turn_of(&format!("turn of {key}"), part)).unwrap();
+            s.outbox_put(&delivered(RunRow::last_word(id).as_str(), OutboxState::Sent))
+                .unwrap();
+            id
+        })
+    });
+    let there = |s: &mut dyn Store, id: InboxId| {
+        let word = s.outbox_get(&RunRow::last_word(id)).unwrap();
+        (s.run_get(id).unwrap().is_some(), word.is_some(), said(s, id).is_empty())
+    };
+    let before = (true, true, false);
+    commit(store.as_mut(), |s| s.session_remove(&SessionId::from("b")).unwrap());
+    assert_eq!(there(store.as_mut(), over), before, "it had no part in it");
+    commit(store.as_mut(), |s| s.session_remove(&SessionId::from("a")).unwrap());
+    assert_eq!(there(store.as_mut(), over), (false, false, true));
+    assert_eq!(there(store.as_mut(), goes_on), (true, false, true));
 }
 
 pub(crate) fn a_copy_has_the_log_and_answers_no_message(open: Open<'_>) {

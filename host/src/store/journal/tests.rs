@@ -147,6 +147,8 @@ impl Store for Counting {
         run_put(row: &RunRow, updated: UnixMillis) -> Result<()>;
         run_get(id: InboxId) -> Result<Option<RunRow>>;
         runs_open(bot: &BotName) -> Result<Vec<RunRow>>;
+        runs_damaged(bot: &BotName) -> Result<Vec<InboxId>>;
+        run_end(id: InboxId) -> Result<bool>;
         cli_session_claim(cli_session: &str, key: &SessionKey) -> Result<bool>;
         outbox_put(row: &OutboxRow) -> Result<()>;
         outbox_get(turn: &TurnId) -> Result<Option<OutboxRow>>;

@@ -5,8 +5,16 @@ use rusqlite::{params, params_from_iter};
 
 use super::rows::to_json;
 use super::{Result, SqliteStore, like, rows};
-use crate::chat::{BotName, SessionId, SessionKey, TurnId, UnixMillis};
-use crate::store::{SessionRow, TurnRow};
+use crate::chat::{BotName, InboxId, SessionId, SessionKey, TurnId, UnixMillis};
+use crate::store::{RunRow, SessionRow, TurnRow};
+
+/// An item of the inbox without what was said in it. Its row stays for as long as its key must be known: a platform may tell of
+/// the same message again. A damaged one stays as it is.
+const UNSAID: &str = "CASE WHEN json_valid(item) THEN json_replace(item, '$.what.Message.text', '', \
+                      '$.what.Message.quotes', NULL, '$.what.Message.attachments', json('[]'), '$.what.Edited.text', '', \
+                      '$.what.Edited.quotes', NULL, '$.what.Edited.attachments', json('[]'), '$.what.Command.arguments', '', \
+                      '$.what.Command.attachments', json('[]'), \
+                      '$.what.Press.values', NULL) ELSE item END";
 
 impl SqliteStore {
     /// Inserts or replaces. `current`: also makes it the current one, which no other of its key may be.
@@ -80,13 +88,17 @@ impl SqliteStore {
 
     pub(super) fn remove_session(&self, id: &SessionId) -> Result<bool> {
         let ended = "SELECT id FROM turns WHERE session_id = ?1 AND state = 3";
-        // The row stays for as long as its key must be known: a platform may tell of the same message again.
-        let unsay = "UPDATE inbox SET item = json_replace(item, '$.what.Message.text', '', '$.what.Message.quotes', NULL, \
-                     '$.what.Command.arguments', '') WHERE id IN \
-                     (SELECT inbox FROM turns WHERE session_id = ?1 AND state = 3 AND inbox IS NOT NULL)";
+        let heard = "SELECT inbox FROM turns WHERE session_id = ?1 AND state = 3 AND inbox IS NOT NULL";
+        let runs = format!(
+            "SELECT DISTINCT json_extract(item, '$.what.Routed.run') FROM inbox WHERE id IN ({heard}) \
+             AND json_valid(item) AND json_extract(item, '$.what.Routed.run') IS NOT NULL"
+        );
+        for run in self.all(&runs, [id.as_str()], |row| row.get(0).map(InboxId))? {
+            self.unsay_run(run)?;
+        }
         let delivered = "state <> 0 OR view IS NULL";
         for sql in [
-            unsay.to_owned(),
+            format!("UPDATE inbox SET item = {UNSAID} WHERE id IN ({heard})"),
             format!("DELETE FROM asks WHERE turn IN ({ended})"),
             format!("DELETE FROM outbox WHERE turn IN ({ended}) AND ({delivered})"),
             "DELETE FROM turns WHERE session_id = ?1 AND state = 3".to_owned(),
@@ -97,6 +109,23 @@ impl SqliteStore {
             self.run(&sql, [id.as_str()])?;
         }
         Ok(self.run("DELETE FROM sessions WHERE id = ?", [id.as_str()])? > 0)
+    }
+
+    /// Of a run that a forgotten session had a part in: the message that began it, and, where it is over, all of it.
+    fn unsay_run(&self, run: InboxId) -> Result<()> {
+        self.run(&format!("UPDATE inbox SET item = {UNSAID} WHERE id = ?"), [run.0])?;
+        self.run("DELETE FROM runs WHERE id = ? AND open = 0", [run.0])?;
+        let word = "DELETE FROM outbox WHERE turn = ? AND (state <> 0 OR view IS NULL)";
+        self.run(word, [RunRow::last_word(run).as_str()]).map(drop)
+    }
+
+    /// The words of an item of which nothing was made.
+    pub(super) fn unsay_unused(&self, id: InboxId) -> Result<()> {
+        let sql = format!(
+            "UPDATE inbox SET item = {UNSAID} WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM turns WHERE inbox = ?1) \
+             AND NOT EXISTS (SELECT 1 FROM runs WHERE id = ?1)"
+        );
+        self.run(&sql, [id.0]).map(drop)
     }
 
     pub(super) fn copy_turns(&self, from: &SessionId, to: &SessionRow, limit: u32) -> Result<()> {

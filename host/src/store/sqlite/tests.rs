@@ -281,6 +281,30 @@ fn a_damaged_turn_is_a_scrap_until_it_is_ended_and_a_damaged_session_goes_aside(
     assert_eq!(store.session_counts(&row.key).unwrap(), (0, 0));
 }
 
+#[test]
+fn a_damaged_run_is_named_until_it_is_ended() {
+    let mut store = SqliteStore::in_memory().unwrap();
+    store.begin().unwrap();
+    for id in [7, 8, 9] {
+        store.run_put(&sample::run_row(id), 1).unwrap();
+    }
+    store.run("UPDATE runs SET run = '{' WHERE id < 9", []).unwrap();
+    let open = |store: &mut SqliteStore| {
+        let open: Vec<_> = store
+            .runs_open(&bot())
+            .unwrap()
+            .into_iter()
+            .map(|run| run.id.0)
+            .collect();
+        (open, store.runs_damaged(&bot()).unwrap())
+    };
+    assert_eq!(open(&mut store), (vec![9], vec![InboxId(7), InboxId(8)]));
+    assert_eq!(store.runs_damaged(&BotName::from("other")).unwrap(), []);
+    assert!(store.run_end(InboxId(7)).unwrap());
+    assert!(!store.run_end(InboxId(7)).unwrap());
+    assert_eq!(open(&mut store), (vec![9], vec![InboxId(8)]));
+}
+
 /// No statement of the store reads a whole table, so that what is known already does not slow what comes.
 #[test]
 fn every_statement_finds_its_rows_by_an_index() {

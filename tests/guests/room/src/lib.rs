@@ -1,5 +1,6 @@
 //! An adapter whose vendor is whatever a test says: events come as plain JSON and say which items they are, views go out
-//! as plain JSON, and what the vendor answers moves turns, knows people, keeps files and remembers what was said.
+//! as plain JSON, and what the vendor answers moves turns, knows people, keeps files and remembers what was said. Built as
+//! `botyard-guest-mute` it is the same platform without anything to press.
 
 use botyard_sdk::manifest::*;
 use botyard_sdk::raw_http::{Body, Downloaded, Request};
@@ -8,6 +9,12 @@ use botyard_sdk::types::{
     Answer, Attachment, Conversation, Error, Event, FieldKind, FileRef, Form, OptionItem, Origin, Person,
 };
 use botyard_sdk::{Adapter, account, delivery, history, http, ingress, interaction, memory, raw_http};
+
+/// What can be pressed.
+const PRESSED: Abilities = match env!("CARGO_PKG_NAME").as_bytes() {
+    b"botyard-guest-mute" => Abilities::empty(),
+    _ => Abilities::BUTTONS.union(Abilities::CHOICES).union(Abilities::FORMS),
+};
 
 /// The adapter.
 #[derive(Debug, Clone, Copy)]
@@ -195,13 +202,12 @@ impl Adapter for Room {
             },
             abilities: Abilities::UPDATE
                 | Abilities::THREADS
-                | Abilities::BUTTONS
-                | Abilities::CHOICES
-                | Abilities::FORMS
+                | PRESSED
                 | Abilities::FILES_IN
                 | Abilities::FILES_OUT
                 | Abilities::REACTIONS
-                | Abilities::NATIVE_STOP,
+                | Abilities::NATIVE_STOP
+                | Abilities::WHISPERS,
             extra: Vec::new(),
         }
     }

@@ -100,6 +100,33 @@ fn next_step_begins_when_all_have_ended_and_is_told_every_answer_and_who_gave_no
 }
 
 #[test]
+fn answers_of_many_are_no_longer_together_than_one_may_be() {
+    let steps = [step(&["a", "b", "c", "d"], None), step(&["coder"], Some("{answer}"))];
+    let long = "é".repeat(ANSWER_MAX / 2);
+    let parts = ["a", "b", "c"].map(|agent| (agent, answered(&long)));
+    let short = ("d", answered("short"));
+    let text = told(next(&run(
+        &steps,
+        0,
+        &[&parts[..], std::slice::from_ref(&short)].concat(),
+    )));
+    assert!(text.len() < ANSWER_MAX + 400, "{}", text.len());
+    assert_eq!(text.matches("left out.)").count(), 3);
+    assert!(text.ends_with("<d answered>\nshort"), "{}", text.len());
+    let each = text.matches('é').count() / 3;
+    assert!(
+        each * 2 > (ANSWER_MAX - 10) / 3 - 4,
+        "what the short one leaves is the others': {each}"
+    );
+    // What fits is whole.
+    let text = told(next(&run(&steps, 0, &[parts[0].clone(), short])));
+    assert_eq!(text.matches('é').count(), (ANSWER_MAX - 5) / 2);
+    assert_eq!(share(vec![], 10), 10);
+    assert_eq!(share(vec![5, 5], 10), 10);
+    assert_eq!(share(vec![9, 1, 9], 10), 4);
+}
+
+#[test]
 fn answer_of_one_is_handed_on_as_it_is() {
     let parts = [("coder", answered("done"))];
     let steps = [step(&["coder"], None), step(&["reviewer"], Some("Review {answer}!"))];
