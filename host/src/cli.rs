@@ -2,6 +2,7 @@
 //! stderr. Exits with 0 if all is fine, 1 if the user must mend something, 2 if it is our failure.
 
 mod adapter;
+mod adopt;
 mod agents;
 mod attach;
 mod check;
@@ -133,6 +134,20 @@ enum SessionsTask {
         #[arg(long)]
         current: bool,
     },
+    /// Bring a conversation from a terminal to a chat: a copy of it goes on there; says the new session's id
+    Adopt {
+        /// The file in which the agent keeps it, or the agent's id of one of yours
+        #[arg(value_name = "FILE|ID")]
+        conversation: String,
+        /// A session of the chat, in which something was said already
+        session: String,
+        /// What to call it
+        #[arg(long)]
+        name: Option<String>,
+        /// What is said next in the chat goes to it
+        #[arg(long)]
+        current: bool,
+    },
     /// Forget one for ever, with what was said and what is on disk of it alone
     Delete {
         session: String,
@@ -215,6 +230,12 @@ fn perform(arguments: Arguments) -> Result<(), Failure> {
             SessionsTask::Fork { session, name, current } => {
                 sessions::fork(file, &SessionId(session), name, current, json)
             }
+            SessionsTask::Adopt {
+                conversation,
+                session,
+                name,
+                current,
+            } => adopt::adopt(file, &conversation, &SessionId(session), name, current, json),
             SessionsTask::Delete { session, yes } => sessions::delete(file, &SessionId(session), yes, json),
         },
         Task::Agents { json } => agents::agents(file, json),

@@ -11,6 +11,8 @@ pub mod talk;
 #[cfg(test)]
 mod tests;
 
+use std::path::PathBuf;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +24,7 @@ use crate::store::{Counts, SessionRow};
 pub use letter::{Letter, LetterText};
 pub use lock::Lock;
 pub use socket::{Client, Lines, Listener};
-pub use talk::{Copied, Listed, Talk, TalkLog};
+pub use talk::{Adopted, Copied, Listed, Talk, TalkLog};
 
 /// Why an operator's command did not reach the host, or was refused.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -110,6 +112,14 @@ pub trait ControlHandler: Send + Sync + 'static {
     fn interrupt(&self, id: SessionId) -> BoxFuture<'_, Result<bool, String>>;
     /// A copy of it; `current`: what is said next goes to that.
     fn fork(&self, id: SessionId, name: Option<String>, current: bool) -> BoxFuture<'_, Result<Copied, String>>;
+    /// Brings the conversation in a file to its chat; `current`: what is said next goes to that.
+    fn adopt(
+        &self,
+        id: SessionId,
+        file: PathBuf,
+        name: Option<String>,
+        current: bool,
+    ) -> BoxFuture<'_, Result<Adopted, String>>;
     /// Forgets it. What stays, a sentence each.
     fn delete(&self, id: SessionId) -> BoxFuture<'_, Result<Vec<String>, String>>;
     /// What happens from now on, in one session or in all; before that, the newest `since` turns of the one.
@@ -159,6 +169,12 @@ enum Request {
         name: Option<String>,
         current: bool,
     },
+    Adopt {
+        id: SessionId,
+        file: PathBuf,
+        name: Option<String>,
+        current: bool,
+    },
     Delete {
         id: SessionId,
     },
@@ -178,7 +194,10 @@ enum Request {
 impl Request {
     /// The connection stays for as long as it takes, or as whoever asks likes.
     const fn lasts(&self) -> bool {
-        matches!(self, Self::Tail { .. } | Self::Attach { .. } | Self::Delete { .. })
+        matches!(
+            self,
+            Self::Tail { .. } | Self::Attach { .. } | Self::Adopt { .. } | Self::Delete { .. }
+        )
     }
 }
 
@@ -232,6 +251,12 @@ async fn answer(handler: &dyn ControlHandler, request: Request) -> Answer {
         Request::Talk { id } => Answer::of(handler.talk(id).await),
         Request::Interrupt { id } => Answer::of(handler.interrupt(id).await),
         Request::Fork { id, name, current } => Answer::of(handler.fork(id, name, current).await),
+        Request::Adopt {
+            id,
+            file,
+            name,
+            current,
+        } => Answer::of(handler.adopt(id, file, name, current).await),
         Request::Delete { id } => Answer::of(handler.delete(id).await),
         Request::Returned { id } => Answer::of(handler.returned(id).await),
         Request::Tail { .. } | Request::Attach { .. } => Answer::Refused("this lasts".to_owned()),
@@ -278,6 +303,24 @@ impl Client {
     pub async fn fork(&self, id: &SessionId, name: Option<String>, current: bool) -> Result<Copied, ControlError> {
         let id = id.clone();
         self.ask(&Request::Fork { id, name, current }).await
+    }
+
+    /// May take long: as long as it takes to read the file. `file`: absolute, and the host's user can read it.
+    pub async fn adopt(
+        &self,
+        id: &SessionId,
+        file: PathBuf,
+        name: Option<String>,
+        current: bool,
+    ) -> Result<Adopted, ControlError> {
+        let id = id.clone();
+        let request = Request::Adopt {
+            id,
+            file,
+            name,
+            current,
+        };
+        Ok(self.ask_lasting(&request).await?.0)
     }
 
     /// May take long: as long as it takes to remove a folder with all that is in it.

@@ -370,6 +370,42 @@ pub fn meanwhile(profile: &AgentProfile, marks: &[(PathBuf, u64)], visits: &str)
     }
 }
 
+/// A conversation that was begun with an agent's own program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Brought {
+    /// The folder in which it was spoken to; none: it does not say.
+    pub worked_in: Option<PathBuf>,
+    /// At least one.
+    pub said: Vec<Exchange>,
+    /// Where its copy is.
+    pub file: PathBuf,
+}
+
+/// Why a conversation is not brought.
+#[derive(Debug, thiserror::Error)]
+pub enum BringError {
+    #[error("conversations of this agent cannot be brought: where it keeps them is its own affair")]
+    Unable,
+    #[error("nothing was said to the agent in this session yet, so it is not known where it keeps its conversations")]
+    NoPlace,
+    #[error("`{path}` is no conversation of this agent's: {why}")]
+    NotOne { path: PathBuf, why: String },
+    #[error("`{path}`: {source}")]
+    Io { path: PathBuf, source: std::io::Error },
+}
+
+/// Copies the conversation in `file` to where the agent resumes it as `id`, in the working folder of one of which it keeps
+/// `beside`. `file` stays as it is. May block.
+///
+/// # Errors
+/// There is no copy.
+pub fn bring(profile: &AgentProfile, file: &Path, beside: &[PathBuf], id: &str) -> Result<Brought, BringError> {
+    match profile.driver {
+        DriverKind::Claude => claude::transcript::bring(file, beside, id),
+        DriverKind::Acp | DriverKind::Exec => Err(BringError::Unable),
+    }
+}
+
 /// Starts a process of this profile. Returns at once; whether it lives is told by the first event: `Ready`, or
 /// `Exited` with the reason.
 pub fn start(profile: &AgentProfile, launch: Launch) -> Agent {

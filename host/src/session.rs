@@ -2,6 +2,7 @@
 //! everything and runs one turn at a time. Knows agents and the outbox; does not know adapters.
 
 mod actor;
+pub mod adopt;
 pub mod copy;
 pub mod damage;
 mod ended;

@@ -1,6 +1,7 @@
 //! One integration binary: the host in one process with its neighbours, and the rules of the house.
 
 mod acp;
+mod adopt;
 mod agents;
 mod asking;
 mod binary;

@@ -55,12 +55,17 @@ impl Bot {
     ) -> Result<(SessionRow, Option<ChangeError>), ChangeError> {
         let registry = &self.inner.registry;
         let copy = registry.copy(session, name).await?;
-        let switched = if current {
-            registry.change(&copy.key, Change::Switch(copy.id.clone())).await
-        } else {
-            Ok(())
-        };
+        let switched = if current { self.switch(&copy).await } else { Ok(()) };
         Ok((copy, switched.err()))
+    }
+
+    /// What is said next goes to this session of ours.
+    ///
+    /// # Errors
+    /// It is as it was.
+    pub async fn switch(&self, session: &SessionRow) -> Result<(), ChangeError> {
+        let change = Change::Switch(session.id.clone());
+        self.inner.registry.change(&session.key, change).await
     }
 
     /// Forgets a session of ours. What stays of it, a sentence each.

@@ -1,11 +1,13 @@
 //! What the running host answers to an operator's commands.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 
 use crate::bot::Bot;
 use crate::chat::{BotName, Health, SessionId, TurnId};
 use crate::control::{
-    BotStatus, ControlHandler, Copied, Letter, LetterText, Listed, StatusReport, TalkLog, Watching, letter, talk,
+    Adopted, BotStatus, ControlHandler, Copied, Letter, LetterText, Listed, StatusReport, TalkLog, Watching, letter,
+    talk,
 };
 use crate::outbox::BoxFuture;
 use crate::session::OPERATOR;
@@ -169,6 +171,27 @@ impl ControlHandler for Live {
             let (session, aside) = words(bot.fork(&session, name, current).await)?;
             let aside = aside.map(|why| why.to_string());
             Ok(Copied { session, aside })
+        })
+    }
+
+    fn adopt(
+        &self,
+        id: SessionId,
+        file: PathBuf,
+        name: Option<String>,
+        current: bool,
+    ) -> BoxFuture<'_, Result<Adopted, String>> {
+        Box::pin(async move {
+            let (session, bot) = self.of_bot(&id).await?;
+            let bot = bot.ok_or_else(|| format!("bots.toml has no bot `{}` any more", session.bot))?;
+            let host = &self.host;
+            let adopted = talk::adopt(host.journal(), host.config(), &id, file, name, false).await;
+            let mut adopted = words(adopted)?;
+            if current {
+                let switched = bot.switch(&adopted.session).await;
+                adopted.aside = switched.err().map(|why| why.to_string());
+            }
+            Ok(adopted)
         })
     }
 

@@ -51,6 +51,12 @@ pub(super) fn list(file: &Path, bot: Option<String>, words: Option<String>, json
     output::data(&output::table(&rows))
 }
 
+/// What `--name` says.
+pub(super) fn named(name: Option<String>) -> Result<Option<String>, Failure> {
+    let refused = || Failure::user(format!("`--name` is one line of 1 to {NAME_MAX} characters"));
+    name.map(|name| copy::name(&name).ok_or_else(refused)).transpose()
+}
+
 pub(super) fn fork(
     file: &Path,
     id: &SessionId,
@@ -58,13 +64,7 @@ pub(super) fn fork(
     current: bool,
     json: bool,
 ) -> Result<(), Failure> {
-    let name = match name {
-        Some(name) => Some(
-            copy::name(&name)
-                .ok_or_else(|| Failure::user(format!("`--name` is one line of 1 to {NAME_MAX} characters")))?,
-        ),
-        None => None,
-    };
+    let name = named(name)?;
     let copied = at_desk(file, async |desk, config| match desk {
         Desk::Host(client) => Ok(client.fork(id, name, current).await?),
         Desk::Store { journal, .. } => Ok(talk::fork(journal, config, id, name, current).await?),

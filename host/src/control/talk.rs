@@ -1,15 +1,19 @@
 //! Sessions for the operator: which there are, and what was said. Works on the journal, whether the host runs or not;
 //! what runs just now only the host knows.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
 use crate::chat::{BotName, SessionId};
 use crate::config::{Config, DriverKind};
+use crate::driver::BringError;
 use crate::session::removal::{self, RemovalError};
 use crate::session::tail::{self, Line};
 use crate::session::takeover::{self, Held, Left};
-use crate::session::{ChangeError, Ground, copy, search};
+use crate::session::{ChangeError, Ground, adopt, copy, search};
 use crate::store::{Journal, Result as StoreResult, SessionRow, StoreError, TurnRow, TurnState};
 
 /// Listed at most.
@@ -45,6 +49,18 @@ pub struct Copied {
     pub aside: Option<String>,
 }
 
+/// A conversation that was brought to a chat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adopted {
+    pub session: SessionRow,
+    /// Why it is not the current one, where it was to be.
+    pub aside: Option<String>,
+    /// Where it was spoken to, if it says so.
+    pub worked_in: Option<PathBuf>,
+    /// Where the agent works now.
+    pub works_in: PathBuf,
+}
+
 /// A session with what was said, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TalkLog {
@@ -62,6 +78,9 @@ pub enum TalkError {
     /// It is as it was.
     #[error("the session was not changed: {0}")]
     Change(#[from] ChangeError),
+    /// Nothing was brought.
+    #[error(transparent)]
+    Bring(#[from] BringError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -141,6 +160,46 @@ pub async fn fork(
     };
     copy::keep(journal, &row, &session, current).await?;
     Ok(Copied { session, aside: None })
+}
+
+/// Brings the conversation in `file` to the chat of this session, as one of its own; whether a host runs or not. `current`:
+/// what is said next goes to it; only where none runs.
+pub async fn adopt(
+    journal: &Journal,
+    config: &Config,
+    id: &SessionId,
+    file: PathBuf,
+    name: Option<String>,
+    current: bool,
+) -> Result<Adopted, TalkError> {
+    let row = get(journal, id).await?;
+    let (config, beside) = (config.clone(), row.clone());
+    let bring = move || {
+        let ground = ground(&config, &beside).ok_or(BringError::Unable)?;
+        adopt::bring(&ground, &beside, &file, name)
+    };
+    let lost = |error: String| ChangeError::Unavailable(error);
+    let adopted = spawn_blocking(bring).await.map_err(|error| lost(error.to_string()))??;
+    let adopted = Arc::new(adopted);
+    let keep = Arc::clone(&adopted);
+    match journal.write(move |store| keep.keep(store, current)).await {
+        Ok(session) => {
+            let (worked_in, works_in) = adopted.folders();
+            Ok(Adopted {
+                session,
+                aside: None,
+                worked_in,
+                works_in,
+            })
+        }
+        Err(error) => {
+            let discard = Arc::into_inner(adopted).map(|adopted| spawn_blocking(move || adopted.discard()));
+            if let Some(discarded) = discard {
+                let _ = discarded.await;
+            }
+            Err(error.into())
+        }
+    }
 }
 
 /// Forgets a session where no host runs, or none that has its bot. What stays of it, a sentence each.

@@ -75,6 +75,9 @@ impl ControlHandler for Host {
     fn fork(&self, id: SessionId, _: Option<String>, _: bool) -> BoxFuture<'_, Result<Copied, String>> {
         Box::pin(async move { Err(format!("no session {id}")) })
     }
+    fn adopt(&self, id: SessionId, _: PathBuf, _: Option<String>, _: bool) -> BoxFuture<'_, Result<Adopted, String>> {
+        Box::pin(async move { Err(format!("no session {id}")) })
+    }
     fn delete(&self, id: SessionId) -> BoxFuture<'_, Result<Vec<String>, String>> {
         Box::pin(async move {
             // A folder with much in it.

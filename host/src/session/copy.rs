@@ -5,7 +5,7 @@ use crate::config::DriverKind;
 use crate::store::{Journal, SessionRow};
 
 /// Turns of the log that are copied, the newest.
-const COPIED_TURNS: u32 = 1000;
+pub(super) const COPIED_TURNS: u32 = 1000;
 
 /// What a session may be called: one line, not too long, without the spaces around it. None: it is no name.
 pub fn name(text: &str) -> Option<String> {

@@ -345,7 +345,7 @@ impl Returned {
 }
 
 /// `number`: its place in what was said since `at`. The same has the same id, however often it is taken in.
-fn turn(row: &SessionRow, exchange: &Exchange, at: UnixMillis, number: u32) -> TurnRow {
+pub(super) fn turn(row: &SessionRow, exchange: &Exchange, at: UnixMillis, number: u32) -> TurnRow {
     let id = TurnId(hash(&[row.id.as_str(), &at.to_string(), &number.to_string()], 10));
     let mut view = View::single(Part::Text(String::new()));
     view.turn = id.clone();

@@ -3,15 +3,16 @@
 //! cut.
 
 use std::ffi::OsString;
-use std::fs;
-use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, BufWriter, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::tool;
 use crate::chat::{Part, Step, StepState};
-use crate::driver::{Exchange, Meanwhile};
+use crate::driver::{BringError, Brought, Exchange, Meanwhile};
 
 /// Its settings' folder, by the environment that it is started with.
 pub(super) fn home(env: &[(OsString, OsString)]) -> Option<PathBuf> {
@@ -72,6 +73,71 @@ pub(in crate::driver) fn meanwhile(marks: &[(PathBuf, u64)], visits: &str) -> Me
         went_to,
         said: Some(said),
     }
+}
+
+/// Longer ones are none that a model could go on with.
+const LONGEST: u64 = 256 << 20;
+
+/// Copies a conversation under another id, beside those of a working folder: a file is found by where its agent works now,
+/// not by where it worked.
+pub(in crate::driver) fn bring(file: &Path, beside: &[PathBuf], id: &str) -> Result<Brought, BringError> {
+    let folder = beside.iter().find(|path| path.is_file()).and_then(|path| path.parent());
+    let folder = folder.ok_or(BringError::NoPlace)?;
+    let not_one = |why: &str| BringError::NotOne {
+        path: file.to_owned(),
+        why: why.to_owned(),
+    };
+    let of = |path: &Path| {
+        let path = path.to_owned();
+        move |source| BringError::Io { path, source }
+    };
+    let found = fs::metadata(file).map_err(of(file))?;
+    if !found.is_file() || found.len() > LONGEST {
+        return Err(not_one("it is no file, or too long a one"));
+    }
+    let (mut said, mut worked_in) = (Vec::new(), None);
+    read(file, 0, &mut said).map_err(of(file))?;
+    if said.is_empty() {
+        return Err(not_one("nobody said anything in it"));
+    }
+    let copy = folder.join(format!("{id}.jsonl"));
+    let mut new = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&copy)
+        .map_err(of(&copy))?;
+    let copied = renamed(file, &mut new, id, &mut worked_in).and_then(|()| new.sync_all());
+    if let Err(error) = copied {
+        let _ = fs::remove_file(&copy);
+        return Err(of(&copy)(error));
+    }
+    Ok(Brought {
+        worked_in,
+        said,
+        file: copy,
+    })
+}
+
+/// Every record names the conversation that it is of.
+fn renamed(file: &Path, new: &mut File, id: &str, worked_in: &mut Option<PathBuf>) -> io::Result<()> {
+    let mut new = BufWriter::new(new);
+    for line in BufReader::new(File::open(file)?).split(b'\n') {
+        let line = line?;
+        // What does not parse is nothing to whoever reads it either.
+        let Ok(mut record) = serde_json::from_slice::<Value>(&line) else {
+            continue;
+        };
+        if let Some(of) = record.get_mut("sessionId") {
+            *of = Value::from(id);
+        }
+        if worked_in.is_none() {
+            *worked_in = record["cwd"].as_str().map(PathBuf::from);
+        }
+        serde_json::to_writer(&mut new, &record)?;
+        new.write_all(b"\n")?;
+    }
+    new.flush()
 }
 
 /// How long a file is; 0, if there is none.
