@@ -273,7 +273,8 @@ async fn codex_converses() {
         .converses(Can {
             go_on: false,
             copy: true,
-            lasting: true,
+            // Of commands it offers only a rule for all sessions.
+            lasting: false,
         })
         .await;
 }

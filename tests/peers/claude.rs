@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use botyard::chat::PlanState;
 use botyard::config::{Login, SecretText};
-use botyard::driver::{AgentEvent, Answer, Command, FailureKind, Outcome, Permission};
+use botyard::driver::{self, AgentEvent, Answer, Command, FailureKind, Outcome, Permission};
 use botyard_fakes::model::{Model, Reply, by_words};
 
 use crate::yard::{LIMIT, Running, Yard, outcome, text};
@@ -282,6 +282,39 @@ async fn a_conversation_goes_on_in_a_new_process() {
             failure.kind == FailureKind::Unready && failure.cause.contains("already in use"),
             "{failure:?}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_conversation_of_another_folder_is_brought_and_goes_on_while_its_own_stays() {
+    for program in programs() {
+        let model = Model::start().await;
+        let (theirs, mut chat) = (yard(&program, &model), yard(&program, &model));
+        let kept = |yard: &Yard| {
+            let folder = yard.folder.path();
+            let (config, temp) = (folder.join("config"), folder.join("tmp"));
+            driver::kept(&yard.profile, Some(&config), &temp, &yard.session).expect("it is known where")
+        };
+        for (yard, words) in [(&theirs, "one two three"), (&chat, "hello")] {
+            let mut agent = yard.start(false);
+            agent.turn(words).await;
+            stop(agent).await;
+        }
+        let file = kept(&theirs).into_iter().find(|path| path.is_file()).expect("its file");
+        let before = std::fs::read(&file).unwrap();
+        let id = uuid::Uuid::new_v4().to_string();
+        let brought = driver::bring(&chat.profile, &file, &kept(&chat), &id).unwrap();
+        assert_eq!(brought.said.len(), 1, "{brought:?}");
+        assert!(brought.worked_in.is_some_and(|folder| folder.ends_with("work")));
+        chat.session = id;
+        let asked = model.requests().len();
+        let mut agent = chat.start(true);
+        let events = agent.turn("four five").await;
+        assert_eq!(outcome(&events), Some(&Outcome::Ok), "{events:?}");
+        let told = serde_json::Value::from(model.requests()[asked..].to_vec()).to_string();
+        assert!(told.contains("one two three"), "it remembers: {told}");
+        stop(agent).await;
+        assert_eq!(std::fs::read(&file).unwrap(), before);
     }
 }
 

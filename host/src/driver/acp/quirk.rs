@@ -9,7 +9,7 @@
 //! | who judges a step, if nothing is set | a person | its settings | a model, now and then a person | a person |
 //! | goes on with a session | by loading it, and tells the history late | resumes | resumes | resumes |
 //! | goes on with a copy of one | no | yes | yes | yes |
-//! | allows the like until it ends | yes | yes | yes | no: it writes a rule into the working folder |
+//! | allows the like until it ends | yes | yes | not of commands | no: it writes a rule into the working folder |
 //!
 //! No second prompt is ever given to any; the rest is below.
 
