@@ -3,44 +3,17 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use botyard::driver::Command;
 use botyard_fakes::cli;
 use uuid::Uuid;
 
-use crate::yard::{LIMIT, Yard, text};
+use crate::left::{Left, alone};
+use crate::yard::{Yard, text};
 
 const CYCLES: usize = 200;
 /// Lives at the same time.
 const SIDE_BY_SIDE: usize = 4;
-
-/// What the process of this test has of its own.
-#[derive(Debug, PartialEq, Eq)]
-struct Left {
-    descriptors: usize,
-    /// Also zombies.
-    children: BTreeSet<u32>,
-}
-
-impl Left {
-    fn now() -> Self {
-        let me = std::process::id();
-        let parent = |folder: &Path| {
-            let stat = std::fs::read_to_string(folder.join("stat")).ok()?;
-            let (_, rest) = stat.rsplit_once(')')?;
-            rest.split_ascii_whitespace().nth(1)?.parse::<u32>().ok()
-        };
-        let entries = std::fs::read_dir("/proc").expect("/proc is there").flatten();
-        let children = entries.filter(|entry| parent(&entry.path()) == Some(me));
-        Self {
-            children: children
-                .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-                .collect(),
-            descriptors: std::fs::read_dir("/proc/self/fd").expect("/proc is there").count(),
-        }
-    }
-}
 
 fn is_alive(pid: &str) -> bool {
     Path::new("/proc").join(pid).exists()
@@ -91,15 +64,7 @@ fn process_of_many_lives() {
         let before = Left::now();
         assert_eq!(before.children, BTreeSet::new());
         lives(cycles.unwrap_or(CYCLES)).await;
-        let begun = Instant::now();
-        loop {
-            let left = Left::now();
-            if left.children.is_empty() && left.descriptors <= before.descriptors {
-                return;
-            }
-            assert!(begun.elapsed() < LIMIT, "before {before:?}, now {left:?}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        before.comes_back().await;
     });
 }
 
@@ -107,18 +72,5 @@ fn process_of_many_lives() {
 fn two_hundred_lives_leave_nothing_behind() {
     // Built here, not while its children are counted.
     let _ = cli::program();
-    let folder = tempfile::tempdir().expect("a folder");
-    let output = std::process::Command::new(std::env::current_exe().expect("this test"))
-        .args(["--exact", "leak::process_of_many_lives", "--ignored", "--nocapture"])
-        .env("TMPDIR", folder.path())
-        .output()
-        .expect("it starts");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && said.contains("1 passed"),
-        "{said}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let left = crate::host::processes_in(folder.path());
-    assert_eq!(left, Vec::<String>::new(), "processes were left behind");
+    alone("leak::process_of_many_lives");
 }

@@ -24,6 +24,7 @@ mod journey;
 mod killed;
 mod lark;
 mod leak;
+mod left;
 mod operator;
 mod process;
 mod room;

@@ -13,6 +13,9 @@ mod everywhere;
 #[path = "../it/host.rs"]
 mod host;
 mod journey;
+mod leak;
+#[path = "../it/left.rs"]
+mod left;
 mod python;
 #[path = "../it/team.rs"]
 mod team;
