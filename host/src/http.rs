@@ -31,7 +31,7 @@ use hyper::body::Incoming;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -47,6 +47,9 @@ use crate::transport::web::WebChat;
 use guard::Guard;
 use login::Login;
 
+/// Connections that may wait to be taken: webhooks come in bursts, and one that finds no place comes again after a second, or
+/// is reset. The kernel may bound it lower (`net.core.somaxconn`).
+const BACKLOG: u32 = 1024;
 /// From the first byte of a request, or the end of the one before, to the end of its header.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 /// From the header to the end of a body.
@@ -218,7 +221,7 @@ impl Server {
             address: settings.listen,
             source,
         };
-        let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
+        let listener = listen(settings.listen).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let login = Arc::new(Login::new(journal, settings.password.clone(), address.port()));
         Ok(Self {
@@ -296,6 +299,18 @@ impl Server {
         connections.close();
         connections.wait().await;
     }
+}
+
+/// `TcpListener::bind` lets 128 wait.
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // A port of which connections are still closing is free.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// The next connection, once there is a slot for it.

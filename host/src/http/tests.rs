@@ -682,3 +682,15 @@ async fn health_says_whether_the_host_is_ready() {
     );
     bench.stop().await;
 }
+
+#[tokio::test]
+async fn connections_of_a_burst_wait_to_be_taken_and_none_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Journal::open(&folder.path().join("store.sqlite")).unwrap();
+    let here = ServerSettings::at(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let server = Server::bind(here, journal).await.unwrap();
+    // Nobody takes them.
+    let burst = (0..400).map(|_| TcpStream::connect(server.address()));
+    let came = tokio::time::timeout(Duration::from_secs(10), futures_util::future::try_join_all(burst)).await;
+    assert_eq!(came.expect("all have a place").unwrap().len(), 400);
+}
