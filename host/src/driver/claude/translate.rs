@@ -457,9 +457,12 @@ impl Translator {
                     // It had its result.
                     return;
                 };
-                if lifecycle.state == "cancelled" && !prompt.started {
+                match lifecycle.state.as_str() {
+                    _ if prompt.started => {}
                     // Taken back: this is told before our request for it is answered.
-                    self.result(Outcome::Stopped);
+                    "cancelled" => self.result(Outcome::Stopped),
+                    _ if prompt.steered => self.queues.events.push_back(AgentEvent::Started { id: prompt.id }),
+                    _ => {}
                 }
                 self.check_idle(false);
             }
@@ -528,6 +531,11 @@ impl Translator {
         self.result(outcome);
         // Older CLIs, and other programs that speak this protocol, say nothing of their state, nor of what they merged.
         if self.state == State::Unknown {
+            let merged = self.prompts.iter().filter(|prompt| prompt.steered && !prompt.started);
+            for prompt in merged {
+                let id = prompt.id.clone();
+                self.queues.events.push_back(AgentEvent::Started { id });
+            }
             self.prompts.retain(|prompt| !prompt.steered);
         }
         self.check_idle(self.state == State::Unknown);

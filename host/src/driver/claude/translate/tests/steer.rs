@@ -103,5 +103,6 @@ fn a_program_that_tells_no_state_and_merges_a_word_ends_with_its_result() {
         &mut translator,
         &json!({"type": "result", "subtype": "success", "is_error": false}),
     );
-    assert_eq!(told(&mut translator)[1..], [ok(), IDLE]);
+    let told = told(&mut translator);
+    assert_eq!(told[1..], [ok(), AgentEvent::Started { id: "s".to_owned() }, IDLE]);
 }
