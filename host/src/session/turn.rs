@@ -211,6 +211,8 @@ impl Turn {
             }
             (State::Asking, Input::Park) => {
                 self.parked = true;
+                // Another process is told, or told of, all of it.
+                self.told.clear();
                 self.prompt = None;
                 self.counting = false;
                 self.taken_up = false;
@@ -232,6 +234,11 @@ impl Turn {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// The agent was told something that it did not take up yet.
+    pub fn is_unheard(&self) -> bool {
+        !self.told.is_empty()
     }
 
     fn stop(&mut self) -> Vec<Action> {

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::SessionActor;
 use super::ask::until;
 use super::job::{Job, OpenAsk, Work};
+use super::steer::is_steered;
 use crate::chat::{Ask, Part, Token, Tone, TurnId, View};
 use crate::driver::{AgentEvent, Failure, FailureKind};
 use crate::session::question;
@@ -202,11 +203,15 @@ impl SessionActor {
     /// What was asked stays asked, and no process is started for it; what was decided meanwhile is told.
     async fn restore_asking(&mut self, turn: TurnRow, asked: Asked) {
         let mut job = Job::new(turn, &self.shared);
+        job.work = if is_steered(&job.row) {
+            Work::Again
+        } else {
+            Work::Decisions
+        };
         if let Some(view) = job.row.view.clone() {
             let view = TurnView::resume(view, self.shared.rules.show_thinking, asked.blocks);
             job.view = Arc::new(SharedView::new(view));
         }
-        job.work = Work::Decisions;
         let (open, closed): (Vec<AskRow>, Vec<AskRow>) =
             asked.asks.into_iter().partition(|ask| ask.state == AskState::Open);
         job.decided = closed

@@ -319,8 +319,10 @@ impl SessionActor {
             return self.close_process();
         };
         tracing::debug!(bot = %job.row.bot, session = %self.key, turn = %job.row.id, "a turn that asks gives way");
+        // A word that this process did not hear is a part of the message: the next is told that again.
+        let unheard = job.turn.is_unheard();
         job.turn.handle(&Input::Park);
-        job.work = Work::Decisions;
+        job.work = if unheard { Work::Again } else { Work::Decisions };
         // This process was told of them and may have used them: they allow nothing once more.
         job.decided.clear();
         // Its stdin closed, it would wait on.

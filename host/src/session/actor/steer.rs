@@ -1,17 +1,28 @@
 //! A word into the turn that runs: the agent reads it when it has done what it is doing.
 
 use super::SessionActor;
-use crate::chat::{Tone, TurnId};
+use crate::chat::{Part, Tone, TurnId};
 use crate::driver::Command;
 use crate::session::folder::Folders;
 use crate::session::transcript::one_line;
 use crate::session::turn::{Input, State};
 use crate::session::view::shorten;
 use crate::session::{Prompt, SubmitError, tray};
-use crate::store::{InFile, InboxState, TurnKind};
+use crate::store::{InFile, InboxState, TurnKind, TurnRow};
 
 /// What the view shows of it, in bytes.
 const SHOWN_MAX: usize = 200;
+
+/// Before it.
+const TOLD: &str = "Told while it works: ";
+
+/// The turn has words that its agent may not have heard: it is not kept whether it did.
+pub(super) fn is_steered(turn: &TurnRow) -> bool {
+    let told = |part: &Part| matches!(part, Part::Notice(notice) if notice.text.starts_with(TOLD));
+    turn.view
+        .as_ref()
+        .is_some_and(|view| view.blocks.iter().any(|block| told(&block.part)))
+}
 
 impl SessionActor {
     /// The agent listens while it works, and it works on what somebody said. Else the message waits for its turn.
@@ -58,7 +69,7 @@ impl SessionActor {
             job.steered += 1;
         }
         if let Some(job) = &self.current {
-            let words = format!("Told while it works: {}", shorten(&one_line(&prompt.text), SHOWN_MAX));
+            let words = format!("{TOLD}{}", shorten(&one_line(&prompt.text), SHOWN_MAX));
             self.show(job, |view| view.notice(Tone::Info, &words));
         }
         let id = uuid::Uuid::new_v4().to_string();

@@ -144,3 +144,67 @@ async fn word_that_comes_when_the_agent_has_just_ended_is_answered_in_its_turn_a
     cli.answer("else").await;
     assert_eq!(seen(&host.chat.ended(&next).await), ["else"]);
 }
+
+/// A turn of ann's that asks, and was told something that its agent did not take up.
+async fn told_and_asking(host: &mut Host) -> (TurnId, Cli) {
+    let (turn, mut cli) = host.talking("ann", "build it").await;
+    listens(host, &cli).await;
+    assert_eq!(steer(host, "in red").await, turn);
+    assert!(matches!(cli.command().await, Command::Steer { .. }));
+    cli.asks("r1", "{}").await;
+    host.chat.until(&turn, |view| view.state == ViewState::Asking).await;
+    (turn, cli)
+}
+
+/// The next process is told all of it, with what was decided, and its answer ends the turn.
+async fn told_again(host: &mut Host, turn: &TurnId) {
+    let mut next = host.spawned().await;
+    next.ready().await;
+    let told = next.prompt().await;
+    assert!(
+        told.contains("granted") && told.ends_with("build it\n\nin red"),
+        "{told}"
+    );
+    next.answer("It is red").await;
+    assert_eq!(host.chat.ended(turn).await.state, ViewState::Done);
+}
+
+#[tokio::test]
+async fn word_that_was_not_heard_before_a_question_is_told_to_the_process_that_goes_on() {
+    let mut setup = Setup {
+        processes: 1,
+        ..Setup::new()
+    };
+    let mut agent = AgentProfile::clone(&setup.rules.agent);
+    agent.limits.asked = Duration::from_secs(600);
+    setup.rules.agent = Arc::new(agent);
+    let mut host = setup.start().await;
+    let (turn, mut cli) = told_and_asking(&mut host).await;
+    let bob = host.send("bob", "hello").await;
+    host.chat.until(&bob, |view| view.state == ViewState::Waiting(1)).await;
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(601)).await;
+    tokio::time::resume();
+    assert!(matches!(cli.command().await, Command::Kill));
+    cli.exits(None).await;
+    let mut bobs = host.spawned().await;
+    bobs.ready().await;
+    assert_eq!(bobs.prompt().await, "hello");
+    host.press(&turn, "Allow").await;
+    host.chat.until(&turn, |view| view.state == ViewState::Waiting(1)).await;
+    bobs.answer("hi").await;
+    assert!(matches!(bobs.command().await, Command::Close));
+    bobs.exits(None).await;
+    told_again(&mut host, &turn).await;
+}
+
+#[tokio::test]
+async fn word_that_was_not_heard_before_a_question_outlives_the_host() {
+    let setup = Setup::new();
+    let mut host = setup.start().await;
+    let (turn, cli) = told_and_asking(&mut host).await;
+    host.crash(cli).await;
+    let mut host = setup.start().await;
+    host.press(&turn, "Allow").await;
+    told_again(&mut host, &turn).await;
+}

@@ -302,7 +302,7 @@ fn event() -> impl Strategy<Value = AgentEvent> {
         Just(died()),
         Just(AgentEvent::Exited { failure: None }),
         Just(AgentEvent::Restart),
-        Just(AgentEvent::Started { id: "p".to_owned() }),
+        "[ps]".prop_map(|id| AgentEvent::Started { id }),
         outcome().prop_map(result),
         "[ab]".prop_map(|request| AgentEvent::Permission(permission(&request))),
         "[ab]".prop_map(|request| AgentEvent::PermissionWithdrawn { request }),
@@ -320,6 +320,7 @@ enum Any {
     GraceOver,
     Overdue(bool),
     Park,
+    Steered,
 }
 
 fn any_input() -> impl Strategy<Value = Any> {
@@ -333,6 +334,7 @@ fn any_input() -> impl Strategy<Value = Any> {
         1 => Just(Any::GraceOver),
         1 => any::<bool>().prop_map(Any::Overdue),
         1 => Just(Any::Park),
+        1 => Just(Any::Steered),
     ]
 }
 
@@ -357,6 +359,7 @@ proptest! {
                 Any::Decided(request) => Input::Decided(request),
                 Any::GraceOver => Input::GraceOver,
                 Any::Park => Input::Park,
+                Any::Steered => Input::Steered { id: "s" },
                 Any::Overdue(again) => Input::Overdue { failure, again: *again },
             };
             let was_done = turn.state() == State::Done;
@@ -389,6 +392,13 @@ fn turn_does_not_end_before_the_agent_took_up_what_it_was_told_meanwhile() {
     turn.handle(&Input::Agent(&result(Outcome::Ok)));
     let ended = turn.handle(&Input::Agent(&died()));
     assert_eq!(ended, [Action::Finish(Ending::Failed(failure(FailureKind::Died)))]);
+
+    // It merged the word, and says so only with its end.
+    let mut turn = running(true);
+    turn.handle(&Input::Steered { id: "s" });
+    turn.handle(&Input::Agent(&result(Outcome::Ok)));
+    turn.handle(&Input::Agent(&AgentEvent::Started { id: "s".to_owned() }));
+    assert_eq!(turn.handle(&Input::Agent(&IDLE)), done);
 
     // It was taken back with the turn, whoever stopped that.
     for ours in [true, false] {
