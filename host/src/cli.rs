@@ -12,6 +12,7 @@ mod live;
 mod log;
 mod outbox;
 mod output;
+mod owner;
 mod run;
 mod sessions;
 mod status;

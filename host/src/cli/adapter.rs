@@ -4,13 +4,13 @@ mod describe;
 mod test;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::failure::Failure;
-use super::{block_on, load, output, wrong};
+use super::{block_on, load, output, owner, wrong};
 use crate::chat::{CallError, Finding};
 use crate::config::{BotConfig, Config, check_against, environment, locate};
 use crate::egress::{Egress, EgressSettings, Grant};
@@ -24,17 +24,20 @@ pub(super) use test::{TestArguments, test};
 /// What an account's check may hand over.
 const OUTPUT_BYTES: usize = 1 << 20;
 
-/// The runtime of this command: compiled code is kept where the host keeps it.
-fn runtime(config: Option<&Config>, scratch: &Path) -> Result<Runtime, Failure> {
-    let cache = match config {
-        Some(config) => config.host.data_dir.join("cache"),
-        None => scratch.join("cache"),
-    };
-    Ok(Runtime::new(&cache)?)
+/// The runtime of this command: compiled code is kept where the host keeps it, if the host can open it then.
+pub(super) fn runtime(config: Option<&Config>, scratch: &Path) -> Result<Runtime, Failure> {
+    let data_dir = config.map(|config| config.host.data_dir.as_path());
+    Ok(Runtime::new(&cache(data_dir, scratch, owner::user()))?)
+}
+
+/// `user`: who this is.
+pub(super) fn cache(data_dir: Option<&Path>, scratch: &Path, user: u32) -> PathBuf {
+    let own = data_dir.filter(|folder| owner::own(folder, user).is_ok());
+    own.unwrap_or(scratch).join("cache")
 }
 
 /// A folder of this process for as long as it is held.
-pub(super) struct Scratch(std::path::PathBuf);
+pub(super) struct Scratch(PathBuf);
 
 impl Scratch {
     pub(super) fn new() -> Result<Self, Failure> {
@@ -159,8 +162,9 @@ pub(super) fn check(file: &Path, bot: &str, json: bool) -> Result<(), Failure> {
         let known: Vec<&str> = config.bots.iter().map(|bot| bot.name.as_str()).collect();
         return Err(Failure::user(format!("there is no bot `{bot}`")).hint(format!("known: {}", known.join(", "))));
     };
+    let scratch = Scratch::new()?;
     let findings = block_on(async {
-        let runtime = Runtime::new(&config.host.data_dir.join("cache"))?;
+        let runtime = runtime(Some(&config), &scratch.0)?;
         let component = supervisor::load(&runtime, &bot.adapter).await?;
         let mut problems = check_against(bot, index, component.about());
         if problems.iter().any(|problem| !problem.warning) {

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use super::desk::{Desk, at_desk};
 use super::failure::Failure;
-use super::output;
 use super::sessions::named;
+use super::{output, owner};
 use crate::chat::SessionId;
 use crate::config::Config;
 use crate::control::talk;
@@ -31,7 +31,11 @@ pub(super) fn adopt(
         let found = conversation(config, &session, what)?;
         match desk {
             Desk::Host(client) => Ok(client.adopt(id, found, name, current).await?),
-            Desk::Store { journal, .. } => Ok(talk::adopt(journal, config, id, found, name, current).await?),
+            Desk::Store { journal, .. } => {
+                // The copy is a file of whoever makes it.
+                owner::own(&config.host.data_dir, owner::user())?;
+                Ok(talk::adopt(journal, config, id, found, name, current).await?)
+            }
         }
     })?;
     if let Some(why) = &adopted.aside {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::desk::Desk;
 use super::failure::Failure;
-use super::{block_on, load, output};
+use super::{block_on, load, output, owner};
 use crate::chat::SessionId;
 use crate::config::Config;
 use crate::control::{ControlError, talk};
@@ -17,7 +17,7 @@ use crate::session::{ChangeError, removal::RemovalError};
 /// `wait`: after the turn that runs, if one does.
 pub(super) fn attach(file: &Path, id: &SessionId, wait: bool) -> Result<(), Failure> {
     let config = load(file)?;
-    block_on(here(&config, id, wait))
+    block_on(here(&config, id, wait, owner::user()))
 }
 
 /// The same in a new window of tmux.
@@ -39,7 +39,9 @@ pub(super) fn attach_in_tmux(file: &Path, id: &SessionId, wait: bool) -> Result<
     })
 }
 
-async fn here(config: &Config, id: &SessionId, wait: bool) -> Result<(), Failure> {
+/// `user`: who this is. The session's lock is a file of its own, which the host has to open.
+pub(super) async fn here(config: &Config, id: &SessionId, wait: bool, user: u32) -> Result<(), Failure> {
+    owner::own(&config.host.data_dir, user)?;
     let desk = Desk::open(&config.host.data_dir).await?;
     let taken = taken(config, &desk, id, wait).await;
     // The session's own lock keeps it from here on: a host may begin while somebody sits there.

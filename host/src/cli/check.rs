@@ -9,7 +9,7 @@ use super::failure::Failure;
 use super::{adapter, block_on, output, wrong};
 use crate::chat::Finding;
 use crate::config::{Config, Problem, check_against, locate, render};
-use crate::plugin::{Component, Runtime};
+use crate::plugin::Component;
 use crate::supervisor;
 
 /// A problem for programs.
@@ -82,7 +82,8 @@ fn lacks(index: usize, finding: &Finding) -> Problem {
 /// What the adapters' manifests say; an adapter that cannot be loaded is a problem of the bots that name it. Then, if
 /// that is wanted, what the platforms say of the accounts of bots without such problems.
 async fn against_adapters(config: &Config, online: bool) -> Result<Vec<Problem>, Failure> {
-    let runtime = Runtime::new(&config.host.data_dir.join("cache"))?;
+    let scratch = adapter::Scratch::new()?;
+    let runtime = adapter::runtime(Some(config), scratch.path())?;
     let mut loaded: BTreeMap<&str, Result<Component, String>> = BTreeMap::new();
     let mut problems = Vec::new();
     for (index, bot) in config.bots.iter().enumerate() {

@@ -8,6 +8,9 @@ use crate::config::Config;
 use crate::control::{Client, ControlError, Lock};
 use crate::store::Journal;
 
+/// The store, in the data folder.
+pub(super) const STORE: &str = "botyard.db";
+
 /// What reaches the letters and the sessions.
 pub(super) enum Desk {
     Host(Client),
@@ -16,7 +19,7 @@ pub(super) enum Desk {
 
 impl Desk {
     pub(super) async fn open(folder: &Path) -> Result<Self, Failure> {
-        let store = folder.join("botyard.db");
+        let store = folder.join(STORE);
         if !store.exists() {
             return Err(Failure::user(format!("there is no store in `{}`", folder.display()))
                 .hint("`botyard run` makes it; is `--config` the right file?"));

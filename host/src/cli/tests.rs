@@ -124,6 +124,31 @@ fn the_outbox_of_a_stopped_host_is_changed_in_its_store() {
 }
 
 #[test]
+fn another_user_makes_no_file_where_the_host_would_have_to_open_it() {
+    let (folder, path) = file(GOOD);
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).expect("a folder");
+    block_on(async {
+        crate::store::Journal::open(&data.join("botyard.db"))?.close().await;
+        Ok(())
+    })
+    .expect("a store");
+    let config = load(&path).expect("it is good");
+    let id = SessionId::from("s1");
+    let attached = |user| failed(block_on(attach::here(&config, &id, false, user)));
+    let (code, text) = attached(owner::user() + 1);
+    assert_eq!(code, 1);
+    assert!(text.contains("run it as the user who owns `"), "{text}");
+    assert!(!data.join("host.lock").exists() && !data.join("terminal").exists());
+    assert!(attached(owner::user()).1.starts_with("there is no session `s1`"));
+
+    let scratch = folder.path().join("scratch");
+    let cache = |user| adapter::cache(Some(&data), &scratch, user);
+    assert_eq!(cache(owner::user()), data.join("cache"));
+    assert_eq!(cache(owner::user() + 1), scratch.join("cache"));
+}
+
+#[test]
 fn a_status_is_a_table_that_a_person_reads() {
     let report = StatusReport {
         version: "0.1.0".into(),

@@ -117,12 +117,15 @@ pub(super) struct SessionActor {
     model: Option<String>,
     /// What the agent said of itself since its process began.
     offers: Offers,
-    /// The store failed when a turn was to begin, or there are `unsettled` ones; not again before this.
+    /// The store failed when a turn was to begin; none is tried before this.
     retry_at: Option<Instant>,
     /// The session that is in a terminal, or back from one and not in the log.
     away: Option<SessionId>,
     /// Sessions of which nobody tells when they are back from a terminal, or what was said there could not be stored.
     unsettled: Vec<SessionId>,
+    /// When those are looked at again; there is a time if there are some. Turns of the current session do not wait for it,
+    /// unless it is one of them, and so `away`.
+    look_at: Option<Instant>,
     /// Whoever wants to take it there after this turn.
     wanted: Option<Wanted>,
     /// No message was read yet.
@@ -170,6 +173,7 @@ impl SessionActor {
             retry_at: None,
             away: None,
             unsettled: Vec::new(),
+            look_at: None,
             wanted: None,
             new: true,
             draining: false,
@@ -324,7 +328,7 @@ impl SessionActor {
         };
         let mut job = Job::new(row, &self.shared);
         job.also = prompt.also;
-        if alone && self.seat.is_free() {
+        if alone && self.seat.is_free() && !self.is_away() {
             // The agent waits for it: opened and begun in one write, see `hand`.
             job.reply = Some(reply);
             self.queue.push_back(job);
@@ -562,13 +566,16 @@ impl SessionActor {
     /// When something is due next.
     fn deadline(&self) -> Option<Instant> {
         let turn = self.current.as_ref().and_then(Job::deadline);
-        [turn, self.seat.deadline(), self.retry_at].into_iter().flatten().min()
+        [turn, self.seat.deadline(), self.retry_at, self.look_at]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     async fn due(&mut self) {
         let now = Instant::now();
-        if self.retry_at.is_some_and(|at| at <= now) {
-            self.retry_at = None;
+        self.retry_at = self.retry_at.filter(|at| *at > now);
+        if self.look_at.take_if(|at| *at <= now).is_some() {
             self.look_at_unsettled().await;
         }
         if self.seat.is_due(now) {

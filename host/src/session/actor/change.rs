@@ -8,7 +8,7 @@ use crate::chat::SessionId;
 use crate::config::DriverKind;
 use crate::driver::{Command, Offers};
 use crate::session::{Change, ChangeError, Waiting, copy, removal};
-use crate::store::SessionRow;
+use crate::store::{Result as StoreResult, SessionRow};
 
 /// The modes of Claude Code that may be chosen in a chat: none of them lets through what nobody allowed, but edits.
 const MODES: [&str; 3] = ["default", "acceptEdits", "plan"];
@@ -38,15 +38,21 @@ impl SessionActor {
     }
 
     /// A session of this key; another key's is as if it did not exist.
-    pub(super) async fn own(&mut self, id: &SessionId) -> Result<SessionRow, ChangeError> {
+    pub(super) async fn find(&mut self, id: &SessionId) -> StoreResult<Option<SessionRow>> {
         let wanted = id.clone();
         let found = self
             .shared
             .journal
             .read(move |store| store.session_by_id(&wanted))
-            .await;
+            .await?;
+        Ok(found.filter(|row| row.key == self.key))
+    }
+
+    /// The same, for whoever asked for it.
+    pub(super) async fn own(&mut self, id: &SessionId) -> Result<SessionRow, ChangeError> {
+        let found = self.find(id).await;
         let found = found.map_err(|error| ChangeError::Unavailable(error.to_string()))?;
-        found.filter(|row| row.key == self.key).ok_or(ChangeError::Unknown)
+        found.ok_or(ChangeError::Unknown)
     }
 
     async fn switch(&mut self, id: &SessionId) -> Result<(), ChangeError> {

@@ -127,7 +127,7 @@ impl SessionActor {
         if !self.unsettled.contains(id) {
             self.unsettled.push(id.clone());
         }
-        self.retry_at = Some(Instant::now() + RETRY);
+        self.look_at.get_or_insert_with(|| Instant::now() + RETRY);
     }
 
     /// It is time to look at those again of which it was not known, or not stored, how they are.
@@ -137,34 +137,33 @@ impl SessionActor {
         }
     }
 
-    /// False: it is not stored yet.
+    /// False: it is not stored yet. True also where it never will be.
     async fn take_in(&mut self, left: Left, id: &SessionId) -> bool {
         let shared = Arc::clone(&self.shared);
         let Ok(returned) = spawn_blocking(move || left.look(&shared.rules.ground())).await else {
             return false;
         };
         let found = if *id == self.row.id {
-            Ok(self.row.clone())
+            Ok(Some(self.row.clone()))
         } else {
-            self.own(id).await
-        };
-        let mut row = match found {
-            Ok(row) => row,
-            // It was forgotten meanwhile: nobody misses it.
-            Err(ChangeError::Unknown) => return true,
-            Err(error) => {
-                tracing::error!(bot = %self.row.bot, session = %id, %error, "a session that is back from a terminal was not read");
-                return false;
-            }
+            self.find(id).await
         };
         let returned = Arc::new(returned);
-        let taken_in = Arc::clone(&returned);
-        let stored = self.shared.journal.write(move |store| {
-            let turns = taken_in.take_in(store, &mut row)?;
-            store.session_keep(&row)?;
-            Ok((row, turns))
-        });
-        match stored.await {
+        let stored = match found {
+            Ok(Some(mut row)) => {
+                let taken_in = Arc::clone(&returned);
+                let stored = self.shared.journal.write(move |store| {
+                    let turns = taken_in.take_in(store, &mut row)?;
+                    store.session_keep(&row)?;
+                    Ok((row, turns))
+                });
+                stored.await
+            }
+            // It was forgotten meanwhile: nobody misses it.
+            Ok(None) => return true,
+            Err(error) => Err(error),
+        };
+        match stored {
             Ok((row, turns)) => {
                 tracing::info!(bot = %row.bot, session = %row.id, turns, "the session is back from a terminal");
                 if row.id == self.row.id {
@@ -173,7 +172,7 @@ impl SessionActor {
                     self.handed = false;
                 }
             }
-            // It will not become better.
+            // Neither its row nor what was to be written will become better.
             Err(error @ StoreError::Damaged(_)) => {
                 tracing::error!(bot = %self.row.bot, session = %id, %error, "what was said in a terminal is not in the log");
             }

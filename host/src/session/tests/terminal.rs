@@ -271,6 +271,67 @@ async fn session_waits_as_long_as_it_is_not_known_whether_it_is_in_a_terminal() 
 }
 
 #[tokio::test]
+async fn another_session_that_cannot_be_settled_does_not_keep_the_current_one_from_its_turns() {
+    let setup = Setup::new();
+    let (mut host, cli, row) = said(&setup).await;
+    soon(host.registry.reset(&row.key)).await;
+    cli.exits(None).await;
+    let [lock, _] = files(&setup, &row);
+    fs::create_dir_all(&lock).unwrap();
+    let (registry, key) = (host.registry.clone(), row.key.clone());
+    let switch = || registry.change(&key, Change::Switch(row.id.clone()));
+    assert_eq!(soon(switch()).await, Err(ChangeError::Away));
+    // One that a process has to be started for, and one that an agent waits for.
+    let (two, mut other) = host.talking("ann", "two").await;
+    other.answer("ok").await;
+    assert_eq!(seen(&host.chat.ended(&two).await), ["ok"]);
+    assert_eq!(soon(switch()).await, Err(ChangeError::Away));
+    let three = host.send("ann", "three").await;
+    assert_eq!(other.prompt().await, "three");
+    other.answer("ok").await;
+    assert_eq!(seen(&host.chat.ended(&three).await), ["ok"]);
+}
+
+#[tokio::test]
+async fn session_whose_row_is_damaged_comes_back_from_a_terminal_and_is_not_looked_at_again() {
+    let setup = Setup::new();
+    let (mut host, cli, row) = said(&setup).await;
+    let mut takeover = take(&setup, &row);
+    cli.exits(None).await;
+    let given = soon(host.registry.attach(&row.key, &row.id, false)).await;
+    takeover
+        .program(&setup.rules.ground(), &given.expect("it is given"))
+        .expect("it has a form");
+    spoken(&setup, &row, &["of nobody"]);
+    soon(host.registry.reset(&row.key)).await;
+    let sql = format!("UPDATE sessions SET session = '{{' WHERE id = '{}'", row.id);
+    super::damaged::spoil(&setup, &sql, 1);
+    drop(takeover);
+    soon(host.registry.returned(&row.key, &row.id)).await;
+    assert!(matches!(takeover::held(&setup.rules.data_dir, &row.id), Held::Free));
+    assert!(!files(&setup, &row)[1].exists());
+    let (turn, other) = host.talking("ann", "elsewhere").await;
+    other.answer("ok").await;
+    assert_eq!(seen(&host.chat.ended(&turn).await), ["ok"]);
+}
+
+#[tokio::test]
+async fn message_is_taken_while_somebody_has_the_lock_whom_the_session_was_not_given() {
+    let setup = Setup::new();
+    let (host, mut cli, row) = said(&setup).await;
+    let takeover = take(&setup, &row);
+    // It is found to be away, and has its process still.
+    let deleted = soon(host.registry.delete(&row.key, &row.id, "ann")).await;
+    assert_eq!(deleted, Err(ChangeError::Away));
+    let two = host.send("ann", "two").await;
+    host.chat.until(&two, |view| seen(view) == [AWAY]).await;
+    drop(takeover);
+    assert_eq!(cli.prompt().await, "two");
+    cli.answer("ok").await;
+    assert_eq!(seen(&host.chat.ended(&two).await), ["ok"]);
+}
+
+#[tokio::test]
 async fn program_that_was_not_started_leaves_nothing_to_be_taken_in() {
     let setup = Setup::new();
     let (_host, _cli, row) = said(&setup).await;
