@@ -497,6 +497,15 @@ pub trait Store: Send {
         behind: Option<(UnixMillis, &SessionId)>,
         limit: u32,
     ) -> Result<Vec<SessionRow>>;
+    /// Where such a page ends, damaged sessions counted, which are not in it: those behind this place are in none of the
+    /// pages before. None: no more.
+    fn sessions_end(
+        &mut self,
+        bot: Option<&BotName>,
+        key: Option<&SessionKey>,
+        behind: Option<(UnixMillis, &SessionId)>,
+        limit: u32,
+    ) -> Result<Option<(UnixMillis, SessionId)>>;
     /// Inserts or replaces by id; which one is current under its key stays as it is.
     fn session_keep(&mut self, row: &SessionRow) -> Result<()>;
     /// Forgets a session and what was said in it: its turns that ended, their questions, what of them is delivered; the

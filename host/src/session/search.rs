@@ -66,7 +66,6 @@ async fn search_for(
             .await?;
         found.bounded |= step.bounded;
         found.rows.extend(step.rows);
-        // Fewer than there are in a step may come before the end: what is damaged is left out.
         if step.last.is_none() {
             break;
         }
@@ -93,24 +92,32 @@ struct Step {
 
 fn step(store: &mut dyn Store, within: &Within, words: &[String], behind: Option<&Place>) -> Result<Step> {
     let behind = behind.map(|(updated, id)| (*updated, id));
-    let rows = match within {
-        Within::Bot(bot) => store.sessions_behind(bot.as_ref(), None, behind, STEP)?,
-        Within::Key(key) => store.sessions_behind(None, Some(key), behind, STEP)?,
+    let (bot, key) = match within {
+        Within::Bot(bot) => (bot.as_ref(), None),
+        Within::Key(key) => (None, Some(key)),
+    };
+    let rows = store.sessions_behind(bot, key, behind, STEP)?;
+    // What is damaged is left out: fewer than there are in a step, or none, may come before the end.
+    let end = if rows.len() < STEP as usize {
+        store.sessions_end(bot, key, behind, STEP)?
+    } else {
+        rows.last().map(|row| (row.updated, row.id.clone()))
     };
     let mut step = Step {
         rows: Vec::new(),
-        last: None,
+        last: end,
         bounded: false,
     };
     let mut read = 0;
     for row in rows {
-        step.last = Some((row.updated, row.id.clone()));
+        let place = (row.updated, row.id.clone());
         if has(store, &row, words, &mut read)? {
             step.rows.push(row);
         } else {
             step.bounded |= row.turns > TURNS;
         }
         if read >= READ {
+            step.last = Some(place);
             break;
         }
     }

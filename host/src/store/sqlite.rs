@@ -417,6 +417,16 @@ impl Store for SqliteStore {
         self.page_of_sessions(bot, key, behind, limit)
     }
 
+    fn sessions_end(
+        &mut self,
+        bot: Option<&BotName>,
+        key: Option<&SessionKey>,
+        behind: Option<(UnixMillis, &SessionId)>,
+        limit: u32,
+    ) -> Result<Option<(UnixMillis, SessionId)>> {
+        self.end_of_page(bot, key, behind, limit)
+    }
+
     fn session_busy(&mut self, session: &SessionId) -> Result<bool> {
         self.is_busy(session)
     }

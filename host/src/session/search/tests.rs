@@ -169,6 +169,37 @@ async fn damaged_session_ends_no_search() {
 }
 
 #[tokio::test]
+async fn whole_page_of_damaged_sessions_ends_no_search() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let journal = Journal::open(&path).unwrap();
+    let last = i64::from(STEP) * 3;
+    let put = journal.write(move |store| {
+        (0..last).try_for_each(|number| store.session_keep(&session(&format!("id{number}"), "k", number)))
+    });
+    put.await.unwrap();
+    journal.close().await;
+    // The first page of all; then the last.
+    for (damaged, left) in [(STEP * 2, STEP * 2), (0, STEP)] {
+        let conn = rusqlite::Connection::open(&path).unwrap();
+        let sql = "UPDATE sessions SET session = '{' WHERE updated BETWEEN ?1 AND ?1 + ?2 - 1";
+        assert_eq!(conn.execute(sql, [damaged, STEP]).unwrap(), STEP as usize);
+        drop(conn);
+        let journal = Journal::open(&path).unwrap();
+        let all = [
+            Within::Bot(None),
+            Within::Bot(Some(BotName::from("team"))),
+            Within::Key(SessionKey::from("k")),
+        ];
+        for within in all {
+            let found = search_for(&journal, within, "id", 99, Duration::MAX).await.unwrap();
+            assert_eq!((found.rows.len(), found.bounded), (left as usize, false));
+        }
+        journal.close().await;
+    }
+}
+
+#[tokio::test]
 async fn each_session_is_found_once_while_others_end_turns() {
     let journal = Journal::over(Box::new(SqliteStore::in_memory().unwrap()));
     let put = journal.write(|store| {
