@@ -447,6 +447,12 @@ impl Store for SqliteStore {
         self.turns_with(session, words, among)
     }
 
+    fn turns_count(&mut self, session: &SessionId, limit: u32) -> Result<u32> {
+        let sql = "SELECT count(*) FROM (SELECT 1 FROM turns WHERE session_id = ? LIMIT ?)";
+        let count = self.one(sql, params![session.as_str(), limit], |row| row.get(0))?;
+        Ok(count.unwrap_or_default())
+    }
+
     fn said_by_others(&mut self, session: &SessionId, asker: &str) -> Result<bool> {
         let sql = "SELECT 1 FROM turns WHERE session_id = ? AND asker <> ? LIMIT 1";
         Ok(self.one(sql, [session.as_str(), asker], |_| Ok(()))?.is_some())

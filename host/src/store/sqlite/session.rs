@@ -70,8 +70,11 @@ impl SqliteStore {
         let mut values: Vec<Value> = vec![session.as_str().to_owned().into(), among.into()];
         let mut any = Vec::new();
         for word in words {
-            any.push("prompt GLOB ? OR view GLOB ?");
-            values.extend([like::pattern(word, false).into(), like::pattern(word, true).into()]);
+            for (column, json) in [("prompt", false), ("view", true)] {
+                let (condition, patterns) = like::condition(column, word, json);
+                any.push(condition);
+                values.extend(patterns.into_iter().map(Value::from));
+            }
         }
         let sql = format!(
             "SELECT {} FROM turns WHERE rowid IN \
