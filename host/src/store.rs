@@ -497,6 +497,15 @@ pub trait Store: Send {
         behind: Option<(UnixMillis, &SessionId)>,
         limit: u32,
     ) -> Result<Vec<SessionRow>>;
+    /// Where such a page ends, damaged sessions counted, which are not in it: those behind this place are in none of the
+    /// pages before. None: no more.
+    fn sessions_end(
+        &mut self,
+        bot: Option<&BotName>,
+        key: Option<&SessionKey>,
+        behind: Option<(UnixMillis, &SessionId)>,
+        limit: u32,
+    ) -> Result<Option<(UnixMillis, SessionId)>>;
     /// Inserts or replaces by id; which one is current under its key stays as it is.
     fn session_keep(&mut self, row: &SessionRow) -> Result<()>;
     /// Forgets a session and what was said in it: its turns that ended, their questions, what of them is delivered; the
@@ -508,6 +517,8 @@ pub trait Store: Send {
     /// Those of the newest `among` turns of one session that may hold one of these words, in any order. The words are in
     /// small letters, the turns in any. What has one is among them; what is among them need not have it.
     fn turns_like(&mut self, session: &SessionId, words: &[String], among: u32) -> Result<Vec<TurnRow>>;
+    /// How many turns are opened in one session, at most `limit`.
+    fn turns_count(&mut self, session: &SessionId, limit: u32) -> Result<u32>;
     /// Somebody else than this person said something in it.
     fn said_by_others(&mut self, session: &SessionId, asker: &str) -> Result<bool>;
     /// The turn lives here now, a thread that had no name when it was opened; its session's conversation is this one,

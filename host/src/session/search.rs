@@ -2,6 +2,7 @@
 //! asked and answered. Looks through the store newest first, in small steps that let others in between, and not for
 //! ever: what was not looked at is told.
 
+use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
 use super::transcript;
@@ -10,8 +11,8 @@ use crate::store::{Journal, Result, SessionRow, Store};
 
 /// Sessions in one step on the store's thread.
 const STEP: u32 = 20;
-/// A step ends when so many turns were read in it: others wait meanwhile.
-const READ: usize = 200;
+/// So many turns does a step look at, once for each word and whether or not it is there: others wait meanwhile.
+const READ: u32 = 200;
 /// Turns of one session that are looked at, the newest.
 const TURNS: u32 = 200;
 /// Words beyond are left out.
@@ -48,29 +49,28 @@ async fn search_for(
     wanted: usize,
     patience: Duration,
 ) -> Result<Found> {
-    let words: Vec<String> = words
+    let mut words: Vec<String> = words
         .split_whitespace()
         .map(str::to_lowercase)
         .take(WORDS_MAX)
         .collect();
+    // The longest first: it is the most likely one to be nowhere, and then no other need be looked for.
+    words.sort_by_key(|word| Reverse(word.chars().count()));
     let mut found = Found {
         rows: Vec::new(),
         bounded: false,
     };
     let begun = Instant::now();
-    let mut behind = None;
+    let mut from = Cursor::default();
     loop {
         let (within, looked_for) = (within.clone(), words.clone());
         let step = journal
-            .read(move |store| step(store, &within, &looked_for, behind.as_ref()))
+            .read(move |store| step(store, &within, &looked_for, from))
             .await?;
         found.bounded |= step.bounded;
         found.rows.extend(step.rows);
-        // Fewer than there are in a step may come before the end: what is damaged is left out.
-        if step.last.is_none() {
-            break;
-        }
-        behind = step.last;
+        let Some(next) = step.next else { break };
+        from = next;
         if found.rows.len() > wanted || begun.elapsed() > patience {
             found.bounded = true;
             break;
@@ -84,59 +84,109 @@ async fn search_for(
 /// A session's place in the order in which they are looked at.
 type Place = (UnixMillis, SessionId);
 
+/// How far a search is.
+#[derive(Debug, Default)]
+struct Cursor {
+    /// The session that was looked at last.
+    behind: Option<Place>,
+    /// Where a step ended within the one behind it: that one, and the words that are still to be looked for in it.
+    begun: Option<(SessionId, Vec<String>)>,
+}
+
 struct Step {
     rows: Vec<SessionRow>,
-    /// Which was looked at last; none: none is left.
-    last: Option<Place>,
+    /// Where to go on; none: none is left.
+    next: Option<Cursor>,
     bounded: bool,
 }
 
-fn step(store: &mut dyn Store, within: &Within, words: &[String], behind: Option<&Place>) -> Result<Step> {
-    let behind = behind.map(|(updated, id)| (*updated, id));
-    let rows = match within {
-        Within::Bot(bot) => store.sessions_behind(bot.as_ref(), None, behind, STEP)?,
-        Within::Key(key) => store.sessions_behind(None, Some(key), behind, STEP)?,
+fn step(store: &mut dyn Store, within: &Within, words: &[String], from: Cursor) -> Result<Step> {
+    let (bot, key) = match within {
+        Within::Bot(bot) => (bot.as_ref(), None),
+        Within::Key(key) => (None, Some(key)),
+    };
+    let Cursor { mut behind, mut begun } = from;
+    let place = behind.as_ref().map(|(updated, id)| (*updated, id));
+    let rows = store.sessions_behind(bot, key, place, STEP)?;
+    // What is damaged is left out: fewer than there are in a step, or none, may come before the end.
+    let end = if rows.len() < STEP as usize {
+        store.sessions_end(bot, key, place, STEP)?
+    } else {
+        rows.last().map(|row| (row.updated, row.id.clone()))
     };
     let mut step = Step {
         rows: Vec::new(),
-        last: None,
+        next: end.map(|end| Cursor {
+            behind: Some(end),
+            begun: None,
+        }),
         bounded: false,
     };
     let mut read = 0;
     for row in rows {
-        step.last = Some((row.updated, row.id.clone()));
-        if has(store, &row, words, &mut read)? {
-            step.rows.push(row);
-        } else {
-            step.bounded |= row.turns > TURNS;
-        }
-        if read >= READ {
-            break;
+        let mut missing = match begun.take() {
+            Some((id, missing)) if id == row.id => missing,
+            _ => elsewhere(&row, words),
+        };
+        match look(store, &row.id, &mut missing, &mut read)? {
+            Looked::Enough => {
+                let begun = Some((row.id, missing));
+                step.next = Some(Cursor { behind, begun });
+                break;
+            }
+            looked => {
+                behind = Some((row.updated, row.id.clone()));
+                if matches!(looked, Looked::Has) {
+                    step.rows.push(row);
+                } else {
+                    step.bounded |= row.turns > TURNS;
+                }
+            }
         }
     }
     Ok(step)
 }
 
-/// `read`: counts the turns that were read.
-fn has(store: &mut dyn Store, row: &SessionRow, words: &[String], read: &mut usize) -> Result<bool> {
+/// The words that the row itself does not have.
+fn elsewhere(row: &SessionRow, words: &[String]) -> Vec<String> {
     let name = row.name.as_deref().unwrap_or_default();
     let own = [row.id.as_str(), name, &row.first, &row.last].map(str::to_lowercase);
     let elsewhere = |word: &&String| own.iter().all(|text| !text.contains(word.as_str()));
-    let words: Vec<&String> = words.iter().filter(elsewhere).collect();
+    words.iter().filter(elsewhere).cloned().collect()
+}
+
+enum Looked {
+    Has,
+    HasNot,
+    /// The step has read enough; the session is not done.
+    Enough,
+}
+
+/// One word after the other, until one is not found. `words`: those found are taken out. `read`: counts the turns that each
+/// was looked for in.
+fn look(store: &mut dyn Store, session: &SessionId, words: &mut Vec<String>, read: &mut u32) -> Result<Looked> {
     if words.is_empty() {
-        return Ok(true);
+        return Ok(Looked::Has);
     }
-    let looked_for: Vec<String> = words.iter().map(|word| core(word).to_owned()).collect();
-    let turns = store.turns_like(&row.id, &looked_for, TURNS)?;
-    *read += turns.len();
-    let said = turns.iter().flat_map(|turn| {
-        let answer = turn.view.as_ref().map(|view| transcript::answer(view).to_lowercase());
-        std::iter::once(turn.prompt.to_lowercase()).chain(answer)
-    });
-    let said: Vec<String> = said.collect();
-    Ok(words
-        .iter()
-        .all(|word| said.iter().any(|text| text.contains(word.as_str()))))
+    let turns = store.turns_count(session, TURNS)?;
+    while let Some(word) = words.first().cloned() {
+        // One word in one session is never too much.
+        if *read > 0 && *read + turns > READ {
+            return Ok(Looked::Enough);
+        }
+        *read += turns;
+        let found = store.turns_like(session, &[core(&word).to_owned()], TURNS)?;
+        let said = found.iter().flat_map(|turn| {
+            let answer = turn.view.as_ref().map(|view| transcript::answer(view).to_lowercase());
+            std::iter::once(turn.prompt.to_lowercase()).chain(answer)
+        });
+        let said: Vec<String> = said.collect();
+        words.retain(|word| said.iter().all(|text| !text.contains(word.as_str())));
+        if words.first() == Some(&word) {
+            return Ok(Looked::HasNot);
+        }
+    }
+    Ok(Looked::Has)
 }
 
 /// The longest part of a word that stands in the log as it stands in the answer: letters and digits; all of it, where it

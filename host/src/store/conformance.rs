@@ -37,6 +37,7 @@ macro_rules! suite {
             a_run_is_forgotten_with_the_sessions_that_took_part, a_turn_that_moved_stays_there, what_was_private_leads_nowhere_else, what_was_said_is_found_and_amended,
             a_forgotten_session_leaves_the_others_whole, a_copy_has_the_log_and_answers_no_message,
             turns_are_found_by_what_they_may_hold, sessions_are_paged_whatever_is_used_meanwhile,
+            ends_of_pages_are_told_and_turns_counted,
         );
     };
 }
@@ -46,8 +47,9 @@ pub(super) use moved::{
 pub(super) use run::runs_come_back_until_they_are_over;
 pub(super) use session::{
     a_copy_has_the_log_and_answers_no_message, a_forgotten_session_leaves_the_others_whole,
-    a_run_is_forgotten_with_the_sessions_that_took_part, sessions_are_paged_whatever_is_used_meanwhile,
-    turns_are_found_by_what_they_may_hold, words_of_which_nothing_was_made_are_not_kept,
+    a_run_is_forgotten_with_the_sessions_that_took_part, ends_of_pages_are_told_and_turns_counted,
+    sessions_are_paged_whatever_is_used_meanwhile, turns_are_found_by_what_they_may_hold,
+    words_of_which_nothing_was_made_are_not_kept,
 };
 pub(super) use suite;
 

@@ -417,6 +417,16 @@ impl Store for SqliteStore {
         self.page_of_sessions(bot, key, behind, limit)
     }
 
+    fn sessions_end(
+        &mut self,
+        bot: Option<&BotName>,
+        key: Option<&SessionKey>,
+        behind: Option<(UnixMillis, &SessionId)>,
+        limit: u32,
+    ) -> Result<Option<(UnixMillis, SessionId)>> {
+        self.end_of_page(bot, key, behind, limit)
+    }
+
     fn session_busy(&mut self, session: &SessionId) -> Result<bool> {
         self.is_busy(session)
     }
@@ -435,6 +445,12 @@ impl Store for SqliteStore {
 
     fn turns_like(&mut self, session: &SessionId, words: &[String], among: u32) -> Result<Vec<TurnRow>> {
         self.turns_with(session, words, among)
+    }
+
+    fn turns_count(&mut self, session: &SessionId, limit: u32) -> Result<u32> {
+        let sql = "SELECT count(*) FROM (SELECT 1 FROM turns WHERE session_id = ? LIMIT ?)";
+        let count = self.one(sql, params![session.as_str(), limit], |row| row.get(0))?;
+        Ok(count.unwrap_or_default())
     }
 
     fn said_by_others(&mut self, session: &SessionId, asker: &str) -> Result<bool> {

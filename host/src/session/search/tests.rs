@@ -169,6 +169,91 @@ async fn damaged_session_ends_no_search() {
 }
 
 #[tokio::test]
+async fn whole_page_of_damaged_sessions_ends_no_search() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let journal = Journal::open(&path).unwrap();
+    let last = i64::from(STEP) * 3;
+    let put = journal.write(move |store| {
+        (0..last).try_for_each(|number| store.session_keep(&session(&format!("id{number}"), "k", number)))
+    });
+    put.await.unwrap();
+    journal.close().await;
+    // The first page of all; then the last.
+    for (damaged, left) in [(STEP * 2, STEP * 2), (0, STEP)] {
+        let conn = rusqlite::Connection::open(&path).unwrap();
+        let sql = "UPDATE sessions SET session = '{' WHERE updated BETWEEN ?1 AND ?1 + ?2 - 1";
+        assert_eq!(conn.execute(sql, [damaged, STEP]).unwrap(), STEP as usize);
+        drop(conn);
+        let journal = Journal::open(&path).unwrap();
+        let all = [
+            Within::Bot(None),
+            Within::Bot(Some(BotName::from("team"))),
+            Within::Key(SessionKey::from("k")),
+        ];
+        for within in all {
+            let found = search_for(&journal, within, "id", 99, Duration::MAX).await.unwrap();
+            assert_eq!((found.rows.len(), found.bounded), (left as usize, false));
+        }
+        journal.close().await;
+    }
+}
+
+/// What each step of a search found, and the sessions that it got past.
+fn steps(store: &mut SqliteStore, words: &[&str]) -> Vec<(usize, Option<Place>)> {
+    let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+    let mut seen = Vec::new();
+    let mut from = Some(Cursor::default());
+    while let Some(cursor) = from {
+        let step = step(store, &Within::Bot(None), &words, cursor).unwrap();
+        seen.push((step.rows.len(), step.next.as_ref().and_then(|next| next.behind.clone())));
+        from = step.next;
+    }
+    seen
+}
+
+#[test]
+fn step_looks_at_no_more_than_its_bound_though_nothing_is_found() {
+    const EACH: u32 = 60;
+    let mut store = SqliteStore::in_memory().unwrap();
+    store.begin().unwrap();
+    for number in 0..10 {
+        let row = session(&format!("id{number}"), "k", number);
+        store.session_keep(&row).unwrap();
+        for turn_of in 0..EACH {
+            let words = ["red", "green", "blue", "white"][turn_of as usize % 4];
+            store
+                .turn_put(&turn(format!("t{number}-{turn_of}"), &row, "hay", words))
+                .unwrap();
+        }
+    }
+    store.commit().unwrap();
+    let passed = |seen: &[(usize, Option<Place>)]| -> Vec<i64> {
+        let places = seen
+            .iter()
+            .map(|(_, place)| place.as_ref().map(|(updated, _)| *updated));
+        places.map(|updated| updated.unwrap_or(-1)).collect()
+    };
+    // Three sessions are a step's turns: of the first word that is not found, the others are not looked for.
+    let per_step = i64::from(READ / EACH);
+    let none = steps(&mut store, &["needle", "red", "green"]);
+    assert!(none.iter().all(|(found, _)| *found == 0));
+    assert_eq!(
+        passed(&none),
+        [10 - per_step, 10 - 2 * per_step, 10 - 3 * per_step, 0, -1]
+    );
+    // What has every word takes a look for each: the step goes on where the one before ended, also within a session.
+    let all = steps(&mut store, &["green", "white", "blue", "red"]);
+    assert_eq!(all.iter().map(|(found, _)| found).sum::<usize>(), 10);
+    let looks = 10 * 4_usize;
+    assert_eq!(all.len(), looks.div_ceil((READ / EACH) as usize) + 1);
+    // Found together, they are looked for together.
+    let together = steps(&mut store, &["green", "hay"]);
+    assert_eq!(passed(&together), passed(&none));
+    assert_eq!(together.iter().map(|(found, _)| found).sum::<usize>(), 10);
+}
+
+#[tokio::test]
 async fn each_session_is_found_once_while_others_end_turns() {
     let journal = Journal::over(Box::new(SqliteStore::in_memory().unwrap()));
     let put = journal.write(|store| {

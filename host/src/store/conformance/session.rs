@@ -326,3 +326,35 @@ pub(crate) fn sessions_are_paged_whatever_is_used_meanwhile(open: Open<'_>) {
     let next = store.sessions_behind(None, None, Some((3, &a)), 9).unwrap();
     assert_eq!(next.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["c"]);
 }
+
+pub(crate) fn ends_of_pages_are_told_and_turns_counted(open: Open<'_>) {
+    let mut store = open();
+    commit(store.as_mut(), |s| {
+        for (id, key, updated) in [("a", "k1", 3), ("b", "k1", 3), ("c", "k2", 2), ("d", "k1", 1)] {
+            s.session_keep(&under(id, key, updated)).unwrap();
+        }
+        s.turn_put(&turn("t1", "a", None, TurnState::Done)).unwrap();
+        s.turn_put(&turn("t2", "a", None, TurnState::Running)).unwrap();
+        s.turn_put(&turn("t3", "b", None, TurnState::Done)).unwrap();
+    });
+    let (own, key, b, d) = (
+        bot(),
+        SessionKey::from("k1"),
+        SessionId::from("b"),
+        SessionId::from("d"),
+    );
+    let mut end = |bot, key, behind, limit| {
+        let end = store.sessions_end(bot, key, behind, limit).unwrap();
+        end.map(|(updated, id)| (updated, id.0))
+    };
+    let at = |updated: i64, id: &str| Some((updated, id.to_owned()));
+    assert_eq!(end(None, None, None, 2), at(3, "a"));
+    assert_eq!(end(Some(&own), None, None, 3), at(2, "c"));
+    assert_eq!(end(None, Some(&key), Some((3, &b)), 2), at(1, "d"));
+    assert_eq!(end(None, None, Some((3, &b)), 99), at(1, "d"));
+    assert_eq!(end(None, None, Some((1, &d)), 99), None);
+    assert_eq!(end(Some(&BotName::from("else")), None, None, 9), None);
+    let counts = [("a", 9), ("a", 1), ("b", 9), ("none", 9)];
+    let counts = counts.map(|(id, limit)| store.turns_count(&SessionId::from(id), limit).unwrap());
+    assert_eq!(counts, [2, 1, 1, 0]);
+}

@@ -142,7 +142,9 @@ impl Store for Counting {
         session_remove(id: &SessionId) -> Result<bool>;
         turns_copy(from: &SessionId, to: &SessionRow, limit: u32) -> Result<()>;
         sessions_behind(bot: Option<&BotName>, key: Option<&SessionKey>, behind: Option<(UnixMillis, &SessionId)>, limit: u32) -> Result<Vec<SessionRow>>;
+        sessions_end(bot: Option<&BotName>, key: Option<&SessionKey>, behind: Option<(UnixMillis, &SessionId)>, limit: u32) -> Result<Option<(UnixMillis, SessionId)>>;
         turns_like(session: &SessionId, words: &[String], among: u32) -> Result<Vec<TurnRow>>;
+        turns_count(session: &SessionId, limit: u32) -> Result<u32>;
         said_by_others(session: &SessionId, asker: &str) -> Result<bool>;
         run_put(row: &RunRow, updated: UnixMillis) -> Result<()>;
         run_get(id: InboxId) -> Result<Option<RunRow>>;

@@ -43,23 +43,24 @@ impl SqliteStore {
         behind: Option<(UnixMillis, &SessionId)>,
         limit: u32,
     ) -> Result<Vec<SessionRow>> {
-        let mut sql = "SELECT session FROM sessions WHERE true".to_owned();
-        let mut values: Vec<Value> = Vec::new();
-        if let Some(bot) = bot {
-            sql.push_str(" AND bot = ?");
-            values.push(bot.as_str().to_owned().into());
-        }
-        if let Some(key) = key {
-            sql.push_str(" AND key = ?");
-            values.push(key.as_str().to_owned().into());
-        }
-        if let Some((updated, id)) = behind {
-            sql.push_str(" AND (updated, id) < (?, ?)");
-            values.extend([updated.into(), id.as_str().to_owned().into()]);
-        }
-        sql.push_str(" ORDER BY updated DESC, id DESC LIMIT ?");
-        values.push(limit.into());
+        let (rest, values) = page(bot, key, behind, limit);
+        let sql = format!("SELECT session FROM sessions {rest}");
         self.all(&sql, params_from_iter(values), |row| rows::json(row, 0))
+    }
+
+    pub(super) fn end_of_page(
+        &self,
+        bot: Option<&BotName>,
+        key: Option<&SessionKey>,
+        behind: Option<(UnixMillis, &SessionId)>,
+        limit: u32,
+    ) -> Result<Option<(UnixMillis, SessionId)>> {
+        let (rest, values) = page(bot, key, behind, limit);
+        let sql =
+            format!("SELECT updated, id FROM (SELECT updated, id FROM sessions {rest}) ORDER BY updated, id LIMIT 1");
+        self.one(&sql, params_from_iter(values), |row| {
+            Ok((row.get(0)?, SessionId(row.get(1)?)))
+        })
     }
 
     pub(super) fn turns_with(&self, session: &SessionId, words: &[String], among: u32) -> Result<Vec<TurnRow>> {
@@ -69,8 +70,11 @@ impl SqliteStore {
         let mut values: Vec<Value> = vec![session.as_str().to_owned().into(), among.into()];
         let mut any = Vec::new();
         for word in words {
-            any.push("prompt GLOB ? OR view GLOB ?");
-            values.extend([like::pattern(word, false).into(), like::pattern(word, true).into()]);
+            for (column, json) in [("prompt", false), ("view", true)] {
+                let (condition, patterns) = like::condition(column, word, json);
+                any.push(condition);
+                values.extend(patterns.into_iter().map(Value::from));
+            }
         }
         let sql = format!(
             "SELECT {} FROM turns WHERE rowid IN \
@@ -143,4 +147,30 @@ impl SqliteStore {
         }
         Ok(())
     }
+}
+
+/// What a statement that reads one page of the sessions ends with, and its values.
+fn page(
+    bot: Option<&BotName>,
+    key: Option<&SessionKey>,
+    behind: Option<(UnixMillis, &SessionId)>,
+    limit: u32,
+) -> (String, Vec<Value>) {
+    let mut sql = "WHERE true".to_owned();
+    let mut values: Vec<Value> = Vec::new();
+    if let Some(bot) = bot {
+        sql.push_str(" AND bot = ?");
+        values.push(bot.as_str().to_owned().into());
+    }
+    if let Some(key) = key {
+        sql.push_str(" AND key = ?");
+        values.push(key.as_str().to_owned().into());
+    }
+    if let Some((updated, id)) = behind {
+        sql.push_str(" AND (updated, id) < (?, ?)");
+        values.extend([updated.into(), id.as_str().to_owned().into()]);
+    }
+    sql.push_str(" ORDER BY updated DESC, id DESC LIMIT ?");
+    values.push(limit.into());
+    (sql, values)
 }

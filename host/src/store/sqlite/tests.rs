@@ -141,6 +141,42 @@ fn a_file_of_version_1_tells_still_which_turn_a_message_shows() {
 }
 
 #[test]
+fn homes_of_version_4_are_known_also_where_their_session_is_damaged_later() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("botyard.db");
+    let old = SqliteStore::open_as(&path, &schema::MIGRATIONS[..4]).unwrap();
+    let with = SessionRow {
+        home: Some("w1".to_owned()),
+        ..sample::session_row("with", 1)
+    };
+    let without = sample::session_row("without", 2);
+    let damaged = sample::session_row("damaged", 3);
+    for row in [&with, &without, &damaged] {
+        let sql = "INSERT INTO sessions (id, key, current, bot, epoch, updated, session) VALUES (?, ?, 1, ?, ?, ?, ?)";
+        let session = to_json(row).unwrap();
+        let session = if row == &damaged { "{" } else { &session };
+        let of = (
+            row.id.as_str(),
+            row.key.as_str(),
+            row.bot.as_str(),
+            row.epoch,
+            row.updated,
+            session,
+        );
+        old.run(sql, of).unwrap();
+    }
+    drop(old);
+    let mut new = SqliteStore::open(&path).unwrap();
+    assert_eq!(new.session_get(&with.key).unwrap(), Some(with.clone()));
+    new.begin().unwrap();
+    new.run("UPDATE sessions SET session = '{'", []).unwrap();
+    for row in [with, without, damaged] {
+        let aside = new.session_set_aside(&row.key).unwrap();
+        assert_eq!(aside, Some((row.id, row.epoch, row.home)));
+    }
+}
+
+#[test]
 fn a_migration_that_fails_changes_nothing() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("botyard.db");
