@@ -67,7 +67,7 @@ async fn each_program_says_itself_what_it_can_do_and_one_that_is_not_there_is_a_
     assert_eq!(
         told("other"),
         json!({"agent": "other", "driver": "acp", "path": acp, "version": botyard_fakes::acp::VERSION,
-            "models": ["small", "large"], "modes": ["ask", "plan", "workspace-write"], "resume": true, "fork": false,
+            "models": ["small", "large"], "modes": ["ask", "plan", "workspace-write"], "resume": true, "fork": true,
             "images": true, "approvals": true, "steer": false, "problem": null})
     );
     // What it can do, it says before it lets anybody in.
