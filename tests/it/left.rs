@@ -32,6 +32,19 @@ impl Left {
         }
     }
 
+    /// Waits until no child is there: the last may not have been waited for yet.
+    pub(crate) async fn at_rest() -> Self {
+        let begun = Instant::now();
+        loop {
+            let left = Self::now();
+            if left.children.is_empty() {
+                return left;
+            }
+            assert!(begun.elapsed() < LIMIT, "{left:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Waits until there is no more than this.
     pub(crate) async fn comes_back(&self) {
         let begun = Instant::now();
