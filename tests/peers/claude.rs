@@ -263,12 +263,8 @@ async fn a_conversation_goes_on_in_a_new_process() {
         let last = model
             .requests()
             .into_iter()
-            .filter(|body| body["messages"].to_string().contains("what was it"));
-        assert!(
-            last.last().unwrap()["messages"]
-                .to_string()
-                .contains("remember the blue door")
-        );
+            .rfind(|body| body["messages"].to_string().contains("what was it"));
+        assert!(last.unwrap()["messages"].to_string().contains("remember the blue door"));
         stop(agent).await;
 
         let strange = self::yard(&program, &model);
