@@ -386,7 +386,10 @@ pub struct Brought {
 pub enum BringError {
     #[error("conversations of this agent cannot be brought: where it keeps them is its own affair")]
     Unable,
-    #[error("nothing was said to the agent in this session yet, so it is not known where it keeps its conversations")]
+    #[error(
+        "nothing was said to the agent in this session yet, so it is not known where it keeps its \
+             conversations: say something in the chat first"
+    )]
     NoPlace,
     #[error("`{path}` is no conversation of this agent's: {why}")]
     NotOne { path: PathBuf, why: String },

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Output;
 
+use botyard::chat::SessionId;
+use botyard::control::Client;
 use serde_json::{Value, json};
 
 use crate::binary::{RealHost, botyard, eventually};
@@ -97,6 +99,11 @@ async fn conversation_that_was_begun_in_a_terminal_goes_on_in_a_chat_and_stays_a
         &run(&["sessions", "adopt", &silent.display().to_string(), &id]).await,
     ));
     assert!(told, "{words}");
+    let long = folder.join("long.jsonl");
+    let made = std::fs::File::create(&long).expect("a file");
+    made.set_len((256 << 20) + 1).expect("a hole");
+    let words = complaint(&run(&["sessions", "adopt", &long.display().to_string(), &id]).await);
+    assert!(words.contains("it is longer than 256 MiB"), "{words}");
     for none in ["../../no/such", "0b6c5d8e", "", "a\nb"] {
         let words = complaint(&run(&["sessions", "adopt", none, &id]).await);
         assert!(
@@ -121,6 +128,17 @@ async fn conversation_that_was_begun_in_a_terminal_goes_on_in_a_chat_and_stays_a
     recalled(&page, "m4", "recall anew", "my own words | and more | recall anew").await;
     host.terminate().await;
 
+    // A bot that is no more has no place for it.
+    let bots = folder.join("bots.toml");
+    let text = std::fs::read_to_string(&bots).expect("there");
+    std::fs::write(&bots, text.replace("\"local\"", "\"another\"")).expect("written");
+    let words = complaint(&run(&["sessions", "adopt", THEIRS, &id]).await);
+    assert!(
+        words.contains("bots.toml has no bot `local` with an agent `scripted`"),
+        "{words}"
+    );
+    std::fs::write(&bots, text).expect("written");
+
     // Forgotten, nothing of the copy stays; the original is its owner's.
     let mut copies = Vec::new();
     for one in [&beside, &current, &offline] {
@@ -130,4 +148,36 @@ async fn conversation_that_was_begun_in_a_terminal_goes_on_in_a_chat_and_stays_a
     crate::sessions::transcripts(&folder.join("data"), &mut copies);
     assert_eq!(copies.len(), 1, "the chat's own: {copies:?}");
     assert_eq!(std::fs::read_to_string(&file).expect("there"), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn adopting_comes_to_its_end_though_whoever_asked_for_it_is_gone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    write(folder, "");
+    let host = RealHost::start(folder).await;
+    let page = Page::open(&host, folder).await;
+    asked(&page, "m1", "in the chat").await;
+    let id = listed(folder).await[0]["id"].as_str().expect("an id").to_owned();
+    // It takes a while to be copied.
+    let file = folder.join(format!("{THEIRS}.jsonl"));
+    let much = "words ".repeat(1000);
+    std::fs::write(&file, transcript(&vec![("mine", much.as_str()); 3000])).expect("written");
+    let client = Client::new(&folder.join("data"));
+    let id = SessionId(id);
+    let begun = async || {
+        let mut found = Vec::new();
+        crate::sessions::transcripts(&folder.join("data"), &mut found);
+        (found.len() == 2).then_some(())
+    };
+    tokio::select! {
+        adopted = client.adopt(&id, file, None, false) => panic!("it is slow: {adopted:?}"),
+        () = eventually("the copy is begun", begun) => {}
+    }
+    eventually("it is a session", async || {
+        let list = listed(folder).await;
+        (list.as_array().map(Vec::len) == Some(2)).then_some(())
+    })
+    .await;
+    host.terminate().await;
 }

@@ -115,11 +115,9 @@ async fn taken(config: &Config, desk: &Desk, id: &SessionId, wait: bool) -> Resu
         Desk::Host(client) => client.session(id).await?,
         Desk::Store { journal, .. } => talk::get(journal, id).await?,
     };
-    let unknown = || {
-        Failure::user(format!(
-            "bots.toml has no bot `{}` with an agent `{}`",
-            row.bot, row.agent
-        ))
+    let unknown = || talk::TalkError::Homeless {
+        bot: row.bot.clone(),
+        agent: row.agent.clone(),
     };
     takeover::possible(&talk::ground(config, &row).ok_or_else(unknown)?, &row)?;
     let mut takeover = Takeover::take(&config.host.data_dir, id)?;

@@ -87,7 +87,9 @@ impl From<TalkError> for Failure {
             TalkError::Store(error) => error.into(),
             busy @ TalkError::Removal(RemovalError::Busy(_)) => Self::user(busy.to_string())
                 .hint("start the host, which finishes it, or takes `botyard sessions interrupt`; then again"),
-            other @ (TalkError::Change(_) | TalkError::Bring(_)) => Self::user(other.to_string()),
+            other @ (TalkError::Change(_) | TalkError::Bring(_) | TalkError::Homeless { .. }) => {
+                Self::user(other.to_string())
+            }
             unknown @ (TalkError::Unknown(_) | TalkError::Removal(RemovalError::Unknown(_))) => {
                 Self::user(unknown.to_string()).hint("`botyard sessions` lists them")
             }

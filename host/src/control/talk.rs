@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinError, spawn_blocking};
 
 use crate::chat::{BotName, SessionId};
 use crate::config::{Config, DriverKind};
@@ -81,6 +81,9 @@ pub enum TalkError {
     /// Nothing was brought.
     #[error(transparent)]
     Bring(#[from] BringError),
+    /// It cannot be gone on with.
+    #[error("bots.toml has no bot `{bot}` with an agent `{agent}`")]
+    Homeless { bot: BotName, agent: String },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -163,7 +166,7 @@ pub async fn fork(
 }
 
 /// Brings the conversation in `file` to the chat of this session, as one of its own; whether a host runs or not. `current`:
-/// what is said next goes to it; only where none runs.
+/// what is said next goes to it; only where none runs. Cancel safe: once begun it comes to its end, whoever waits for it.
 pub async fn adopt(
     journal: &Journal,
     config: &Config,
@@ -172,34 +175,40 @@ pub async fn adopt(
     name: Option<String>,
     current: bool,
 ) -> Result<Adopted, TalkError> {
-    let row = get(journal, id).await?;
-    let (config, beside) = (config.clone(), row.clone());
-    let bring = move || {
-        let ground = ground(&config, &beside).ok_or(BringError::Unable)?;
-        adopt::bring(&ground, &beside, &file, name)
-    };
-    let lost = |error: String| ChangeError::Unavailable(error);
-    let adopted = spawn_blocking(bring).await.map_err(|error| lost(error.to_string()))??;
-    let adopted = Arc::new(adopted);
-    let keep = Arc::clone(&adopted);
-    match journal.write(move |store| keep.keep(store, current)).await {
-        Ok(session) => {
-            let (worked_in, works_in) = adopted.folders();
-            Ok(Adopted {
-                session,
-                aside: None,
-                worked_in,
-                works_in,
-            })
-        }
-        Err(error) => {
-            let discard = Arc::into_inner(adopted).map(|adopted| spawn_blocking(move || adopted.discard()));
-            if let Some(discarded) = discard {
-                let _ = discarded.await;
+    let beside = get(journal, id).await?;
+    let (journal, config) = (journal.clone(), config.clone());
+    let adopting = tokio::spawn(async move {
+        let bring = move || match ground(&config, &beside) {
+            Some(ground) => Ok(adopt::bring(&ground, &beside, &file, name)?),
+            None => Err(TalkError::Homeless {
+                bot: beside.bot,
+                agent: beside.agent,
+            }),
+        };
+        let adopted = Arc::new(spawn_blocking(bring).await.map_err(lost)??);
+        let keep = Arc::clone(&adopted);
+        match journal.write(move |store| keep.keep(store, current)).await {
+            Ok(session) => {
+                let (worked_in, works_in) = adopted.folders();
+                Ok(Adopted {
+                    session,
+                    aside: None,
+                    worked_in,
+                    works_in,
+                })
             }
-            Err(error.into())
+            Err(error) => {
+                let _ = spawn_blocking(move || adopted.discard()).await;
+                Err(error.into())
+            }
         }
-    }
+    });
+    adopting.await.map_err(lost)?
+}
+
+/// A task that does not tell what came of it.
+fn lost(error: JoinError) -> TalkError {
+    ChangeError::Unavailable(error.to_string()).into()
 }
 
 /// Forgets a session where no host runs, or none that has its bot. What stays of it, a sentence each.

@@ -79,7 +79,7 @@ impl Adopted {
     }
 
     /// It could not be stored: nothing of it stays. May block.
-    pub fn discard(self) {
+    pub fn discard(&self) {
         if let Err(error) = fs::remove_file(&self.brought.file) {
             tracing::warn!(file = %self.brought.file.display(), %error, "a conversation that was not brought is left over");
         }

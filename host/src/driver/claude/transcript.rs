@@ -92,8 +92,11 @@ pub(in crate::driver) fn bring(file: &Path, beside: &[PathBuf], id: &str) -> Res
         move |source| BringError::Io { path, source }
     };
     let found = fs::metadata(file).map_err(of(file))?;
-    if !found.is_file() || found.len() > LONGEST {
-        return Err(not_one("it is no file, or too long a one"));
+    if !found.is_file() {
+        return Err(not_one("it is no file"));
+    }
+    if found.len() > LONGEST {
+        return Err(not_one(&format!("it is longer than {} MiB", LONGEST >> 20)));
     }
     let (mut said, mut worked_in) = (Vec::new(), None);
     read(file, 0, &mut said).map_err(of(file))?;
