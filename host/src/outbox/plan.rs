@@ -377,7 +377,7 @@ impl Plan {
             (None, Some(source)) => {
                 // A place whose moment has come is used up; the first words of a turn need none.
                 if entry.place.take().is_none() && entry.shows > 0 {
-                    entry.place = place(&entry.target.conversation).filter(|place| place.at > now);
+                    entry.place = place(&entry.target.conversation);
                     if entry.place.is_some() {
                         return None;
                     }
