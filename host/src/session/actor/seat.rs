@@ -400,9 +400,7 @@ impl SessionActor {
     pub(super) async fn halt(&mut self) {
         self.kill_process();
         if let Seat::Live(live) = &mut self.seat
-            && tokio::time::timeout(LEAVE, exited(&mut live.agent.events))
-                .await
-                .is_err()
+            && tokio::time::timeout(LEAVE, live.exited()).await.is_err()
         {
             tracing::error!(bot = %self.row.bot, session = %self.key, "an agent's end was not seen in time");
         }
