@@ -134,12 +134,11 @@ pub async fn get(journal: &Journal, id: &SessionId) -> Result<SessionRow, TalkEr
 async fn at_home(journal: &Journal, config: &Config, id: &SessionId) -> Result<(), TalkError> {
     let (folder, looked_at) = (config.host.data_dir.clone(), id.clone());
     let held = spawn_blocking(move || takeover::held(&folder, &looked_at)).await;
-    let unknown = |why: String| TalkError::Change(ChangeError::Unavailable(why));
-    match held.map_err(|error| unknown(error.to_string()))? {
+    match held? {
         Held::Free => Ok(()),
         Held::Yes => Err(ChangeError::Away.into()),
         Held::Left(left) => returned(journal, config, id, left).await,
-        Held::Unknown(error) => Err(unknown(error.to_string())),
+        Held::Unknown(error) => Err(ChangeError::Unavailable(error.to_string()).into()),
     }
 }
 
@@ -185,7 +184,7 @@ pub async fn adopt(
                 agent: beside.agent,
             }),
         };
-        let adopted = Arc::new(spawn_blocking(bring).await.map_err(lost)??);
+        let adopted = Arc::new(spawn_blocking(bring).await??);
         let keep = Arc::clone(&adopted);
         match journal.write(move |store| keep.keep(store, current)).await {
             Ok(session) => {
@@ -203,12 +202,14 @@ pub async fn adopt(
             }
         }
     });
-    adopting.await.map_err(lost)?
+    adopting.await?
 }
 
-/// A task that does not tell what came of it.
-fn lost(error: JoinError) -> TalkError {
-    ChangeError::Unavailable(error.to_string()).into()
+/// Of a task that does not tell what came of it.
+impl From<JoinError> for TalkError {
+    fn from(error: JoinError) -> Self {
+        ChangeError::Unavailable(error.to_string()).into()
+    }
 }
 
 /// Forgets a session where no host runs, or none that has its bot. What stays of it, a sentence each.
@@ -250,9 +251,7 @@ pub async fn returned(journal: &Journal, config: &Config, id: &SessionId, left: 
     let row = get(journal, id).await?;
     let config = config.clone();
     let look = move || ground(&config, &row).map(|ground| (left.look(&ground), row.clone()));
-    let looked = spawn_blocking(look).await;
-    let looked = looked.map_err(|error| ChangeError::Unavailable(error.to_string()))?;
-    let Some((returned, mut row)) = looked else {
+    let Some((returned, mut row)) = spawn_blocking(look).await? else {
         return Ok(());
     };
     let stored = journal.write(move |store| {
