@@ -347,13 +347,41 @@ pub struct Message {
     pub mentions: Vec<Person>,
     /// It speaks to the bot: direct, or mentioned.
     pub addressed: bool,
-    /// Id of the message that it answers, and what that says if the event tells.
-    pub quotes: Option<(String, String)>,
+    /// The message that it answers.
+    pub quotes: Option<Quote>,
     /// The thread that a threaded answer to it would be in, when it is in none.
     pub new_thread: Option<String>,
     pub attachments: Vec<Attachment>,
     /// Several events that are one message (an album): id, and how long after the last they are held back.
     pub group: Option<(String, Duration)>,
+}
+
+impl Message {
+    /// Neither words nor files, and it answers nothing that has some.
+    pub fn says_nothing(&self) -> bool {
+        let quoted = self
+            .quotes
+            .as_ref()
+            .is_some_and(|quoted| !quoted.text.trim().is_empty());
+        self.text.trim().is_empty() && !quoted && !self.brings_files()
+    }
+
+    /// It brings files, or answers one that did.
+    pub fn brings_files(&self) -> bool {
+        let quoted = self.quotes.as_ref();
+        !self.attachments.is_empty() || quoted.is_some_and(|quoted| !quoted.attachments.is_empty())
+    }
+}
+
+/// What a message answers, as far as the event tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quote {
+    /// The vendor's id.
+    pub id: String,
+    pub sender: Option<Person>,
+    /// Markdown; may be empty.
+    pub text: String,
+    pub attachments: Vec<Attachment>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -653,12 +681,24 @@ pub struct Said {
     pub id: String,
     pub sender: Person,
     pub text: String,
+    pub attachments: Vec<Attachment>,
+}
+
+/// How bad it is that something is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    Fine,
+    /// Something does not work without it.
+    Warning,
+    /// The bot is of no use without it.
+    Error,
 }
 
 /// Whether something an account needs is there, and what to do if not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    pub fine: bool,
+    pub severity: Severity,
     pub subject: String,
     pub advice: String,
 }

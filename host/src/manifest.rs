@@ -15,11 +15,13 @@ pub enum Slot {
     Query(String),
     /// The n-th segment of the request's own path, from 0, and a prefix before the value.
     PathSegment(u32, String),
-    /// RFC 6901 pointer into a JSON body or a JSON text frame.
-    JsonPointer(String),
+    /// RFC 6901 pointer into a JSON body or a JSON text frame, and a prefix before the value.
+    JsonPointer(String, String),
     FormField(String),
     BasicUser,
     BasicPassword,
+    /// A whole text frame of a socket: this prefix and the value.
+    Frame(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -83,8 +83,7 @@ impl Bot {
         let inner = &self.inner;
         let names = self.names_at_hand(&heard.origin, &heard.message).await;
         let keys = heard.keys(&inner.registry);
-        let waits =
-            !heard.message.attachments.is_empty() || inner.gathering.holds(&keys) || self.wants_history(&heard).await;
+        let waits = heard.message.brings_files() || inner.gathering.holds(&keys) || self.wants_history(&heard).await;
         if let Some(names) = names.filter(|_| !waits) {
             let gathered = Gathered {
                 names,
@@ -158,8 +157,9 @@ impl Bot {
     }
 
     async fn gather(&self, heard: &Heard) -> Gathered {
-        let attachments = &heard.message.attachments;
-        let brought = attachments.iter().take(FILES).map(|file| self.bring(file));
+        let quoted = heard.message.quotes.iter().flat_map(|quoted| &quoted.attachments);
+        let attachments: Vec<&Attachment> = heard.message.attachments.iter().chain(quoted).collect();
+        let brought = attachments.iter().copied().take(FILES).map(|file| self.bring(file));
         let (brought, names, before) = tokio::join!(
             futures_util::future::join_all(brought),
             self.names_for(&heard.origin, &heard.message),
@@ -340,8 +340,13 @@ impl Bot {
             text.push_str(before);
             text.push('\n');
         }
-        if let Some((_, quoted)) = message.quotes.as_ref().filter(|(_, quoted)| !quoted.is_empty()) {
-            for line in quoted.lines() {
+        if let Some(quoted) = message.quotes.as_ref().filter(|quoted| !quoted.text.is_empty()) {
+            let who = quoted
+                .sender
+                .as_ref()
+                .map(|sender| self.who_said(sender, &gathered.names));
+            let who = who.map(|who| format!("{who}: ")).unwrap_or_default();
+            for line in format!("{who}{}", quoted.text).lines() {
                 text.push_str("> ");
                 text.push_str(&with_names(line, &gathered.names));
                 text.push('\n');

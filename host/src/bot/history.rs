@@ -51,7 +51,7 @@ impl Bot {
                 return None;
             }
         };
-        said.retain(|one| one.id != heard.message.id && !one.text.trim().is_empty());
+        said.retain(|one| one.id != heard.message.id && !(one.text.trim().is_empty() && one.attachments.is_empty()));
         let mut ids: Vec<String> = said.iter().flat_map(|one| ids_in(&one.text)).collect();
         let nameless = said.iter().filter(|one| one.sender.name.is_none());
         ids.extend(nameless.map(|one| one.sender.id.clone()));
@@ -59,16 +59,12 @@ impl Bot {
         ids.dedup();
         let names = inner.people.of(&ids, conversation).await;
         let quotes = said.iter().map(|one| {
-            let sender = names
-                .get(&one.sender.id)
-                .filter(|_| one.sender.name.is_none())
-                .unwrap_or(&one.sender);
-            let who = if inner.adapter.is_me(&one.sender.id) {
-                "you".to_owned()
-            } else {
-                line(sender.label())
-            };
-            (who, with_names(&one.text, &names))
+            let who = self.who_said(&one.sender, &names);
+            let mut text = with_names(one.text.trim(), &names);
+            for file in &one.attachments {
+                text.push_str(&format!("\n(a file: {})", line(&file.name)));
+            }
+            (who, text.trim_start().to_owned())
         });
         quoted(quotes.collect())
     }

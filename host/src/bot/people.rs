@@ -119,6 +119,17 @@ impl Bot {
     }
 }
 
+impl Bot {
+    /// Who said something, for the agent: `you` is itself.
+    pub(super) fn who_said(&self, sender: &Person, names: &HashMap<String, Person>) -> String {
+        if self.inner.adapter.is_me(&sender.id) {
+            return "you".to_owned();
+        }
+        let known = names.get(&sender.id).filter(|_| sender.name.is_none());
+        line(known.unwrap_or(sender).label())
+    }
+}
+
 /// There is more to call them than their id.
 const fn is_named(person: &Person) -> bool {
     person.name.is_some() || person.handle.is_some()
@@ -132,10 +143,12 @@ fn persons(origin: &Origin, message: &Message, speaker: bool) -> (HashMap<String
     let quoted = message
         .quotes
         .as_ref()
-        .map(|(_, text)| text.as_str())
+        .map(|quoted| quoted.text.as_str())
         .unwrap_or_default();
     let mut ids = ids_in(&message.text);
     ids.extend(ids_in(quoted));
+    let nameless = message.quotes.iter().filter_map(|quoted| quoted.sender.as_ref());
+    ids.extend(nameless.filter(|who| who.name.is_none()).map(|who| who.id.clone()));
     if speaker {
         ids.push(sender.id.clone());
     }

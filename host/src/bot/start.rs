@@ -19,7 +19,7 @@ use super::people::People;
 use super::presenter::AdapterPresenter;
 use super::{Bot, Inner, intake};
 use crate::access::{PerUserPace, RefusalPace};
-use crate::chat::{CallError, Health, now};
+use crate::chat::{CallError, Health, Severity, now};
 use crate::config::{AgentProfile, BotConfig, SecretText};
 use crate::egress::Outlet;
 use crate::inbox::Inbox;
@@ -284,7 +284,7 @@ impl Bot {
             }
             match inner.adapter.check().await {
                 Ok(findings) => {
-                    for finding in findings.iter().filter(|finding| !finding.fine) {
+                    for finding in findings.iter().filter(|finding| finding.severity != Severity::Fine) {
                         warn!(bot = %inner.config.name, subject = %finding.subject, advice = %finding.advice, "the account lacks something");
                     }
                 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::failure::Failure;
 use super::{block_on, load, output, owner, wrong};
-use crate::chat::{CallError, Finding};
+use crate::chat::{CallError, Finding, Severity};
 use crate::config::{BotConfig, Config, check_against, environment, locate};
 use crate::egress::{Egress, EgressSettings, Grant};
 use crate::manifest::Transport;
@@ -175,12 +175,16 @@ pub(super) fn check(file: &Path, bot: &str, json: bool) -> Result<(), Failure> {
         }
         findings(&config, bot, &runtime, &component).await
     })?;
-    let fine = findings.iter().all(|finding| finding.fine);
+    let fine = findings.iter().all(|finding| finding.severity != Severity::Error);
     if json {
         output::json(&findings)?;
     } else {
         for finding in &findings {
-            let mark = if finding.fine { "ok  " } else { "FAIL" };
+            let mark = match finding.severity {
+                Severity::Fine => "ok  ",
+                Severity::Warning => "warn",
+                Severity::Error => "FAIL",
+            };
             let advice = if finding.advice.is_empty() {
                 String::new()
             } else {
@@ -238,7 +242,7 @@ async fn ask(
             "the adapter has no account to check"
         };
         return Ok(vec![Finding {
-            fine: true,
+            severity: Severity::Fine,
             subject: why.to_owned(),
             advice: String::new(),
         }]);
@@ -290,7 +294,7 @@ async fn ask(
     let adapter = Adapter::bind(runtime, component, services);
     // Who the bot is comes first: a token that is wrong makes every other finding a repetition.
     let failed = |subject: &str, error: &CallError| Finding {
-        fine: false,
+        severity: Severity::Error,
         subject: subject.to_owned(),
         advice: outlet.redact(&error.to_string()),
     };
@@ -299,7 +303,7 @@ async fn ask(
         Ok(me) => me,
     };
     let mut findings = vec![Finding {
-        fine: true,
+        severity: Severity::Fine,
         subject: format!("the bot is {} ({})", me.label(), me.id),
         advice: String::new(),
     }];

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::failure::Failure;
 use super::{adapter, block_on, output, wrong};
-use crate::chat::Finding;
+use crate::chat::{Finding, Severity};
 use crate::config::{Config, Problem, check_against, locate, render};
 use crate::plugin::Component;
 use crate::supervisor;
@@ -75,7 +75,7 @@ fn lacks(index: usize, finding: &Finding) -> Problem {
         line: None,
         message: format!("the platform says: {}", output::line(&finding.subject, 300)),
         hint: Some(output::line(&finding.advice, 600)).filter(|advice| !advice.is_empty()),
-        warning: false,
+        warning: finding.severity == Severity::Warning,
     }
 }
 
@@ -98,7 +98,7 @@ async fn against_adapters(config: &Config, online: bool) -> Result<Vec<Problem>,
                 let found = check_against(bot, index, component.about());
                 if online && found.iter().all(|problem| problem.warning) {
                     let findings = adapter::findings(config, bot, &runtime, component).await?;
-                    let lacking = findings.iter().filter(|finding| !finding.fine);
+                    let lacking = findings.iter().filter(|finding| finding.severity != Severity::Fine);
                     problems.extend(lacking.map(|finding| lacks(index, finding)));
                 }
                 problems.extend(found);

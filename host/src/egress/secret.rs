@@ -151,7 +151,10 @@ pub(crate) fn fill(draft: &Draft, values: &Values, rules: &BTreeMap<String, Rule
                     &placement.secret,
                 )?;
             }
-            Slot::JsonPointer(pointer) => filled.body = with_json(&filled.body, pointer, text)?,
+            Slot::JsonPointer(pointer, prefix) => {
+                filled.body = with_json(&filled.body, pointer, &format!("{prefix}{text}"))?;
+            }
+            Slot::Frame(_) => return Err(rejected("a request has no frame to put a secret into")),
             Slot::FormField(name) => filled.body = with_field(filled.body, &mut filled.headers, name, value)?,
         }
     }

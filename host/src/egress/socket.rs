@@ -350,7 +350,7 @@ impl Task {
         }
     }
 
-    /// A frame with its secrets, which go into JSON text only.
+    /// A frame with its secrets.
     async fn message(&self, frame: Frame, placements: &[Placement]) -> Result<Message, CallError> {
         self.inner.check_slots(placements)?;
         let (values, _) = self.inner.values(placements).await?;
@@ -367,15 +367,20 @@ impl Task {
                     "the secret `{secret}` may not go to this socket"
                 )));
             }
-            let (Slot::JsonPointer(pointer), Frame::Text(text), Some(value)) = (slot, &frame, values.get(secret))
-            else {
-                return Err(CallError::Rejected(
-                    "a frame takes secrets in JSON text only".to_owned(),
-                ));
+            let filled = match (slot, &frame, values.get(secret)) {
+                (Slot::JsonPointer(pointer, prefix), Frame::Text(text), Some(value)) => {
+                    let value = format!("{prefix}{}", value.reveal());
+                    let filled = json_with(text.as_bytes(), pointer, &value)?;
+                    String::from_utf8(filled).map_err(|_| CallError::Rejected("the frame is not text".to_owned()))?
+                }
+                (Slot::Frame(prefix), Frame::Text(_), Some(value)) => format!("{prefix}{}", value.reveal()),
+                _ => {
+                    return Err(CallError::Rejected(
+                        "a frame takes secrets in JSON text, or as the whole of a text".to_owned(),
+                    ));
+                }
             };
-            let filled = json_with(text.as_bytes(), pointer, value.reveal())?;
-            let filled = String::from_utf8(filled).map_err(|_| CallError::Rejected("the frame is not text".to_owned()));
-            frame = Frame::Text(filled?);
+            frame = Frame::Text(filled);
         }
         let message = match frame {
             Frame::Text(text) => Message::text(text),

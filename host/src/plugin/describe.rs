@@ -118,9 +118,16 @@ impl Check {
                     format!("the path slot {n} of `{of}` is too far in")
                 });
             }
-            Slot::JsonPointer(pointer) => {
-                self.that(pointer.starts_with('/') && pointer.len() <= TEXT_MAX, || {
+            Slot::JsonPointer(pointer, prefix) => {
+                let short = pointer.len() <= TEXT_MAX && prefix.len() <= NAME_MAX;
+                self.that(pointer.starts_with('/') && short, || {
                     format!("the slot `{pointer}` of `{of}` is no JSON pointer")
+                });
+            }
+            Slot::Frame(prefix) => {
+                let plain = prefix.len() <= NAME_MAX && !prefix.contains(['\r', '\n', '\0']);
+                self.that(plain, || {
+                    format!("the frame slot of `{of}` has a prefix of more than one line")
                 });
             }
             Slot::BasicUser | Slot::BasicPassword => {}

@@ -86,13 +86,18 @@ impl Plan {
     }
 
     pub(super) async fn ready(self) -> Bench {
-        let folder = TempDir::new().expect("a folder");
         let (runtime, hostile, echo) = COMPILED.get_or_init(compiled).await.clone();
         let component = if self.wasm == botyard_test_guests::ECHO {
             echo
         } else {
             hostile
         };
+        self.with(runtime, component)
+    }
+
+    /// With a component that was loaded for this.
+    pub(super) fn with(self, runtime: Runtime, component: Component) -> Bench {
+        let folder = TempDir::new().expect("a folder");
         let journal = Journal::open(&folder.path().join("store.db")).expect("a store");
         let settings = self
             .settings

@@ -1,6 +1,6 @@
 //! What the adapter needs and can do, whether the bot's account has it, and the commands it tells Discord of.
 
-use botyard_sdk::account::{CommandSpec, Finding};
+use botyard_sdk::account::{CommandSpec, Finding, Severity};
 use botyard_sdk::json::{array_at, str_at};
 use botyard_sdk::manifest::{
     Abilities, About, Ed25519, Limits, Managed, Mode, Piece, Rate, Route, Secret, Setting, SettingKind, Slot,
@@ -165,6 +165,8 @@ const PERMISSIONS: [(u64, &str, &str); 7] = [
         "the bot cannot reply, nor read what was said before",
     ),
 ];
+/// View Channels, Send Messages, Read Message History: the bot is of no use without one of them.
+const NEEDED: u64 = (1 << 10) | (1 << 11) | (1 << 16);
 const ADMINISTRATOR: u64 = 1 << 3;
 
 /// Flags of an application: the privileged intent, approved or for bots in few servers.
@@ -213,7 +215,7 @@ pub fn check<W: Wire>(api: &Api<W>, mode: &str) -> Result<Vec<Finding>, Error> {
     }
     servers(api, &application, &mut findings)?;
     for one in &mut findings {
-        if one.fine && one.subject != "token" {
+        if one.severity == Severity::Fine && one.subject != "token" {
             one.advice.clear();
         }
     }
@@ -221,8 +223,9 @@ pub fn check<W: Wire>(api: &Api<W>, mode: &str) -> Result<Vec<Finding>, Error> {
 }
 
 fn finding(fine: bool, subject: &str, advice: impl Into<String>) -> Finding {
+    let severity = if fine { Severity::Fine } else { Severity::Error };
     Finding {
-        fine,
+        severity,
         subject: subject.into(),
         advice: advice.into(),
     }
@@ -248,11 +251,15 @@ fn servers<W: Wire>(api: &Api<W>, application: &Value, findings: &mut Vec<Findin
         let name = str_at(guild, "/name").unwrap_or("?");
         for (bit, permission, lack) in PERMISSIONS {
             if has & (bit | ADMINISTRATOR) == 0 {
-                findings.push(finding(
+                let mut found = finding(
                     false,
                     &format!("permission {permission} in {name}"),
                     format!("{lack}: give it to the bot's role, or invite it again with {invite}"),
-                ));
+                );
+                if bit & NEEDED == 0 {
+                    found.severity = Severity::Warning;
+                }
+                findings.push(found);
             }
         }
     }

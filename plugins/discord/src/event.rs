@@ -4,7 +4,7 @@
 //! Source: docs.discord.com/developers/events/gateway-events and /resources/message (discord-api-docs, 2026-08).
 
 use botyard_sdk::http::header;
-use botyard_sdk::ingress::{Item, Message, Reaction, Translated, What};
+use botyard_sdk::ingress::{Item, Message, Quote, Reaction, Translated, What};
 use botyard_sdk::json::{array_at, read_without, str_at};
 use botyard_sdk::serde_json::{self, Value};
 use botyard_sdk::types::{Attachment, Conversation, Error, Event, Origin, Person};
@@ -202,10 +202,7 @@ impl Reader {
                 .filter_map(|who| user(who, who.get("member")))
                 .collect(),
             addressed: conversation.direct || heard.addressed || to_me,
-            quotes: quoted.and_then(|quoted| {
-                let text = hear(str_at(quoted, "/content").unwrap_or_default(), None, None).text;
-                Some((str_at(quoted, "/id")?.to_owned(), text))
-            }),
+            quotes: quoted.and_then(quote),
             // A thread gets the id of the message that it is made from.
             new_thread: opens.then(|| id.to_owned()),
             text,
@@ -218,6 +215,7 @@ impl Reader {
             sender,
             sent: seconds_of(id),
             reply_to: reply_to.bytes(),
+            extra: Vec::new(),
         };
         Some((origin, message))
     }
@@ -243,6 +241,7 @@ impl Reader {
             sender: sender?,
             sent: None,
             reply_to: Vec::new(),
+            extra: Vec::new(),
         };
         Some(Item {
             origin,
@@ -299,6 +298,7 @@ fn deleted(data: &Value, facts: &Facts<'_>, id: Option<&str>) -> Option<Item> {
         sender: person("0"),
         sent: None,
         reply_to: Vec::new(),
+        extra: Vec::new(),
     };
     Some(Item {
         origin,
@@ -330,6 +330,19 @@ pub(crate) fn user(user: &Value, member: Option<&Value>) -> Option<Person> {
     });
     person.bot = user.get("bot").and_then(Value::as_bool).unwrap_or(false);
     Some(person)
+}
+
+/// A message that another one answers or is about.
+pub(crate) fn quote(message: &Value) -> Option<Quote> {
+    Some(Quote {
+        id: str_at(message, "/id")?.to_owned(),
+        sender: message.get("author").and_then(|who| user(who, message.get("member"))),
+        text: hear(str_at(message, "/content").unwrap_or_default(), None, None).text,
+        attachments: array_at(message, "/attachments")
+            .iter()
+            .filter_map(attachment)
+            .collect(),
+    })
 }
 
 pub(crate) fn attachment(file: &Value) -> Option<Attachment> {

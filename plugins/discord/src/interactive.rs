@@ -3,14 +3,14 @@
 //! An answer here is an interaction's callback: the HTTP response where Discord calls, a call of the host's where the
 //! gateway told. Source: docs.discord.com/developers/interactions/receiving-and-responding.
 
-use botyard_sdk::ingress::{Command, Item, Message, Press, Translated, What};
+use botyard_sdk::ingress::{Command, Item, Message, Press, Quote, Translated, What};
 use botyard_sdk::interaction::Verdict;
 use botyard_sdk::json::{array_at, at, str_at};
 use botyard_sdk::serde_json::{self, Value, json};
 use botyard_sdk::split::clip;
 use botyard_sdk::types::{Answer, Attachment, Conversation, Origin};
 
-use crate::event::{Interaction, Kind, ReplyTo, attachment, id_at, nothing, seconds_of, tenant_of, user};
+use crate::event::{Interaction, Kind, ReplyTo, attachment, id_at, nothing, quote, seconds_of, tenant_of, user};
 use crate::form;
 use crate::text::hear;
 
@@ -127,6 +127,7 @@ fn origin(data: &Value, received: u32, kind: Kind) -> Option<Origin> {
         sender,
         sent: seconds_of(id),
         reply_to: reply_to.bytes(),
+        extra: Vec::new(),
     })
 }
 
@@ -184,7 +185,7 @@ fn options(data: &Value) -> (String, Vec<Attachment>) {
     (words.join(" "), files)
 }
 
-type Asked = (String, Option<(String, String)>, Vec<Attachment>);
+type Asked = (String, Option<Quote>, Vec<Attachment>);
 
 fn asked(data: &Value) -> Asked {
     let (text, files) = options(data);
@@ -195,17 +196,13 @@ fn asked(data: &Value) -> Asked {
 fn about(data: &Value) -> Option<Asked> {
     let id = id_at(data, "/data/target_id")?;
     let message = at(data, &format!("/data/resolved/messages/{id}"))?;
-    let said = hear(str_at(message, "/content").unwrap_or_default(), None, None).text;
-    let files = array_at(message, "/attachments")
-        .iter()
-        .filter_map(attachment)
-        .collect();
-    let text = if said.is_empty() {
+    let quoted = quote(message)?;
+    let text = if quoted.text.is_empty() {
         "Have a look at what is attached to this message.".to_owned()
     } else {
         "Have a look at this message.".to_owned()
     };
-    Some((text, Some((id.to_owned(), said)), files))
+    Some((text, Some(quoted), Vec::new()))
 }
 
 /// A button, or a list from which something was chosen: Discord has no button to send a list with.

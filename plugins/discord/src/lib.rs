@@ -190,17 +190,18 @@ fn said_of(message: &Value) -> Option<history::Said> {
         _ => return None,
     };
     let id = str_at(message, "/id")?;
-    let mut text = text::hear(str_at(message, "/content").unwrap_or_default(), None, None).text;
-    for file in array_at(message, "/attachments") {
-        text = format!("{text}\n(a file: {})", str_at(file, "/filename").unwrap_or("?"));
-    }
+    let text = text::hear(str_at(message, "/content").unwrap_or_default(), None, None).text;
     Some(history::Said {
         id: id.to_owned(),
         sender: event::user(message.get("author")?, message.get("member"))?,
         text: text.trim().to_owned(),
         sent: seconds_of(id)?,
+        attachments: array_at(message, "/attachments")
+            .iter()
+            .filter_map(event::attachment)
+            .collect(),
     })
-    .filter(|said| !said.text.is_empty())
+    .filter(|said| !said.text.is_empty() || !said.attachments.is_empty())
 }
 
 botyard_sdk::export!(Discord);

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use botyard_fakes::discord::{self, ANN, BEN, BOT, DIRECT, GENERAL, GUILD, World};
-use botyard_sdk::account::{Argument, CommandSpec};
+use botyard_sdk::account::{Argument, CommandSpec, Severity};
 use botyard_sdk::raw_http::{Body, Content, Downloaded, Request, Response};
 use botyard_sdk::types::{Attachment, Conversation, Error, FileRef};
 
@@ -206,7 +206,9 @@ fn the_bot_knows_itself_and_others() {
 
 fn lacking(api: &Api<Fake>, mode: &str) -> Vec<(String, String)> {
     let findings = describe::check(api, mode).expect("an answer");
-    let bad = findings.into_iter().filter(|finding| !finding.fine);
+    let bad = findings
+        .into_iter()
+        .filter(|finding| finding.severity != Severity::Fine);
     bad.map(|finding| (finding.subject, finding.advice)).collect()
 }
 

@@ -1,6 +1,6 @@
 //! What the bot's own account knows: who it is, who people are, what was said, what is missing.
 
-use botyard_sdk::account::Finding;
+use botyard_sdk::account::{Finding, Severity};
 use botyard_sdk::history::Said;
 use botyard_sdk::json::{at, str_at};
 use botyard_sdk::serde_json::Value;
@@ -138,11 +138,7 @@ fn said(item: &Value) -> Option<Said> {
         item.get("mentions").unwrap_or(&null),
         None,
     );
-    let mut text = read.text;
-    for attachment in &read.attachments {
-        text.push_str(&format!(" (a file: {})", attachment.name));
-    }
-    if text.trim().is_empty() {
+    if read.text.trim().is_empty() && read.attachments.is_empty() {
         return None;
     }
     let mut sender = person(str_at(item, "/sender/id")?, str_at(item, "/sender/tenant_key"));
@@ -150,8 +146,9 @@ fn said(item: &Value) -> Option<Said> {
     Some(Said {
         id: id.to_owned(),
         sender,
-        text: text.trim().to_owned(),
+        text: read.text.trim().to_owned(),
         sent: seconds(item, "/create_time")?,
+        attachments: read.attachments,
     })
 }
 
@@ -223,13 +220,30 @@ pub const SCOPES: [(&str, &str); 11] = [
     ("cardkit:card:write", "answers are not typed out but appear in steps"),
 ];
 
+/// Without one of these the bot is of no use.
+const NEEDED: [&str; 5] = [
+    "im:message:send_as_bot",
+    "im:message.p2p_msg:readonly",
+    "im:message.group_at_msg:readonly",
+    "im.message.receive_v1",
+    "card.action.trigger",
+];
+
+fn severity(fine: bool, name: &str) -> Severity {
+    match fine {
+        true => Severity::Fine,
+        false if NEEDED.contains(&name) => Severity::Error,
+        false => Severity::Warning,
+    }
+}
+
 /// One sentence for each thing that is missing.
 ///
 /// # Errors
 /// Feishu could not be asked; credentials that are refused are a finding.
 pub fn check<W: Wire>(api: &Api<W>) -> Result<Vec<Finding>, Error> {
     let finding = |fine: bool, subject: &str, advice: String| Finding {
-        fine,
+        severity: if fine { Severity::Fine } else { Severity::Error },
         subject: subject.to_owned(),
         advice,
     };
@@ -281,7 +295,7 @@ fn scopes<W: Wire>(api: &Api<W>, findings: &mut Vec<Finding>) -> Result<(), Erro
     for (scope, lack) in SCOPES {
         let fine = granted.contains(&scope) || (scope.starts_with("im:message") && granted.contains(&"im:message"));
         findings.push(Finding {
-            fine,
+            severity: severity(fine, scope),
             subject: format!("scope {scope}"),
             advice: if fine {
                 String::new()
@@ -310,7 +324,7 @@ fn subscriptions<W: Wire>(api: &Api<W>, findings: &mut Vec<Finding>) -> Result<(
     for (event, lack) in EVENTS {
         if let Some(fine) = listed("/data/app/event/subscribed_events", event) {
             findings.push(Finding {
-                fine,
+                severity: severity(fine, event),
                 subject: format!("event {event}"),
                 advice: if fine {
                     String::new()
@@ -322,7 +336,7 @@ fn subscriptions<W: Wire>(api: &Api<W>, findings: &mut Vec<Finding>) -> Result<(
     }
     if let Some(fine) = listed("/data/app/callback/subscribed_callbacks", "card.action.trigger") {
         findings.push(Finding {
-            fine,
+            severity: severity(fine, "card.action.trigger"),
             subject: "callback card.action.trigger".into(),
             advice: if fine {
                 String::new()

@@ -406,7 +406,7 @@ pub fn encode(text: &str) -> String {
 
 /// The URL and body that a link asks for its endpoint with; no token, the app's own credentials.
 pub fn endpoint() -> http::Call {
-    let slot = |name: &str| Slot::JsonPointer(format!("/{name}"));
+    let slot = |name: &str| Slot::JsonPointer((format!("/{name}"), String::new()));
     http::call("POST", "/callback/ws/endpoint")
         .header("locale", "zh")
         .json(&json!({ "AppID": "", "AppSecret": "" }))

@@ -86,7 +86,7 @@ fn route(name: &str) -> Route {
 }
 
 fn secrets() -> Vec<Secret> {
-    let at_endpoint = |name: &str| vec![Slot::JsonPointer(format!("/{name}"))];
+    let at_endpoint = |name: &str| vec![Slot::JsonPointer((format!("/{name}"), String::new()))];
     let both = || vec![ENDPOINT.to_owned(), MINT.to_owned()];
     let secret = |name: &str, purpose: &str| Secret {
         name: name.into(),
@@ -125,7 +125,7 @@ fn secrets() -> Vec<Secret> {
 fn minted() -> Minted {
     let placed = |secret: &str| Placement {
         secret: secret.into(),
-        slot: Slot::JsonPointer(format!("/{secret}")),
+        slot: Slot::JsonPointer((format!("/{secret}"), String::new())),
     };
     Minted {
         name: TENANT.into(),

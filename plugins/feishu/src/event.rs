@@ -5,7 +5,7 @@
 
 use botyard_sdk::bounds::fits;
 use botyard_sdk::delivery::Target;
-use botyard_sdk::ingress::{Command, Item, Message, Other, Reaction, Translated, What};
+use botyard_sdk::ingress::{Command, Item, Message, Other, Quote, Reaction, Translated, What};
 use botyard_sdk::json::{at, str_at};
 use botyard_sdk::serde_json::{self, Value};
 use botyard_sdk::types::{Answer, Conversation, Error, Event, Origin, Person};
@@ -216,8 +216,14 @@ impl<V: Vault, B: Book> Reader<'_, V, B> {
             sender: speaker,
             sent: seconds(message, "/create_time"),
             reply_to: reply_to.bytes(),
+            extra: Vec::new(),
         };
-        let quotes = str_at(message, "/parent_id").map(|parent| (parent.to_owned(), String::new()));
+        let quotes = str_at(message, "/parent_id").map(|parent| Quote {
+            id: parent.to_owned(),
+            sender: None,
+            text: String::new(),
+            attachments: Vec::new(),
+        });
         let message = Message {
             id: id.to_owned(),
             text: read.text,
@@ -289,6 +295,7 @@ fn origin(body: &Value, chat: &str, who: &str) -> Option<Origin> {
         sender: person(who, tenant),
         sent: seconds(body, "/header/create_time"),
         reply_to: Vec::new(),
+        extra: Vec::new(),
     })
 }
 

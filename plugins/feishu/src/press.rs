@@ -45,6 +45,7 @@ pub(crate) fn new(body: &Value) -> Option<Item> {
             opened: at(event, "/action/value/opened") == Some(&Value::Bool(true)),
         })
         .bytes(),
+        extra: Vec::new(),
     };
     Some(Item {
         origin,
@@ -78,6 +79,7 @@ pub(crate) fn old(body: &Value) -> Option<Item> {
             opened: false,
         })
         .bytes(),
+        extra: Vec::new(),
     };
     Some(Item {
         origin,

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use aes::cipher::block_padding::Pkcs7;
 use aes::cipher::{BlockModeDecrypt as _, KeyIvInit as _};
 use botyard_fakes::feishu::{self, ANN, APP_ID, APP_SECRET, BEN, BOT, DIRECT, GROUP, Tenant, Trouble};
+use botyard_sdk::account::Severity;
 use botyard_sdk::raw_http::{Body, Content};
 use botyard_sdk::serde_json::{Value, json};
 use sha1::Sha1;
@@ -253,7 +254,7 @@ fn a_missing_scope_is_advised_and_refused_credentials_are_a_finding() {
     let findings = account::check(&api).expect("findings");
     let wrong: Vec<(&str, &str)> = findings
         .iter()
-        .filter(|finding| !finding.fine)
+        .filter(|finding| finding.severity != Severity::Fine)
         .map(|finding| (finding.subject.as_str(), finding.advice.as_str()))
         .collect();
     assert_eq!(
@@ -268,7 +269,7 @@ fn a_missing_scope_is_advised_and_refused_credentials_are_a_finding() {
     api.wire.tenant.trouble(Some(info), Trouble::Code(99_991_663));
     let findings = account::check(&api).expect("a finding");
     assert!(
-        !findings[0].fine && findings[0].advice.contains("copy App ID"),
+        findings[0].severity == Severity::Error && findings[0].advice.contains("copy App ID"),
         "{findings:?}"
     );
 }

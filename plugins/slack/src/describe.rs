@@ -1,6 +1,6 @@
 //! What the adapter needs and can do, and whether the bot's token has it.
 
-use botyard_sdk::account::Finding;
+use botyard_sdk::account::{Finding, Severity};
 use botyard_sdk::http::header;
 use botyard_sdk::json::str_at;
 use botyard_sdk::manifest::{
@@ -173,7 +173,7 @@ fn rates() -> Vec<Rate> {
     ]
 }
 
-/// A scope, whether the bot is of no use without it, and what is missing then.
+/// A scope, and what is missing without it.
 const SCOPES: [(&str, &str); 11] = [
     ("chat:write", "the bot cannot answer"),
     ("app_mentions:read", "the bot does not hear mentions"),
@@ -197,6 +197,9 @@ const SCOPES: [(&str, &str); 11] = [
     ),
 ];
 
+/// Without one of these the bot is of no use.
+const NEEDED: [&str; 3] = ["chat:write", "app_mentions:read", "im:history"];
+
 /// One sentence for each scope that is missing; in Socket Mode also for what the app token lacks.
 ///
 /// # Errors
@@ -214,7 +217,7 @@ fn check_app<W: Wire>(api: &Api<W>) -> Result<Finding, Error> {
     let subject = "app_token".to_owned();
     let Err(failure) = api.open_connection() else {
         return Ok(Finding {
-            fine: true,
+            severity: Severity::Fine,
             subject,
             advice: "Socket Mode is on".into(),
         });
@@ -234,7 +237,7 @@ fn check_app<W: Wire>(api: &Api<W>) -> Result<Finding, Error> {
         _ => return Err(failure.error),
     };
     Ok(Finding {
-        fine: false,
+        severity: Severity::Error,
         subject,
         advice,
     })
@@ -246,7 +249,7 @@ fn check_bot<W: Wire>(api: &Api<W>) -> Result<Vec<Finding>, Error> {
         Err(failure) => match failure.error {
             Error::Unauthorized(why) => {
                 return Ok(vec![Finding {
-                    fine: false,
+                    severity: Severity::Error,
                     subject: "bot_token".into(),
                     advice: format!("{why}; copy the `xoxb-` token from your app's page, OAuth & Permissions"),
                 }]);
@@ -259,7 +262,7 @@ fn check_bot<W: Wire>(api: &Api<W>) -> Result<Vec<Finding>, Error> {
         str_at(&answer, "/team").unwrap_or("?"),
     );
     let mut findings = vec![Finding {
-        fine: true,
+        severity: Severity::Fine,
         subject: "bot_token".into(),
         advice: format!("it is {user} in {team}"),
     }];
@@ -275,7 +278,11 @@ fn check_bot<W: Wire>(api: &Api<W>) -> Result<Vec<Finding>, Error> {
             format!("{lack}: add it under OAuth & Permissions, Bot Token Scopes, and install the app again")
         };
         findings.push(Finding {
-            fine,
+            severity: match fine {
+                true => Severity::Fine,
+                false if NEEDED.contains(&scope) => Severity::Error,
+                false => Severity::Warning,
+            },
             subject: format!("scope {scope}"),
             advice,
         });

@@ -136,6 +136,7 @@ impl Reader {
                     sender: person(str_at(event, "/user")?, str_at(body, "/team_id")),
                     sent: None,
                     reply_to: Vec::new(),
+                    extra: Vec::new(),
                 };
                 Some(Item {
                     origin,
@@ -209,6 +210,7 @@ impl Reader {
             sender: self.speaker(body, previous)?,
             sent: seconds(str_at(event, "/ts").unwrap_or(ts)),
             reply_to: Vec::new(),
+            extra: Vec::new(),
         };
         Some(Item {
             origin,
@@ -252,6 +254,7 @@ impl Reader {
             sender,
             sent: seconds(ts),
             reply_to: reply_to.bytes(),
+            extra: Vec::new(),
         };
         Some((origin, message))
     }
@@ -301,6 +304,7 @@ impl Reader {
             sender: person(user, str_at(body, "/team_id")),
             sent: seconds(at),
             reply_to: Vec::new(),
+            extra: Vec::new(),
         };
         let reaction = Reaction {
             id: ts.to_owned(),
@@ -321,6 +325,7 @@ impl Reader {
             sender: person(user, str_at(event, "/team").or(str_at(body, "/team_id"))),
             sent: str_at(event, "/event_ts").and_then(seconds),
             reply_to: Vec::new(),
+            extra: Vec::new(),
         };
         let myself = Some(user) == self.me.as_deref();
         let fields = vec![("self".to_owned(), myself.to_string())];
@@ -373,6 +378,7 @@ impl Reader {
             sender,
             sent: None,
             reply_to: reply_to.bytes(),
+            extra: Vec::new(),
         };
         let what = What::Command(Command {
             name,

@@ -1,6 +1,6 @@
 //! Presses and forms: what `block_actions` and `view_submission` mean, and the immediate word to whoever did it.
 
-use botyard_sdk::ingress::{Command, Item, Message, Press, Translated, What};
+use botyard_sdk::ingress::{Command, Item, Message, Press, Quote, Translated, What};
 use botyard_sdk::interaction::Verdict;
 use botyard_sdk::json::{at, str_at};
 use botyard_sdk::serde_json::{self, Value, json};
@@ -107,6 +107,7 @@ fn about(payload: &Value) -> Option<Item> {
         sender,
         sent: seconds(at),
         reply_to: reply_to.bytes(),
+        extra: Vec::new(),
     };
     let message = Message {
         // Its own: an edit of the message it is about does not change it.
@@ -114,9 +115,14 @@ fn about(payload: &Value) -> Option<Item> {
         text: "Have a look at this message.".to_owned(),
         mentions: Vec::new(),
         addressed: true,
-        quotes: Some((ts.to_owned(), said)),
+        quotes: Some(Quote {
+            id: ts.to_owned(),
+            sender: str_at(message, "/user").map(|wrote| person(wrote, str_at(message, "/team"))),
+            text: said,
+            attachments: files.map_or_else(Vec::new, |files| attachments(files)),
+        }),
         new_thread: thread.is_none().then(|| ts.to_owned()),
-        attachments: files.map_or_else(Vec::new, |files| attachments(files)),
+        attachments: Vec::new(),
         group: None,
     };
     Some(Item {
@@ -150,6 +156,7 @@ fn shortcut(payload: &Value) -> Option<Item> {
         sender,
         sent: seconds(at),
         reply_to: reply_to.bytes(),
+        extra: Vec::new(),
     };
     let what = What::Command(Command {
         name: "ask".to_owned(),
@@ -202,6 +209,7 @@ fn press(payload: &Value) -> Option<Item> {
         sender,
         sent: seconds(at),
         reply_to: reply_to.bytes(),
+        extra: Vec::new(),
     };
     Some(Item {
         origin,
@@ -267,6 +275,7 @@ fn submission(payload: &Value) -> Option<Item> {
         sender,
         sent: None,
         reply_to: reply_to.bytes(),
+        extra: Vec::new(),
     };
     Some(Item {
         origin,

@@ -206,6 +206,10 @@ pub fn before<W: Wire>(
                 sender,
                 text: text::hear(str_at(found, "/text").unwrap_or_default(), None).text,
                 sent: event::seconds(ts)?,
+                attachments: found
+                    .get("files")
+                    .and_then(Value::as_array)
+                    .map_or_else(Vec::new, |files| event::attachments(files)),
             })
         })
         .collect();

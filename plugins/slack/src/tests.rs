@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use botyard_fakes::slack::{self, Workspace};
-use botyard_sdk::account::Finding;
+use botyard_sdk::account::{Finding, Severity};
 use botyard_sdk::raw_http::{Body, Downloaded, Request, Response};
 use botyard_sdk::serde_json::json;
 use botyard_sdk::types::{Attachment, Conversation, Error, FileRef};
@@ -165,22 +165,22 @@ fn a_missing_scope_is_advised_and_a_refused_token_is_a_finding() {
         findings[..4],
         [
             Finding {
-                fine: true,
+                severity: Severity::Fine,
                 subject: "bot_token".into(),
                 advice: "it is botyard in Fake".into()
             },
             Finding {
-                fine: true,
+                severity: Severity::Fine,
                 subject: "scope chat:write".into(),
                 advice: String::new()
             },
             Finding {
-                fine: true,
+                severity: Severity::Fine,
                 subject: "scope app_mentions:read".into(),
                 advice: String::new()
             },
             Finding {
-                fine: false,
+                severity: Severity::Error,
                 subject: "scope im:history".into(),
                 advice: "the bot does not hear direct messages: add it under OAuth & Permissions, Bot Token \
                          Scopes, and install the app again"
@@ -190,15 +190,16 @@ fn a_missing_scope_is_advised_and_a_refused_token_is_a_finding() {
     );
     let commands = findings.iter().find(|finding| finding.subject == "scope commands");
     assert!(
-        commands.is_some_and(|finding| finding
-            .advice
-            .starts_with("the slash command and the shortcuts are not there: ")),
+        commands.is_some_and(|finding| finding.severity == Severity::Warning
+            && finding
+                .advice
+                .starts_with("the slash command and the shortcuts are not there: ")),
         "{findings:?}"
     );
     api.wire.team.revoke();
     let findings = describe::check(&api, false).expect("a finding");
     assert!(
-        !findings[0].fine && findings[0].advice.contains("token_revoked"),
+        findings[0].severity == Severity::Error && findings[0].advice.contains("token_revoked"),
         "{findings:?}"
     );
 }
@@ -215,7 +216,7 @@ fn socket_mode_that_cannot_work_is_a_finding() {
     assert_eq!(
         finding(&api),
         Finding {
-            fine: true,
+            severity: Severity::Fine,
             subject: "app_token".into(),
             advice: "Socket Mode is on".into()
         }

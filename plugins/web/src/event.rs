@@ -76,6 +76,7 @@ pub fn translate(event: &Event) -> Result<Translated, Error> {
         },
         sent: payload.sent.and_then(|ms| u32::try_from(ms / 1000).ok()),
         reply_to: Vec::new(),
+        extra: Vec::new(),
     };
     Ok(Translated {
         items: vec![Item { origin, what }],
@@ -161,6 +162,7 @@ mod tests {
             },
             sent: Some(1_790_000_000),
             reply_to: Vec::new(),
+            extra: Vec::new(),
         }
     }
 

@@ -219,6 +219,7 @@ mod tests {
                 revision: id + 10,
                 part,
                 complete: id != 1,
+                extra: Vec::new(),
             })
             .collect();
         View {

@@ -80,6 +80,7 @@ class Ingress:
                 ),
                 sent=event.received,
                 reply_to=b"",
+                extra=[],
             )
             message = ingress.Message(
                 id=said["id"],

@@ -15,7 +15,7 @@ fn tenant() -> Minted {
         url: "/auth/token".to_owned(),
         headers: Headers::new(),
         body: MintBody::Json(r#"{"app_id":"cli_a"}"#.to_owned()),
-        placements: vec![at("token", Slot::JsonPointer("/app_secret".to_owned()))],
+        placements: vec![at("token", Slot::JsonPointer("/app_secret".to_owned(), String::new()))],
         token_at: "/data/token".to_owned(),
         lifetime_seconds_at: Some("/data/expire".to_owned()),
         refused: Some(Refusal {
@@ -84,7 +84,11 @@ async fn a_token_is_minted_once_kept_and_blanked() {
     // Like a secret: only to its targets, only in its slots; and what it is made of stays with the host.
     for request in [
         call("/auth/token"),
-        with(post("/auth/token", "{}"), "token", Slot::JsonPointer("/x".to_owned())),
+        with(
+            post("/auth/token", "{}"),
+            "token",
+            Slot::JsonPointer("/x".to_owned(), String::new()),
+        ),
     ] {
         assert!(matches!(out.send(request).await, Err(CallError::Rejected(_))));
     }

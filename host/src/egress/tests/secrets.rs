@@ -10,7 +10,7 @@ async fn every_slot_is_filled() {
         bearer(),
         Slot::Query("t".to_owned()),
         Slot::PathSegment(0, "bot".to_owned()),
-        Slot::JsonPointer("/auth/token".to_owned()),
+        Slot::JsonPointer("/auth/token".to_owned(), String::new()),
         Slot::FormField("client_secret".to_owned()),
         Slot::BasicUser,
         Slot::BasicPassword,
@@ -137,8 +137,14 @@ async fn a_secret_goes_nowhere_else() {
         with(
             post("/api/chat/x", "{}"),
             "token",
-            Slot::JsonPointer("/text".to_owned()),
+            Slot::JsonPointer("/text".to_owned(), String::new()),
         ),
+        with(
+            post("/api/chat/x", "{}"),
+            "token",
+            Slot::JsonPointer("/auth/token".to_owned(), "other ".to_owned()),
+        ),
+        with(post("/api/chat/x", ""), "token", Slot::Frame("PASS ".to_owned())),
         with(get("/api/chat/x"), "hosts_own", bearer()),
         with(get("/api/chat/x"), "nothing", bearer()),
         Request {

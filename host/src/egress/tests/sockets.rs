@@ -108,7 +108,12 @@ fn words(text: &str) -> Result<Frame, (u16, String)> {
 fn allowed(address: SocketAddr) -> Outlet {
     with_slots(
         &format!("http://{address}/v4/"),
-        vec![bearer(), Slot::JsonPointer("/token".to_owned())],
+        vec![
+            bearer(),
+            Slot::JsonPointer("/token".to_owned(), String::new()),
+            Slot::JsonPointer("/d/token".to_owned(), "QQBot ".to_owned()),
+            Slot::Frame("PASS ".to_owned()),
+        ],
     )
 }
 
@@ -141,13 +146,29 @@ async fn frames_go_both_ways_with_secrets_put_in_and_blanked() {
     let hello = Frame::Text(r#"{"op":2}"#.to_owned());
     socket
         .send
-        .send((hello, vec![at("token", Slot::JsonPointer("/token".to_owned()))]))
+        .send((
+            hello,
+            vec![at("token", Slot::JsonPointer("/token".to_owned(), String::new()))],
+        ))
         .await
         .unwrap();
     assert_eq!(
         next(&mut socket).await,
         words(&format!(r#"{{"op":2,"token":"{stars}"}}"#))
     );
+
+    // With a word before it, and as a frame of its own.
+    let identify = Frame::Text(r#"{"d":{"token":""}}"#.to_owned());
+    let pointer = Slot::JsonPointer("/d/token".to_owned(), "QQBot ".to_owned());
+    socket.send.send((identify, vec![at("token", pointer)])).await.unwrap();
+    assert_eq!(
+        next(&mut socket).await,
+        words(&format!(r#"{{"d":{{"token":"QQBot {stars}"}}}}"#))
+    );
+    let pass = Frame::Text("what is here does not matter".to_owned());
+    let whole = Slot::Frame("PASS ".to_owned());
+    socket.send.send((pass, vec![at("token", whole)])).await.unwrap();
+    assert_eq!(next(&mut socket).await, words(&format!("PASS {stars}")));
 
     say(&socket, "close").await;
     assert_eq!(next(&mut socket).await, Err((4004, stars)));
@@ -232,23 +253,33 @@ async fn a_frame_with_a_secret_in_a_wrong_place_closes_the_socket() {
         (
             "/ws".to_owned(),
             Frame::Text("no json".to_owned()),
-            Slot::JsonPointer("/token".to_owned()),
+            Slot::JsonPointer("/token".to_owned(), String::new()),
         ),
         (
             "/ws".to_owned(),
             Frame::Binary(b"{}".to_vec()),
-            Slot::JsonPointer("/token".to_owned()),
+            Slot::JsonPointer("/token".to_owned(), String::new()),
         ),
         (
             "/ws".to_owned(),
             Frame::Text("{}".to_owned()),
-            Slot::JsonPointer("/text".to_owned()),
+            Slot::JsonPointer("/text".to_owned(), String::new()),
         ),
         ("/ws".to_owned(), Frame::Text("{}".to_owned()), bearer()),
         (
+            "/ws".to_owned(),
+            Frame::Binary(Vec::new()),
+            Slot::Frame("PASS ".to_owned()),
+        ),
+        (
+            "/ws".to_owned(),
+            Frame::Text(String::new()),
+            Slot::Frame("PRIVMSG #all :".to_owned()),
+        ),
+        (
             format!("ws://{address}/v5"),
             Frame::Text("{}".to_owned()),
-            Slot::JsonPointer("/token".to_owned()),
+            Slot::JsonPointer("/token".to_owned(), String::new()),
         ),
     ] {
         let mut socket = out.open(opening(&url)).await.unwrap();

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use botyard_test_guests::{ECHO, HOSTILE};
 use tempfile::TempDir;
 
+use super::Plan;
 use crate::plugin::imports::refused;
 use crate::plugin::{Offers, Runtime};
 
@@ -118,16 +119,17 @@ fn imports_are_held_against_the_list() {
     assert_eq!(says("botyard:adapter/http@1.0.0", &["send", "hold"]), "fine");
     assert_eq!(says("botyard:adapter/http@1.3.0", &["send"]), "fine");
     assert_eq!(says("wasi:cli/environment@0.2.6", &["get-environment"]), "fine");
+    assert_eq!(says("botyard:adapter/words@1.2.0", &[]), "fine");
     assert_eq!(
         says("botyard:adapter/http@1.3.0", &["send", "stream"]),
         "it imports `botyard:adapter/http@1.3.0`: `http.stream` needs a host with botyard:adapter 1.3, this one offers 1.0"
     );
     assert_eq!(
-        says("botyard:adapter/voice@1.2.0", &[]),
+        says("botyard:adapter/voice@1.2.0", &["hear"]),
         "it imports `botyard:adapter/voice@1.2.0`: `voice` needs a host with botyard:adapter 1.2, this one offers 1.0"
     );
     assert_eq!(
-        says("botyard:adapter/voice@1.0.0", &[]),
+        says("botyard:adapter/voice@1.0.0", &["hear"]),
         "it imports `botyard:adapter/voice@1.0.0`: botyard:adapter 1.0 has no `voice`"
     );
     assert_eq!(
@@ -145,17 +147,52 @@ fn imports_are_held_against_the_list() {
     assert_eq!(says("env", &[]), "it imports `env`, which this host does not offer");
 }
 
-/// A component that imports one empty instance, in the binary format: magic, an empty instance type, the import.
-fn importing(name: &str) -> Vec<u8> {
-    let mut bytes = b"\0asm\x0d\0\x01\0".to_vec();
+/// What imports one empty instance, in the binary format: an empty instance type, which becomes the one with this number,
+/// and the import.
+fn import_of(name: &str, number: u8) -> Vec<u8> {
     // Type section: one instance type without declarations.
-    bytes.extend([7, 3, 1, 0x42, 0]);
+    let mut bytes = vec![7, 3, 1, 0x42, 0];
     let mut import = vec![1, 0x00, u8::try_from(name.len()).expect("short")];
     import.extend(name.as_bytes());
-    import.extend([5, 0]);
+    // LEB128 of at most two bytes.
+    import.push(5);
+    match number {
+        0..0x80 => import.push(number),
+        _ => import.extend([number, 1]),
+    }
     bytes.extend([10, u8::try_from(import.len()).expect("short")]);
     bytes.extend(import);
     bytes
+}
+
+/// A component that imports one empty instance.
+fn importing(name: &str) -> Vec<u8> {
+    [b"\0asm\x0d\0\x01\0".as_slice(), &import_of(name, 0)].concat()
+}
+
+#[tokio::test]
+async fn words_of_a_later_version_are_no_reason_to_refuse_what_else_it_can() {
+    let folder = TempDir::new().expect("a folder");
+    let runtime = Runtime::new(folder.path()).expect("a runtime");
+    let name = "botyard:adapter/later-words@1.4.0";
+    let mut found = None;
+    // How many types it has is not known here: only the right number makes it valid.
+    for number in 0..=u8::MAX {
+        let bytes = [HOSTILE, &import_of(name, number)].concat();
+        if let Ok(component) = runtime.load("x", &bytes).await {
+            found = Some(component);
+            break;
+        }
+    }
+    let component = found.expect("it loads");
+    assert!(
+        component.imports().contains(&name.to_owned()),
+        "{:?}",
+        component.imports()
+    );
+    assert_eq!(component.about().platform, "hostile");
+    let bench = Plan::hostile().with(runtime, component);
+    bench.works().await;
 }
 
 #[tokio::test]

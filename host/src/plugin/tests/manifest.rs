@@ -128,9 +128,14 @@ async fn slots_are_known_places() {
     );
     assert_eq!(slot(Slot::Header("a b".to_owned(), String::new())).await.len(), 1);
     assert_eq!(
-        slot(Slot::JsonPointer("token".to_owned())).await,
+        slot(Slot::JsonPointer("token".to_owned(), String::new())).await,
         ["the slot `token` of `bot_token` is no JSON pointer"]
     );
+    assert_eq!(
+        slot(Slot::Frame("PASS x\r\nQUIT ".to_owned())).await,
+        ["the frame slot of `bot_token` has a prefix of more than one line"]
+    );
+    assert_eq!(slot(Slot::Frame("PASS ".to_owned())).await, Vec::<String>::new());
     assert_eq!(slot(Slot::PathSegment(99, String::new())).await.len(), 1);
     assert_eq!(slot(Slot::PathSegment(0, "bot".to_owned())).await, Vec::<String>::new());
 }
@@ -191,7 +196,7 @@ async fn minted_tokens_and_rates() {
         body: MintBody::Empty,
         placements: vec![Placement {
             secret: "app".to_owned(),
-            slot: Slot::JsonPointer("/secret".to_owned()),
+            slot: Slot::JsonPointer("/secret".to_owned(), String::new()),
         }],
         token_at: "token".to_owned(),
         lifetime_seconds_at: Some("/expire".to_owned()),

@@ -122,6 +122,15 @@ fn origin(o: types::Origin) -> Checked<chat::Origin> {
     })
 }
 
+fn quote(q: ingress::Quote) -> Checked<chat::Quote> {
+    Ok(chat::Quote {
+        id: id("a message's id", q.id)?,
+        sender: q.sender.map(person).transpose()?,
+        text: q.text,
+        attachments: q.attachments.into_iter().map(attachment).collect(),
+    })
+}
+
 fn message(m: ingress::Message) -> Checked<chat::Message> {
     let group = match m.group {
         None => None,
@@ -138,7 +147,7 @@ fn message(m: ingress::Message) -> Checked<chat::Message> {
         text: m.text,
         mentions: m.mentions.into_iter().map(person).collect::<Checked<_>>()?,
         addressed: m.addressed,
-        quotes: m.quotes,
+        quotes: m.quotes.map(quote).transpose()?,
         new_thread: m.new_thread,
         attachments: m.attachments.into_iter().map(attachment).collect(),
         group,
@@ -197,7 +206,11 @@ pub(in crate::plugin) fn translated(t: ingress::Translated) -> Checked<chat::Tra
 
 pub(in crate::plugin) fn finding(f: account::Finding) -> chat::Finding {
     chat::Finding {
-        fine: f.fine,
+        severity: match f.severity {
+            account::Severity::Fine => chat::Severity::Fine,
+            account::Severity::Warning => chat::Severity::Warning,
+            account::Severity::Error => chat::Severity::Error,
+        },
         subject: cut(f.subject, TEXT_MAX),
         advice: cut(f.advice, TEXT_MAX),
     }
@@ -208,6 +221,7 @@ pub(in crate::plugin) fn said(s: history::Said) -> Checked<chat::Said> {
         id: id("a message's id", s.id)?,
         sender: person(s.sender)?,
         text: s.text,
+        attachments: s.attachments.into_iter().map(attachment).collect(),
     })
 }
 

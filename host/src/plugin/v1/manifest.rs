@@ -11,10 +11,11 @@ fn slot(s: wit::Slot) -> ours::Slot {
         wit::Slot::Header((name, prefix)) => ours::Slot::Header(name, prefix),
         wit::Slot::Query(name) => ours::Slot::Query(name),
         wit::Slot::PathSegment((n, prefix)) => ours::Slot::PathSegment(n, prefix),
-        wit::Slot::JsonPointer(pointer) => ours::Slot::JsonPointer(pointer),
+        wit::Slot::JsonPointer((pointer, prefix)) => ours::Slot::JsonPointer(pointer, prefix),
         wit::Slot::FormField(name) => ours::Slot::FormField(name),
         wit::Slot::BasicUser => ours::Slot::BasicUser,
         wit::Slot::BasicPassword => ours::Slot::BasicPassword,
+        wit::Slot::Frame(prefix) => ours::Slot::Frame(prefix),
     }
 }
 

@@ -81,6 +81,7 @@ pub(in crate::plugin) fn origin(o: &chat::Origin) -> types::Origin {
         sender: person(&o.sender),
         sent: o.sent.map(unix_time),
         reply_to: o.reply_to.clone(),
+        extra: Vec::new(),
     }
 }
 
@@ -224,6 +225,7 @@ pub(in crate::plugin) fn view(v: &chat::View) -> delivery::View {
                 revision: b.revision,
                 part: part(&b.part),
                 complete: b.complete,
+                extra: Vec::new(),
             })
             .collect(),
         stop_token: v.stop_token.as_ref().map(|t| t.0.clone()),

@@ -3,7 +3,7 @@
 use super::sample::{ask_row, bot, item, outbox_row, run_row, session_row, turn_row, view};
 use super::{Open, commit};
 use crate::chat::{
-    Attachment, BotName, Command, InboxId, Item, Message, Press, Routed, SessionId, SessionKey, Token, TurnId,
+    Attachment, BotName, Command, InboxId, Item, Message, Press, Quote, Routed, SessionId, SessionKey, Token, TurnId,
     ViewState, What,
 };
 use crate::store::{
@@ -106,7 +106,12 @@ fn full(key: &str) -> Message {
     };
     Message {
         text: "needle".into(),
-        quotes: Some(("m0".into(), "a needle".into())),
+        quotes: Some(Quote {
+            id: "m0".into(),
+            sender: None,
+            text: "a needle".into(),
+            attachments: Vec::new(),
+        }),
         attachments: vec![Attachment {
             name: "needle.txt".into(),
             media_type: None,

@@ -41,13 +41,14 @@ pub(super) fn take(placement: &Placement, secret: &str, url: &str, event: &mut E
             event.payload = rest.into_bytes();
             right
         }
-        Slot::JsonPointer(pointer) => {
+        Slot::JsonPointer(pointer, prefix) => {
             let body = std::str::from_utf8(&event.payload).map_err(|_| Refused::Signature)?;
             let place = json_place(body, pointer).ok_or(Refused::Signature)?;
             let value: String = serde_json::from_str(&body[place.clone()]).map_err(|_| Refused::Signature)?;
             event.payload.splice(place, *b"\"\"");
-            same(&value)
+            value.strip_prefix(prefix.as_str()).is_some_and(same)
         }
+        Slot::Frame(_) => false,
         Slot::PathSegment(index, prefix) => url::Url::parse(url).is_ok_and(|url| {
             let segment = url
                 .path_segments()

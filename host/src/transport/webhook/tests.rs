@@ -286,7 +286,13 @@ fn a_shared_secret_is_compared_and_taken_out() {
     assert_eq!(form.payload, b"a=%20&b=c+d");
 
     let json = r#"{ "n": 12345678901234567890123, "header":{"token" : "s3cret\u002bword","x":[1.50]}}"#;
-    let event = shared(Slot::JsonPointer("/header/token".to_owned()), &[], "", json).unwrap();
+    let event = shared(
+        Slot::JsonPointer("/header/token".to_owned(), String::new()),
+        &[],
+        "",
+        json,
+    )
+    .unwrap();
     let rest = r#"{ "n": 12345678901234567890123, "header":{"token" : "","x":[1.50]}}"#;
     assert_eq!(
         String::from_utf8(event.payload).unwrap(),
@@ -294,7 +300,7 @@ fn a_shared_secret_is_compared_and_taken_out() {
         "nothing else is touched"
     );
     let list = shared(
-        Slot::JsonPointer("/a~1b/1".to_owned()),
+        Slot::JsonPointer("/a~1b/1".to_owned(), String::new()),
         &[],
         "",
         r#"{"a/b":[0,"s3cret+word"]}"#,
@@ -302,13 +308,24 @@ fn a_shared_secret_is_compared_and_taken_out() {
     .unwrap();
     assert_eq!(list.payload, br#"{"a/b":[0,""]}"#);
 
+    let after = |prefix: &str| {
+        shared(
+            Slot::JsonPointer("/t".to_owned(), prefix.to_owned()),
+            &[],
+            "",
+            r#"{"t":"Bot s3cret+word"}"#,
+        )
+    };
+    assert_eq!(after("Bot ").unwrap().payload, br#"{"t":""}"#);
+    assert_eq!(after(""), Err(Refused::Signature));
+
     assert!(shared(Slot::PathSegment(1, String::new()), &[], "", "").is_ok());
     assert!(shared(Slot::PathSegment(2, String::new()), &[], "", "").is_err());
 }
 
 #[test]
 fn a_wrong_or_missing_shared_secret_is_refused() {
-    let pointer = || Slot::JsonPointer("/token".to_owned());
+    let pointer = || Slot::JsonPointer("/token".to_owned(), String::new());
     for body in [
         "",
         "{}",
@@ -347,7 +364,13 @@ fn a_wrong_or_missing_shared_secret_is_refused() {
 fn a_second_copy_of_the_shared_secret_does_not_reach_the_guest() {
     let body = r#"{"token":"s3cret+word","token":"s3cret+word","url":"https://x/?t=s3cret%2Bword"}"#;
     let all = [("x-copy", "s3cret+word")];
-    let event = shared(Slot::JsonPointer("/token".to_owned()), &all, "t=s3cret%2Bword", body).unwrap();
+    let event = shared(
+        Slot::JsonPointer("/token".to_owned(), String::new()),
+        &all,
+        "t=s3cret%2Bword",
+        body,
+    )
+    .unwrap();
     let shown = format!(
         "{:?} {} {}",
         event.headers,

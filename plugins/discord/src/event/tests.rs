@@ -89,6 +89,7 @@ fn a_mention_in_a_channel_is_a_question_that_opens_a_thread() {
             },
             sent: Some(1_764_347_922),
             reply_to: reply_to.bytes(),
+            extra: Vec::new(),
         },
         what: What::Message(Message {
             id: "1444000000000000000".into(),
@@ -151,10 +152,17 @@ fn threads_voice_and_direct_channels_open_none() {
 
 #[test]
 fn replies_roles_forwards_and_files_are_understood() {
-    let answered = json!({ "id": "8", "content": "the <@9> answer", "author": { "id": BOT } });
+    let answered = json!({ "id": "8", "content": "the <@9> answer", "author": { "id": BOT },
+        "attachments": [{ "id": "7", "filename": "seen.png", "size": 5, "url": "https://cdn/seen.png" }] });
     let data = said("why", &json!({ "type": 19, "referenced_message": answered }));
     let item = only(items("MESSAGE_CREATE", &data, &[]));
-    assert_eq!(message(&item).quotes, Some(("8".into(), "the <@9> answer".into())));
+    let quoted = message(&item).quotes.as_ref().expect("it answers one");
+    let sender = quoted.sender.as_ref().map(|who| who.id.as_str());
+    let files: Vec<_> = quoted.attachments.iter().map(|file| file.name.as_str()).collect();
+    assert_eq!(
+        (quoted.id.as_str(), sender, quoted.text.as_str(), files),
+        ("8", Some(BOT), "the <@9> answer", vec!["seen.png"])
+    );
     assert!(message(&item).addressed, "an answer to the bot speaks to it");
     let role = only(items(
         "MESSAGE_CREATE",

@@ -110,7 +110,12 @@ fn the_menu_of_a_message_asks_about_it() {
     let What::Message(message) = &item.what else {
         panic!("{item:?}")
     };
-    assert_eq!(message.quotes, Some((id, "the build is red".into())));
+    let quoted = message.quotes.as_ref().expect("it is about one");
+    let sender = quoted.sender.as_ref().map(|who| who.id.as_str());
+    assert_eq!(
+        (quoted.id.as_str(), sender, quoted.text.as_str()),
+        (id.as_str(), Some(ANN), "the build is red")
+    );
 }
 
 #[test]

@@ -14,6 +14,7 @@ pub(crate) fn view(state: State, parts: Vec<Part>) -> View {
             revision: 1,
             part,
             complete: true,
+            extra: Vec::new(),
         })
         .collect();
     let live = matches!(state, State::Waiting(_) | State::Running | State::Asking);

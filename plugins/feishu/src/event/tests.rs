@@ -67,6 +67,7 @@ fn a_direct_message_is_for_the_bot() {
                 sender: ann(),
                 sent: u32::try_from(said.created_ms / 1000).ok(),
                 reply_to: format!("{{\"direct\":{{\"message\":\"{}\",\"person\":\"{ANN}\"}}}}", said.id).into_bytes(),
+                extra: Vec::new(),
             },
             what: What::Message(Message {
                 id: said.id.clone(),
@@ -133,7 +134,8 @@ fn a_thread_is_named_by_its_first_message() {
     let quoting = tenant.say(GROUP, BEN, "text", &text, Some((&plain.id, false)));
     let (conversation, found) = message(read(&tenant.message_event(&quoting)));
     assert_eq!(conversation, group(None));
-    assert_eq!(found.quotes, Some((plain.id, String::new())));
+    let quoted = found.quotes.as_ref().map(|quoted| quoted.id.as_str());
+    assert_eq!(quoted, Some(plain.id.as_str()));
     assert_eq!(found.new_thread, Some(quoting.id));
 }
 

@@ -15,6 +15,7 @@ pub(crate) fn view(state: State, parts: Vec<Part>) -> View {
         revision: 1,
         part,
         complete: true,
+        extra: Vec::new(),
     };
     View {
         turn: "t1".into(),

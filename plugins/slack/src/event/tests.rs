@@ -82,6 +82,7 @@ fn origin(key: &str) -> Origin {
         sender: person("U1", Some("T1")),
         sent: Some(1_700_000_001),
         reply_to: br#"{"kind":"message","reader":["U1","T1"]}"#.to_vec(),
+        extra: Vec::new(),
     }
 }
 
@@ -286,6 +287,7 @@ fn a_slash_command_names_a_command_of_ours() {
             sender: sender.clone(),
             sent: None,
             reply_to: br#"{"kind":"slash","trigger":"13345224609.738474920.8088930838d88f008e0","response_url":"http://hooks/1"}"#.to_vec(),
+            extra: Vec::new(),
         },
         what: What::Command(Command { name: name.into(), arguments: arguments.into(), attachments: vec![] }),
     }

@@ -124,13 +124,19 @@ fn shortcut_in_a_messages_menu_asks_about_that_message() {
             },
             sent: Some(1_700_000_001),
             reply_to: br#"{"kind":"message","reader":["U1","T1"]}"#.to_vec(),
+            extra: Vec::new(),
         },
         what: What::Message(Message {
             id: "1700000001.000200".into(),
             text: "Have a look at this message.".into(),
             mentions: vec![],
             addressed: true,
-            quotes: Some((ts.clone(), "see <this>".into())),
+            quotes: Some(Quote {
+                id: ts.clone(),
+                sender: Some(person("U2", Some("T1"))),
+                text: "see <this>".into(),
+                attachments: vec![],
+            }),
             new_thread: Some(ts),
             attachments: vec![],
             group: None,
@@ -144,7 +150,8 @@ fn shortcut_in_a_messages_menu_asks_about_that_message() {
     let What::Message(message) = item.what else {
         panic!("{:?}", item.what)
     };
-    assert_eq!((message.new_thread, message.attachments.len()), (None, 1));
+    let files = message.quotes.map(|quoted| quoted.attachments.len());
+    assert_eq!((message.new_thread, files), (None, Some(1)));
     payload["type"] = "workflow_step_edit".into();
     assert_eq!(translate(&payload), nothing());
 }

@@ -78,6 +78,7 @@ impl Adapter for Echo {
             sender: person(&text_of(&frame, "from")?, false),
             sent: None,
             reply_to: Vec::new(),
+            extra: Vec::new(),
         };
         let what = ingress::What::Message(ingress::Message {
             id,

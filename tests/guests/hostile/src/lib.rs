@@ -2,7 +2,7 @@
 //! says how. What the host answered comes back in the event's answer, or as the error.
 
 use std::hint::black_box;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use botyard_sdk::crypto::Piece;
 use botyard_sdk::manifest::{
@@ -18,6 +18,8 @@ use botyard_sdk::{
 pub struct Hostile;
 
 static CALLS: AtomicU32 = AtomicU32::new(0);
+/// What a call may leave behind: more than the host keeps of an instance's memory.
+static STAIN: [AtomicU8; 1 << 20] = [const { AtomicU8::new(0) }; 1 << 20];
 
 fn person(id: &str) -> Person {
     Person {
@@ -64,6 +66,7 @@ fn item(key: String, text: &str) -> ingress::Item {
             sender: person("u"),
             sent: None,
             reply_to: Vec::new(),
+            extra: Vec::new(),
         },
         what: ingress::What::Message(ingress::Message {
             id: "m".into(),
@@ -299,6 +302,15 @@ impl Adapter for Hostile {
             }),
             "malformed" => Err(Error::Malformed("x".repeat(100_000))),
             "count" => Ok(said((CALLS.fetch_add(1, Ordering::Relaxed) + 1).to_string())),
+            "stain" | "stain a little" => {
+                let all = if wish == "stain" { STAIN.len() } else { STAIN.len() / 20 };
+                STAIN[..all].iter().for_each(|byte| byte.store(1, Ordering::Relaxed));
+                Ok(said("stained"))
+            }
+            "stains" => {
+                let left = STAIN.iter().filter(|byte| byte.load(Ordering::Relaxed) != 0);
+                Ok(said(left.count().to_string()))
+            }
             "me" => Ok(said(format!("{:?}", host::me().map(|me| me.id)))),
             wish => match wish.strip_prefix("probe ") {
                 Some(what) => Ok(said(probe(what))),

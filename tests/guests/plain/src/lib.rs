@@ -107,6 +107,7 @@ impl Adapter for Plain {
                 sender: person(&text(&said["user"]), false),
                 sent: None,
                 reply_to: Vec::new(),
+                extra: Vec::new(),
             },
             what: ingress::What::Message(ingress::Message {
                 id: text(&said["ts"]),

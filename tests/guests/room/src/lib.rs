@@ -48,23 +48,32 @@ fn person(value: &Value) -> Person {
     }
 }
 
+fn attachments(of: &Value) -> Vec<Attachment> {
+    let one = |file: &Value| Attachment {
+        name: text(file, "name"),
+        media_type: some(file, "media_type"),
+        size_bytes: number(file, "size"),
+        source: text(file, "source"),
+    };
+    list(of, "attachments").iter().map(one).collect()
+}
+
 fn message(item: &Value) -> ingress::Message {
     ingress::Message {
         id: text(item, "id"),
         text: text(item, "text"),
         mentions: list(item, "mentions").iter().map(person).collect(),
         addressed: item["addressed"] != false,
-        quotes: None,
+        quotes: item["quotes"].is_object().then(|| ingress::Quote {
+            id: text(&item["quotes"], "id"),
+            sender: item["quotes"]["from"]
+                .is_object()
+                .then(|| person(&item["quotes"]["from"])),
+            text: text(&item["quotes"], "text"),
+            attachments: attachments(&item["quotes"]),
+        }),
         new_thread: some(item, "new_thread"),
-        attachments: list(item, "attachments")
-            .iter()
-            .map(|file| Attachment {
-                name: text(file, "name"),
-                media_type: some(file, "media_type"),
-                size_bytes: number(file, "size"),
-                source: text(file, "source"),
-            })
-            .collect(),
+        attachments: attachments(item),
         group: some(item, "group").map(|id| ingress::Group {
             id,
             settle_ms: number(item, "settle_ms").unwrap_or(200),
@@ -109,6 +118,7 @@ fn item(item: &Value) -> Result<ingress::Item, Error> {
             sender: person(&item["from"]),
             sent: None,
             reply_to: Vec::new(),
+            extra: Vec::new(),
         },
         what,
     })
@@ -330,7 +340,11 @@ impl Adapter for Room {
         Ok(list(&answer, "findings")
             .iter()
             .map(|finding| account::Finding {
-                fine: finding["fine"] == true,
+                severity: match text(finding, "severity").as_str() {
+                    "fine" => account::Severity::Fine,
+                    "warning" => account::Severity::Warning,
+                    _ => account::Severity::Error,
+                },
                 subject: text(finding, "subject"),
                 advice: text(finding, "advice"),
             })
@@ -352,6 +366,7 @@ impl Adapter for Room {
                 sender: person(&one["from"]),
                 text: text(one, "text"),
                 sent: number(one, "sent").unwrap_or_default(),
+                attachments: attachments(one),
             })
             .collect())
     }
