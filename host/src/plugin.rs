@@ -19,6 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::SemaphorePermit;
 use wasmtime::component::{Component as WasmComponent, InstancePre};
 
 use crate::chat::{Answer, BotName, CallError, Event, Health};
@@ -28,7 +29,7 @@ use crate::manifest::About;
 use crate::outbox::BoxFuture;
 use crate::store::Journal;
 use cache::Cache;
-use engine::Machine;
+use engine::{Machine, Site};
 use sandbox::{Export, State};
 
 /// Why a component cannot be used, in words for its author or operator.
@@ -92,11 +93,11 @@ impl Runtime {
             kept,
             ..
         } = prepared;
-        let (pre, exports) = (prepared.pre, prepared.exports);
+        let linked = prepared.linked;
         let about = match kept {
             Some(about) => about,
             None => {
-                let about = self.describe(&pre, &exports, offers).await.map_err(failed)?;
+                let about = self.describe(&linked, offers).await.map_err(failed)?;
                 let (cache, kept) = (self.cache.clone(), about.clone());
                 let written = tokio::task::spawn_blocking(move || cache.keep(&key, &code, &kept)).await;
                 if let Ok(Err(error)) = written {
@@ -108,8 +109,8 @@ impl Runtime {
         Ok(Component {
             inner: Arc::new(Loaded {
                 machine: Arc::clone(&self.machine),
-                pre,
-                exports,
+                linked,
+                pooled: prepared.pooled,
                 about: Arc::new(about),
                 offers,
                 imports,
@@ -119,7 +120,7 @@ impl Runtime {
 
     /// Everything of `load` that takes a processor.
     fn prepare(&self, wasm: &[u8]) -> Result<Prepared, String> {
-        let engine = &self.machine.engine;
+        let engine = &self.machine.site.engine;
         let key = Cache::key(engine, wasm);
         let (code, kept) = match self.cache.find(engine, &key) {
             Some((code, about)) => (code, Some(about)),
@@ -128,12 +129,13 @@ impl Runtime {
         let imports = imports::check(engine, &code)?;
         let offered = imports::exports(engine, &code);
         let offered: Vec<&str> = offered.iter().map(String::as_str).collect();
-        let pre = self
-            .machine
-            .linker
-            .instantiate_pre(&code)
-            .map_err(|error| format!("its imports do not fit: {error:#}"))?;
-        let exports = v1::Exports::find(&pre, &offered)?;
+        let linked = Linked::new(&self.machine.site, &code, &offered)?;
+        // Where it does not fit into the pool it works all the same.
+        let pooled = self.machine.pool.as_ref().and_then(|pool| {
+            let code = self.cache.again(&pool.site.engine, &key, &code)?;
+            Linked::new(&pool.site, &code, &offered).ok()
+        });
+        let exports = &linked.exports;
         let offers = Offers {
             interaction: exports.interaction.is_some(),
             attachments: exports.attachments.is_some(),
@@ -144,17 +146,23 @@ impl Runtime {
         Ok(Prepared {
             code,
             key,
-            pre,
-            exports,
+            linked,
+            pooled,
             imports,
             offers,
             kept,
         })
     }
 
-    async fn describe(&self, pre: &InstancePre<State>, exports: &v1::Exports, offers: Offers) -> Result<About, String> {
-        let mut store = State::new(Export::Describe, DESCRIBE, None).into_store(&self.machine.engine);
-        let said = call::call!(Export::Describe, store, pre, exports.describe, call_describe());
+    async fn describe(&self, linked: &Linked, offers: Offers) -> Result<About, String> {
+        let mut store = State::new(Export::Describe, DESCRIBE, None).into_store(&self.machine.site.engine);
+        let said = call::call!(
+            Export::Describe,
+            store,
+            linked.pre,
+            linked.exports.describe,
+            call_describe()
+        );
         let about = said
             .map_err(|failure| format!("`describe` failed: {failure}"))
             .and_then(v1::manifest::about)?;
@@ -183,8 +191,8 @@ fn compile(engine: &wasmtime::Engine, wasm: &[u8]) -> Result<WasmComponent, Stri
 struct Prepared {
     code: WasmComponent,
     key: String,
-    pre: InstancePre<State>,
-    exports: v1::Exports,
+    linked: Linked,
+    pooled: Option<Linked>,
     imports: Vec<String>,
     offers: Offers,
     /// From the cache.
@@ -201,10 +209,28 @@ pub struct Offers {
     pub link: bool,
 }
 
-struct Loaded {
-    machine: Arc<Machine>,
+/// A component whose imports were found, and where its exports are.
+struct Linked {
     pre: InstancePre<State>,
     exports: v1::Exports,
+}
+
+impl Linked {
+    fn new(site: &Site, code: &WasmComponent, offered: &[&str]) -> Result<Self, String> {
+        let pre = site
+            .linker
+            .instantiate_pre(code)
+            .map_err(|error| format!("its imports do not fit: {error:#}"))?;
+        let exports = v1::Exports::find(&pre, offered)?;
+        Ok(Self { pre, exports })
+    }
+}
+
+struct Loaded {
+    machine: Arc<Machine>,
+    linked: Linked,
+    /// None: it is too large for the pool, or there is none.
+    pooled: Option<Linked>,
     about: Arc<About>,
     offers: Offers,
     imports: Vec<String>,
@@ -235,15 +261,36 @@ impl Component {
     pub fn imports(&self) -> Vec<String> {
         self.inner.imports.clone()
     }
-    fn machine(&self) -> &Machine {
-        &self.inner.machine
+
+    /// For one call: in the pool, if there is a place.
+    fn seat(&self) -> Seat<'_> {
+        let machine = &self.inner.machine;
+        let pooled = machine.pool.as_ref().zip(self.inner.pooled.as_ref());
+        match pooled.and_then(|(pool, linked)| Some((pool, linked, pool.place()?))) {
+            Some((pool, linked, place)) => Seat {
+                engine: &pool.site.engine,
+                linked,
+                _place: Some(place),
+            },
+            None => self.own_seat(),
+        }
     }
-    fn pre(&self) -> &InstancePre<State> {
-        &self.inner.pre
+
+    /// For an instance that lives long: it takes no place from the calls.
+    fn own_seat(&self) -> Seat<'_> {
+        Seat {
+            engine: &self.inner.machine.site.engine,
+            linked: &self.inner.linked,
+            _place: None,
+        }
     }
-    fn exports(&self) -> &v1::Exports {
-        &self.inner.exports
-    }
+}
+
+/// Where one instance is made. It must outlive the store.
+struct Seat<'c> {
+    engine: &'c wasmtime::Engine,
+    linked: &'c Linked,
+    _place: Option<SemaphorePermit<'c>>,
 }
 
 /// Limits of one call.

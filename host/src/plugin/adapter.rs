@@ -12,7 +12,7 @@ use super::call::{Failure, call};
 use super::files::Files;
 use super::link::{LinkState, MAILBOX, Question};
 use super::sandbox::{Export, Service, Shown, State};
-use super::v1::{from_guest, to_guest};
+use super::v1::{Exports, account, attachments, from_guest, history, interaction, to_guest};
 use super::{Adapter, BotServices, CallLimits, Component, LinkHost, Offers, Runtime};
 use crate::chat::{
     Answer, Attachment, BotName, CallError, CommandSpec, Conversation, Event, FileRef, Finding, Origin, Person, Said,
@@ -125,11 +125,30 @@ impl Drop for Running<'_> {
 
 /// One call of a function that answers `result<_, error>`, in a fresh instance: the guest's answer, or `return Err`.
 macro_rules! ask {
-    ($self:ident, $export:expr, $indices:expr, $method:ident($($argument:expr),*)) => {{
-        let mut store = $self.state($export).into_store(&$self.component.machine().engine);
-        let answer = call!($export, store, $self.component.pre(), $indices, $method($($argument),*));
+    ($self:ident, $export:expr, |$exports:ident| $indices:expr, $method:ident($($argument:expr),*)) => {{
+        let seat = $self.component.seat();
+        let mut store = $self.state($export).into_store(seat.engine);
+        let $exports = &seat.linked.exports;
+        let indices = $indices;
+        let answer = call!($export, store, seat.linked.pre, indices, $method($($argument),*));
         $self.answered($export, answer)?
     }};
+}
+
+fn interaction(exports: &Exports) -> Result<&interaction::GuestIndices, CallError> {
+    exports.interaction.as_ref().ok_or(CallError::Missing("interaction"))
+}
+
+fn attachments(exports: &Exports) -> Result<&attachments::GuestIndices, CallError> {
+    exports.attachments.as_ref().ok_or(CallError::Missing("attachments"))
+}
+
+fn account(exports: &Exports) -> Result<&account::GuestIndices, CallError> {
+    exports.account.as_ref().ok_or(CallError::Missing("account"))
+}
+
+fn history(exports: &Exports) -> Result<&history::GuestIndices, CallError> {
+    exports.history.as_ref().ok_or(CallError::Missing("history"))
 }
 
 impl Adapter {
@@ -225,20 +244,23 @@ impl Adapter {
 
     pub async fn translate(&self, event: &Event) -> Result<Translated, CallError> {
         let event = to_guest::event(event);
-        let exports = self.component.exports();
-        let said = ask!(self, Export::Ingress, exports.ingress, call_translate(&event));
+        let said = ask!(
+            self,
+            Export::Ingress,
+            |exports| &exports.ingress,
+            call_translate(&event)
+        );
         from_guest::translated(said).map_err(|problem| self.bound.wrong(Export::Ingress, &problem))
     }
 
     pub async fn respond(&self, to: &Origin, verdict: &Verdict) -> Result<Option<Answer>, CallError> {
-        let indices = self
-            .component
-            .exports()
-            .interaction
-            .as_ref()
-            .ok_or(CallError::Missing("interaction"))?;
         let (to, verdict) = (to_guest::origin(to), to_guest::verdict(verdict));
-        let said = ask!(self, Export::Interaction, indices, call_respond(&to, &verdict));
+        let said = ask!(
+            self,
+            Export::Interaction,
+            |exports| interaction(exports)?,
+            call_respond(&to, &verdict)
+        );
         said.map(from_guest::answer)
             .transpose()
             .map_err(|problem| self.bound.wrong(Export::Interaction, &problem))
@@ -258,14 +280,14 @@ impl Adapter {
             conversation: target.conversation.clone(),
             update: memory.is_some() && matches!(view.state, ViewState::Running),
         });
-        let mut store = state.into_store(&self.component.machine().engine);
+        let seat = self.component.seat();
+        let mut store = state.into_store(seat.engine);
         let (shown, place) = (to_guest::view(view), to_guest::target(target, nonce, memory));
-        let indices = &self.component.exports().delivery;
         let answer = call!(
             Export::Delivery,
             store,
-            self.component.pre(),
-            indices,
+            seat.linked.pre,
+            seat.linked.exports.delivery,
             call_show(&shown, &place)
         );
         self.remember_buckets(store.data());
@@ -299,14 +321,13 @@ impl Adapter {
     }
 
     pub async fn fetch(&self, attachment: &Attachment) -> Result<FileRef, CallError> {
-        let indices = self
-            .component
-            .exports()
-            .attachments
-            .as_ref()
-            .ok_or(CallError::Missing("attachments"))?;
         let attachment = to_guest::attachment(attachment);
-        let said = from_guest::file(ask!(self, Export::Attachments, indices, call_fetch(&attachment)));
+        let said = from_guest::file(ask!(
+            self,
+            Export::Attachments,
+            |exports| attachments(exports)?,
+            call_fetch(&attachment)
+        ));
         // It may rename what it brought, but only name what is there.
         match self.bound.files.path(&said.id) {
             Ok(_) => Ok(FileRef {
@@ -318,48 +339,34 @@ impl Adapter {
     }
 
     pub async fn me(&self) -> Result<Person, CallError> {
-        let indices = self
-            .component
-            .exports()
-            .account
-            .as_ref()
-            .ok_or(CallError::Missing("account"))?;
-        let said = ask!(self, Export::Account, indices, call_me());
+        let said = ask!(self, Export::Account, |exports| account(exports)?, call_me());
         from_guest::person(said).map_err(|problem| self.bound.wrong(Export::Account, &problem))
     }
 
     pub async fn check(&self) -> Result<Vec<Finding>, CallError> {
-        let indices = self
-            .component
-            .exports()
-            .account
-            .as_ref()
-            .ok_or(CallError::Missing("account"))?;
-        let said = ask!(self, Export::Account, indices, call_check());
+        let said = ask!(self, Export::Account, |exports| account(exports)?, call_check());
         Ok(said.into_iter().map(from_guest::finding).collect())
     }
 
     pub async fn announce(&self, commands: &[CommandSpec]) -> Result<(), CallError> {
-        let indices = self
-            .component
-            .exports()
-            .account
-            .as_ref()
-            .ok_or(CallError::Missing("account"))?;
         let commands: Vec<_> = commands.iter().map(to_guest::command).collect();
-        ask!(self, Export::Account, indices, call_announce(&commands));
+        ask!(
+            self,
+            Export::Account,
+            |exports| account(exports)?,
+            call_announce(&commands)
+        );
         Ok(())
     }
 
     pub async fn who(&self, id: &str, conversation: &Conversation) -> Result<Person, CallError> {
-        let indices = self
-            .component
-            .exports()
-            .account
-            .as_ref()
-            .ok_or(CallError::Missing("account"))?;
         let conversation = to_guest::conversation(conversation);
-        let said = ask!(self, Export::Account, indices, call_who(id, &conversation));
+        let said = ask!(
+            self,
+            Export::Account,
+            |exports| account(exports)?,
+            call_who(id, &conversation)
+        );
         from_guest::person(said).map_err(|problem| self.bound.wrong(Export::Account, &problem))
     }
 
@@ -370,17 +377,11 @@ impl Adapter {
         message: Option<&str>,
         at_most: u32,
     ) -> Result<Vec<Said>, CallError> {
-        let indices = self
-            .component
-            .exports()
-            .history
-            .as_ref()
-            .ok_or(CallError::Missing("history"))?;
         let conversation = to_guest::conversation(conversation);
         let said = ask!(
             self,
             Export::History,
-            indices,
+            |exports| history(exports)?,
             call_before(&conversation, message, at_most)
         );
         let said: Result<Vec<Said>, String> = said.into_iter().map(from_guest::said).collect();
@@ -398,12 +399,8 @@ impl Adapter {
         stop: CancellationToken,
         grace: Duration,
     ) -> Result<(), CallError> {
-        let indices = self
-            .component
-            .exports()
-            .link
-            .as_ref()
-            .ok_or(CallError::Missing("link"))?;
+        let seat = self.component.own_seat();
+        let indices = seat.linked.exports.link.as_ref().ok_or(CallError::Missing("link"))?;
         let (asking, mailbox) = mpsc::channel(MAILBOX);
         {
             let mut link = self.bound.link.lock().unwrap_or_else(PoisonError::into_inner);
@@ -415,9 +412,9 @@ impl Adapter {
         let _running = Running(&self.bound);
         let mut state = self.state(Export::Link);
         state.link = Some(Box::new(LinkState::new(host, stop.clone(), mailbox)));
-        let mut store = state.into_store(&self.component.machine().engine);
+        let mut store = state.into_store(seat.engine);
         let ended = {
-            let run = async { call!(Export::Link, store, self.component.pre(), indices, call_run()) };
+            let run = async { call!(Export::Link, store, seat.linked.pre, indices, call_run()) };
             let over = async {
                 stop.cancelled().await;
                 tokio::time::sleep(grace).await;

@@ -93,6 +93,28 @@ impl Cache {
         }
     }
 
+    /// What another engine with the same settings compiled, for this one; from the cache, if it is there: then both read
+    /// the same file. None: it takes no such component.
+    pub(super) fn again(&self, engine: &Engine, key: &str, component: &Component) -> Option<Component> {
+        let path = self.code(key);
+        #[expect(
+            unsafe_code,
+            reason = "it is what `find` has checked, or what was compiled a moment ago"
+        )]
+        // SAFETY: as above; wasmtime itself checks that version and settings are this engine's.
+        let again = unsafe {
+            match path.exists() {
+                true => Component::deserialize_file(engine, &path),
+                false => component
+                    .serialize()
+                    .and_then(|code| Component::deserialize(engine, code)),
+            }
+        };
+        again
+            .inspect_err(|error| tracing::debug!(%error, "this component gets no place in the pool"))
+            .ok()
+    }
+
     /// Keeps both. The manifest comes last: without it an entry is not there.
     pub(super) fn keep(&self, key: &str, component: &Component, about: &About) -> io::Result<()> {
         let code = component

@@ -21,7 +21,7 @@ use crate::chat::{Conversation, TurnId};
 /// What is kept of a guest's stderr: the text of a panic.
 const STDERR_BYTES: usize = 64 * 1024;
 /// Python needs 5,678 elements, StarlingMonkey 7,695 (measured).
-const TABLE_ELEMENTS: usize = 100_000;
+pub(super) const TABLE_ELEMENTS: usize = 100_000;
 /// Component handles at the same time.
 const HANDLES: usize = 1024;
 

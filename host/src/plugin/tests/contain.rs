@@ -39,6 +39,37 @@ async fn other_calls_run_while_one_loops_on_a_single_thread() {
 }
 
 #[tokio::test]
+async fn nothing_of_a_call_is_left_in_the_place_where_the_next_is_made() {
+    let bench = Plan::hostile().ready().await;
+    assert!(
+        bench.component.inner.pooled.is_some(),
+        "the test guest has a place in the pool"
+    );
+    for wish in ["stain a little", "stain"] {
+        for _ in 0..3 {
+            assert_eq!(bench.wish(wish).await, Ok("stained".to_owned()));
+            assert_eq!(bench.wish("stains").await, Ok("0".to_owned()), "after {wish}");
+        }
+    }
+    assert_eq!(bench.wish("count").await, Ok("1".to_owned()));
+}
+
+#[tokio::test]
+async fn calls_for_which_the_pool_has_no_place_are_made_as_they_come() {
+    let bench = Plan::hostile().ready().await;
+    let seats: Vec<_> = std::iter::repeat_with(|| bench.component.seat())
+        .take_while(|seat| seat._place.is_some())
+        .collect();
+    assert!(!seats.is_empty(), "there is a pool");
+    bench.works().await;
+    let reason = trapped(bench.wish("loop").await);
+    assert_eq!(reason, "ingress: out of time: it worked for longer than 100 ms");
+    drop(seats);
+    assert!(bench.component.seat()._place.is_some());
+    assert!(bench.component.own_seat()._place.is_none());
+}
+
+#[tokio::test]
 async fn a_panic_is_reported_with_its_text() {
     let bench = Plan::hostile().ready().await;
     let reason = trapped(bench.wish("panic").await);
