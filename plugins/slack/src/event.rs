@@ -256,31 +256,12 @@ impl Reader {
         Some((origin, message))
     }
 
-    /// Who said it. A bot has the id of its user or, without one (a webhook, a workflow), its `bot_id`. None: the bot
-    /// itself, by whichever of its names.
+    /// Who said it; none: the bot itself, by whichever of its names.
     fn speaker(&self, body: &Value, said: &Value) -> Option<Person> {
-        let user = str_at(said, "/user");
-        let profile = said.get("bot_profile").filter(|profile| profile.is_object());
-        let bot_id = str_at(said, "/bot_id").or_else(|| str_at(profile?, "/id"));
-        let bot = bot_id.is_some()
-            || profile.is_some()
-            || str_at(said, "/subtype") == Some("bot_message")
-            || user == Some("USLACKBOT");
-        let app = str_at(said, "/app_id").or_else(|| str_at(profile?, "/app_id"));
-        let by_own_app = bot && app.is_some() && app == str_at(body, "/api_app_id");
-        if by_own_app || (user.is_some() && user == self.me.as_deref()) {
-            return None;
-        }
-        let team = str_at(said, "/user_team")
-            .or(str_at(said, "/team"))
-            .or(str_at(body, "/team_id"));
-        let mut sender = person(user.or(bot_id)?, team);
-        if bot {
-            let name = profile.and_then(|profile| str_at(profile, "/name"));
-            sender.name = str_at(said, "/username").or(name).map(str::to_owned);
-            sender.bot = true;
-        }
-        Some(sender)
+        let sender = author(said, str_at(body, "/team_id"))?;
+        let app = str_at(said, "/app_id").or(str_at(said, "/bot_profile/app_id"));
+        let by_own_app = sender.bot && app.is_some() && app == str_at(body, "/api_app_id");
+        (!by_own_app && Some(&sender.id) != self.me.as_ref()).then_some(sender)
     }
 
     fn reaction(&self, body: &Value, event: &Value, added: bool) -> Option<Item> {
@@ -381,6 +362,26 @@ impl Reader {
         });
         items(vec![Item { origin, what }])
     }
+}
+
+/// Who said it, as the message itself tells. A bot has the id of its user or, without one (a webhook, a workflow), its
+/// `bot_id`. `team`: theirs where the message names none.
+pub(crate) fn author(said: &Value, team: Option<&str>) -> Option<Person> {
+    let user = str_at(said, "/user");
+    let profile = said.get("bot_profile").filter(|profile| profile.is_object());
+    let bot_id = str_at(said, "/bot_id").or_else(|| str_at(profile?, "/id"));
+    let bot = bot_id.is_some()
+        || profile.is_some()
+        || str_at(said, "/subtype") == Some("bot_message")
+        || user == Some("USLACKBOT");
+    let team = str_at(said, "/user_team").or(str_at(said, "/team")).or(team);
+    let mut sender = person(user.or(bot_id)?, team);
+    if bot {
+        let name = profile.and_then(|profile| str_at(profile, "/name"));
+        sender.name = str_at(said, "/username").or(name).map(str::to_owned);
+        sender.bot = true;
+    }
+    Some(sender)
 }
 
 /// Where an event is from; ids of direct channels begin with `D`, for events that do not tell the channel's type.
