@@ -5,6 +5,7 @@
 
 pub mod api;
 mod ask;
+mod beside;
 pub mod describe;
 pub mod event;
 pub mod form;
@@ -229,11 +230,15 @@ pub fn before<W: Wire>(
     Ok(said)
 }
 
-/// A message of a channel's, with the names of its files; none: there is nothing to read.
+/// A message of a channel's, with what stands beside it and the names of its files; none: there is nothing to read.
 fn said_of(found: &Value) -> Option<history::Said> {
     let ts = str_at(found, "/ts")?;
-    let mut text = text::hear(str_at(found, "/text").unwrap_or_default(), None).text;
-    for file in event::attachments(array_at(found, "/files")) {
+    let beside = beside::Beside::of(found);
+    let mut text = beside.quoted_behind(&text::hear(str_at(found, "/text").unwrap_or_default(), None).text);
+    for file in event::attachments(array_at(found, "/files"))
+        .iter()
+        .chain(&beside.files)
+    {
         text.push_str(&format!("\n(a file: {})", file.name));
     }
     Some(history::Said {

@@ -327,6 +327,9 @@ fn what_programs_said_before_is_told_with_their_names_and_files() {
         sent: 1_700_000_001,
     };
     assert_eq!(alert, expected);
+    let attached = json!([{ "title": "Disk full", "files": [{ "id": "F3", "name": "df.txt" }] }]);
+    let alert = said(json!({ "ts": "1.000100", "bot_id": "B7", "text": "", "attachments": attached }));
+    assert_eq!(alert.text, "> Disk full\n(a file: df.txt)");
     let old = said(json!({ "ts": "1.000100", "username": "Cron", "text": "it is noon" }));
     assert_eq!((old.sender.name.as_deref(), old.sender.bot), (Some("Cron"), true));
     for nothing in [
