@@ -10,6 +10,7 @@ use botyard_sdk::serde_json::{self, Value, json};
 use botyard_sdk::split::clip;
 use botyard_sdk::types::{Answer, Attachment, Conversation, Origin};
 
+use crate::beside::{files, told};
 use crate::event::{Interaction, Kind, ReplyTo, attachment, id_at, nothing, seconds_of, tenant_of, user};
 use crate::form;
 use crate::text::hear;
@@ -195,17 +196,13 @@ fn asked(data: &Value) -> Asked {
 fn about(data: &Value) -> Option<Asked> {
     let id = id_at(data, "/data/target_id")?;
     let message = at(data, &format!("/data/resolved/messages/{id}"))?;
-    let said = hear(str_at(message, "/content").unwrap_or_default(), None, None).text;
-    let files = array_at(message, "/attachments")
-        .iter()
-        .filter_map(attachment)
-        .collect();
+    let said = told(message);
     let text = if said.is_empty() {
         "Have a look at what is attached to this message.".to_owned()
     } else {
         "Have a look at this message.".to_owned()
     };
-    Some((text, Some((id.to_owned(), said)), files))
+    Some((text, Some((id.to_owned(), said)), files(message)))
 }
 
 /// A button, or a list from which something was chosen: Discord has no button to send a list with.

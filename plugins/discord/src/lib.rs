@@ -5,6 +5,7 @@
 
 pub mod api;
 mod ask;
+mod beside;
 pub mod describe;
 pub mod event;
 pub mod form;
@@ -190,9 +191,9 @@ fn said_of(message: &Value) -> Option<history::Said> {
         _ => return None,
     };
     let id = str_at(message, "/id")?;
-    let mut text = text::hear(str_at(message, "/content").unwrap_or_default(), None, None).text;
-    for file in array_at(message, "/attachments") {
-        text = format!("{text}\n(a file: {})", str_at(file, "/filename").unwrap_or("?"));
+    let mut text = beside::told(message);
+    for file in beside::files(message) {
+        text = format!("{text}\n(a file: {})", file.name);
     }
     Some(history::Said {
         id: id.to_owned(),

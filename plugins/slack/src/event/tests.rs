@@ -180,12 +180,13 @@ fn files_come_along() {
 /// A message that somebody shared, an alert of a program's, and what Slack shows of a link.
 fn attached() -> Value {
     json!([
-        { "is_share": true, "is_msg_unfurl": true, "from_url": "https://x.slack.com/archives/C2/p1", "author_name": "Ben",
+        { "is_share": true, "from_url": "https://x.slack.com/archives/C2/p1", "author_name": "Ben",
             "text": "the &lt;old&gt; words\nof <@U2>", "fallback": "[today] ben: the old words", "footer": "Posted in #ops",
             "files": [{ "id": "F3", "name": "log.txt", "url_private": "https://files.slack.com/l" }] },
         { "color": "#f00", "fallback": "it is down", "pretext": "From the monitor", "title": "Disk full",
             "title_link": "https://mon.example/1", "text": "on *db1*", "fields": [{ "title": "Free", "value": "0 B" }, { "value": "now" }] },
         { "from_url": "https://x.y/z", "original_url": "https://x.y/z", "title": "A page", "text": "about it" },
+        { "is_msg_unfurl": true, "from_url": "https://x.slack.com/archives/C2/p2", "text": "a message that was linked" },
         { "fallback": "only a fallback" },
         { "fallback": "[no preview available]", "blocks": [
             { "type": "header", "text": { "type": "plain_text", "text": "Deploy" } },
@@ -196,7 +197,7 @@ fn attached() -> Value {
 }
 
 const ATTACHED: &str = "Ben:\nthe <old> words\nof <@U2>\n\nFrom the monitor\n[Disk full](https://mon.example/1)\n\
-    on *db1*\nFree: 0 B\nnow\n\nonly a fallback\n\nDeploy\nby <@U1> now";
+    on *db1*\nFree: 0 B\nnow\n\na message that was linked\n\nonly a fallback\n\nDeploy\nby <@U1> now";
 
 fn quote(text: &str) -> String {
     text.lines()
