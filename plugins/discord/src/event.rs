@@ -10,6 +10,7 @@ use botyard_sdk::serde_json::{self, Value};
 use botyard_sdk::types::{Attachment, Conversation, Error, Event, Origin, Person};
 use serde::{Deserialize, Serialize};
 
+use crate::beside::{behind, files, told};
 use crate::interactive;
 use crate::text::{self, hear, is_id, person};
 
@@ -91,8 +92,8 @@ pub(crate) fn seconds_of(id: &str) -> Option<u32> {
     u32::try_from(((id >> 22) + 1_420_070_400_000) / 1000).ok()
 }
 
-/// Fields of messages that nobody writes.
-const UNREAD: [&str; 2] = ["embeds", "components"];
+/// What a message with words of its own says in no other way: buttons and lists.
+const UNREAD: [&str; 1] = ["components"];
 
 /// Bytes of a name or a stamp that goes into a key, far more than Discord's own have: a key has at most 200.
 const NAME: usize = 100;
@@ -111,8 +112,14 @@ impl Reader {
             "MESSAGE_CREATE" | "MESSAGE_UPDATE" => &UNREAD,
             _ => &[],
         };
-        let body = read_without(&event.payload, unread)
-            .map_err(|error| Error::Malformed(format!("the payload is no JSON: {error}")))?;
+        let read = |unread: &[&str]| {
+            read_without(&event.payload, unread)
+                .map_err(|error| Error::Malformed(format!("the payload is no JSON: {error}")))
+        };
+        let mut body = read(unread)?;
+        if !unread.is_empty() && str_at(&body, "/d/content").is_none() {
+            body = read(&[])?;
+        }
         if event.transport == "webhook" {
             return Ok(interactive::translate(&body, event.received));
         }
@@ -173,21 +180,13 @@ impl Reader {
         let to_me = me.is_some()
             && (array_at(data, "/mentions").iter().any(|who| str_at(who, "/id") == me)
                 || quoted.is_some_and(|quoted| str_at(quoted, "/author/id") == me));
-        let mut text = heard.text;
-        for snapshot in array_at(data, "/message_snapshots") {
-            let forwarded = hear(str_at(snapshot, "/message/content").unwrap_or_default(), None, None).text;
-            let quoted: Vec<String> = forwarded.lines().map(|line| format!("> {line}")).collect();
-            text = format!("{text}\n\n{}", quoted.join("\n")).trim().to_owned();
-        }
+        let mut text = behind(heard.text, data);
         for sticker in array_at(data, "/sticker_items") {
             text = format!("{text} (sticker: {})", str_at(sticker, "/name").unwrap_or("?"))
                 .trim()
                 .to_owned();
         }
-        let mut attachments: Vec<Attachment> = array_at(data, "/attachments").iter().filter_map(attachment).collect();
-        for snapshot in array_at(data, "/message_snapshots") {
-            attachments.extend(array_at(snapshot, "/message/attachments").iter().filter_map(attachment));
-        }
+        let attachments = files(data);
         let opens = !conversation.direct && conversation.thread.is_none() && facts.can_thread() && (self.threads)();
         let reply_to = ReplyTo {
             message: Some(id.to_owned()),
@@ -202,7 +201,7 @@ impl Reader {
                 .filter_map(|who| user(who, who.get("member")))
                 .collect(),
             addressed: conversation.direct || heard.addressed || to_me,
-            quotes: quoted.and_then(quote),
+            quotes: quoted.and_then(|quoted| Some(quote(str_at(quoted, "/id")?, quoted, me))),
             // A thread gets the id of the message that it is made from.
             new_thread: opens.then(|| id.to_owned()),
             text,
@@ -332,17 +331,16 @@ pub(crate) fn user(user: &Value, member: Option<&Value>) -> Option<Person> {
     Some(person)
 }
 
-/// A message that another one answers or is about.
-pub(crate) fn quote(message: &Value) -> Option<Quote> {
-    Some(Quote {
-        id: str_at(message, "/id")?.to_owned(),
+/// A message that another one answers or is about. A picture that is answered is what the answer is about; those of the bot's
+/// own (`me`) the agent has.
+pub(crate) fn quote(id: &str, message: &Value, me: Option<&str>) -> Quote {
+    let own = me.is_some() && str_at(message, "/author/id") == me;
+    Quote {
+        id: id.to_owned(),
         sender: message.get("author").and_then(|who| user(who, message.get("member"))),
-        text: hear(str_at(message, "/content").unwrap_or_default(), None, None).text,
-        attachments: array_at(message, "/attachments")
-            .iter()
-            .filter_map(attachment)
-            .collect(),
-    })
+        text: told(message),
+        attachments: if own { Vec::new() } else { files(message) },
+    }
 }
 
 pub(crate) fn attachment(file: &Value) -> Option<Attachment> {
@@ -374,4 +372,4 @@ fn title(text: &str) -> String {
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

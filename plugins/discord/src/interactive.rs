@@ -196,7 +196,7 @@ fn asked(data: &Value) -> Asked {
 fn about(data: &Value) -> Option<Asked> {
     let id = id_at(data, "/data/target_id")?;
     let message = at(data, &format!("/data/resolved/messages/{id}"))?;
-    let quoted = quote(message)?;
+    let quoted = quote(id, message, None);
     let text = if quoted.text.is_empty() {
         "Have a look at what is attached to this message.".to_owned()
     } else {

@@ -5,6 +5,7 @@
 
 pub mod api;
 mod ask;
+mod beside;
 pub mod describe;
 pub mod event;
 pub mod form;
@@ -190,16 +191,13 @@ fn said_of(message: &Value) -> Option<history::Said> {
         _ => return None,
     };
     let id = str_at(message, "/id")?;
-    let text = text::hear(str_at(message, "/content").unwrap_or_default(), None, None).text;
+    let (text, attachments) = (beside::told(message), beside::files(message));
     Some(history::Said {
         id: id.to_owned(),
         sender: event::user(message.get("author")?, message.get("member"))?,
         text: text.trim().to_owned(),
         sent: seconds_of(id)?,
-        attachments: array_at(message, "/attachments")
-            .iter()
-            .filter_map(event::attachment)
-            .collect(),
+        attachments,
     })
     .filter(|said| !said.text.is_empty() || !said.attachments.is_empty())
 }

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use botyard_fakes::discord::{self, ANN, BEN, BOT, DIRECT, GENERAL, GUILD, World};
 use botyard_sdk::account::{Argument, CommandSpec, Severity};
 use botyard_sdk::raw_http::{Body, Content, Downloaded, Request, Response};
+use botyard_sdk::serde_json::json;
 use botyard_sdk::types::{Attachment, Conversation, Error, FileRef};
 
 use crate::api::{Api, Wire};
-use crate::{before, describe, me, who};
+use crate::{before, describe, me, said_of, who};
 
 /// A host that passes requests to a world in memory, and puts the token where the manifest allows it.
 #[derive(Debug)]
@@ -306,6 +307,21 @@ fn a_file_is_fetched_without_the_token() {
     );
     let gone = api.download("http://discord.invalid/attachments/1/0/x", "x");
     assert_eq!(gone, Err(Error::Gone("status 404".into())));
+}
+
+#[test]
+fn what_programs_said_before_is_told_with_its_embeds_and_files() {
+    let said = said_of(&json!({
+        "id": "1444000000000000000", "content": "", "author": { "id": "5", "username": "monitor", "bot": true },
+        "embeds": crate::event::tests::embeds(),
+        "message_snapshots": [{ "message": { "content": "old", "attachments": [{ "filename": "b.txt", "url": "u" }] } }],
+    }));
+    let said = said.expect("it was said");
+    let expected = format!("{}\n\n> old", crate::event::tests::EMBEDS);
+    assert_eq!(
+        (said.text, said.sender.bot, said.attachments[0].name.as_str()),
+        (expected, true, "b.txt")
+    );
 }
 
 #[test]

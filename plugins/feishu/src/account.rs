@@ -7,7 +7,7 @@ use botyard_sdk::serde_json::Value;
 use botyard_sdk::types::{Attachment, Conversation, Error, FileRef, Person};
 
 use crate::api::{Api, Failure, Wire, encode};
-use crate::content;
+use crate::content::{self, Content};
 use crate::event::{person, seconds};
 
 /// Who the bot is.
@@ -88,30 +88,71 @@ fn member<W: Wire>(api: &Api<W>, id: &str, chat: &str) -> Result<Option<String>,
     Ok(None)
 }
 
-/// A file of a person's message, or the words of messages that were forwarded together.
+/// How a message is asked for: cards as they were sent, which Feishu otherwise tells in a few words
+/// (open.feishu.cn/document/server-docs/im-v1/message/get).
+const WHOLE: &str = "card_msg_content_type=user_card_content";
+
+/// A message, and what it holds if it is of several that were forwarded.
+fn message<W: Wire>(api: &Api<W>, id: &str) -> Result<Vec<Value>, Failure> {
+    let url = format!("/open-apis/im/v1/messages/{}?user_id_type=open_id&{WHOLE}", encode(id));
+    let mut answer = api.get(&url)?;
+    match answer["data"]["items"].take() {
+        Value::Array(items) => Ok(items),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// A file of a person's message, the words of messages that were forwarded together, or the message that is answered.
 ///
 /// # Errors
 /// As the vendor's code says.
 pub fn fetch<W: Wire>(api: &Api<W>, attachment: &Attachment) -> Result<FileRef, Error> {
     let mut parts = attachment.source.splitn(3, ':');
-    let (Some(kind), Some(message), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
+    let (Some(kind), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
         return Err(Error::Rejected("this is no file of Feishu's".into()));
     };
-    if kind != "forward" {
-        return api.resource(message, key, kind, &attachment.name);
-    }
-    let answer = api.get(&format!(
-        "/open-apis/im/v1/messages/{}?user_id_type=open_id",
-        encode(message)
-    ))?;
-    let mut text = String::new();
-    let items = at(&answer, "/data/items").and_then(Value::as_array);
-    // The first is the message that holds the others.
-    for item in items.into_iter().flatten().skip(1) {
-        if let Some(said) = said(item) {
-            text.push_str(&format!("**{}**: {}\n\n", said.sender.label(), said.text));
+    match kind {
+        "forward" => {
+            let text = forwarded(&message(api, id)?);
+            api.wire.keep(&attachment.name, "text/markdown", text.as_bytes())
         }
+        "quote" => quoted(api, attachment, &message(api, id)?, key),
+        _ => api.resource(id, key, kind, &attachment.name),
     }
+}
+
+/// The first is the message that holds the others.
+fn forwarded(items: &[Value]) -> String {
+    let all = items.iter().skip(1).filter_map(said);
+    all.map(|said| format!("**{}**: {}\n\n", said.sender.label(), said.text))
+        .collect()
+}
+
+/// A message that is nothing but a file is that file; of any other its words are kept, and who said them.
+fn quoted<W: Wire>(api: &Api<W>, attachment: &Attachment, items: &[Value], own: &str) -> Result<FileRef, Error> {
+    let gone = || Error::Gone("the message that is answered is not there any more".into());
+    let item = items.first().ok_or_else(gone)?;
+    let found = said(item).ok_or_else(gone)?;
+    let content = content_of(item);
+    if let (true, [file]) = (content.text.is_empty(), content.attachments.as_slice()) {
+        return fetch(api, file);
+    }
+    let mut sender = found.sender;
+    let text = if items.len() > 1 { forwarded(items) } else { found.text };
+    if sender.bot {
+        let name = if sender.id == own { "you" } else { "a program" };
+        sender.name = Some(name.into());
+    } else {
+        let chat = Conversation {
+            tenant: sender.tenant.clone(),
+            channel: str_at(item, "/chat_id").unwrap_or_default().to_owned(),
+            thread: None,
+            direct: false,
+        };
+        // Without the name the id tells who it was.
+        sender.name = who(api, &sender.id, &chat).ok().and_then(|person| person.name);
+    }
+    let text = format!("**{}**: {}\n", sender.label(), text.trim());
     api.wire.keep(&attachment.name, "text/markdown", text.as_bytes())
 }
 
@@ -125,19 +166,22 @@ impl Label for Person {
     }
 }
 
+fn content_of(item: &Value) -> Content {
+    content::read(
+        str_at(item, "/message_id").unwrap_or_default(),
+        str_at(item, "/msg_type").unwrap_or_default(),
+        str_at(item, "/body/content").unwrap_or_default(),
+        item.get("mentions").unwrap_or(&Value::Null),
+        None,
+    )
+}
+
 fn said(item: &Value) -> Option<Said> {
     if item.get("deleted").and_then(Value::as_bool) == Some(true) {
         return None;
     }
     let id = str_at(item, "/message_id")?;
-    let null = Value::Null;
-    let read = content::read(
-        id,
-        str_at(item, "/msg_type")?,
-        str_at(item, "/body/content").unwrap_or_default(),
-        item.get("mentions").unwrap_or(&null),
-        None,
-    );
+    let read = content_of(item);
     if read.text.trim().is_empty() && read.attachments.is_empty() {
         return None;
     }
@@ -166,20 +210,19 @@ pub fn before<W: Wire>(
     let (kind, id) = match &conversation.thread {
         None => ("chat", conversation.channel.clone()),
         Some(root) => {
-            let answer = api.get(&format!("/open-apis/im/v1/messages/{}", encode(root)))?;
-            match str_at(&answer, "/data/items/0/thread_id") {
+            let items = self::message(api, root)?;
+            match items.first().and_then(|first| str_at(first, "/thread_id")) {
                 Some(thread) => ("thread", thread.to_owned()),
                 // Nothing was answered yet: the message itself is the thread.
                 None => {
-                    let items = at(&answer, "/data/items").and_then(Value::as_array);
-                    let all = items.into_iter().flatten().filter_map(said);
+                    let all = items.iter().filter_map(said);
                     return Ok(all.filter(|said| Some(said.id.as_str()) != message).collect());
                 }
             }
         }
     };
     let url = format!(
-        "/open-apis/im/v1/messages?container_id_type={kind}&container_id={}&sort_type=ByCreateTimeDesc&page_size={wanted}",
+        "/open-apis/im/v1/messages?container_id_type={kind}&container_id={}&sort_type=ByCreateTimeDesc&page_size={wanted}&{WHOLE}",
         encode(&id)
     );
     let answer = api.get(&url)?;
@@ -194,7 +237,7 @@ pub fn before<W: Wire>(
 }
 
 /// A scope, and what is missing without it.
-pub const SCOPES: [(&str, &str); 11] = [
+pub const SCOPES: [(&str, &str); 12] = [
     ("im:message:send_as_bot", "the bot cannot answer"),
     ("im:message.p2p_msg:readonly", "the bot does not hear direct messages"),
     (
@@ -204,7 +247,7 @@ pub const SCOPES: [(&str, &str); 11] = [
     ("im:message:update", "the bot cannot change what it wrote"),
     (
         "im:message:readonly",
-        "the bot cannot read what was said before, nor forwarded messages",
+        "the bot cannot read what was said before, nor messages that are forwarded or answered",
     ),
     (
         "im:message.reactions:write_only",
@@ -218,6 +261,10 @@ pub const SCOPES: [(&str, &str); 11] = [
     ),
     ("contact:user.base:readonly", "the bot does not know people's names"),
     ("cardkit:card:write", "answers are not typed out but appear in steps"),
+    (
+        "application:application:self_manage",
+        "nobody can look up which events and callbacks are subscribed",
+    ),
 ];
 
 /// Without one of these the bot is of no use.
@@ -272,17 +319,31 @@ pub fn check<W: Wire>(api: &Api<W>) -> Result<Vec<Finding>, Error> {
     Ok(findings)
 }
 
-/// A call that asks about the app itself: none when the app may not ask.
-fn asked<W: Wire>(api: &Api<W>, url: &str) -> Result<Option<Value>, Error> {
+/// A call that asks about the app itself; none: the app may not ask, and a finding says what to do instead.
+fn asked<W: Wire>(
+    api: &Api<W>,
+    url: &str,
+    subject: &str,
+    instead: &str,
+    findings: &mut Vec<Finding>,
+) -> Result<Option<Value>, Error> {
     match api.get(url) {
         Ok(answer) => Ok(Some(answer)),
         Err(failure) if matches!(failure.error, Error::RateLimited(_) | Error::Unavailable(_)) => Err(failure.error),
-        Err(_) => Ok(None),
+        Err(failure) => {
+            findings.push(Finding {
+                severity: Severity::Warning,
+                subject: subject.to_owned(),
+                advice: format!("could not be looked up (feishu says {}): {instead}", failure.code),
+            });
+            Ok(None)
+        }
     }
 }
 
 fn scopes<W: Wire>(api: &Api<W>, findings: &mut Vec<Finding>) -> Result<(), Error> {
-    let Some(answer) = asked(api, "/open-apis/application/v6/scopes")? else {
+    let instead = "compare what stands under Permissions & Scopes with the list in the README";
+    let Some(answer) = asked(api, "/open-apis/application/v6/scopes", "scopes", instead, findings)? else {
         return Ok(());
     };
     let granted: Vec<&str> = at(&answer, "/data/scopes")
@@ -314,36 +375,36 @@ const EVENTS: [(&str, &str); 2] = [
 ];
 
 fn subscriptions<W: Wire>(api: &Api<W>, findings: &mut Vec<Finding>) -> Result<(), Error> {
-    let Some(answer) = asked(api, "/open-apis/application/v6/applications/me?lang=en_us")? else {
+    let url = "/open-apis/application/v6/applications/me?lang=en_us";
+    let instead = "add the scope application:application:self_manage and publish a version, or look under Events & \
+                   Callbacks yourself";
+    let Some(answer) = asked(api, url, "events and callbacks", instead, findings)? else {
         return Ok(());
     };
-    let listed = |pointer: &str, name: &str| -> Option<bool> {
-        let all = at(&answer, pointer)?.as_array()?;
-        Some(all.iter().any(|one| one.as_str() == Some(name)))
-    };
-    for (event, lack) in EVENTS {
-        if let Some(fine) = listed("/data/app/event/subscribed_events", event) {
-            findings.push(Finding {
-                severity: severity(fine, event),
-                subject: format!("event {event}"),
-                advice: if fine {
-                    String::new()
-                } else {
-                    format!("{lack}: add it under Events & Callbacks and publish a version")
-                },
-            });
-        }
-    }
-    if let Some(fine) = listed("/data/app/callback/subscribed_callbacks", "card.action.trigger") {
+    let app = at(&answer, "/data/app").unwrap_or(&Value::Null);
+    let events = at(app, "/event/subscribed_events").and_then(Value::as_array);
+    let callbacks = ["/callback_info/subscribed_callbacks", "/callback/subscribed_callbacks"];
+    let callbacks = callbacks.iter().find_map(|pointer| at(app, pointer)?.as_array());
+    let mut look = |kind: &str, listed: Option<&Vec<Value>>, name: &str, lack: String| {
+        let fine = listed.map(|all| all.iter().any(|one| one.as_str() == Some(name)));
         findings.push(Finding {
-            severity: severity(fine, "card.action.trigger"),
-            subject: "callback card.action.trigger".into(),
-            advice: if fine {
-                String::new()
-            } else {
-                "buttons do nothing: add it under Events & Callbacks, Callbacks, and publish a version".into()
+            severity: match fine {
+                Some(fine) => severity(fine, name),
+                None => Severity::Warning,
+            },
+            subject: format!("{kind} {name}"),
+            advice: match fine {
+                Some(true) => String::new(),
+                Some(false) => lack,
+                None => "could not be looked up: see under Events & Callbacks that it is there".into(),
             },
         });
+    };
+    for (event, lack) in EVENTS {
+        let lack = format!("{lack}: add it under Events & Callbacks and publish a version");
+        look("event", events, event, lack);
     }
+    let lack = "buttons do nothing: add it under Events & Callbacks, Callbacks, and publish a version";
+    look("callback", callbacks, "card.action.trigger", lack.into());
     Ok(())
 }

@@ -118,6 +118,16 @@ pub fn read(message: &str, kind: &str, content: &str, mentions: &Value, me: Opti
     read
 }
 
+/// A message that another one answers, to be brought as a file: its event does not have it. `app`: the bot's own.
+pub fn quote(message: &str, app: Option<&str>) -> Attachment {
+    Attachment {
+        name: "quoted-message.md".into(),
+        media_type: None,
+        size_bytes: None,
+        source: format!("quote:{message}:{}", app.unwrap_or_default()),
+    }
+}
+
 fn or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
     if text.is_empty() { otherwise } else { text }
 }
@@ -252,7 +262,8 @@ fn styled(text: &str, node: &Value) -> String {
     out
 }
 
-/// The words of a card, of whichever version: every `text` and `content` in it.
+/// The words of a card, of whichever version: every `text` and `content` in it, its header's first. Its settings say the
+/// same again, for lists of chats.
 fn card_text(card: &Value) -> String {
     fn walk(value: &Value, out: &mut Vec<String>) {
         match value {
@@ -272,7 +283,14 @@ fn card_text(card: &Value) -> String {
         }
     }
     let mut out = Vec::new();
-    walk(card, &mut out);
+    for name in ["header", "title"] {
+        out.extend(str_at(card, &format!("/{name}")).map(str::to_owned));
+        walk(card.get(name).unwrap_or(&Value::Null), &mut out);
+    }
+    let rest = card.as_object().into_iter().flatten();
+    for (_, value) in rest.filter(|(name, _)| !matches!(name.as_str(), "header" | "title" | "config")) {
+        walk(value, &mut out);
+    }
     out.join("\n")
 }
 

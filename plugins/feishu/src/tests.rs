@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use aes::cipher::block_padding::Pkcs7;
 use aes::cipher::{BlockModeDecrypt as _, KeyIvInit as _};
 use botyard_fakes::feishu::{self, ANN, APP_ID, APP_SECRET, BEN, BOT, DIRECT, GROUP, Tenant, Trouble};
-use botyard_sdk::account::Severity;
+use botyard_sdk::account::{Finding, Severity};
 use botyard_sdk::raw_http::{Body, Content};
 use botyard_sdk::serde_json::{Value, json};
 use sha1::Sha1;
@@ -275,7 +275,137 @@ fn a_missing_scope_is_advised_and_refused_credentials_are_a_finding() {
 }
 
 #[test]
-fn files_of_a_message_are_fetched_and_forwarded_ones_become_a_text() {
+fn what_is_not_subscribed_is_advised() {
+    let api = fake();
+    let wrong = |api: &Api<Fake>| -> Vec<(String, String)> {
+        let findings = account::check(api).expect("findings").into_iter();
+        let wrong = findings.filter(|finding| finding.severity != Severity::Fine);
+        wrong.map(|finding| (finding.subject, finding.advice)).collect()
+    };
+    let pair = |subject: &str, advice: &str| (subject.to_owned(), advice.to_owned());
+    assert_eq!(wrong(&api), []);
+    api.wire.tenant.unsubscribe("im.message.recalled_v1");
+    api.wire.tenant.unsubscribe("card.action.trigger");
+    assert_eq!(
+        wrong(&api),
+        [
+            pair(
+                "event im.message.recalled_v1",
+                "a recalled question is answered all the same: add it under Events & Callbacks and publish a version"
+            ),
+            pair(
+                "callback card.action.trigger",
+                "buttons do nothing: add it under Events & Callbacks, Callbacks, and publish a version"
+            ),
+        ]
+    );
+}
+
+#[test]
+fn what_feishu_does_not_let_look_up_is_said() {
+    let api = fake();
+    let told = |findings: Vec<Finding>| -> Vec<(Severity, String, String)> {
+        let told = findings
+            .into_iter()
+            .filter(|finding| finding.advice.contains("looked up ("));
+        told.map(|finding| (finding.severity, finding.subject, finding.advice))
+            .collect()
+    };
+    api.wire.tenant.revoke("application:application:self_manage");
+    let scopes = "GET /open-apis/application/v6/scopes";
+    api.wire.tenant.trouble(Some(scopes), Trouble::Code(99_991_672));
+    assert_eq!(
+        told(account::check(&api).expect("findings")),
+        [
+            (
+                Severity::Warning,
+                "scopes".to_owned(),
+                "could not be looked up (feishu says 99991672): compare what stands under Permissions & Scopes with the \
+                 list in the README"
+                    .to_owned()
+            ),
+            (
+                Severity::Warning,
+                "events and callbacks".to_owned(),
+                "could not be looked up (feishu says 99991672): add the scope application:application:self_manage and \
+                 publish a version, or look under Events & Callbacks yourself"
+                    .to_owned()
+            ),
+        ]
+    );
+    api.wire.tenant.trouble(Some(scopes), Trouble::Status(503));
+    assert!(matches!(account::check(&api), Err(Error::Unavailable(_))));
+}
+
+#[test]
+fn what_is_answered_is_brought_with_who_said_it() {
+    let api = fake();
+    let tenant = &api.wire.tenant;
+    let brought = |id: &str| {
+        let file = account::fetch(&api, &content::quote(id, Some(APP_ID)))?;
+        let text = api
+            .wire
+            .kept
+            .take()
+            .pop()
+            .map(|(_, bytes)| String::from_utf8(bytes).expect("text"));
+        Ok::<_, Error>((file.name, text.unwrap_or_default()))
+    };
+    let text = |words: &str| Ok(("quoted-message.md".to_owned(), words.to_owned()));
+    let said = tenant.write(GROUP, BEN, "the disk\nis full");
+    assert_eq!(brought(&said.id), text("**Ben**: the disk\nis full\n"));
+    // A card as it was sent, of the bot's own and of another program's.
+    let card = json!({
+        "schema": "2.0", "header": { "title": { "tag": "plain_text", "content": "Disk full" } },
+        "body": { "elements": [{ "tag": "markdown", "content": "on **db1**" }] },
+    });
+    let own = tenant.say(GROUP, APP_ID, "interactive", &card, None);
+    assert_eq!(brought(&own.id), text("**you**: Disk full\non **db1**\n"));
+    let history = account::before(&api, &group(None), None, 1).expect("history");
+    assert_eq!(history[0].text, "Disk full\non **db1**");
+    // A picture alone is what is asked about.
+    let picture = tenant.say(GROUP, BEN, "image", &json!({}), None);
+    let key = tenant.put_file(&picture.id, "a.png", b"\x89PNG", true);
+    let picture = tenant.say(GROUP, BEN, "image", &json!({ "image_key": key }), None);
+    assert!(
+        matches!(brought(&picture.id), Err(Error::Rejected(_))),
+        "of another message"
+    );
+    let key = tenant.put_file(&picture.id, "b.png", b"\x89PNG", true);
+    tenant.change(&picture.id, &json!({ "image_key": key }));
+    assert_eq!(brought(&picture.id), Ok(("image.png".to_owned(), String::new())));
+    let forwarded = tenant.say(
+        GROUP,
+        BEN,
+        "merge_forward",
+        &json!({ "forwarded": [said.id, own.id] }),
+        None,
+    );
+    let both = format!("**{BEN}**: the disk\nis full\n\n**{APP_ID}**: Disk full\non **db1**");
+    assert_eq!(brought(&forwarded.id), text(&format!("**Ben**: {both}\n")));
+    let sent = tenant.message_event(&forwarded)["event"]["message"]["content"].clone();
+    let file = content::read(
+        &forwarded.id,
+        "merge_forward",
+        sent.as_str().unwrap_or_default(),
+        &Value::Null,
+        None,
+    );
+    account::fetch(&api, &file.attachments[0]).expect("a file");
+    assert_eq!(
+        api.wire.kept.take(),
+        [("forwarded.md".to_owned(), format!("{both}\n\n").into_bytes())]
+    );
+    tenant.recall(&said.id);
+    assert!(
+        matches!(brought(&said.id), Err(Error::Gone(_))),
+        "{:?}",
+        brought(&said.id)
+    );
+}
+
+#[test]
+fn files_of_a_message_are_fetched() {
     let api = fake();
     let tenant = &api.wire.tenant;
     let message = tenant.say(DIRECT, ANN, "file", &json!({}), None);

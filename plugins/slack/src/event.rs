@@ -4,10 +4,11 @@
 
 use botyard_sdk::bounds::fits;
 use botyard_sdk::ingress::{Command, Item, Message, Other, Reaction, Translated, What};
-use botyard_sdk::json::{read_without, str_at};
+use botyard_sdk::json::{array_at, read_without, str_at};
 use botyard_sdk::serde_json::{self, Value, json};
 use botyard_sdk::types::{Answer, Attachment, Conversation, Error, Event, Origin, Person};
 
+use crate::beside::{Beside, needs_blocks};
 use crate::{interactive, text};
 
 /// What reading an event needs to know of the bot.
@@ -19,7 +20,7 @@ pub struct Reader {
     pub command: fn() -> String,
 }
 
-/// Fields of events that say in other words what is read elsewhere.
+/// Fields of events that say in other words what is read elsewhere; the first one where that says it ([`needs_blocks`]).
 const UNREAD: [&str; 2] = ["blocks", "authorizations"];
 
 /// Nothing to do, and the route's fallback for an answer.
@@ -49,6 +50,13 @@ pub(crate) fn answer_json(body: &Value) -> Answer {
         headers: vec![("Content-Type".into(), "application/json; charset=utf-8".into())],
         body: body.to_string().into_bytes(),
     }
+}
+
+/// The event's message says part of what it says in blocks alone.
+fn is_terse(callback: &Value) -> bool {
+    let event = callback.get("event").unwrap_or(&Value::Null);
+    matches!(str_at(event, "/type"), Some("message" | "app_mention"))
+        && needs_blocks(event.get("message").unwrap_or(event))
 }
 
 impl Reader {
@@ -85,8 +93,14 @@ impl Reader {
             }
             return Err(Error::Malformed("a form without `payload` or `command`".into()));
         }
-        let body = read_without(&event.payload, &UNREAD)
-            .map_err(|error| Error::Malformed(format!("the body is no JSON: {error}")))?;
+        let read = |unread: &[&str]| {
+            read_without(&event.payload, unread)
+                .map_err(|error| Error::Malformed(format!("the body is no JSON: {error}")))
+        };
+        let mut body = read(&UNREAD)?;
+        if is_terse(&body) {
+            body = read(&UNREAD[1..])?;
+        }
         match str_at(&body, "/type") {
             Some("url_verification") => Ok(Translated {
                 items: Vec::new(),
@@ -110,6 +124,7 @@ impl Reader {
             None
         };
         let frame = match short {
+            Some(frame) if frame.get("payload").is_some_and(is_terse) => read(&UNREAD[1..])?,
             Some(frame) => frame,
             None => read(&[])?,
         };
@@ -223,17 +238,17 @@ impl Reader {
         let sender = self.speaker(body, said)?;
         let ts = str_at(said, "/ts")?;
         let heard = text::hear(str_at(said, "/text").unwrap_or_default(), self.me.as_deref());
+        let beside = Beside::of(said);
+        let mut files = attachments(array_at(said, "/files"));
+        files.extend(beside.files.iter().cloned());
         let message = Message {
             id: ts.to_owned(),
-            text: heard.text,
+            text: beside.quoted_behind(&heard.text),
             mentions: heard.mentions,
             addressed: conversation.direct || heard.addressed || str_at(said, "/type") == Some("app_mention"),
             quotes: None,
             new_thread: conversation.thread.is_none().then(|| ts.to_owned()),
-            attachments: said
-                .get("files")
-                .and_then(Value::as_array)
-                .map_or_else(Vec::new, |f| attachments(f)),
+            attachments: files,
             group: None,
         };
         let reply_to = interactive::ReplyTo {
@@ -259,31 +274,12 @@ impl Reader {
         Some((origin, message))
     }
 
-    /// Who said it. A bot has the id of its user or, without one (a webhook, a workflow), its `bot_id`. None: the bot
-    /// itself, by whichever of its names.
+    /// Who said it; none: the bot itself, by whichever of its names.
     fn speaker(&self, body: &Value, said: &Value) -> Option<Person> {
-        let user = str_at(said, "/user");
-        let profile = said.get("bot_profile").filter(|profile| profile.is_object());
-        let bot_id = str_at(said, "/bot_id").or_else(|| str_at(profile?, "/id"));
-        let bot = bot_id.is_some()
-            || profile.is_some()
-            || str_at(said, "/subtype") == Some("bot_message")
-            || user == Some("USLACKBOT");
-        let app = str_at(said, "/app_id").or_else(|| str_at(profile?, "/app_id"));
-        let by_own_app = bot && app.is_some() && app == str_at(body, "/api_app_id");
-        if by_own_app || (user.is_some() && user == self.me.as_deref()) {
-            return None;
-        }
-        let team = str_at(said, "/user_team")
-            .or(str_at(said, "/team"))
-            .or(str_at(body, "/team_id"));
-        let mut sender = person(user.or(bot_id)?, team);
-        if bot {
-            let name = profile.and_then(|profile| str_at(profile, "/name"));
-            sender.name = str_at(said, "/username").or(name).map(str::to_owned);
-            sender.bot = true;
-        }
-        Some(sender)
+        let sender = author(said, str_at(body, "/team_id"))?;
+        let app = str_at(said, "/app_id").or(str_at(said, "/bot_profile/app_id"));
+        let by_own_app = sender.bot && app.is_some() && app == str_at(body, "/api_app_id");
+        (!by_own_app && Some(&sender.id) != self.me.as_ref()).then_some(sender)
     }
 
     fn reaction(&self, body: &Value, event: &Value, added: bool) -> Option<Item> {
@@ -387,6 +383,26 @@ impl Reader {
         });
         items(vec![Item { origin, what }])
     }
+}
+
+/// Who said it, as the message itself tells. A bot has the id of its user or, without one (a webhook, a workflow), its
+/// `bot_id`. `team`: theirs where the message names none.
+pub(crate) fn author(said: &Value, team: Option<&str>) -> Option<Person> {
+    let user = str_at(said, "/user");
+    let profile = said.get("bot_profile").filter(|profile| profile.is_object());
+    let bot_id = str_at(said, "/bot_id").or_else(|| str_at(profile?, "/id"));
+    let bot = bot_id.is_some()
+        || profile.is_some()
+        || str_at(said, "/subtype") == Some("bot_message")
+        || user == Some("USLACKBOT");
+    let team = str_at(said, "/user_team").or(str_at(said, "/team")).or(team);
+    let mut sender = person(user.or(bot_id)?, team);
+    if bot {
+        let name = profile.and_then(|profile| str_at(profile, "/name"));
+        sender.name = str_at(said, "/username").or(name).map(str::to_owned);
+        sender.bot = true;
+    }
+    Some(sender)
 }
 
 /// Where an event is from; ids of direct channels begin with `D`, for events that do not tell the channel's type.

@@ -2,12 +2,13 @@
 
 use botyard_sdk::ingress::{Command, Item, Message, Press, Quote, Translated, What};
 use botyard_sdk::interaction::Verdict;
-use botyard_sdk::json::{at, str_at};
+use botyard_sdk::json::{array_at, at, str_at};
 use botyard_sdk::serde_json::{self, Value, json};
 use botyard_sdk::types::{Answer, Conversation, Error, Origin};
 use serde::{Deserialize, Serialize};
 
 use crate::api::{Api, Wire};
+use crate::beside::Beside;
 use crate::event::{answer_json, attachments, items, nothing, person, seconds, taken};
 use crate::{form, text};
 
@@ -85,7 +86,9 @@ fn about(payload: &Value) -> Option<Item> {
     let at = str_at(payload, "/action_ts")?;
     let team = str_at(payload, "/user/team_id").or(str_at(payload, "/team/id"));
     let said = text::hear(str_at(message, "/text").unwrap_or_default(), None).text;
-    let files = message.get("files").and_then(Value::as_array);
+    let beside = Beside::of(message);
+    let mut files = attachments(array_at(message, "/files"));
+    files.extend(beside.files);
     let thread = str_at(message, "/thread_ts");
     let mut sender = person(user, team);
     sender.handle = str_at(payload, "/user/username").map(str::to_owned);
@@ -118,8 +121,8 @@ fn about(payload: &Value) -> Option<Item> {
         quotes: Some(Quote {
             id: ts.to_owned(),
             sender: str_at(message, "/user").map(|wrote| person(wrote, str_at(message, "/team"))),
-            text: said,
-            attachments: files.map_or_else(Vec::new, |files| attachments(files)),
+            text: format!("{said}\n\n{}", beside.text).trim().to_owned(),
+            attachments: files,
         }),
         new_thread: thread.is_none().then(|| ts.to_owned()),
         attachments: Vec::new(),

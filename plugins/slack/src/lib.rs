@@ -5,6 +5,7 @@
 
 pub mod api;
 mod ask;
+mod beside;
 pub mod describe;
 pub mod event;
 pub mod form;
@@ -14,7 +15,7 @@ pub mod stream;
 pub mod text;
 pub mod view;
 
-use botyard_sdk::json::str_at;
+use botyard_sdk::json::{array_at, str_at};
 use botyard_sdk::raw_http::{Downloaded, Request, Response};
 use botyard_sdk::serde_json::Value;
 use botyard_sdk::types::{Answer, Attachment, Conversation, Error, Event, FileRef, Origin, Person};
@@ -174,7 +175,12 @@ pub fn fetch<W: Wire>(api: &Api<W>, attachment: &Attachment) -> Result<FileRef, 
     Ok(file)
 }
 
-/// What was said before, oldest first, by persons and by the bot.
+/// Replies in one page: the most that Slack gives (docs.slack.dev/reference/methods/conversations.history).
+const REPLIES: u32 = 999;
+/// Pages of a thread that are looked through. In one that is longer, what was said last is not reached.
+const PAGES: usize = 10;
+
+/// What was said before, oldest first, by persons and by the bot: the last `at_most` before `message`.
 ///
 /// # Errors
 /// As the vendor's error says.
@@ -188,36 +194,63 @@ pub fn before<W: Wire>(
         channel: &conversation.channel,
         thread: conversation.thread.as_deref(),
     };
-    let limit = at_most.clamp(1, 100).to_string();
-    let mut query = vec![("limit", limit.as_str())];
-    query.extend(message.map(|ts| ("latest", ts)));
-    let page = api.messages(place, &query)?;
-    let mut said: Vec<history::Said> = page
-        .get("messages")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(|found| {
-            let (ts, sender) = (str_at(found, "/ts")?, str_at(found, "/user")?);
-            let mut sender = event::person(sender, str_at(found, "/team"));
-            sender.bot = found.get("bot_id").is_some();
-            Some(history::Said {
-                id: ts.to_owned(),
-                sender,
-                text: text::hear(str_at(found, "/text").unwrap_or_default(), None).text,
-                sent: event::seconds(ts)?,
-                attachments: found
-                    .get("files")
-                    .and_then(Value::as_array)
-                    .map_or_else(Vec::new, |files| event::attachments(files)),
-            })
-        })
-        .collect();
-    // Equal lengths before the point: a `ts` sorts as text.
-    said.sort_by(|a, b| a.id.cmp(&b.id));
-    let surplus = said.len().saturating_sub(at_most as usize);
-    said.drain(..surplus);
+    // A channel's newest come first, a thread's oldest: there the last page is the one.
+    let (mut limit, pages) = match place.thread {
+        Some(_) => (REPLIES, PAGES),
+        None => (at_most.clamp(1, 100), 1),
+    };
+    let mut said: Vec<history::Said> = Vec::new();
+    let mut cursor = String::new();
+    for _ in 0..pages {
+        let asked = limit.to_string();
+        let mut query = vec![("limit", asked.as_str())];
+        query.extend(message.map(|ts| ("latest", ts)));
+        if !cursor.is_empty() {
+            query.push(("cursor", &cursor));
+        }
+        let page = match api.messages(place, &query) {
+            // More than the host takes in one answer.
+            Err(failure) if matches!(failure.error, Error::TooLarge(_)) && limit > 1 => {
+                limit /= 2;
+                continue;
+            }
+            page => page?,
+        };
+        said.extend(array_at(&page, "/messages").iter().filter_map(said_of));
+        // Equal lengths before the point: a `ts` sorts as text. A thread's first message may come with every page.
+        said.sort_by(|a, b| a.id.cmp(&b.id));
+        said.dedup_by(|a, b| a.id == b.id);
+        let surplus = said.len().saturating_sub(at_most as usize);
+        said.drain(..surplus);
+        match str_at(&page, "/response_metadata/next_cursor") {
+            Some(next) => cursor = next.to_owned(),
+            None => break,
+        }
+    }
     Ok(said)
+}
+
+/// A message of a channel's, with what stands beside it and the names of its files; none: there is nothing to read.
+fn said_of(found: &Value) -> Option<history::Said> {
+    let ts = str_at(found, "/ts")?;
+    let beside = beside::Beside::of(found);
+    let text = beside.quoted_behind(&text::hear(str_at(found, "/text").unwrap_or_default(), None).text);
+    let mut attachments = event::attachments(array_at(found, "/files"));
+    attachments.extend(beside.files);
+    Some(history::Said {
+        id: ts.to_owned(),
+        sender: event::author(found, None).or_else(|| {
+            // Of some old webhooks nothing but the name is told.
+            let mut hook = event::person("?", None);
+            hook.name = Some(str_at(found, "/username")?.to_owned());
+            hook.bot = true;
+            Some(hook)
+        })?,
+        text: text.trim().to_owned(),
+        sent: event::seconds(ts)?,
+        attachments,
+    })
+    .filter(|said| !said.text.is_empty() || !said.attachments.is_empty())
 }
 
 botyard_sdk::export!(Slack);

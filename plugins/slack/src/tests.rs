@@ -4,12 +4,16 @@ use std::cell::{Cell, RefCell};
 
 use botyard_fakes::slack::{self, Workspace};
 use botyard_sdk::account::{Finding, Severity};
+use botyard_sdk::history::Said;
 use botyard_sdk::raw_http::{Body, Downloaded, Request, Response};
 use botyard_sdk::serde_json::json;
 use botyard_sdk::types::{Attachment, Conversation, Error, FileRef};
 
 use crate::api::{Api, Progress, Wire};
-use crate::{before, describe, fetch, me, who};
+use crate::{before, describe, fetch, me, said_of, who};
+
+/// What the host takes of an answer.
+const ANSWER_MAX: usize = 8 << 20;
 
 /// A host that passes requests to a team in memory, and puts the token where the manifest allows it.
 #[derive(Debug)]
@@ -69,6 +73,9 @@ impl Fake {
         });
         if reply.cut {
             return Err(Error::Ambiguous("the connection was cut".into()));
+        }
+        if reply.body.len() > ANSWER_MAX {
+            return Err(Error::TooLarge(u32::try_from(ANSWER_MAX).expect("small")));
         }
         Ok(Response {
             status: reply.status,
@@ -269,6 +276,78 @@ fn what_was_said_before_comes_oldest_first() {
         .map(|said| (said.sender.id.as_str(), said.text.as_str()))
         .collect();
     assert_eq!(read, [("U1", "a & b"), ("U2", "second")]);
+}
+
+#[test]
+fn of_a_thread_that_is_longer_than_a_page_the_last_replies_are_told() {
+    let api = fake();
+    let team = &api.wire.team;
+    let parent = team.say("C1", "U1", "the question", None);
+    for number in 1..=1_500 {
+        team.say("C1", "U2", &format!("reply {number}"), Some(&parent));
+    }
+    let asked = team.say("C1", "U1", "<@UBOT> what of it?", Some(&parent));
+    team.say("C1", "U2", "after it", Some(&parent));
+    let told = |at_most| -> Vec<String> {
+        let said = before(&api, &channel(Some(&parent)), Some(&asked), at_most).expect("history");
+        said.into_iter().map(|said| said.text).collect()
+    };
+    assert_eq!(told(3), ["reply 1498", "reply 1499", "reply 1500"]);
+    assert_eq!(team.called(), ["conversations.replies", "conversations.replies"]);
+    // So many that the first page has some of them.
+    let all = told(1_000);
+    assert_eq!((all.len(), all[0].as_str()), (1_000, "reply 501"));
+    // Replies that are more than the host takes at once come in smaller pages.
+    for number in 1..=500 {
+        team.say("C1", "U2", &format!("{number} {}", "x".repeat(20_000)), Some(&parent));
+    }
+    let last = team.say("C1", "U1", "<@UBOT> and now?", Some(&parent));
+    let said = before(&api, &channel(Some(&parent)), Some(&last), 2).expect("history");
+    let begins: Vec<&str> = said.iter().map(|said| &said.text[..4]).collect();
+    assert_eq!(begins, ["499 ", "500 "]);
+    // A channel's newest come first: one page is enough.
+    let top = before(&api, &channel(None), None, 1).expect("history");
+    assert_eq!(top.len(), 1);
+    assert_eq!(top[0].text, "the question");
+}
+
+#[test]
+fn what_programs_said_before_is_told_with_their_names_and_files() {
+    let said = |value| said_of(&value).expect("it was said");
+    let files = [
+        json!({ "id": "F1", "name": "log.txt" }),
+        json!({ "id": "F2", "name": "graph.png" }),
+    ];
+    let alert = said(json!({
+        "ts": "1700000001.000100", "subtype": "bot_message", "bot_id": "B7", "username": "Deploys", "text": "it is down",
+        "files": files,
+    }));
+    let mut sender = crate::event::person("B7", None);
+    sender.name = Some("Deploys".into());
+    sender.bot = true;
+    let expected = Said {
+        id: "1700000001.000100".into(),
+        sender,
+        text: "it is down".into(),
+        sent: 1_700_000_001,
+        attachments: crate::event::attachments(&files),
+    };
+    assert_eq!(alert, expected);
+    let attached = json!([{ "title": "Disk full", "files": [{ "id": "F3", "name": "df.txt" }] }]);
+    let alert = said(json!({ "ts": "1.000100", "bot_id": "B7", "text": "", "attachments": attached }));
+    assert_eq!(
+        (alert.text.as_str(), alert.attachments[0].name.as_str()),
+        ("> Disk full", "df.txt")
+    );
+    let old = said(json!({ "ts": "1.000100", "username": "Cron", "text": "it is noon" }));
+    assert_eq!((old.sender.name.as_deref(), old.sender.bot), (Some("Cron"), true));
+    for nothing in [
+        json!({ "ts": "1.000100", "user": "U1", "text": "" }),
+        json!({ "ts": "1.000100", "text": "by nobody" }),
+        json!({ "user": "U1", "text": "at no time" }),
+    ] {
+        assert_eq!(said_of(&nothing), None, "{nothing}");
+    }
 }
 
 #[test]

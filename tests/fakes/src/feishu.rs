@@ -41,7 +41,8 @@ pub const ANN: &str = "ou_ann";
 /// Another person.
 pub const BEN: &str = "ou_ben";
 /// What the app may do, unless a test says otherwise.
-pub const SCOPES: [&str; 11] = [
+pub const SCOPES: [&str; 12] = [
+    "application:application:self_manage",
     "cardkit:card:write",
     "contact:user.base:readonly",
     "im:chat:readonly",
@@ -53,6 +54,16 @@ pub const SCOPES: [&str; 11] = [
     "im:message:send_as_bot",
     "im:message:update",
     "im:resource",
+];
+/// What the app is told of, and called back for, unless a test says otherwise.
+pub const SUBSCRIBED: [&str; 7] = [
+    "application.bot.menu_v6",
+    "card.action.trigger",
+    "im.chat.member.bot.added_v1",
+    "im.message.reaction.created_v1",
+    "im.message.reaction.deleted_v1",
+    "im.message.recalled_v1",
+    "im.message.receive_v1",
 ];
 
 #[cfg(test)]

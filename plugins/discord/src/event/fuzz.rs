@@ -5,6 +5,7 @@ use botyard_sdk::bounds::fits;
 use botyard_sdk::serde_json::json;
 use proptest::prelude::*;
 
+use super::tests::embeds;
 use super::*;
 
 /// Every kind of event that is read, as Discord tells it.
@@ -17,7 +18,8 @@ fn shapes() -> Vec<(&'static str, Value)> {
         "mentions": [{ "id": BOT, "username": "botyard" }, { "id": BEN, "username": "ben" }],
         "attachments": [{ "id": "1", "filename": "a.png", "size": 7, "content_type": "image/png", "url": "https://cdn/x" }],
         "referenced_message": { "id": "8", "content": "an answer", "author": { "id": BOT } },
-        "message_snapshots": [{ "message": { "content": "old\nwords", "attachments": [{ "filename": "b", "url": "u" }] } }],
+        "message_snapshots": [{ "message": { "content": "old\nwords", "attachments": [{ "filename": "b", "url": "u" }], "embeds": embeds() } }],
+        "embeds": embeds(),
         "sticker_items": [{ "id": "9", "name": "Wave" }],
     });
     let reacted = json!({

@@ -158,10 +158,14 @@ fn replies_roles_forwards_and_files_are_understood() {
     let item = only(items("MESSAGE_CREATE", &data, &[]));
     let quoted = message(&item).quotes.as_ref().expect("it answers one");
     let sender = quoted.sender.as_ref().map(|who| who.id.as_str());
-    let files: Vec<_> = quoted.attachments.iter().map(|file| file.name.as_str()).collect();
     assert_eq!(
-        (quoted.id.as_str(), sender, quoted.text.as_str(), files),
-        ("8", Some(BOT), "the <@9> answer", vec!["seen.png"])
+        (
+            quoted.id.as_str(),
+            sender,
+            quoted.text.as_str(),
+            quoted.attachments.len()
+        ),
+        ("8", Some(BOT), "the <@9> answer", 0)
     );
     assert!(message(&item).addressed, "an answer to the bot speaks to it");
     let role = only(items(
@@ -197,6 +201,112 @@ fn replies_roles_forwards_and_files_are_understood() {
             }
         ]
     );
+}
+
+/// What a program says beside its words, and what Discord shows of a link.
+pub(crate) fn embeds() -> Value {
+    json!([
+        { "type": "rich", "author": { "name": "Monitor" }, "title": "Disk <:full:7>", "url": "https://mon.example/1",
+            "description": "on **db1**\nof <@5>", "color": 1, "fields": [{ "name": "Free", "value": "0 B", "inline": true }] },
+        { "title": "Second" },
+        { "type": "article", "url": "https://x.y/z", "title": "A page", "description": "about it" },
+    ])
+}
+
+pub(crate) const EMBEDS: &str =
+    "Monitor:\n[Disk :full:](https://mon.example/1)\non **db1**\nof <@5>\nFree: 0 B\n\nSecond";
+
+fn quote(text: &str) -> String {
+    text.lines()
+        .map(|line| format!("> {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn what_programs_say_in_embeds_and_components_is_heard_and_previews_of_links_are_not() {
+    let of_bot = json!({ "id": "5", "username": "monitor", "bot": true });
+    let whole = |content: &str, more: &Value| only(items("MESSAGE_CREATE", &said(content, more), &[]));
+    let alert = whole("", &json!({ "author": of_bot, "member": null, "embeds": embeds() }));
+    let mut sender = person("5");
+    (sender.name, sender.handle) = (Some("monitor".into()), Some("monitor".into()));
+    (sender.tenant, sender.bot) = (Some(GUILD.into()), true);
+    let id = "1444000000000000000";
+    let expected = Item {
+        origin: Origin {
+            key: format!("message:{id}"),
+            conversation: Conversation {
+                tenant: Some(GUILD.into()),
+                channel: GENERAL.into(),
+                thread: None,
+                direct: false,
+            },
+            sender,
+            sent: seconds_of(id),
+            reply_to: ReplyTo {
+                message: Some(id.into()),
+                title: Some("Monitor:".into()),
+                interaction: None,
+            }
+            .bytes(),
+            extra: Vec::new(),
+        },
+        what: What::Message(Message {
+            id: id.into(),
+            text: quote(EMBEDS),
+            mentions: vec![],
+            addressed: false,
+            quotes: None,
+            new_thread: Some(id.into()),
+            attachments: vec![],
+            group: None,
+        }),
+    };
+    assert_eq!(alert, expected);
+    let hook = whole("red", &json!({ "webhook_id": "3", "embeds": embeds() }));
+    assert_eq!(message(&hook).text, format!("red\n\n{}", quote(EMBEDS)));
+    let person = whole("https://x.y/z", &json!({ "embeds": embeds() }));
+    assert_eq!(
+        message(&person).text,
+        "https://x.y/z",
+        "a person's own links need no words of theirs again"
+    );
+    let components =
+        json!([{ "type": 17, "components": [{ "type": 9, "components": [{ "type": 10, "content": "# Deployed" }] }] }]);
+    let only_components = whole("", &json!({ "author": of_bot, "components": components }));
+    assert_eq!(message(&only_components).text, "> # Deployed");
+    let long = json!({ "webhook_id": "3", "embeds": [{ "description": "x".repeat(9_000) }] });
+    assert_eq!(message(&whole("", &long)).text.chars().count(), "> ".len() + 8_000);
+}
+
+#[test]
+fn an_answer_to_an_alert_or_a_picture_brings_it_along() {
+    let picture = json!([{ "filename": "a.png", "url": "https://cdn/a" }]);
+    let alert = json!({ "id": "8", "content": "", "author": { "id": "5", "bot": true }, "embeds": embeds(), "attachments": picture });
+    let data = said(
+        &format!("<@{BOT}> explain"),
+        &json!({ "type": 19, "referenced_message": alert }),
+    );
+    let item = only(items("MESSAGE_CREATE", &data, &[]));
+    let quoted = message(&item).quotes.as_ref().expect("it answers one");
+    assert_eq!((quoted.id.as_str(), quoted.text.as_str()), ("8", EMBEDS));
+    let names: Vec<&str> = quoted.attachments.iter().map(|file| file.name.as_str()).collect();
+    assert_eq!(names, ["a.png"]);
+    let own = json!({ "id": "8", "content": "see", "author": { "id": BOT, "bot": true }, "attachments": picture });
+    let item = only(items(
+        "MESSAGE_CREATE",
+        &said("and?", &json!({ "type": 19, "referenced_message": own })),
+        &[],
+    ));
+    assert_eq!(message(&item).attachments, [], "the bot has its own files");
+    // What was forwarded has no author: its previews are known by their address.
+    let forwarded = json!({ "content": "see https://mon.example/1", "embeds": embeds() });
+    let item = only(items(
+        "MESSAGE_CREATE",
+        &said("", &json!({ "message_snapshots": [{ "message": forwarded }] })),
+        &[],
+    ));
+    assert_eq!(message(&item).text, "> see https://mon.example/1\n> \n> Second");
 }
 
 #[test]

@@ -3,6 +3,7 @@ use botyard_sdk::types::{Field, FieldKind, Form, OptionItem};
 
 use super::*;
 use crate::describe::commands;
+use crate::event::tests::{EMBEDS, embeds};
 
 const NOW: u32 = 1_800_000_000;
 
@@ -116,6 +117,22 @@ fn the_menu_of_a_message_asks_about_it() {
         (quoted.id.as_str(), sender, quoted.text.as_str()),
         (id.as_str(), Some(ANN), "the build is red")
     );
+    // An alert that is nothing but an embed is not about nothing.
+    let id = world.say(DIRECT, ANN, "");
+    let mut told = world.menu(&id, ANN, ASK_ABOUT);
+    let alert = &mut told["data"]["resolved"]["messages"][&id];
+    alert["embeds"] = embeds();
+    alert["author"]["bot"] = true.into();
+    let read = translate(&told, NOW);
+    let What::Message(message) = &only(&read).what else {
+        panic!("{read:?}")
+    };
+    assert_eq!(message.text, "Have a look at this message.");
+    let quoted = message
+        .quotes
+        .as_ref()
+        .map(|quoted| (quoted.id.as_str(), quoted.text.as_str()));
+    assert_eq!(quoted, Some((id.as_str(), EMBEDS)));
 }
 
 #[test]

@@ -121,7 +121,16 @@ fn everything_else_has_some_words() {
         (
             "interactive",
             json!({ "title": "T", "elements": [[{ "tag": "text", "text": "words" }, { "tag": "img", "image_key": "i" }]] }),
-            "words\nT",
+            "T\nwords",
+        ),
+        (
+            "interactive",
+            json!({
+                "schema": "2.0", "config": { "summary": { "content": "in lists" } },
+                "header": { "title": { "tag": "plain_text", "content": "Disk full" } },
+                "body": { "elements": [{ "tag": "markdown", "content": "on **db1**" }] },
+            }),
+            "Disk full\non **db1**",
         ),
     ];
     for (kind, content, expected) in cases {

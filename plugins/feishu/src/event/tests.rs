@@ -3,11 +3,12 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use botyard_fakes::feishu::{ANN, BEN, BOT, Button, DIRECT, GROUP, Sender, TENANT, Tenant};
+use botyard_fakes::feishu::Message as Said;
+use botyard_fakes::feishu::{ANN, APP_ID, BEN, BOT, Button, DIRECT, GROUP, Sender, TENANT, Tenant};
 use botyard_fakes::mutation::mutated;
 use botyard_sdk::interaction::Verdict;
 use botyard_sdk::serde_json::json;
-use botyard_sdk::types::{Field, FieldKind, Form};
+use botyard_sdk::types::{Attachment, Field, FieldKind, Form};
 use proptest::prelude::*;
 
 use super::*;
@@ -23,6 +24,14 @@ impl Book for Chats {
 
     fn note(&self, person: &str, chat: &str) {
         self.0.borrow_mut().insert(person.into(), chat.into());
+    }
+
+    fn is_known(&self, thread: &str) -> bool {
+        self.0.borrow().contains_key(thread)
+    }
+
+    fn learn(&self, thread: &str) {
+        self.0.borrow_mut().insert(thread.into(), String::new());
     }
 }
 
@@ -137,6 +146,64 @@ fn a_thread_is_named_by_its_first_message() {
     let quoted = found.quotes.as_ref().map(|quoted| quoted.id.as_str());
     assert_eq!(quoted, Some(plain.id.as_str()));
     assert_eq!(found.new_thread, Some(quoting.id));
+}
+
+#[test]
+fn what_is_answered_is_brought_along_unless_it_is_what_a_known_thread_is_about() {
+    let tenant = Tenant::new();
+    let book = Chats::default();
+    let text = json!({ "text": "@_user_1 explain this" });
+    let brought = |parent: &str| {
+        [Attachment {
+            name: "quoted-message.md".into(),
+            media_type: None,
+            size_bytes: None,
+            source: format!("quote:{parent}:{APP_ID}"),
+        }]
+    };
+    let read = |said: &Said| message(read_with(&book, &tenant.message_event(said)));
+    let files = |message: Message| message.quotes.map_or_else(Vec::new, |quoted| quoted.attachments);
+    // Somebody else's message in the group, which the bot never had.
+    let alert = tenant.write(GROUP, BEN, "the disk is full");
+    let quoting = tenant.say(GROUP, ANN, "text", &text, Some((&alert.id, false)));
+    let (conversation, found) = read(&quoting);
+    assert_eq!(conversation, group(None));
+    assert_eq!(
+        found,
+        Message {
+            id: quoting.id.clone(),
+            text: "explain this".into(),
+            mentions: vec![],
+            addressed: true,
+            quotes: Some(Quote {
+                id: alert.id.clone(),
+                sender: None,
+                text: String::new(),
+                attachments: brought(&alert.id).into(),
+            }),
+            new_thread: Some(quoting.id),
+            attachments: vec![],
+            group: None,
+        }
+    );
+    // The same in a thread under it, until the bot has answered there.
+    let within = tenant.say(GROUP, ANN, "text", &text, Some((&alert.id, true)));
+    assert_eq!(files(read(&within).1), brought(&alert.id));
+    let mut target = Target {
+        conversation: group(Some(&alert.id)),
+        reply_to: ReplyTo::Message(within.id.clone()).bytes(),
+        private_to: None,
+        nonce: "n".into(),
+        memory: Some(vec![]),
+    };
+    note(&book, &target);
+    assert_eq!(files(read(&within).1), brought(&alert.id), "only a first answer tells");
+    target.memory = None;
+    note(&book, &target);
+    assert_eq!(files(read(&within).1), []);
+    // One that was chosen within the thread.
+    let chosen = tenant.say(GROUP, ANN, "text", &text, Some((&within.id, true)));
+    assert_eq!(files(read(&chosen).1), brought(&within.id));
 }
 
 #[test]

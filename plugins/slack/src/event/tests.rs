@@ -178,6 +178,89 @@ fn files_come_along() {
     );
 }
 
+/// A message that somebody shared, an alert of a program's, and what Slack shows of a link.
+fn attached() -> Value {
+    json!([
+        { "is_share": true, "from_url": "https://x.slack.com/archives/C2/p1", "author_name": "Ben",
+            "text": "the &lt;old&gt; words\nof <@U2>", "fallback": "[today] ben: the old words", "footer": "Posted in #ops",
+            "files": [{ "id": "F3", "name": "log.txt", "url_private": "https://files.slack.com/l" }] },
+        { "color": "#f00", "fallback": "it is down", "pretext": "From the monitor", "title": "Disk full",
+            "title_link": "https://mon.example/1", "text": "on *db1*", "fields": [{ "title": "Free", "value": "0 B" }, { "value": "now" }] },
+        { "from_url": "https://x.y/z", "original_url": "https://x.y/z", "title": "A page", "text": "about it" },
+        { "is_msg_unfurl": true, "from_url": "https://x.slack.com/archives/C2/p2", "text": "a message that was linked" },
+        { "fallback": "only a fallback" },
+        { "fallback": "[no preview available]", "blocks": [
+            { "type": "header", "text": { "type": "plain_text", "text": "Deploy" } },
+            { "type": "rich_text", "elements": [{ "type": "rich_text_section", "elements": [
+                { "type": "text", "text": "by " }, { "type": "user", "user_id": "U1" }, { "type": "text", "text": " now" }] }] },
+        ] },
+    ])
+}
+
+const ATTACHED: &str = "Ben:\nthe <old> words\nof <@U2>\n\nFrom the monitor\n[Disk full](https://mon.example/1)\n\
+    on *db1*\nFree: 0 B\nnow\n\na message that was linked\n\nonly a fallback\n\nDeploy\nby <@U1> now";
+
+fn quote(text: &str) -> String {
+    text.lines()
+        .map(|line| format!("> {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn log() -> Attachment {
+    Attachment {
+        name: "log.txt".into(),
+        media_type: None,
+        size_bytes: None,
+        source: "https://files.slack.com/l".into(),
+    }
+}
+
+#[test]
+fn what_is_shared_and_what_programs_attach_is_heard_and_previews_of_links_are_not() {
+    let heard = |words: &str, text: String| Item {
+        origin: origin("message:C1:1700000001.000100"),
+        what: What::Message(Message {
+            text,
+            attachments: if words == "none" { vec![] } else { vec![log()] },
+            ..hello()
+        }),
+    };
+    // Without a word, as somebody forwards a message to the bot.
+    let alone = told(&said(&json!({ "text": "", "attachments": attached() })));
+    assert_eq!(alone, [heard("", quote(ATTACHED))]);
+    let with = told(&said(&json!({ "attachments": attached() })));
+    assert_eq!(with, [heard("hello", format!("hello\n\n{}", quote(ATTACHED)))]);
+    // A program may say nothing but blocks.
+    let block = json!([{ "type": "section", "text": { "type": "mrkdwn", "text": "<https://x.y|it> is down" } }]);
+    let only = told(&said(&json!({ "text": "", "blocks": block })));
+    assert_eq!(only, [heard("none", quote("[it](https://x.y) is down"))]);
+    let long = json!([{ "text": "x".repeat(20_000) }]);
+    let What::Message(message) = told(&said(&json!({ "attachments": long }))).remove(0).what else {
+        panic!("no message")
+    };
+    assert_eq!(message.text.chars().count(), "hello\n\n> ".len() + 8_000);
+}
+
+#[test]
+fn a_question_about_an_alert_has_its_words() {
+    let workspace = Workspace::new();
+    workspace.say("C1", "U2", "", None);
+    let mut payload = Sender::shortcut_payload(&workspace.messages("C1")[0], "U1");
+    payload["message"]["attachments"] = attached();
+    let body = form_of(&payload);
+    let translated = reader()
+        .translate(&event("application/x-www-form-urlencoded", body))
+        .expect("understood");
+    let What::Message(message) = &translated.items[0].what else {
+        panic!("{translated:?}")
+    };
+    let ts = str_at(&payload, "/message/ts").expect("one").to_owned();
+    let quoted = message.quotes.as_ref().expect("it is about one");
+    assert_eq!((quoted.id.as_str(), quoted.text.as_str()), (ts.as_str(), ATTACHED));
+    assert_eq!(quoted.attachments, [log()]);
+}
+
 #[test]
 fn edits_and_deletions_of_people_are_heard() {
     let now = json!({ "type": "message", "user": "U1", "text": "better", "ts": "1700000001.000100", "team": "T1",
@@ -339,6 +422,10 @@ fn a_frame_of_socket_mode_means_what_the_webhook_means() {
     let by_socket = reader.translate(&frame_event(&frame)).expect("items");
     assert_eq!(by_socket.items.len(), 1);
     assert_eq!(by_socket, by_hook);
+    let alert = said(&json!({ "attachments": attached() }));
+    let body = json!({ "type": "event_callback", "team_id": "T1", "event_id": "Ev1", "event": alert });
+    let frame = json!({ "envelope_id": "e", "type": "events_api", "payload": body });
+    assert_eq!(reader.translate(&frame_event(&frame)), Ok(read(&body)));
 
     let command = json!({
         "envelope_id": "e", "type": "slash_commands", "accepts_response_payload": true,
@@ -383,6 +470,7 @@ fn everything() -> (Vec<Value>, Vec<Value>) {
         hello.clone(),
         mention,
         said(&json!({ "subtype": "file_share", "files": [file], "thread_ts": ts })),
+        said(&json!({ "attachments": attached() })),
         hidden(&json!({ "subtype": "message_changed", "message": edited, "previous_message": hello })),
         hidden(&json!({ "subtype": "message_deleted", "deleted_ts": ts, "previous_message": hello })),
         json!({ "type": "reaction_added", "user": "U1", "reaction": "-1", "item": item, "event_ts": ts }),

@@ -45,7 +45,20 @@ pub(crate) fn call(state: &mut State, asked: &Asked<'_>, rest: &[&str]) -> Outco
         ("GET", []) => list(state, asked),
         ("GET", [id]) => {
             let at = there(state, id)?;
-            Ok(json!({ "items": [json(&state.messages[at])] }))
+            let message = &state.messages[at];
+            // Of messages that were forwarded together, the one that holds them comes first.
+            let held = message.content["forwarded"].as_array().into_iter().flatten();
+            let held = held.filter_map(|id| state.messages.iter().find(|one| Some(one.id.as_str()) == id.as_str()));
+            let mut items: Vec<Value> = [message]
+                .into_iter()
+                .chain(held)
+                .map(|one| told(state, asked, one))
+                .collect();
+            items
+                .iter_mut()
+                .skip(1)
+                .for_each(|one| one["upper_message_id"] = message.id.clone().into());
+            Ok(json!({ "items": items }))
         }
         ("PUT", [id]) => edit(state, asked, id),
         ("PATCH", [id]) => patch(state, asked, id),
@@ -286,8 +299,30 @@ fn list(state: &State, asked: &Asked<'_>) -> Outcome {
         found.reverse();
     }
     let more = found.len() > size;
-    let items: Vec<Value> = found.into_iter().take(size).map(json).collect();
+    let items: Vec<Value> = found
+        .into_iter()
+        .take(size)
+        .map(|one| told(state, asked, one))
+        .collect();
     Ok(json!({ "items": items, "has_more": more, "page_token": if more { "more" } else { "" } }))
+}
+
+/// A message as whoever reads it has it. A card of the second version is told only to those who ask for it as it was
+/// sent (openclaw/openclaw#78289).
+fn told(state: &State, asked: &Asked<'_>, message: &Message) -> Value {
+    let mut value = json(message);
+    if message.kind == "merge_forward" {
+        value["body"]["content"] = "Merged and Forwarded Message".into();
+    }
+    if message.kind == "interactive" {
+        let mut card = state.resolved(message).content;
+        if card["schema"] == "2.0" && asked.query("card_msg_content_type") != "user_card_content" {
+            card =
+                json!({ "title": "", "elements": [[{ "tag": "text", "text": "请升级至最新版本客户端，以查看内容" }]] });
+        }
+        value["body"]["content"] = card.to_string().into();
+    }
+    value
 }
 
 /// As lists and answers have it.

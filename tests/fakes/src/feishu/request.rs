@@ -275,8 +275,27 @@ fn method(state: &mut State, asked: &Asked<'_>) -> Outcome {
                 .collect();
             Ok(json!({ "scopes": scopes }))
         }
+        ("GET", ["application", "v6", "applications", "me"]) => application(state, asked),
         _ => Err(wrong(99_991_404, "no such API")),
     }
+}
+
+/// open.feishu.cn/document/server-docs/application-v6/application/get; the fields as in @larksuiteoapi/node-sdk 1.74.0.
+fn application(state: &State, asked: &Asked<'_>) -> Outcome {
+    allowed(
+        state,
+        &["admin:app.info:readonly", "application:application:self_manage"],
+    )?;
+    if !["zh_cn", "en_us", "ja_jp"].contains(&asked.query("lang")) {
+        return Err(wrong(210_501, "invalid lang"));
+    }
+    let (events, callbacks): (Vec<&String>, Vec<&String>) =
+        state.subscribed.iter().partition(|name| !name.starts_with("card."));
+    Ok(json!({ "app": {
+        "app_id": super::APP_ID, "app_name": "botyard", "status": 1, "scene_type": 0, "primary_language": "en_us",
+        "event": { "subscription_type": "websocket", "request_url": "", "subscribed_events": events },
+        "callback_info": { "callback_type": "websocket", "request_url": "", "subscribed_callbacks": callbacks },
+    } }))
 }
 
 /// open.feishu.cn/document/server-docs/im-v1/image/create (10 MB) and .../file/create (30 MB, not empty).

@@ -139,6 +139,8 @@ pub(crate) struct State {
     /// Tokens and when they end.
     pub(crate) tokens: BTreeMap<String, Instant>,
     pub(crate) scopes: BTreeSet<String>,
+    /// Events and callbacks.
+    pub(crate) subscribed: BTreeSet<String>,
     pub(crate) people: BTreeMap<String, String>,
     /// People who are outside of the app's availability.
     pub(crate) unreachable: BTreeSet<String>,
@@ -180,6 +182,7 @@ impl Tenant {
             secret: super::APP_SECRET.into(),
             tokens: BTreeMap::new(),
             scopes: super::SCOPES.iter().map(|scope| (*scope).to_owned()).collect(),
+            subscribed: super::SUBSCRIBED.iter().map(|name| (*name).to_owned()).collect(),
             people: BTreeMap::from([(super::ANN.into(), "安妮".into()), (super::BEN.into(), "Ben".into())]),
             unreachable: BTreeSet::new(),
             chats: BTreeMap::from([
@@ -224,6 +227,11 @@ impl Tenant {
     /// Takes one scope away.
     pub fn revoke(&self, scope: &str) {
         self.lock().scopes.remove(scope);
+    }
+
+    /// The app is no more told of this event, or called back for this.
+    pub fn unsubscribe(&self, name: &str) {
+        self.lock().subscribed.remove(name);
     }
 
     /// The app gets another secret: the one that clients have is refused.
@@ -310,6 +318,14 @@ impl Tenant {
     /// The same with a text. `@_user_1` is the bot, `@_user_2` Ann, `@_user_3` Ben.
     pub fn write(&self, chat: &str, who: &str, text: &str) -> Message {
         self.say(chat, who, "text", &json!({ "text": text }), None)
+    }
+
+    /// A message says something else: for content that names its own message.
+    pub fn change(&self, id: &str, content: &Value) {
+        let mut state = self.lock();
+        if let Some(message) = state.messages.iter_mut().find(|message| message.id == id) {
+            message.content = content.clone();
+        }
     }
 
     /// Somebody recalls a message.
