@@ -348,6 +348,8 @@ impl BotConfig {
         std::iter::once(&self.agent).chain(&self.agents).map(String::as_str)
     }
 
+    /// Show model, tokens and cost under each reply. Default: true.
+    pub show_usage: bool,
     /// Only its operator is served: the local web chat, or exactly one person who was let in by id and no bot.
     pub fn serves_only_its_operator(&self) -> bool {
         let ([one], []) = (self.allow.as_slice(), self.allow_bots.as_slice()) else {

@@ -61,6 +61,7 @@ pub struct SessionRules {
     /// What the platform can show of a question.
     pub shows: question::Shows,
     pub show_thinking: bool,
+    pub show_usage: bool,
     /// Where the host keeps the bot's files.
     pub files_dir: PathBuf,
     /// What may go from the agent into the chat.

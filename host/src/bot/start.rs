@@ -122,6 +122,7 @@ impl Bot {
                 forms: abilities.contains(&Ability::Forms),
             },
             show_thinking: config.show_thinking,
+            show_usage: config.show_usage,
             files_dir: adapter.files().folder().to_owned(),
             bounds: Bounds {
                 upload_max_bytes: abilities

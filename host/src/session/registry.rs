@@ -513,7 +513,7 @@ impl Shared {
 
     /// The view of a turn that nothing was said in yet.
     pub(super) fn view(&self, turn: TurnId, attempt: u32) -> TurnView {
-        let view = TurnView::new(turn, attempt, self.rules.show_thinking);
+        let view = TurnView::new(turn, attempt, self.rules.show_thinking).with_usage(self.rules.show_usage);
         match self.named {
             true => view.headed(&self.rules.agent.name),
             false => view,

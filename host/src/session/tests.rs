@@ -265,6 +265,7 @@ impl Setup {
             },
             ended: None,
         };
+            show_usage: true,
         Self {
             rules,
             processes: 4,

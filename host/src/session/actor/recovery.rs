@@ -209,7 +209,8 @@ impl SessionActor {
             Work::Decisions
         };
         if let Some(view) = job.row.view.clone() {
-            let view = TurnView::resume(view, self.shared.rules.show_thinking, asked.blocks);
+            let rules = &self.shared.rules;
+            let view = TurnView::resume(view, rules.show_thinking, asked.blocks).with_usage(rules.show_usage);
             job.view = Arc::new(SharedView::new(view));
         }
         let (open, closed): (Vec<AskRow>, Vec<AskRow>) =
