@@ -140,6 +140,17 @@ pub struct SessionStatus {
     pub away: bool,
     /// What waits, in its order.
     pub queue: Vec<Waiting>,
+    /// Tasks that its agent runs in the background.
+    pub background: u32,
+}
+
+/// What became of what was under way when a new conversation was begun.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Begun {
+    /// Messages that wait and go on in the new one.
+    pub waiting: usize,
+    /// Tasks in the background that ended with the old one's process.
+    pub background: u32,
 }
 
 /// A message that waits.
@@ -190,6 +201,9 @@ pub enum ChangeError {
     NoModel,
     #[error("the agent does not offer it")]
     NotOffered(Vec<String>),
+    /// Nothing else runs. What would be done ends the agent's process, and that task with it.
+    #[error("a task of the agent runs on in the background")]
+    Background,
     #[error("somebody else said it")]
     NotTheirs,
     #[error("it could not be done now: {0}")]

@@ -13,7 +13,7 @@ use crate::command::{self, Action, Row};
 use crate::config::{DriverKind, WhileRunning};
 use crate::manifest::Ability;
 use crate::session::watch::Spent;
-use crate::session::{Prompt, question};
+use crate::session::{Begun, Prompt, question};
 use crate::store::{AskRow, Decision, TurnKind};
 
 /// What became of words that may answer a question.
@@ -134,8 +134,8 @@ impl Bot {
             Action::Help => Part::Text(self.help()),
             Action::Agents => Part::Text(self.crew()),
             Action::New => {
-                registry.reset(&key).await;
-                info("A new conversation begins with your next message. The last one is in `/list`.")
+                let begun = registry.reset(&key).await;
+                info(&begins(begun))
             }
             Action::Stop => {
                 let stopped = match agent {
@@ -148,6 +148,9 @@ impl Bot {
                     Err(error) => {
                         tracing::warn!(bot = %self.inner.config.name, %error, "a stop could not be stored");
                         warning(NOT_STORED)
+                    }
+                    Ok(false) if self.end_background(&key, agent.is_some()).await => {
+                        info("Ending what runs in the background.")
                     }
                 }
             }
@@ -299,6 +302,8 @@ impl Bot {
                 } else {
                     "It is idle".to_owned()
                 };
+                } else if status.background > 0 {
+                    but_for(status.background)
                 let mut lines = vec![format!("{doing}; {} waiting.", status.waiting)];
                 let model = status
                     .model
@@ -332,6 +337,28 @@ fn ours(said: &str) -> Option<(&'static Row, &str)> {
 /// For how long it works, and since when it has said nothing.
 fn working(spent: Option<Spent>) -> String {
     let told = |time: std::time::Duration| long(i64::try_from(time.as_secs()).unwrap_or(i64::MAX));
+/// What somebody reads who began a new conversation.
+fn begins(begun: Begun) -> String {
+    let with = match begun.waiting {
+        0 => "A new conversation begins with your next message.".to_owned(),
+        1 => "A new conversation begins, with the message that waits.".to_owned(),
+        waiting => format!("A new conversation begins, with the {waiting} messages that wait."),
+    };
+    let ended = match begun.background {
+        0 => "",
+        _ => " What the agent ran in the background is ended.",
+    };
+    format!("{with}{ended} The last one is in `/list`.")
+}
+
+/// Nothing runs but tasks in the background.
+pub(super) fn but_for(tasks: u32) -> String {
+    match tasks {
+        1 => "It is idle but for a task in the background, which `/stop` ends".to_owned(),
+        tasks => format!("It is idle but for {tasks} tasks in the background, which `/stop` ends"),
+    }
+}
+
     match spent {
         Some(Spent { turn, silence }) => format!(
             "It is working, for {} by now, and said something last {} ago",

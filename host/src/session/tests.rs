@@ -1,6 +1,7 @@
 //! Sessions with a scripted agent, a real store and a real outbox.
 
 mod ask;
+mod background;
 mod clock;
 mod damaged;
 mod failed;
@@ -154,8 +155,13 @@ impl Cli {
     }
 
     async fn result(&self, outcome: Outcome) {
+        self.result_with(outcome, 0).await;
+    }
+
+    /// As `result`, while so many tasks go on in the background.
+    async fn result_with(&self, outcome: Outcome, background: u32) {
         self.say(AgentEvent::Result { outcome }).await;
-        self.say(AgentEvent::Idle { background: 0 }).await;
+        self.say(AgentEvent::Idle { background }).await;
     }
 
     async fn answer(&self, text: &str) {
@@ -258,6 +264,7 @@ impl Setup {
             ask_timeout: Duration::from_secs(3600),
             shows: question::Shows::ALL,
             show_thinking: false,
+            show_usage: true,
             files_dir: folder.path().join("kept"),
             bounds: Bounds {
                 upload_max_bytes: Some(100),
@@ -265,7 +272,6 @@ impl Setup {
             },
             ended: None,
         };
-            show_usage: true,
         Self {
             rules,
             processes: 4,

@@ -80,6 +80,16 @@ impl Bot {
         agent: Option<&str>,
     ) -> Result<SessionKey, Vec<SessionKey>> {
         if agent.is_some() || self.inner.config.agents.is_empty() {
+    /// Ends what agents here run in the background; `named`: this one's alone. False: none runs anything.
+    pub(super) async fn end_background(&self, key: &SessionKey, named: bool) -> bool {
+        let keys = if named { vec![key.clone()] } else { self.keys_here(key) };
+        let mut some = false;
+        for key in keys {
+            some |= self.inner.registry.end_background(&key).await;
+        }
+        some
+    }
+
             return Ok(key.clone());
         }
         let mut asking = Vec::new();
@@ -104,13 +114,14 @@ impl Bot {
             let Some(status) = self.inner.registry.at_work(&key).await else {
                 continue;
             };
-            if status.running.is_none() && status.waiting == 0 {
+            if status.running.is_none() && status.waiting == 0 && status.background == 0 {
                 continue;
             }
-            let doing = match (status.asking, status.running.is_some()) {
-                (true, _) => "waits for a decision",
-                (false, true) => "is working",
-                (false, false) => "is about to begin",
+            let doing = match (status.asking, status.running.is_some(), status.waiting) {
+                (true, ..) => "waits for a decision",
+                (false, true, _) => "is working",
+                (false, false, 0) => "runs something in the background",
+                (false, false, _) => "is about to begin",
             };
             lines.push_str(&format!("\n\n`{name}` {doing}; {} waiting.", status.waiting));
         }

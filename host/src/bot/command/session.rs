@@ -455,6 +455,9 @@ fn refusal(error: &ChangeError) -> Part {
         ChangeError::NotTaken => format!("That is no name: one line, {NAME_MAX} characters at most."),
         ChangeError::NoModel => "That is no model: one word, as the agent calls it, or `own`.".to_owned(),
         ChangeError::NotOffered(all) => format!("There is no such one. There are: {}.", listed(all)),
+        ChangeError::Background => {
+            "A task of the agent runs on in the background. Wait for it, or say `/stop` to end it.".to_owned()
+        }
         ChangeError::NotTheirs => "This is not yours.".to_owned(),
         ChangeError::Unavailable(_) => return unread(),
     };

@@ -31,9 +31,23 @@ impl SessionActor {
 
     /// Nothing runs, also not in the background.
     pub(super) fn at_rest(&self) -> Result<(), ChangeError> {
-        if self.current.is_some() || !self.queue.is_empty() || self.seat.background() > 0 {
+        if self.seat.background() > 0 {
+            return Err(ChangeError::Background);
+        }
+        if self.current.is_some() || !self.queue.is_empty() {
             return Err(ChangeError::Busy);
         }
+    /// Ends what runs in the background with its process, where no turn runs: nothing else can. The next message resumes
+    /// the conversation. False: nothing does, or a turn runs.
+    pub(super) fn end_background(&mut self) -> bool {
+        let ends = self.current.is_none() && self.seat.background() > 0;
+        if ends {
+            tracing::info!(bot = %self.row.bot, session = %self.key, "what an agent ran in the background is ended");
+            self.close_process();
+        }
+        ends
+    }
+
         Ok(())
     }
 

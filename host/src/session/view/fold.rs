@@ -78,6 +78,7 @@ impl TurnView {
             | AgentEvent::PermissionWithdrawn { .. }
             | AgentEvent::Result { .. }
             | AgentEvent::Idle { .. }
+            | AgentEvent::Background { .. }
             | AgentEvent::Exited { .. } => {}
         }
     }
