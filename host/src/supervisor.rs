@@ -19,7 +19,7 @@ use crate::http::{BotLine, Bots, Door, HookTarget, HttpError, Readiness, Server,
 use crate::manifest::{About, Mode, Transport};
 use crate::plugin::{Adapter, BotServices, CallLimits, Component, LoadError, Runtime};
 use crate::session::{ProcessBounds, Processes};
-use crate::store::{Decision, Journal, StoreError};
+use crate::store::{Journal, StoreError};
 use crate::transport::web::{WebChat, WebCommand};
 
 /// The adapters inside the binary.
@@ -428,7 +428,7 @@ impl Host {
                 Ok(asks) => {
                     for ask in asks {
                         if let Some(running) = self.running().iter().find(|running| running.name == ask.bot) {
-                            running.bot.expire(&ask, Decision::Withdrawn).await;
+                            running.bot.expire(&ask).await;
                         }
                     }
                 }
