@@ -163,6 +163,18 @@ pub struct Waiting {
 /// A session's name has at most so many characters.
 pub const NAME_MAX: usize = 80;
 
+/// The modes that people may choose: of those that the agent has, or, before it has told them, may have.
+pub fn modes(agent: &AgentProfile, offers: &Offers) -> Vec<String> {
+    let has = |mode: &&&str| {
+        offers
+            .modes
+            .as_ref()
+            .is_none_or(|all| all.iter().any(|one| one == **mode))
+    };
+    let modes = agent.chat_modes().iter().filter(has);
+    modes.map(|mode| (*mode).to_owned()).collect()
+}
+
 /// What people change about a session between turns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
@@ -189,6 +201,9 @@ pub enum ChangeError {
     Unknown,
     #[error("a turn runs or waits")]
     Busy,
+    /// Nothing else runs. What would be done ends the agent's process, and that task with it.
+    #[error("a task of the agent runs on in the background")]
+    Background,
     #[error("nothing was said yet")]
     Nothing,
     #[error("it is open in a terminal")]
@@ -201,9 +216,6 @@ pub enum ChangeError {
     NoModel,
     #[error("the agent does not offer it")]
     NotOffered(Vec<String>),
-    /// Nothing else runs. What would be done ends the agent's process, and that task with it.
-    #[error("a task of the agent runs on in the background")]
-    Background,
     #[error("somebody else said it")]
     NotTheirs,
     #[error("it could not be done now: {0}")]

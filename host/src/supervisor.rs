@@ -338,16 +338,12 @@ impl Host {
             inlet: Arc::clone(&inlet),
         });
         let web = web.map(|chat| {
-            chat.set_commands(
-                crate::command::TABLE
-                    .iter()
-                    .map(|row| WebCommand {
-                        name: row.name.into(),
-                        description: row.description.into(),
-                        argument: None,
-                    })
-                    .collect(),
-            );
+            let commands = started.commands().into_iter().map(|command| WebCommand {
+                name: command.name,
+                description: command.description,
+                argument: None,
+            });
+            chat.set_commands(commands.collect());
             WebTarget {
                 title: format!("{} · {title}", bot.name),
                 chat,

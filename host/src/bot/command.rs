@@ -10,7 +10,7 @@ use super::route::NOT_STORED;
 use super::{Bot, ago, long};
 use crate::chat::{Command, Health, InboxId, Message, Origin, Part, SessionKey, Target};
 use crate::command::{self, Action, Row};
-use crate::config::{DriverKind, WhileRunning};
+use crate::config::WhileRunning;
 use crate::manifest::Ability;
 use crate::session::watch::Spent;
 use crate::session::{Begun, Prompt, question};
@@ -131,6 +131,11 @@ impl Bot {
             self.done(id).await;
         }
         let part = match row.action {
+            Action::Model | Action::Mode | Action::Fork | Action::Compact
+                if !command::is_for(row, registry.agent_of(&key)) =>
+            {
+                warning("This agent cannot do that.")
+            }
             Action::Help => Part::Text(self.help()),
             Action::Agents => Part::Text(self.crew()),
             Action::New => {
@@ -144,13 +149,13 @@ impl Bot {
                 };
                 match stopped {
                     Ok(true) => info("Stopping."),
+                    Ok(false) if self.end_background(&key, agent.is_some()).await => {
+                        info("Ending what runs in the background.")
+                    }
                     Ok(false) => info("Nothing is running."),
                     Err(error) => {
                         tracing::warn!(bot = %self.inner.config.name, %error, "a stop could not be stored");
                         warning(NOT_STORED)
-                    }
-                    Ok(false) if self.end_background(&key, agent.is_some()).await => {
-                        info("Ending what runs in the background.")
                     }
                 }
             }
@@ -196,12 +201,10 @@ impl Bot {
     /// A turn of its own: it waits and is seen like any other.
     async fn compact(&self, id: InboxId, key: &SessionKey, origin: &Origin, focus: &str) {
         let registry = &self.inner.registry;
-        let able = registry.agent_of(key).driver == DriverKind::Claude;
         let begun = registry.status(key).await.is_some_and(|status| status.row.turns > 0);
-        let why = match (able, begun) {
-            (false, _) => "This agent cannot do that.",
-            (true, false) => "Nothing was said here yet.",
-            (true, true) => {
+        let why = match begun {
+            false => "Nothing was said here yet.",
+            true => {
                 let prompt = Prompt {
                     way: WhileRunning::Queue,
                     kind: TurnKind::Compact,
@@ -299,11 +302,11 @@ impl Bot {
                     "It waits for a decision".to_owned()
                 } else if status.running.is_some() {
                     working(status.spent)
+                } else if status.background > 0 {
+                    but_for(status.background)
                 } else {
                     "It is idle".to_owned()
                 };
-                } else if status.background > 0 {
-                    but_for(status.background)
                 let mut lines = vec![format!("{doing}; {} waiting.", status.waiting)];
                 let model = status
                     .model
@@ -334,9 +337,6 @@ fn ours(said: &str) -> Option<(&'static Row, &str)> {
     alone.or_else(|| command::typed(said))
 }
 
-/// For how long it works, and since when it has said nothing.
-fn working(spent: Option<Spent>) -> String {
-    let told = |time: std::time::Duration| long(i64::try_from(time.as_secs()).unwrap_or(i64::MAX));
 /// What somebody reads who began a new conversation.
 fn begins(begun: Begun) -> String {
     let with = match begun.waiting {
@@ -359,6 +359,9 @@ pub(super) fn but_for(tasks: u32) -> String {
     }
 }
 
+/// For how long it works, and since when it has said nothing.
+fn working(spent: Option<Spent>) -> String {
+    let told = |time: std::time::Duration| long(i64::try_from(time.as_secs()).unwrap_or(i64::MAX));
     match spent {
         Some(Spent { turn, silence }) => format!(
             "It is working, for {} by now, and said something last {} ago",

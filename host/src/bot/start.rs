@@ -280,7 +280,7 @@ impl Bot {
         }
         inner.outbox.authorized();
         if inner.adapter.offers().account {
-            if let Err(error) = inner.adapter.announce(&crate::command::specs()).await {
+            if let Err(error) = inner.adapter.announce(&self.commands()).await {
                 warn!(bot = %inner.config.name, %error, "the commands could not be announced");
             }
             match inner.adapter.check().await {

@@ -387,6 +387,11 @@ impl Registry {
         self.shared.spare.is_there()
     }
 
+    /// All agents; the first is asked where nobody is named.
+    pub fn agents(&self) -> impl Iterator<Item = &AgentProfile> {
+        self.all().map(|shared| &*shared.rules.agent)
+    }
+
     /// The agent whose session this is.
     pub fn agent_of(&self, key: &SessionKey) -> &AgentProfile {
         &self.shared_of(key).rules.agent
@@ -422,12 +427,12 @@ impl Registry {
             offers: Offers::default(),
             away: false,
             queue: Vec::new(),
+            background: 0,
         })
     }
 
     /// Sessions that have a process or a turn, for the operator.
     pub fn live(&self) -> BTreeMap<SessionKey, SessionRow> {
-            background: 0,
         let row = |session: &Session| session.row.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self.all()
             .flat_map(|shared| shared.sessions.iter())

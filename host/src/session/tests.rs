@@ -2,6 +2,7 @@
 
 mod ask;
 mod background;
+mod choose;
 mod clock;
 mod damaged;
 mod failed;
@@ -27,7 +28,7 @@ use crate::chat::{
     ViewState, What,
 };
 use crate::config::{DriverKind, Limits, Login, WhileRunning};
-use crate::driver::{Agent, AgentEvent, Answer, Command, Failure, FailureKind, Launch, Outcome, Permission};
+use crate::driver::{Agent, AgentEvent, Answer, Command, Failure, FailureKind, Launch, Offers, Outcome, Permission};
 use crate::outbox::{BoxFuture, Outbox, Pace, Presenter};
 use crate::store::{Journal, TurnKind, TurnRow};
 
