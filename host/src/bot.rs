@@ -41,7 +41,7 @@ use crate::outbox::{BoxFuture, Outbox};
 use crate::plugin::files::Files;
 use crate::plugin::{Adapter, Emitted, LinkHost};
 use crate::session::{Ended, Registry};
-use crate::store::{Decision, InboxState, Journal};
+use crate::store::{AskRow, InboxState, Journal};
 use crate::transport::{Accepted as Taken, Connected, Inlet};
 
 pub use connection::Connection;
@@ -140,8 +140,8 @@ impl Bot {
     }
 
     /// A question ran out of time.
-    pub async fn expire(&self, ask: &crate::store::AskRow, decision: Decision) {
-        self.inner.registry.decide(ask, decision).await;
+    pub async fn expire(&self, ask: &AskRow) {
+        self.inner.registry.expire(ask).await;
     }
 
     /// What it keeps of the files that came and go.

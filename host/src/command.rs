@@ -2,7 +2,7 @@
 //! it, so that a command is added in one place.
 
 use crate::chat::{CommandArgument, CommandSpec};
-use crate::config::WhileRunning;
+use crate::config::{AgentProfile, DriverKind, WhileRunning};
 
 /// What a command does; `bot` carries it out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -357,10 +357,31 @@ pub fn said(text: &str) -> Said<'_> {
     }
 }
 
+/// Whether this agent can do what the row says, as far as that is known before it starts.
+pub fn is_for(row: &Row, agent: &AgentProfile) -> bool {
+    let told_while_it_works = matches!(row.action, Action::Steer | Action::Compact);
+    match (agent.driver, row.action) {
+        (_, Action::Mode) => !agent.chat_modes().is_empty(),
+        (DriverKind::Claude, Action::Model | Action::Fork) => !agent.demo,
+        (DriverKind::Claude, _) => !(agent.demo && told_while_it_works),
+        (_, Action::Tools) => false,
+        _ if told_while_it_works => false,
+        // It asks for a tool, and takes yes or no.
+        (DriverKind::Acp, Action::Decide) => matches!(row.name, "allow" | "deny"),
+        (DriverKind::Exec, Action::Decide | Action::Model | Action::Fork | Action::Cost) => false,
+        (DriverKind::Acp | DriverKind::Exec, _) => true,
+    }
+}
+
+/// The rows of the table that at least one of these can do.
+pub fn offered(agents: &[&AgentProfile]) -> Vec<&'static Row> {
+    let able = |row: &&Row| agents.iter().any(|agent| is_for(row, agent));
+    TABLE.iter().filter(able).collect()
+}
+
 /// What is told to platforms that have menus of their own.
-pub fn specs() -> Vec<CommandSpec> {
-    TABLE
-        .iter()
+pub fn specs(rows: impl IntoIterator<Item = &'static Row>) -> Vec<CommandSpec> {
+    rows.into_iter()
         .map(|row| CommandSpec {
             name: row.name.into(),
             description: row.description.into(),
@@ -375,9 +396,9 @@ pub fn specs() -> Vec<CommandSpec> {
 }
 
 /// The help, in Markdown.
-pub fn help() -> String {
+pub fn help(rows: impl IntoIterator<Item = &'static Row>) -> String {
     let mut text = String::from("Write what you want done, in your own words. You can also say:\n");
-    for row in TABLE {
+    for row in rows {
         text.push_str(&format!("\n- `/{}`: {}", row.usage(), row.description));
     }
     text.push_str("\n\nWhere `/` means something else already, write `!` instead.");
@@ -386,7 +407,11 @@ pub fn help() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
     use super::*;
+    use crate::config::{Limits, Login};
 
     #[test]
     fn only_a_known_word_is_a_command_and_alone_where_nothing_may_follow() {
@@ -408,13 +433,13 @@ mod tests {
 
     #[test]
     fn every_command_is_in_the_help_and_in_the_menus() {
-        let help = help();
+        let help = help(TABLE);
         assert!(
             TABLE
                 .iter()
                 .all(|row| help.contains(row.name) && help.contains(row.description))
         );
-        let specs = specs();
+        let specs = specs(TABLE);
         assert_eq!(specs.len(), TABLE.len());
         let deny = specs.iter().find(|spec| spec.name == "deny").unwrap();
         assert!(deny.argument.as_ref().is_some_and(|argument| !argument.required));
@@ -429,5 +454,57 @@ mod tests {
             help.contains("`/edit INPUT`") && help.contains("`/deny [WHY]`"),
             "{help}"
         );
+    }
+
+    fn agent(driver: DriverKind, program: &str, demo: bool) -> AgentProfile {
+        AgentProfile {
+            name: "a".to_owned(),
+            driver,
+            command: vec![program.to_owned()],
+            model: None,
+            permission_mode: "default".to_owned(),
+            allowed_tools: Vec::new(),
+            disallowed_tools: Vec::new(),
+            instructions: None,
+            env: BTreeMap::new(),
+            login: Login::None,
+            start_timeout: Duration::ZERO,
+            idle_timeout: Duration::ZERO,
+            limits: Limits::of(driver),
+            history: false,
+            spare: false,
+            demo,
+        }
+    }
+
+    #[test]
+    fn what_no_agent_of_a_bot_can_do_is_offered_nowhere() {
+        let claude = agent(DriverKind::Claude, "/bin/claude", false);
+        let gemini = agent(DriverKind::Acp, "/bin/gemini", false);
+        let strange = agent(DriverKind::Acp, "/bin/strange", false);
+        let exec = agent(DriverKind::Exec, "/bin/cat", false);
+        let demo = agent(DriverKind::Claude, "/bin/botyard", true);
+        let missing = |agents: &[&AgentProfile]| {
+            let there: Vec<&str> = offered(agents).into_iter().map(|row| row.name).collect();
+            let names = TABLE.iter().map(|row| row.name);
+            names.filter(|name| !there.contains(name)).collect::<Vec<_>>()
+        };
+        assert_eq!(missing(&[&claude]), [""; 0]);
+        assert_eq!(missing(&[&gemini]), ["steer", "edit", "answer", "compact", "tools"]);
+        assert_eq!(
+            missing(&[&strange]),
+            ["steer", "edit", "answer", "mode", "compact", "tools"]
+        );
+        assert_eq!(
+            missing(&[&exec]),
+            [
+                "steer", "allow", "edit", "deny", "answer", "fork", "model", "mode", "compact", "cost", "tools"
+            ]
+        );
+        assert_eq!(missing(&[&demo]), ["steer", "fork", "model", "mode", "compact"]);
+        assert_eq!(missing(&[&exec, &strange]), missing(&[&strange]), "one of them can");
+        assert_eq!(missing(&[&exec, &claude]), [""; 0]);
+        let help = help(offered(&[&exec]));
+        assert!(help.contains("`/stop`") && !help.contains("`/compact"), "{help}");
     }
 }

@@ -220,6 +220,20 @@ pub struct AgentProfile {
     pub demo: bool,
 }
 
+impl AgentProfile {
+    /// The modes that people may choose in a chat, where it has them: in each it asks as much as it must. The others are the
+    /// operator's to set. Of an agent that is not known none is known to ask.
+    pub fn chat_modes(&self) -> &'static [&'static str] {
+        let known = || KnownAgent::of_command(&self.command);
+        match self.driver {
+            _ if self.demo => &[],
+            DriverKind::Claude => &known::CLAUDE_MODES,
+            DriverKind::Acp => known().map_or(&[], KnownAgent::asking_modes),
+            DriverKind::Exec => &[],
+        }
+    }
+}
+
 impl fmt::Debug for AgentProfile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AgentProfile")
@@ -334,6 +348,8 @@ pub struct BotConfig {
     pub call_timeout: Duration,
     /// Show the agent's thinking. Default: false.
     pub show_thinking: bool,
+    /// Show model, tokens and cost under each reply. Default: true.
+    pub show_usage: bool,
     /// The largest file that is taken from, or given to, the chat. Default: 32 MiB.
     pub files_max_bytes: u64,
     /// Messages from before it was called that an agent is given. Default: none.

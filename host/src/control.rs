@@ -108,7 +108,7 @@ pub trait ControlHandler: Send + Sync + 'static {
     /// One session without what was said in it.
     fn session(&self, id: SessionId) -> BoxFuture<'_, Result<SessionRow, String>>;
     fn talk(&self, id: SessionId) -> BoxFuture<'_, Result<TalkLog, String>>;
-    /// Ends the turn that runs in it. False: nothing ran.
+    /// Ends the turn that runs in it, or, where there is none, what runs in the background. False: nothing ran.
     fn interrupt(&self, id: SessionId) -> BoxFuture<'_, Result<bool, String>>;
     /// A copy of it; `current`: what is said next goes to that.
     fn fork(&self, id: SessionId, name: Option<String>, current: bool) -> BoxFuture<'_, Result<Copied, String>>;

@@ -289,6 +289,10 @@ pub enum AgentEvent {
     Idle {
         background: u32,
     },
+    /// So many tasks run in the background now; told where that changes between two `Idle`, with or without a turn.
+    Background {
+        tasks: u32,
+    },
     /// The process is gone; always the last event. None: it exited as asked, code 0.
     Exited {
         failure: Option<Failure>,

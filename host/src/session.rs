@@ -61,6 +61,7 @@ pub struct SessionRules {
     /// What the platform can show of a question.
     pub shows: question::Shows,
     pub show_thinking: bool,
+    pub show_usage: bool,
     /// Where the host keeps the bot's files.
     pub files_dir: PathBuf,
     /// What may go from the agent into the chat.
@@ -139,6 +140,17 @@ pub struct SessionStatus {
     pub away: bool,
     /// What waits, in its order.
     pub queue: Vec<Waiting>,
+    /// Tasks that its agent runs in the background.
+    pub background: u32,
+}
+
+/// What became of what was under way when a new conversation was begun.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Begun {
+    /// Messages that wait and go on in the new one.
+    pub waiting: usize,
+    /// Tasks in the background that ended with the old one's process.
+    pub background: u32,
 }
 
 /// A message that waits.
@@ -150,6 +162,18 @@ pub struct Waiting {
 
 /// A session's name has at most so many characters.
 pub const NAME_MAX: usize = 80;
+
+/// The modes that people may choose: of those that the agent has, or, before it has told them, may have.
+pub fn modes(agent: &AgentProfile, offers: &Offers) -> Vec<String> {
+    let has = |mode: &&&str| {
+        offers
+            .modes
+            .as_ref()
+            .is_none_or(|all| all.iter().any(|one| one == **mode))
+    };
+    let modes = agent.chat_modes().iter().filter(has);
+    modes.map(|mode| (*mode).to_owned()).collect()
+}
 
 /// What people change about a session between turns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,6 +201,9 @@ pub enum ChangeError {
     Unknown,
     #[error("a turn runs or waits")]
     Busy,
+    /// Nothing else runs. What would be done ends the agent's process, and that task with it.
+    #[error("a task of the agent runs on in the background")]
+    Background,
     #[error("nothing was said yet")]
     Nothing,
     #[error("it is open in a terminal")]

@@ -19,7 +19,7 @@ use crate::http::{BotLine, Bots, Door, HookTarget, HttpError, Readiness, Server,
 use crate::manifest::{About, Mode, Transport};
 use crate::plugin::{Adapter, BotServices, CallLimits, Component, LoadError, Runtime};
 use crate::session::{ProcessBounds, Processes};
-use crate::store::{Decision, Journal, StoreError};
+use crate::store::{Journal, StoreError};
 use crate::transport::web::{WebChat, WebCommand};
 
 /// The adapters inside the binary.
@@ -338,16 +338,12 @@ impl Host {
             inlet: Arc::clone(&inlet),
         });
         let web = web.map(|chat| {
-            chat.set_commands(
-                crate::command::TABLE
-                    .iter()
-                    .map(|row| WebCommand {
-                        name: row.name.into(),
-                        description: row.description.into(),
-                        argument: None,
-                    })
-                    .collect(),
-            );
+            let commands = started.commands().into_iter().map(|command| WebCommand {
+                name: command.name,
+                description: command.description,
+                argument: None,
+            });
+            chat.set_commands(commands.collect());
             WebTarget {
                 title: format!("{} · {title}", bot.name),
                 chat,
@@ -428,7 +424,7 @@ impl Host {
                 Ok(asks) => {
                     for ask in asks {
                         if let Some(running) = self.running().iter().find(|running| running.name == ask.bot) {
-                            running.bot.expire(&ask, Decision::Withdrawn).await;
+                            running.bot.expire(&ask).await;
                         }
                     }
                 }

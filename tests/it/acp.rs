@@ -449,6 +449,21 @@ async fn model_that_a_chat_chose_and_that_is_not_there_keeps_nobody_from_the_age
 }
 
 #[tokio::test]
+async fn mode_that_a_chat_chose_counts_where_it_is_there() {
+    let mut yard = fake();
+    let codex = || fake().env("FAKE_ACP_NAME", "@agentclientprotocol/codex-acp");
+    yard.chosen_mode = Some("plan".to_owned());
+    assert_eq!(text(&yard.start(false).turn("settings").await), "small plan");
+    // Before the operator's; where it is not there, that counts, or what makes it ask.
+    yard.profile.permission_mode = "workspace-write".to_owned();
+    assert_eq!(text(&yard.start(false).turn("settings").await), "small plan");
+    for (mut yard, mode) in [(yard, "workspace-write"), (codex(), "workspace-write"), (fake(), "ask")] {
+        yard.chosen_mode = Some("nonsense".to_owned());
+        assert_eq!(text(&yard.start(false).turn("settings").await), format!("small {mode}"));
+    }
+}
+
+#[tokio::test]
 async fn codex_is_told_to_ask_a_person_unless_a_mode_is_set() {
     let mut yard = fake().env("FAKE_ACP_NAME", "@agentclientprotocol/codex-acp");
     assert_eq!(text(&yard.start(false).turn("settings").await), "small workspace-write");

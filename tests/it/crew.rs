@@ -354,3 +354,25 @@ async fn what_was_said_stands_nowhere_when_every_session_that_heard_it_is_forgot
     }
     assert_eq!(tables_with(folder.path(), "needle"), Vec::<String>::new());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_agent_cannot_do_is_said_of_that_one_and_offered_for_the_others() {
+    let room = Room::open(&crew(ONE)).await;
+    room.say("m1", "@echo hello").await;
+    done(&room, "**echo**Ann: hello").await;
+    let answered = async |id: &str, said: &str, text: &str| {
+        let before = room.vendor.standing();
+        room.say(id, said).await;
+        let is =
+            |view: &Value| view.to_string().contains(text) && before.iter().all(|other| other["turn"] != view["turn"]);
+        room.vendor.until(&format!("`{text}` to `{said}`"), is).await
+    };
+    answered("m2", "@echo /cost", "1 turn. This agent does not count what it uses.").await;
+    answered("m3", "@echo /tools", "This agent does not tell its tools.").await;
+    for (id, said) in [("m4", "compact"), ("m5", "mode"), ("m6", "model"), ("m7", "fork")] {
+        answered(id, &format!("@echo /{said}"), "This agent cannot do that.").await;
+    }
+    // Another can.
+    answered("m8", "/help", "`/compact [FOCUS]`").await;
+    room.stop().await;
+}

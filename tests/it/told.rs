@@ -95,3 +95,54 @@ async fn message_of_a_megabyte_is_answered_or_refused_in_words() {
     room.vendor.done_with("echo: Ann: and now").await;
     room.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runs_in_the_background_is_told_and_is_ended_by_a_stop() {
+    let room = Room::open("").await;
+    let answered = async |id: &str, said: &str, text: &str| {
+        let before = room.vendor.standing();
+        room.say(id, said).await;
+        let is = |view: &Value| {
+            view["state"] == "done"
+                && view.to_string().contains(text)
+                && before.iter().all(|other| other["turn"] != view["turn"])
+        };
+        room.vendor.until(&format!("`{text}` to `{said}`"), is).await
+    };
+    answered("m1", "remember red", "echo: Ann: remember red").await;
+    answered(
+        "m2",
+        "/new",
+        "A new conversation begins with your next message. The last one is in `/list`.",
+    )
+    .await;
+    answered("m3", "linger", "it runs on").await;
+    let idle = "It is idle but for a task in the background, which `/stop` ends; 0 waiting.";
+    answered("m4", "/status", idle).await;
+    let refused = "A task of the agent runs on in the background. Wait for it, or say `/stop` to end it.";
+    answered("m5", "/resume", refused).await;
+    answered("m6", "/stop", "Ending what runs in the background.").await;
+    answered("m7", "/stop", "Nothing is running.").await;
+    answered("m8", "/status", "It is idle; 0 waiting.").await;
+    // The conversation is what it was, in another process.
+    answered("m9", "recall", "linger | Ann: recall").await;
+    answered("m10", "linger", "it runs on").await;
+    let ended = "A new conversation begins with your next message. What the agent ran in the background is ended. The last \
+                 one is in `/list`.";
+    answered("m11", "/new", ended).await;
+    room.say("m12", "hang").await;
+    let runs = |view: &Value| view["state"] == "running" && !view["stop"].is_null();
+    room.vendor.until("a turn that runs", runs).await;
+    for (id, text) in [("m13", "remember blue"), ("m14", "recall it")] {
+        room.say(id, text).await;
+        let waits = |view: &Value| view["state"] == "waiting";
+        room.vendor.until("a message that waits", waits).await;
+    }
+    answered("m15", "/queue", "2. <@ann>: Ann: recall it").await;
+    room.say("m16", "/new").await;
+    room.vendor
+        .done_with("A new conversation begins, with the 2 messages that wait.")
+        .await;
+    room.vendor.done_with("Ann: remember blue | Ann: recall it").await;
+    room.stop().await;
+}

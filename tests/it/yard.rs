@@ -24,6 +24,8 @@ pub(crate) struct Yard {
     pub(crate) fork: Option<String>,
     /// The model that was chosen in the chat.
     pub(crate) chosen: Option<String>,
+    /// The mode that was.
+    pub(crate) chosen_mode: Option<String>,
 }
 
 impl Yard {
@@ -35,6 +37,7 @@ impl Yard {
             session: Uuid::new_v4().to_string(),
             fork: None,
             chosen: None,
+            chosen_mode: None,
             profile: AgentProfile {
                 name: "test".to_owned(),
                 driver: DriverKind::Claude,
@@ -79,7 +82,7 @@ impl Yard {
             resume,
             fork: self.fork.clone(),
             model: self.chosen.clone(),
-            mode: None,
+            mode: self.chosen_mode.clone(),
             allowed: Vec::new(),
         };
         Running {

@@ -38,6 +38,7 @@ fn config(allow: &[&str], approvers: &[&str]) -> BotConfig {
         memory_bytes: 1 << 26,
         call_timeout: Duration::from_secs(1),
         show_thinking: false,
+        show_usage: true,
         files_max_bytes: 1 << 20,
         history: 0,
         files_kept_bytes: 1 << 30,

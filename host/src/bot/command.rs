@@ -10,10 +10,10 @@ use super::route::NOT_STORED;
 use super::{Bot, ago, long};
 use crate::chat::{Command, Health, InboxId, Message, Origin, Part, SessionKey, Target};
 use crate::command::{self, Action, Row};
-use crate::config::{DriverKind, WhileRunning};
+use crate::config::WhileRunning;
 use crate::manifest::Ability;
 use crate::session::watch::Spent;
-use crate::session::{Prompt, question};
+use crate::session::{Begun, Prompt, question};
 use crate::store::{AskRow, Decision, TurnKind};
 
 /// What became of words that may answer a question.
@@ -131,11 +131,16 @@ impl Bot {
             self.done(id).await;
         }
         let part = match row.action {
+            Action::Model | Action::Mode | Action::Fork | Action::Compact
+                if !command::is_for(row, registry.agent_of(&key)) =>
+            {
+                warning("This agent cannot do that.")
+            }
             Action::Help => Part::Text(self.help()),
             Action::Agents => Part::Text(self.crew()),
             Action::New => {
-                registry.reset(&key).await;
-                info("A new conversation begins with your next message. The last one is in `/list`.")
+                let begun = registry.reset(&key).await;
+                info(&begins(begun))
             }
             Action::Stop => {
                 let stopped = match agent {
@@ -144,6 +149,9 @@ impl Bot {
                 };
                 match stopped {
                     Ok(true) => info("Stopping."),
+                    Ok(false) if self.end_background(&key, agent.is_some()).await => {
+                        info("Ending what runs in the background.")
+                    }
                     Ok(false) => info("Nothing is running."),
                     Err(error) => {
                         tracing::warn!(bot = %self.inner.config.name, %error, "a stop could not be stored");
@@ -193,12 +201,10 @@ impl Bot {
     /// A turn of its own: it waits and is seen like any other.
     async fn compact(&self, id: InboxId, key: &SessionKey, origin: &Origin, focus: &str) {
         let registry = &self.inner.registry;
-        let able = registry.agent_of(key).driver == DriverKind::Claude;
         let begun = registry.status(key).await.is_some_and(|status| status.row.turns > 0);
-        let why = match (able, begun) {
-            (false, _) => "This agent cannot do that.",
-            (true, false) => "Nothing was said here yet.",
-            (true, true) => {
+        let why = match begun {
+            false => "Nothing was said here yet.",
+            true => {
                 let prompt = Prompt {
                     way: WhileRunning::Queue,
                     kind: TurnKind::Compact,
@@ -296,6 +302,8 @@ impl Bot {
                     "It waits for a decision".to_owned()
                 } else if status.running.is_some() {
                     working(status.spent)
+                } else if status.background > 0 {
+                    but_for(status.background)
                 } else {
                     "It is idle".to_owned()
                 };
@@ -327,6 +335,28 @@ impl Bot {
 fn ours(said: &str) -> Option<(&'static Row, &str)> {
     let alone = command::named(said, "").map(|row| (row, ""));
     alone.or_else(|| command::typed(said))
+}
+
+/// What somebody reads who began a new conversation.
+fn begins(begun: Begun) -> String {
+    let with = match begun.waiting {
+        0 => "A new conversation begins with your next message.".to_owned(),
+        1 => "A new conversation begins, with the message that waits.".to_owned(),
+        waiting => format!("A new conversation begins, with the {waiting} messages that wait."),
+    };
+    let ended = match begun.background {
+        0 => "",
+        _ => " What the agent ran in the background is ended.",
+    };
+    format!("{with}{ended} The last one is in `/list`.")
+}
+
+/// Nothing runs but tasks in the background.
+pub(super) fn but_for(tasks: u32) -> String {
+    match tasks {
+        1 => "It is idle but for a task in the background, which `/stop` ends".to_owned(),
+        tasks => format!("It is idle but for {tasks} tasks in the background, which `/stop` ends"),
+    }
 }
 
 /// For how long it works, and since when it has said nothing.

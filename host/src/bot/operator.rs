@@ -32,14 +32,16 @@ impl Bot {
         self.inner.registry.tail().watch(session)
     }
 
-    /// Ends the turn that runs in this session. False: it is not ours, or nothing runs in it.
+    /// Ends the turn that runs in this session, or what runs in the background where there is none. False: it is not ours,
+    /// or nothing runs in it.
     pub async fn interrupt(&self, session: &SessionRow) -> bool {
         let registry = &self.inner.registry;
         let current = registry
             .live()
             .get(&session.key)
             .is_some_and(|row| row.id == session.id);
-        session.bot == self.inner.config.name && current && registry.stop(&session.key).await
+        let ours = session.bot == self.inner.config.name && current;
+        ours && (registry.stop(&session.key).await || registry.end_background(&session.key).await)
     }
 
     /// A copy of a session of ours; `current`: what is said next goes to it. The second: why it is not the current one,

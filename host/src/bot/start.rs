@@ -122,6 +122,7 @@ impl Bot {
                 forms: abilities.contains(&Ability::Forms),
             },
             show_thinking: config.show_thinking,
+            show_usage: config.show_usage,
             files_dir: adapter.files().folder().to_owned(),
             bounds: Bounds {
                 upload_max_bytes: abilities
@@ -279,7 +280,7 @@ impl Bot {
         }
         inner.outbox.authorized();
         if inner.adapter.offers().account {
-            if let Err(error) = inner.adapter.announce(&crate::command::specs()).await {
+            if let Err(error) = inner.adapter.announce(&self.commands()).await {
                 warn!(bot = %inner.config.name, %error, "the commands could not be announced");
             }
             match inner.adapter.check().await {

@@ -156,7 +156,8 @@ async fn taken(config: &Config, desk: &Desk, id: &SessionId, wait: bool) -> Resu
 /// Why the host does not give it away, and what to do.
 fn refused(error: ControlError) -> Failure {
     let said = |what: ChangeError| matches!(&error, ControlError::Refused(why) if *why == what.to_string());
-    let (busy, nothing) = (said(ChangeError::Busy), said(ChangeError::Nothing));
+    let busy = said(ChangeError::Busy) || said(ChangeError::Background);
+    let nothing = said(ChangeError::Nothing);
     let failure = Failure::from(error);
     if busy {
         return failure.hint("`--wait` waits for its end, `botyard sessions interrupt` stops it");

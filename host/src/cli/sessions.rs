@@ -119,11 +119,15 @@ pub(super) fn delete(file: &Path, id: &SessionId, yes: bool, json: bool) -> Resu
 
 /// What the host refuses because something runs.
 fn busy(error: ControlError) -> Failure {
-    let busy = matches!(&error, ControlError::Refused(why) if *why == ChangeError::Busy.to_string());
+    let said = |what: ChangeError| matches!(&error, ControlError::Refused(why) if *why == what.to_string());
+    let (busy, background) = (said(ChangeError::Busy), said(ChangeError::Background));
     let failure = Failure::from(error);
     if busy {
         return failure
             .hint("`botyard sessions interrupt` stops it; what waits begins then, or is taken out in the chat");
+    }
+    if background {
+        return failure.hint("`botyard sessions interrupt` ends it");
     }
     failure
 }

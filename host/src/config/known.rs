@@ -1,6 +1,9 @@
 //! Agents that speak ACP and that we know by name: where each keeps what it learns, and where it looks for its key.
 //! Measured with gemini 0.61.0, opencode 1.18.33, codex-acp 2.6.0 and claude-agent-acp 0.49.0.
 
+/// The same of Claude Code 2.1, see [`KnownAgent::asking_modes`].
+pub(super) const CLAUDE_MODES: [&str; 3] = ["default", "acceptEdits", "plan"];
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KnownAgent {
     Gemini,
@@ -41,6 +44,17 @@ impl KnownAgent {
             Self::OpenCode => None,
             Self::Codex => Some("CODEX_API_KEY"),
             Self::Claude => Some("ANTHROPIC_API_KEY"),
+        }
+    }
+
+    /// Those of its modes in which it does nothing that nobody allowed, but edits in its working folder. Not among them is
+    /// what asks nobody, and what lets a model judge.
+    pub const fn asking_modes(self) -> &'static [&'static str] {
+        match self {
+            Self::Gemini => &["default", "autoEdit", "plan"],
+            Self::OpenCode => &["build", "plan"],
+            Self::Codex => &["read-only", "workspace-write"],
+            Self::Claude => &CLAUDE_MODES,
         }
     }
 

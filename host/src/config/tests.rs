@@ -180,7 +180,20 @@ fn the_default_file_explains_every_key() {
             );
         }
     }
-    assert_eq!(known, 9 + 18 + 31 + 1, "a key was added: count it here\n{told}");
+    assert_eq!(known, 9 + 18 + 32 + 1, "a key was added: count it here\n{told}");
+}
+
+#[test]
+fn usage_is_shown_unless_the_bot_says_otherwise() {
+    let place = Place::new();
+    let shown = |line: &str| {
+        let bot = format!("[[bot]]\nname = \"a\"\nadapter = \"web\"\nagent = \"demo\"\nallow = [\"*\"]\n{line}");
+        let (config, _) = place.parse(&bot).expect("good");
+        (config.bots[0].show_usage, config.bots[0].show_thinking)
+    };
+    assert_eq!(shown(""), (true, false));
+    assert_eq!(shown("show_usage = true"), (true, false));
+    assert_eq!(shown("show_usage = false"), (false, false));
 }
 
 #[test]

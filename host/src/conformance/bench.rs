@@ -261,7 +261,7 @@ impl Bench {
                 .await
                 .map_err(|error| ConformanceError::Start(error.to_string()))?;
             adapter.set_me(me);
-            let announced = adapter.announce(&crate::command::specs()).await;
+            let announced = adapter.announce(&crate::command::specs(crate::command::TABLE)).await;
             announced.map_err(|error| ConformanceError::Start(format!("the commands are not announced: {error}")))?;
         }
         platform.attach(&hook);

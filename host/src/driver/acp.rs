@@ -38,11 +38,8 @@ fn opening(profile: &AgentProfile, launch: &Launch) -> Opening {
         fork: launch.fork.clone(),
         model: launch.model.clone().or_else(|| profile.model.clone()),
         chosen: launch.model.is_some(),
-        mode: launch
-            .mode
-            .clone()
-            .or_else(|| Some(profile.permission_mode.clone()))
-            .filter(|mode| mode != MODE_OF_ITS_OWN),
+        chosen_mode: launch.mode.clone(),
+        mode: Some(profile.permission_mode.clone()).filter(|mode| mode != MODE_OF_ITS_OWN),
         instructions: launch.instructions(profile),
         has_key: matches!(profile.login, Login::ApiKey(_)),
         ..Opening::default()

@@ -25,7 +25,7 @@ use self::seat::{Seat, Step};
 pub(super) use self::terminal::Wanted;
 use super::registry::{Published, Shared};
 use super::turn::{Ending, Input, State, Turn};
-use super::{Change, ChangeError, Prompt, SessionStatus, SubmitError};
+use super::{Begun, Change, ChangeError, Prompt, SessionStatus, SubmitError};
 use crate::chat::{SessionId, SessionKey, Target, Tone, TurnId, now};
 use crate::config::{Scope, WhileRunning};
 use crate::driver::{Failure, Offers};
@@ -48,6 +48,9 @@ pub(super) enum SessionMsg {
         turn: TurnId,
         reply: oneshot::Sender<bool>,
     },
+    EndBackground {
+        reply: oneshot::Sender<bool>,
+    },
     Amend {
         turn: TurnId,
         text: String,
@@ -64,7 +67,7 @@ pub(super) enum SessionMsg {
         reply: oneshot::Sender<()>,
     },
     Reset {
-        reply: oneshot::Sender<()>,
+        reply: oneshot::Sender<Begun>,
     },
     Change {
         change: Change,
@@ -259,6 +262,9 @@ impl SessionActor {
                 }
                 let _ = reply.send(runs || self.withdraw(&turn, None).await);
             }
+            SessionMsg::EndBackground { reply } => {
+                let _ = reply.send(self.end_background());
+            }
             SessionMsg::Amend { turn, text, reply } => {
                 let _ = reply.send(self.amend(&turn, text).await);
             }
@@ -270,8 +276,7 @@ impl SessionActor {
                 let _ = reply.send(());
             }
             SessionMsg::Reset { reply } => {
-                self.reset().await;
-                let _ = reply.send(());
+                let _ = reply.send(self.reset().await);
             }
             SessionMsg::Change { change, reply } => {
                 let _ = reply.send(self.change(change).await);
@@ -511,11 +516,15 @@ impl SessionActor {
         self.refused = false;
     }
 
-    /// Forgets the agent's memory.
-    async fn reset(&mut self) {
+    /// Forgets the agent's memory. What waits is no part of it yet, and goes on in the new conversation.
+    async fn reset(&mut self) -> Begun {
+        let begun = Begun {
+            waiting: self.queue.len(),
+            background: self.seat.background(),
+        };
         if self.row.updated == 0 && self.current.is_none() {
             // Nobody ever said anything here.
-            return;
+            return begun;
         }
         if self.current.is_some() {
             self.finish(Ending::Stopped).await;
@@ -543,6 +552,7 @@ impl SessionActor {
             ..SessionRow::begin(self.key.clone(), bot, agent, conversation)
         };
         self.store_session().await;
+        begun
     }
 
     fn forget_conversation(&mut self) {
@@ -607,6 +617,7 @@ impl SessionActor {
             offers: self.offers.clone(),
             away: self.is_away(),
             queue: self.queued(),
+            background: self.seat.background(),
         }
     }
 

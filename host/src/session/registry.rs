@@ -17,7 +17,7 @@ use super::spare::{self, Spare};
 use super::tail::Tail;
 use super::takeover::{self, Held};
 use super::view::TurnView;
-use super::{Change, ChangeError, Processes, Prompt, SessionRules, SessionStatus, SubmitError, copy, folder};
+use super::{Begun, Change, ChangeError, Processes, Prompt, SessionRules, SessionStatus, SubmitError, copy, folder};
 use crate::chat::{Conversation, SessionId, SessionKey, TurnId};
 use crate::config::AgentProfile;
 use crate::driver::{self, Agent, Launch, Offers};
@@ -213,6 +213,13 @@ impl Registry {
         self.call(key, false, make).await.unwrap_or(false)
     }
 
+    /// Ends what the agent runs in the background, and its process with it, where no turn runs. False: nothing does.
+    pub async fn end_background(&self, key: &SessionKey) -> bool {
+        self.call(key, false, |reply| SessionMsg::EndBackground { reply })
+            .await
+            .unwrap_or(false)
+    }
+
     /// Gives a turn that waits another text. False: it does not wait any more, or this could not be stored.
     pub async fn amend(&self, key: &SessionKey, turn: &TurnId, text: String) -> bool {
         let make = |reply| SessionMsg::Amend {
@@ -246,11 +253,19 @@ impl Registry {
         }
     }
 
-    /// Forgets the agent's memory: the next message begins a fresh conversation. Ends a running turn.
-    pub async fn reset(&self, key: &SessionKey) {
-        if self.call(key, true, |reply| SessionMsg::Reset { reply }).await.is_err() {
+    /// Nobody decided in time: the question is marked as expired, and the agent is told that it is denied.
+    pub async fn expire(&self, ask: &AskRow) {
+        self.decide(ask, Decision::Deny).await;
+    }
+
+    /// Forgets the agent's memory: what waits, or the next message, begins a fresh conversation. Ends a running turn, and
+    /// what runs in the background.
+    pub async fn reset(&self, key: &SessionKey) -> Begun {
+        let begun = self.call(key, true, |reply| SessionMsg::Reset { reply }).await;
+        begun.unwrap_or_else(|_| {
             tracing::warn!(bot = %self.shared.rules.bot, session = %key, "a session was not reset");
-        }
+            Begun::default()
+        })
     }
 
     /// Changes something about the session between turns.
@@ -270,7 +285,8 @@ impl Registry {
     /// sentence each.
     ///
     /// # Errors
-    /// `Busy`: it is the current one and a turn runs or waits. `Unknown`: it is none of this key's. Nothing was changed.
+    /// `Busy`, `Background`: it is the current one and something runs or waits. `Unknown`: it is none of this key's. Nothing
+    /// was changed.
     pub async fn delete(&self, key: &SessionKey, id: &SessionId, who: &str) -> Result<Vec<String>, ChangeError> {
         let make = |reply| SessionMsg::Delete {
             id: id.clone(),
@@ -329,10 +345,10 @@ impl Registry {
     }
 
     /// Gives a session of this key to whoever holds its [`super::takeover::Takeover`]: its process is closed, and no turn
-    /// begins in it until the lock is free. `wait`: after the turn that runs.
+    /// begins in it until the lock is free. `wait`: after what runs.
     ///
     /// # Errors
-    /// `Busy`: a turn runs or waits. `Nothing`: nothing was said that could be gone on with. `Unknown`: it is none of
+    /// `Busy`, `Background`: something runs or waits. `Nothing`: nothing was said that could be gone on with. `Unknown`: it is none of
     /// this key's.
     pub async fn attach(&self, key: &SessionKey, id: &SessionId, wait: bool) -> Result<SessionRow, ChangeError> {
         let make = |reply| {
@@ -371,6 +387,11 @@ impl Registry {
         self.shared.spare.is_there()
     }
 
+    /// All agents; the first is asked where nobody is named.
+    pub fn agents(&self) -> impl Iterator<Item = &AgentProfile> {
+        self.all().map(|shared| &*shared.rules.agent)
+    }
+
     /// The agent whose session this is.
     pub fn agent_of(&self, key: &SessionKey) -> &AgentProfile {
         &self.shared_of(key).rules.agent
@@ -406,6 +427,7 @@ impl Registry {
             offers: Offers::default(),
             away: false,
             queue: Vec::new(),
+            background: 0,
         })
     }
 
@@ -513,7 +535,7 @@ impl Shared {
 
     /// The view of a turn that nothing was said in yet.
     pub(super) fn view(&self, turn: TurnId, attempt: u32) -> TurnView {
-        let view = TurnView::new(turn, attempt, self.rules.show_thinking);
+        let view = TurnView::new(turn, attempt, self.rules.show_thinking).with_usage(self.rules.show_usage);
         match self.named {
             true => view.headed(&self.rules.agent.name),
             false => view,

@@ -1,6 +1,8 @@
 //! Sessions with a scripted agent, a real store and a real outbox.
 
 mod ask;
+mod background;
+mod choose;
 mod clock;
 mod damaged;
 mod failed;
@@ -26,7 +28,7 @@ use crate::chat::{
     ViewState, What,
 };
 use crate::config::{DriverKind, Limits, Login, WhileRunning};
-use crate::driver::{Agent, AgentEvent, Answer, Command, Failure, FailureKind, Launch, Outcome, Permission};
+use crate::driver::{Agent, AgentEvent, Answer, Command, Failure, FailureKind, Launch, Offers, Outcome, Permission};
 use crate::outbox::{BoxFuture, Outbox, Pace, Presenter};
 use crate::store::{Journal, TurnKind, TurnRow};
 
@@ -154,8 +156,13 @@ impl Cli {
     }
 
     async fn result(&self, outcome: Outcome) {
+        self.result_with(outcome, 0).await;
+    }
+
+    /// As `result`, while so many tasks go on in the background.
+    async fn result_with(&self, outcome: Outcome, background: u32) {
         self.say(AgentEvent::Result { outcome }).await;
-        self.say(AgentEvent::Idle { background: 0 }).await;
+        self.say(AgentEvent::Idle { background }).await;
     }
 
     async fn answer(&self, text: &str) {
@@ -258,6 +265,7 @@ impl Setup {
             ask_timeout: Duration::from_secs(3600),
             shows: question::Shows::ALL,
             show_thinking: false,
+            show_usage: true,
             files_dir: folder.path().join("kept"),
             bounds: Bounds {
                 upload_max_bytes: Some(100),

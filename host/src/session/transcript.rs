@@ -65,10 +65,19 @@ pub fn markdown(session: &SessionRow, turns: &[TurnRow]) -> String {
     text
 }
 
-/// What was said, for an agent that has lost it: the newest of it, at most `max_bytes`. None: nothing was said.
-/// `turns`: newest first.
-pub fn recall(turns: &[TurnRow], max_bytes: usize) -> Option<String> {
-    let mut left = max_bytes;
+/// What an agent is given that has lost what was said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recalled {
+    pub log: String,
+    /// Nothing is left out.
+    pub whole: bool,
+}
+
+/// What was said, for an agent that has lost it: the newest of it, at most `max_bytes`, and of what alone is longer its
+/// beginning. None: nothing was said.
+/// `turns`: newest first. `older`: before these, more was said.
+pub fn recall(turns: &[TurnRow], older: bool, max_bytes: usize) -> Option<Recalled> {
+    let (mut left, mut whole) = (max_bytes, !older);
     let mut parts = Vec::new();
     for turn in turns.iter().filter(|turn| turn.kind == TurnKind::Message) {
         let mut part = String::new();
@@ -79,14 +88,26 @@ pub fn recall(turns: &[TurnRow], max_bytes: usize) -> Option<String> {
             part.push_str(&format!("<you answered>\n{}\n", answer(view)));
         }
         if part.len() > left {
-            parts.push("(What was said before that is left out.)\n".to_owned());
+            whole = false;
+            if parts.is_empty() {
+                parts.push(shorten(&part, left) + "\n");
+            }
             break;
         }
         left -= part.len();
         parts.push(part);
     }
+    if parts.is_empty() {
+        return None;
+    }
+    if !whole {
+        parts.push("(More was said; that is left out.)\n".to_owned());
+    }
     parts.reverse();
-    Some(parts.concat()).filter(|text| !text.is_empty())
+    Some(Recalled {
+        log: parts.concat(),
+        whole,
+    })
 }
 
 /// A line for each turn, after one for the session. `turns`: oldest first.
@@ -188,10 +209,19 @@ mod tests {
         let turns = [said("three", "c"), said("two", "b"), said("one", &"a".repeat(200))];
         let newest =
             "<U1 said>\ntwo\n<you answered>\nb\n\n> stopped\n<U1 said>\nthree\n<you answered>\nc\n\n> stopped\n";
-        let left_out = "(What was said before that is left out.)\n";
-        assert_eq!(recall(&turns, 150), Some(format!("{left_out}{newest}")));
-        assert_eq!(recall(&turns[..2], 150).as_deref(), Some(newest));
-        assert_eq!(recall(&[], 150), None);
+        let left_out = "(More was said; that is left out.)\n";
+        let recalled = |log: String, whole| Some(Recalled { log, whole });
+        let cut = recalled(format!("{left_out}{newest}"), false);
+        assert_eq!(recall(&turns, false, 150), cut);
+        assert_eq!(recall(&turns[..2], false, 150), recalled(newest.to_owned(), true));
+        assert_eq!(recall(&turns[..2], true, 150), cut, "more was said than is there");
+        let long = recall(&turns[2..], false, 150).expect("its beginning");
+        assert!(
+            !long.whole && long.log.contains("<U1 said>\none\n<you answered>\naaa"),
+            "{long:?}"
+        );
+        assert!(long.log.len() < 150 + left_out.len() + 5, "{long:?}");
+        assert_eq!([recall(&[], false, 150), recall(&[], true, 150)], [None, None]);
     }
 
     #[test]

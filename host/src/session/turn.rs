@@ -301,6 +301,7 @@ impl Turn {
             AgentEvent::Result { outcome } => {
                 if let Outcome::Failed(failure) = outcome
                     && failure.kind == FailureKind::NoConversation
+                    && self.state != State::Stopping
                     && let Some(actions) = self.refresh()
                 {
                     return actions;

@@ -49,6 +49,7 @@ pub struct TurnView {
     /// A notice that stays until the turn ends: how long it takes.
     long: Option<usize>,
     show_thinking: bool,
+    show_usage: bool,
     stop_token: Option<Token>,
     model: Option<String>,
     usage: Option<String>,
@@ -83,6 +84,7 @@ impl TurnView {
             passing: None,
             long: None,
             show_thinking,
+            show_usage: true,
             stop_token: None,
             model: None,
             usage: None,
@@ -100,6 +102,13 @@ impl TurnView {
             complete: true,
             part: Some(Part::Text(format!("**{name}**"))),
         });
+        self
+    }
+
+    /// The same, with a footer or without one.
+    #[must_use]
+    pub const fn with_usage(mut self, shown: bool) -> Self {
+        self.show_usage = shown;
         self
     }
 
@@ -373,7 +382,7 @@ impl TurnView {
     }
 
     fn footer(&self) -> Option<String> {
-        let usage = self.usage.as_ref()?;
+        let usage = self.usage.as_ref().filter(|_| self.show_usage)?;
         Some(match &self.model {
             Some(model) => format!("{model} · {usage}"),
             None => usage.clone(),

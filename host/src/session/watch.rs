@@ -101,7 +101,10 @@ impl Watch {
     pub fn heard(&mut self, event: &AgentEvent, now: Instant, wall: UnixMillis) {
         match event {
             // Of a process, not of this turn.
-            AgentEvent::Ready { .. } | AgentEvent::Offers(_) | AgentEvent::Exited { .. } => return,
+            AgentEvent::Ready { .. }
+            | AgentEvent::Offers(_)
+            | AgentEvent::Background { .. }
+            | AgentEvent::Exited { .. } => return,
             AgentEvent::Tool { call, .. } => {
                 self.steps.insert(call.clone());
             }

@@ -26,6 +26,7 @@
 //! | `fail STATUS TEXT` | a result with `is_error` |
 //! | `words N` | N words, a delta each |
 //! | `background` | a result, then a turn that nobody asked for |
+//! | `linger` | a result, and a task that runs on in the background until the process ends |
 //! | `spawn` | leaves a process in a session of its own; says its id |
 //! | `look` | how large each file is that the host says it laid, and which images came with the message |
 //! | `give NAME TEXT` | a file of this name and text in `outbox`, then an answer |
@@ -523,6 +524,12 @@ impl Cli {
                     json!({"subtype": "success", "is_error": false, "result": "it is finished",
                     "terminal_reason": "completed", "origin": {"kind": "task-notification"}}),
                 );
+            }
+            "linger" => {
+                self.say(
+                    &json!({"type": "system", "subtype": "background_tasks_changed", "tasks": [{"task_id": "b1"}]}),
+                );
+                self.answer("it runs on");
             }
             "spawn" => {
                 let child = Command::new("setsid").args(["sleep", "1000"]).spawn();

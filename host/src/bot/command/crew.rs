@@ -1,17 +1,27 @@
 //! Several agents in one conversation, as its commands see them: who is here, who works, who asks.
 
 use super::Bot;
-use crate::chat::SessionKey;
-use crate::command;
+use crate::chat::{CommandSpec, SessionKey};
+use crate::command::{self, Row};
 use crate::store::Result as StoreResult;
 
 pub(super) const SEVERAL_ASK: &str =
     "More than one agent asks here. Begin with the name of the one that you answer, for example `@NAME /allow`.";
 
 impl Bot {
-    /// What can be said here.
+    /// What can be said here; what no agent of the bot can do is left out.
+    fn rows(&self) -> Vec<&'static Row> {
+        command::offered(&self.inner.registry.agents().collect::<Vec<_>>())
+    }
+
+    /// The same, for the platform's menus.
+    pub fn commands(&self) -> Vec<CommandSpec> {
+        command::specs(self.rows())
+    }
+
+    /// The same, for people.
     pub(in crate::bot) fn help(&self) -> String {
-        let mut text = command::help();
+        let mut text = command::help(self.rows());
         if !self.inner.config.agents.is_empty() || !self.inner.config.routes.is_empty() {
             text.push_str("\n\n");
             text.push_str(&self.crew());
@@ -70,6 +80,16 @@ impl Bot {
         Ok(stopped? || some)
     }
 
+    /// Ends what agents here run in the background; `named`: this one's alone. False: none runs anything.
+    pub(super) async fn end_background(&self, key: &SessionKey, named: bool) -> bool {
+        let keys = if named { vec![key.clone()] } else { self.keys_here(key) };
+        let mut some = false;
+        for key in keys {
+            some |= self.inner.registry.end_background(&key).await;
+        }
+        some
+    }
+
     /// The session whose question an answer is for: the one that is named, or the one that asks.
     ///
     /// # Errors
@@ -104,13 +124,14 @@ impl Bot {
             let Some(status) = self.inner.registry.at_work(&key).await else {
                 continue;
             };
-            if status.running.is_none() && status.waiting == 0 {
+            if status.running.is_none() && status.waiting == 0 && status.background == 0 {
                 continue;
             }
-            let doing = match (status.asking, status.running.is_some()) {
-                (true, _) => "waits for a decision",
-                (false, true) => "is working",
-                (false, false) => "is about to begin",
+            let doing = match (status.asking, status.running.is_some(), status.waiting) {
+                (true, ..) => "waits for a decision",
+                (false, true, _) => "is working",
+                (false, false, 0) => "runs something in the background",
+                (false, false, _) => "is about to begin",
             };
             lines.push_str(&format!("\n\n`{name}` {doing}; {} waiting.", status.waiting));
         }

@@ -10,7 +10,7 @@ use crate::command::Action;
 use crate::config::DriverKind;
 use crate::manifest::Ability;
 use crate::session::transcript::{self, one_line};
-use crate::session::{Change, ChangeError, NAME_MAX, SessionStatus, search};
+use crate::session::{Change, ChangeError, NAME_MAX, SessionStatus, modes, search};
 use crate::store::{Decision, Result as StoreResult, SessionRow, TokenRow, TurnRow};
 
 /// Sessions on one page of the list.
@@ -75,15 +75,20 @@ impl Bot {
 
     fn about(&self, action: Action, status: &SessionStatus) -> Part {
         let row = &status.row;
+        let driver = self.inner.registry.agent_of(&row.key).driver;
         match action {
             Action::Tools => match &status.offers.tools {
                 Some(tools) => Part::Text(format!("It can use: {}.", listed(tools))),
-                None => info("The agent has not said yet what it can use; it does with its first answer."),
+                None if driver == DriverKind::Claude => {
+                    info("The agent has not said yet what it can use; it does with its first answer.")
+                }
+                None => info("This agent does not tell its tools."),
             },
             Action::Workspace => {
                 let folder = self.inner.registry.workspace(row);
                 Part::Text(format!("It works in `{}`.", folder.display()))
             }
+            _ if !counts(driver, row) => info(&format!("{}. This agent does not count what it uses.", turns(row))),
             _ => {
                 let cost = match row.cost_micros {
                     0 => String::new(),
@@ -315,10 +320,11 @@ impl Bot {
             let (now, all) = if model {
                 (status.model.or(status.row.model), status.offers.models)
             } else {
-                // Those of other agents cannot be chosen here.
-                let claude = self.inner.registry.agent_of(key).driver == DriverKind::Claude;
-                let modes = status.offers.modes.filter(|_| claude);
-                (status.row.mode.or(status.offers.mode), modes)
+                let modes = modes(self.inner.registry.agent_of(key), &status.offers);
+                (
+                    status.row.mode.or(status.offers.mode),
+                    Some(modes).filter(|modes| !modes.is_empty()),
+                )
             };
             let now = now.map_or_else(|| "the agent's own".to_owned(), |now| format!("`{}`", plain(&now)));
             let all = all
@@ -449,6 +455,9 @@ fn refusal(error: &ChangeError) -> Part {
     let text = match error {
         ChangeError::Unknown => "There is nothing like that here.".to_owned(),
         ChangeError::Busy => "The agent is working. Wait for it, or say `/stop` first.".to_owned(),
+        ChangeError::Background => {
+            "A task of the agent runs on in the background. Wait for it, or say `/stop` to end it.".to_owned()
+        }
         ChangeError::Nothing => "Nothing was said here yet.".to_owned(),
         ChangeError::Unable => "This agent cannot do that.".to_owned(),
         ChangeError::Away => "That conversation is open in a terminal; it is back when that ends.".to_owned(),
@@ -463,6 +472,15 @@ fn refusal(error: &ChangeError) -> Part {
 
 fn unread() -> Part {
     warning("That could not be looked up just now. Please try again.")
+}
+
+/// The agent tells what it uses. Whether one that speaks ACP does is seen when it has answered.
+const fn counts(driver: DriverKind, row: &SessionRow) -> bool {
+    match driver {
+        DriverKind::Claude => true,
+        DriverKind::Acp => row.turns == 0 || row.input_tokens > 0 || row.output_tokens > 0,
+        DriverKind::Exec => false,
+    }
 }
 
 /// What a session is called: its name, or its id.

@@ -117,6 +117,7 @@ impl Checker<'_> {
                 CALL_TIMEOUT,
             ),
             show_thinking: raw.show_thinking.as_ref().is_some_and(|given| given.value),
+            show_usage: raw.show_usage.as_ref().is_none_or(|given| given.value),
             files_max_bytes: self.size(raw.files_max.as_ref(), FILES_MAX_RANGE, FILES_MAX_BYTES) as u64,
             history: self
                 .number(raw.history.as_ref(), 0..=200)

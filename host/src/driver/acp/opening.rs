@@ -19,6 +19,8 @@ pub(super) struct Opening {
     /// In the chat.
     pub(super) chosen: bool,
     pub(super) mode: Option<String>,
+    /// In the chat, instead of `mode`, if it is there.
+    pub(super) chosen_mode: Option<String>,
     /// Said before the first prompt of a new conversation.
     pub(super) instructions: Option<String>,
     /// It was given a key, so it may be told to use it.
@@ -170,7 +172,9 @@ impl Client {
             .quirk
             .asking_mode
             .filter(|mode| modes.iter().any(|offered| offered == mode));
-        if let Some(mode) = self.opening.mode.take().or_else(|| asking.map(str::to_owned)) {
+        let chosen = self.opening.chosen_mode.take().filter(|mode| modes.contains(mode));
+        let mode = chosen.or_else(|| self.opening.mode.take());
+        if let Some(mode) = mode.or_else(|| asking.map(str::to_owned)) {
             let setting = self.offer.mode.clone();
             self.set("mode", setting, ("session/set_mode", "modeId"), &mode);
         }

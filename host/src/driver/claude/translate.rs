@@ -99,6 +99,8 @@ pub(super) struct Translator {
     interrupted: bool,
     /// The CLI's ids of what runs in the background.
     tasks: HashSet<String>,
+    /// How many of them were told last.
+    told_tasks: u32,
     session: Option<(String, Option<String>)>,
     cost: f64,
     /// What it said there is to choose from, until it is told.
@@ -136,6 +138,7 @@ impl Translator {
             result_owed: false,
             interrupted: false,
             tasks: HashSet::new(),
+            told_tasks: 0,
             session: None,
             cost: 0.0,
             models: None,
@@ -291,21 +294,40 @@ impl Translator {
             "background_tasks_changed" => {
                 let tasks = system.tasks.unwrap_or_default();
                 self.tasks = tasks.into_iter().map(|task| task.task_id).collect();
+                self.tell_tasks();
             }
-            "task_started" if system.is_backgrounded != Some(false) => self.tasks.extend(system.task_id),
-            "task_notification" => {
-                self.tasks.remove(&system.task_id.unwrap_or_default());
+            "task_started" if system.is_backgrounded != Some(false) => {
+                self.tasks.extend(system.task_id);
+                self.tell_tasks();
             }
+            "task_notification" => self.task_ended(system.task_id),
             "task_updated"
                 if matches!(
                     system.patch.status.as_str(),
                     "completed" | "failed" | "killed" | "stopped"
                 ) =>
             {
-                self.tasks.remove(&system.task_id.unwrap_or_default());
+                self.task_ended(system.task_id);
             }
             _ => {}
         }
+    }
+
+    fn task_ended(&mut self, task: Option<String>) {
+        self.tasks.remove(&task.unwrap_or_default());
+        self.tell_tasks();
+    }
+
+    /// Tells how many tasks run in the background, where that is new. One may end without a word of the model's.
+    fn tell_tasks(&mut self) {
+        let tasks = self.count_tasks();
+        if std::mem::replace(&mut self.told_tasks, tasks) != tasks {
+            self.queues.events.push_back(AgentEvent::Background { tasks });
+        }
+    }
+
+    fn count_tasks(&self) -> u32 {
+        u32::try_from(self.tasks.len()).unwrap_or(u32::MAX)
     }
 
     /// Tells what it has to choose from, where that is new.
@@ -562,7 +584,7 @@ impl Translator {
             }
             self.open = false;
             self.interrupted = false;
-            let background = u32::try_from(self.tasks.len()).unwrap_or(u32::MAX);
+            let background = self.count_tasks();
             self.queues.events.push_back(AgentEvent::Idle { background });
         }
     }

@@ -7,11 +7,8 @@ use super::seat::Seat;
 use crate::chat::SessionId;
 use crate::config::DriverKind;
 use crate::driver::{Command, Offers};
-use crate::session::{Change, ChangeError, Waiting, copy, removal};
+use crate::session::{Change, ChangeError, Waiting, copy, modes, removal};
 use crate::store::{Result as StoreResult, SessionRow};
-
-/// The modes of Claude Code that may be chosen in a chat: none of them lets through what nobody allowed, but edits.
-const MODES: [&str; 3] = ["default", "acceptEdits", "plan"];
 
 impl SessionActor {
     pub(super) async fn change(&mut self, change: Change) -> Result<(), ChangeError> {
@@ -31,10 +28,24 @@ impl SessionActor {
 
     /// Nothing runs, also not in the background.
     pub(super) fn at_rest(&self) -> Result<(), ChangeError> {
-        if self.current.is_some() || !self.queue.is_empty() || self.seat.background() > 0 {
+        if self.current.is_some() || !self.queue.is_empty() {
             return Err(ChangeError::Busy);
         }
+        if self.seat.background() > 0 {
+            return Err(ChangeError::Background);
+        }
         Ok(())
+    }
+
+    /// Ends what runs in the background with its process, where no turn runs: nothing else can. The next message resumes
+    /// the conversation. False: nothing does, or a turn runs.
+    pub(super) fn end_background(&mut self) -> bool {
+        let ends = self.current.is_none() && self.seat.background() > 0;
+        if ends {
+            tracing::info!(bot = %self.row.bot, session = %self.key, "what an agent ran in the background is ended");
+            self.close_process();
+        }
+        ends
     }
 
     /// A session of this key; another key's is as if it did not exist.
@@ -167,18 +178,23 @@ impl SessionActor {
 
     fn set_mode(&mut self, mode: Option<String>) -> Result<(), ChangeError> {
         let agent = self.shared.rules.agent.clone();
-        if agent.driver != DriverKind::Claude {
+        let modes = modes(&agent, &self.offers);
+        if modes.is_empty() {
             return Err(ChangeError::Unable);
         }
         if let Some(mode) = &mode
-            && !MODES.contains(&mode.as_str())
+            && !modes.contains(mode)
         {
-            return Err(ChangeError::NotOffered(MODES.map(str::to_owned).to_vec()));
+            return Err(ChangeError::NotOffered(modes));
         }
         self.row.mode.clone_from(&mode);
-        let mode = mode.unwrap_or_else(|| agent.permission_mode.clone());
-        if !mode.is_empty() {
-            self.tell_live(Command::SetMode(mode));
+        if agent.driver == DriverKind::Claude {
+            let mode = mode.unwrap_or_else(|| agent.permission_mode.clone());
+            if !mode.is_empty() {
+                self.tell_live(Command::SetMode(mode));
+            }
+        } else {
+            self.outdated = true;
         }
         Ok(())
     }

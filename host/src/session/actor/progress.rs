@@ -56,7 +56,9 @@ impl SessionActor {
                     matches!(outcome, Outcome::Failed(failure) if failure.kind == FailureKind::NoConversation);
                 self.row.resumable |= !unknown;
             }
-            AgentEvent::Idle { background } => self.seat.set_background(*background),
+            AgentEvent::Idle { background: tasks } | AgentEvent::Background { tasks } => {
+                self.seat.set_background(*tasks);
+            }
             AgentEvent::Exited { failure } => {
                 self.take_back_conversation();
                 self.seat = Seat::Empty;

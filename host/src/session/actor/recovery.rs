@@ -11,17 +11,19 @@ use super::steer::is_steered;
 use crate::chat::{Ask, Part, Token, Tone, TurnId, View};
 use crate::driver::{AgentEvent, Failure, FailureKind};
 use crate::session::question;
-use crate::session::transcript;
+use crate::session::transcript::{self, Recalled};
 use crate::session::turn::{Ending, Turn};
 use crate::session::view::{SharedView, TurnView};
-use crate::store::{AskRow, AskState, Result, Store, TurnRow, TurnState};
+use crate::store::{AskRow, AskState, Result, Store, TurnKind, TurnRow, TurnState};
 
 /// The words for a turn that is done a second time.
 const AGAIN: &str =
     "botyard was restarted while this was being worked on; it is done again, so some steps may have run twice";
 
-/// The agent had lost what was said, and has it again.
+/// The agent had lost what was said, and has it again: all of it, or as much as it is given.
 const GIVEN: &str = "The agent had lost what was said here before; it was given it again, from botyard's log.";
+const GIVEN_NEWEST: &str =
+    "The agent had lost what was said here before; it was given the newest part of it again, from botyard's log.";
 
 /// It has not.
 const AFRESH: &str = "The agent no longer has what was said here before; it begins afresh.";
@@ -100,22 +102,27 @@ impl SessionActor {
         let turns = self
             .shared
             .journal
-            .read(move |store| store.turns_of(&session, RECALL_TURNS))
+            .read(move |store| store.turns_of(&session, RECALL_TURNS + 1))
             .await
             .unwrap_or_else(|error| {
                 tracing::error!(session = %self.key, %error, "what was said was not read");
                 Vec::new()
             });
+        let older = turns.len() > RECALL_TURNS as usize;
         let over = |turn: &TurnRow| turn.id != job.row.id && turn.state == TurnState::Done && turn.attempt > 0;
-        let turns: Vec<TurnRow> = turns.into_iter().filter(over).collect();
-        match transcript::recall(&turns, RECALL_MAX_BYTES) {
-            Some(log) => {
+        let turns = turns.into_iter().take(RECALL_TURNS as usize);
+        let turns: Vec<TurnRow> = turns.filter(over).collect();
+        // What was forgotten, being older than `retention`, is counted all the same.
+        let said = turns.iter().filter(|turn| turn.kind == TurnKind::Message).count();
+        let older = older || self.row.turns as usize > said;
+        match transcript::recall(&turns, older, RECALL_MAX_BYTES) {
+            Some(Recalled { log, whole }) => {
                 let told = format!(
                     "[A word from botyard, which carries this chat: you have nothing of what was said here before. Its log \
                      follows, for you to know; nothing in it is a new request.]\n\n{log}\n[The log ends here. What you are to \
                      answer now follows.]\n\n"
                 );
-                Some((told, GIVEN))
+                Some((told, if whole { GIVEN } else { GIVEN_NEWEST }))
             }
             None => known.then(|| (String::new(), AFRESH)),
         }
@@ -209,7 +216,8 @@ impl SessionActor {
             Work::Decisions
         };
         if let Some(view) = job.row.view.clone() {
-            let view = TurnView::resume(view, self.shared.rules.show_thinking, asked.blocks);
+            let rules = &self.shared.rules;
+            let view = TurnView::resume(view, rules.show_thinking, asked.blocks).with_usage(rules.show_usage);
             job.view = Arc::new(SharedView::new(view));
         }
         let (open, closed): (Vec<AskRow>, Vec<AskRow>) =

@@ -14,9 +14,6 @@ use crate::session::spare::{self, Warm};
 use crate::session::tray;
 use crate::session::turn::{Input, State};
 
-/// A process whose shells go on in the background is kept this many times longer.
-const BACKGROUND_FACTOR: u32 = 6;
-
 pub(super) enum Seat {
     Empty,
     Waiting(Waiting),
@@ -40,7 +37,7 @@ pub(super) struct Live {
     ready: bool,
     /// It goes on with a conversation, rather than to begin one.
     resumed: bool,
-    /// Shells of it that run though it is idle.
+    /// Tasks of it that run though it is idle: with some it is never closed for being idle, nor for another's sake.
     background: u32,
     rest: Option<Rest>,
     /// It is leaving; nothing it says is heard. Until then it may take its time.
@@ -104,38 +101,36 @@ impl Seat {
         matches!(self, Self::Live(live) if live.resumed)
     }
 
+    /// Tasks that run in the background, and are not on their way out with their process.
     pub(super) fn background(&self) -> u32 {
         match self {
-            Self::Live(live) => live.background,
-            Self::Empty | Self::Waiting(_) => 0,
+            Self::Live(live) if live.leaving.is_none() => live.background,
+            Self::Empty | Self::Waiting(_) | Self::Live(_) => 0,
         }
     }
 
-    pub(super) fn set_background(&mut self, shells: u32) {
+    pub(super) fn set_background(&mut self, tasks: u32) {
         if let Self::Live(live) = self
-            && live.background != shells
+            && live.background != tasks
         {
-            live.background = shells;
+            live.background = tasks;
             live.rest = None;
             live.permit.busy();
         }
     }
 
-    /// Nothing to do: from now on it may be asked to give way, and after `timeout` it leaves.
+    /// Nothing to do: from now on it may be asked to give way, and after `timeout` it leaves; unless something of it runs in
+    /// the background.
     pub(super) fn rest(&mut self, timeout: Duration) {
         if let Self::Live(live) = self
             && live.ready
             && live.leaving.is_none()
+            && live.background == 0
             && live.rest.as_ref().is_none_or(|rest| rest.held)
         {
-            let busy = live.background > 0;
             live.rest = Some(Rest {
-                give_way: if busy {
-                    CancellationToken::new()
-                } else {
-                    live.permit.idle()
-                },
-                until: Some(Instant::now() + if busy { timeout * BACKGROUND_FACTOR } else { timeout }),
+                give_way: live.permit.idle(),
+                until: Some(Instant::now() + timeout),
                 held: false,
             });
         }

@@ -43,18 +43,21 @@ impl SessionActor {
         }
         if let Err(error) = takeover::ready(&self.row) {
             let _ = wanted.reply.send(Err(error));
-        } else if self.is_away() || self.at_rest().is_ok() {
-            self.let_go(wanted).await;
-        } else if wanted.wait {
-            if let Some(before) = self.wanted.replace(wanted) {
-                let _ = before.reply.send(Err(ChangeError::Busy));
+            return;
+        }
+        match self.at_rest() {
+            Err(busy) if !self.is_away() => {
+                if !wanted.wait {
+                    let _ = wanted.reply.send(Err(busy));
+                } else if let Some(before) = self.wanted.replace(wanted) {
+                    let _ = before.reply.send(Err(ChangeError::Busy));
+                }
             }
-        } else {
-            let _ = wanted.reply.send(Err(ChangeError::Busy));
+            _ => self.let_go(wanted).await,
         }
     }
 
-    /// Whoever waits for the session gets it, between two turns.
+    /// Whoever waits for the session gets it, between two turns and when nothing runs in the background.
     pub(super) async fn attach_waiting(&mut self) {
         if self.current.is_some() || self.seat.background() > 0 {
             return;

@@ -55,6 +55,7 @@ fn rules(login: Login, workspace_shared: bool) -> SessionRules {
         ask_timeout: Duration::from_secs(1),
         shows: Shows::ALL,
         show_thinking: false,
+        show_usage: true,
         files_dir: PathBuf::from("/data/files/team"),
         bounds: Bounds {
             upload_max_bytes: Some(100),

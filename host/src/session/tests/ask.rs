@@ -243,3 +243,106 @@ async fn stop_of_a_question_that_outlived_its_process_ends_it_at_once() {
     assert_eq!(asks_of(&host, &turn).await, [AskState::Closed]);
     assert!(host.started.try_recv().is_err());
 }
+
+/// The open question of this turn.
+async fn open_ask(host: &Host, turn: &TurnId) -> crate::store::AskRow {
+    let turn = turn.clone();
+    let asks = host.journal.read(move |store| store.asks_of(&turn)).await.unwrap();
+    asks.into_iter()
+        .find(|ask| ask.state == AskState::Open)
+        .expect("an open question")
+}
+
+/// The time of the question is over: by the wall clock, as the host's housekeeping sees it, or by the session's own.
+async fn runs_out(host: &Host, turn: &TurnId, by_the_session: bool) {
+    assert!(
+        soon(host.registry.status(&key(host, "ann")))
+            .await
+            .is_some_and(|status| status.asking)
+    );
+    if by_the_session {
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(3601)).await;
+        tokio::time::resume();
+    } else {
+        soon(host.registry.expire(&open_ask(host, turn).await)).await;
+    }
+}
+
+const EXPIRED: &str = "Bash: rm? Expired: nobody decided in time";
+
+/// The agent that goes on is told, and the chat shows it.
+async fn is_expired(host: &mut Host, turn: &TurnId) {
+    let mut cli = host.spawned().await;
+    assert!(cli.launch.resume);
+    cli.ready().await;
+    let told = cli.prompt().await;
+    assert!(
+        told.contains("It was not granted") && told.contains("Nobody decided in time"),
+        "{told}"
+    );
+    cli.answer("then not").await;
+    assert_eq!(seen(&host.chat.ended(turn).await)[1..], [EXPIRED, "then not"]);
+    assert_eq!(asks_of(host, turn).await, [AskState::Closed]);
+}
+
+#[tokio::test]
+async fn question_that_outlived_the_host_expires_whoever_sees_it_first() {
+    for by_the_session in [true, false] {
+        let setup = Setup::new();
+        let mut host = setup.start().await;
+        let (turn, cli) = host.talking("ann", "do it").await;
+        cli.asks("r1", "{}").await;
+        host.chat.until(&turn, |view| view.state == ViewState::Asking).await;
+        host.crash(cli).await;
+        let mut host = setup.start().await;
+        runs_out(&host, &turn, by_the_session).await;
+        is_expired(&mut host, &turn).await;
+    }
+}
+
+#[tokio::test]
+async fn question_whose_process_gave_way_expires_whoever_sees_it_first() {
+    for by_the_session in [true, false] {
+        let setup = Setup {
+            processes: 1,
+            ..Setup::new()
+        };
+        let mut host = setup.start().await;
+        let (turn, mut cli) = host.talking("ann", "do it").await;
+        cli.asks("r1", "{}").await;
+        host.chat.until(&turn, |view| view.state == ViewState::Asking).await;
+        host.send("bob", "hello").await;
+        tokio::time::pause();
+        tokio::time::advance(setup.rules.agent.limits.asked + Duration::from_secs(1)).await;
+        tokio::time::resume();
+        assert!(matches!(cli.command().await, Command::Kill));
+        cli.exits(None).await;
+        let mut bob = host.spawned().await;
+        bob.ready().await;
+        bob.prompt().await;
+        bob.answer("hi").await;
+        runs_out(&host, &turn, by_the_session).await;
+        assert!(matches!(bob.command().await, Command::Close), "who is idle gives way");
+        bob.exits(None).await;
+        is_expired(&mut host, &turn).await;
+    }
+}
+
+#[tokio::test]
+async fn question_of_a_process_that_lives_expires_whoever_sees_it_first() {
+    for by_the_session in [true, false] {
+        let mut host = Setup::new().start().await;
+        let (turn, mut cli) = host.talking("ann", "do it").await;
+        cli.asks("r1", "{}").await;
+        host.chat.until(&turn, |view| view.state == ViewState::Asking).await;
+        runs_out(&host, &turn, by_the_session).await;
+        let told = cli.decision().await.1;
+        assert!(
+            matches!(&told, Answer::Deny(why) if why.starts_with("Nobody decided in time")),
+            "{told:?}"
+        );
+        cli.answer("then not").await;
+        assert_eq!(seen(&host.chat.ended(&turn).await)[1..], [EXPIRED, "then not"]);
+    }
+}

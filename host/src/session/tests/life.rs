@@ -107,6 +107,78 @@ async fn conversation_that_an_agent_cannot_read_is_begun_anew_with_the_log() {
 }
 
 #[tokio::test]
+async fn what_is_given_back_of_a_long_conversation_is_said_to_be_its_newest_part() {
+    const NEWEST: &str =
+        "! The agent had lost what was said here before; it was given the newest part of it again, from botyard's log.";
+    // The log is longer than what is given; turns are more than are looked at; the oldest is not in the log any more.
+    for case in ["long", "many", "forgotten"] {
+        let setup = Setup::new();
+        let (host, _) = spoken(&setup, "ann").await;
+        let mut host = host;
+        let two = host.send("ann", "two").await;
+        let mut cli = host.spawned().await;
+        cli.ready().await;
+        cli.prompt().await;
+        let words = if case == "long" {
+            "x".repeat(48 * 1024 - 50)
+        } else {
+            "ok".to_owned()
+        };
+        cli.answer(&words).await;
+        host.chat.ended(&two).await;
+        let last = host.row(&two).await;
+        let changed = host.journal.write(move |store| {
+            match case {
+                "many" => {
+                    for n in 0..200 {
+                        let id = TurnId::from(format!("t{n}").as_str());
+                        let view = last.view.clone().map(|view| View {
+                            turn: id.clone(),
+                            ..view
+                        });
+                        store.turn_put(&TurnRow {
+                            id,
+                            inbox: None,
+                            prompt: format!("again {n}"),
+                            opened: last.opened + 1 + n,
+                            view,
+                            ..last.clone()
+                        })?;
+                    }
+                }
+                "forgotten" => {
+                    let first = store.turns_of(&last.session_id, 9)?.pop().expect("the first");
+                    assert_eq!(first.prompt, "one");
+                    store.turn_put(&TurnRow {
+                        session_id: crate::chat::SessionId("other".to_owned()),
+                        ..first
+                    })?;
+                }
+                _ => {}
+            }
+            Ok(())
+        });
+        changed.await.unwrap();
+        cli.exits(None).await;
+        let three = host.send("ann", "three").await;
+        host.spawned().await.exits(Some(FailureKind::NoConversation)).await;
+        let mut new = host.spawned().await;
+        new.ready().await;
+        let told = new.prompt().await;
+        assert!(
+            told.contains("(More was said; that is left out.)\n<ann said>\n"),
+            "{case}: {told}"
+        );
+        assert!(
+            !told.contains("<ann said>\none\n") && told.ends_with("]\n\nthree"),
+            "{case}: {told}"
+        );
+        new.answer("ok").await;
+        assert_eq!(seen(&host.chat.ended(&three).await), [NEWEST, "ok"], "{case}");
+    }
+}
+
+#[tokio::test]
 async fn one_failed_start_of_a_resumed_agent_loses_nothing() {
     let (mut host, old) = spoken(&Setup::new(), "ann").await;
     for (kind, message) in [(FailureKind::Unready, "two"), (FailureKind::Died, "three")] {

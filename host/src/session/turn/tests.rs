@@ -154,6 +154,26 @@ fn lost_conversation_begins_afresh_once() {
 }
 
 #[test]
+fn turn_that_is_being_ended_does_not_begin_afresh() {
+    let told = result(Outcome::Failed(failure(FailureKind::NoConversation)));
+    let mut turn = running(true);
+    turn.handle(&Input::Stop);
+    assert_eq!(turn.handle(&Input::Agent(&told)), []);
+    assert_eq!(turn.handle(&Input::Agent(&IDLE)), [Action::Finish(Ending::Stopped)]);
+
+    // Given up, it goes on once, and whoever stops that ends it.
+    let mut turn = running(true);
+    let failure = &failure(FailureKind::Limit);
+    turn.handle(&Input::Overdue { failure, again: true });
+    assert_eq!(turn.handle(&Input::Agent(&told)), []);
+    assert_eq!(turn.handle(&Input::Agent(&IDLE)), [Action::Start { fresh: false }]);
+    assert_eq!(turn.handle(&Input::Ready), [Action::Hand]);
+    assert_eq!(turn.handle(&Input::Stop), [Action::Interrupt]);
+    let ended = [Action::Kill, Action::Finish(Ending::Stopped)];
+    assert_eq!(turn.handle(&Input::GraceOver), ended);
+}
+
+#[test]
 fn stop_interrupts_and_then_kills() {
     let mut turn = running(true);
     assert_eq!(turn.handle(&Input::Stop), [Action::Interrupt]);

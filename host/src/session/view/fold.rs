@@ -14,7 +14,7 @@ impl TurnView {
                 if model.is_some() && *model != self.model {
                     self.model.clone_from(model);
                     // Shown with the usage, so nobody sees it before that.
-                    self.changed = self.usage.is_some();
+                    self.changed = self.usage.is_some() && self.show_usage;
                 }
             }
             AgentEvent::TextDelta { block, text } => self.delta(*block, false, text),
@@ -64,7 +64,7 @@ impl TurnView {
                 let usage = usage(*input_tokens, *output_tokens, *cost_usd);
                 if self.usage.as_deref() != Some(&usage) {
                     self.usage = Some(usage);
-                    self.changed = true;
+                    self.changed |= self.show_usage;
                 }
             }
             AgentEvent::Limited { until, reached } => {
@@ -78,6 +78,7 @@ impl TurnView {
             | AgentEvent::PermissionWithdrawn { .. }
             | AgentEvent::Result { .. }
             | AgentEvent::Idle { .. }
+            | AgentEvent::Background { .. }
             | AgentEvent::Exited { .. } => {}
         }
     }

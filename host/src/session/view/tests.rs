@@ -292,9 +292,19 @@ fn footer_names_the_model_and_what_was_used() {
         cost_usd: Some(0.5),
     };
     view.apply(&usage, now);
+    let told = "opus · 12.3k tokens in, 67 out · $0.5000";
+    let shown = view.snapshot();
+    assert_eq!(shown.footer.as_deref(), Some(told));
+
+    // Nobody wants it, and nothing changes by it.
+    let mut plain = TurnView::new(TurnId::from("t"), 1, true).with_usage(false);
+    plain.snapshot();
+    assert!(!plain.apply(&usage, now) && !plain.apply(&session, now));
+    assert_eq!(plain.snapshot().footer, None);
+    let resumed = |wanted| TurnView::resume(shown.clone(), true, []).with_usage(wanted).snapshot();
     assert_eq!(
-        view.snapshot().footer.as_deref(),
-        Some("opus · 12.3k tokens in, 67 out · $0.5000")
+        [true, false].map(|wanted| resumed(wanted).footer),
+        [Some(told.to_owned()), None]
     );
 }
 

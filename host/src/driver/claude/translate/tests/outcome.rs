@@ -207,3 +207,36 @@ fn tasks_are_counted_in_the_words_of_both_versions() {
         );
     }
 }
+
+#[test]
+fn task_that_ends_without_a_turn_is_told_as_one_that_begins_in_a_turn_is() {
+    const NONE: [u32; 0] = [];
+    let mut translator = ready("2.1.329");
+    let task = |subtype: &str, id: &str| json!({"type": "system", "subtype": subtype, "task_id": id});
+    let mut tasks = |line: &Value| {
+        say(&mut translator, line);
+        let told = told(&mut translator).into_iter();
+        let counted = told.filter_map(|event| match event {
+            AgentEvent::Background { tasks } => Some(tasks),
+            _ => None,
+        });
+        counted.collect::<Vec<_>>()
+    };
+    let all = |ids: &[&str]| {
+        let tasks: Vec<Value> = ids.iter().map(|id| json!({"task_id": id})).collect();
+        json!({"type": "system", "subtype": "background_tasks_changed", "tasks": tasks})
+    };
+    assert_eq!(tasks(&words("I begin two")), NONE);
+    assert_eq!(tasks(&task("task_started", "a")), [1]);
+    assert_eq!(tasks(&all(&["a", "b"])), [2]);
+    assert_eq!(tasks(&all(&["b", "a"])), NONE, "nothing new");
+    assert_eq!(tasks(&fine("done")), NONE);
+    assert_eq!(
+        tasks(&json!({"type": "system", "subtype": "session_state_changed", "state": "idle"})),
+        NONE
+    );
+    // No turn runs.
+    assert_eq!(tasks(&task("task_notification", "a")), [1]);
+    assert_eq!(tasks(&task("task_notification", "a")), NONE);
+    assert_eq!(tasks(&all(&[])), [0]);
+}
