@@ -91,6 +91,7 @@ struct Inner {
     last_event: AtomicI64,
     events: AtomicU64,
     malformed: AtomicU64,
+    skipped: AtomicU64,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -117,6 +118,8 @@ pub struct Summary {
     pub events: u64,
     /// Events that could not be understood.
     pub malformed: u64,
+    /// Events that came to nothing: of a kind that is not for the bot, or with nothing in them that an adapter may tell.
+    pub skipped: u64,
     /// Guest calls that failed, and why the last did.
     pub failures: (u64, Option<String>),
 }
@@ -135,6 +138,7 @@ impl Bot {
             last_event: (last > 0).then_some(last),
             events: inner.events.load(Ordering::Relaxed),
             malformed: inner.malformed.load(Ordering::Relaxed),
+            skipped: inner.skipped.load(Ordering::Relaxed),
             failures: inner.adapter.failures(),
         }
     }
@@ -219,6 +223,9 @@ impl Bot {
 
     async fn keep(&self, mut translated: Translated) -> crate::store::Result<(Vec<Accepted>, Option<Answer>)> {
         let inner = &self.inner;
+        if translated.items.is_empty() {
+            inner.skipped.fetch_add(1, Ordering::Relaxed);
+        }
         translated.items.retain(|item| others::is_heard(&inner.config, item));
         let mut accepted = inner.inbox.accept(&inner.config.name, translated.items).await?;
         accepted.retain(|one| one.fresh);

@@ -183,6 +183,13 @@ pub struct Conversation {
     pub direct: bool,
 }
 
+impl Conversation {
+    /// None: the event did not tell (`?`); then a message's id must be enough.
+    pub fn told_channel(&self) -> Option<&str> {
+        Some(self.channel.as_str()).filter(|channel| *channel != "?")
+    }
+}
+
 /// Somebody on a platform.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Person {

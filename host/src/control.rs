@@ -88,6 +88,9 @@ pub struct BotStatus {
     pub last_event: Option<UnixMillis>,
     /// Events since the start.
     pub events: u64,
+    /// Those of them that came to nothing.
+    #[serde(default)]
+    pub skipped: u64,
     /// Calls into the adapter that failed since the start, and why the last did.
     pub failures: u64,
     pub last_failure: Option<String>,

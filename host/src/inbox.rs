@@ -2,20 +2,23 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::chat::{BotName, Event, InboxId, Item, now};
-use crate::store::{Journal, Result};
+use crate::chat::{BotName, Event, InboxId, Item, Message, UnixMillis, What, now};
+use crate::store::{InboxState, Journal, Result, Store};
 
 /// A key longer than this is kept as its digest.
 const KEY_BYTES: usize = 200;
+/// An edit or a deletion waits so long for its message, in milliseconds: Feishu sends an event that was not taken again
+/// for 7.1 hours.
+const AHEAD_MS: UnixMillis = 8 * 3600 * 1000;
 
 /// An item that is on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
     /// Of a duplicate: the id of the first.
     pub id: InboxId,
-    /// As it is stored: a long key is its digest.
+    /// As it is stored: a long key is its digest, and an edit that came before its message is in it.
     pub item: Item,
-    /// False: its key was there already, nothing is to be done for it.
+    /// False: nothing is to be done for it. Its key was there already, or it was deleted before it came.
     pub fresh: bool,
 }
 
@@ -43,16 +46,15 @@ impl Inbox {
             .write(move |store| {
                 let mut accepted = Vec::with_capacity(items.len());
                 for item in items {
-                    let put = store.inbox_put(&bot, &item, received)?;
-                    let id = match put {
-                        Some(id) => id,
-                        None => store.inbox_find(&bot, &item.origin.key)?.unwrap_or(InboxId(0)),
+                    let one = match store.inbox_put(&bot, &item, received)? {
+                        Some(id) => in_order(store, &bot, id, item, received)?,
+                        None => Accepted {
+                            id: store.inbox_find(&bot, &item.origin.key)?.unwrap_or(InboxId(0)),
+                            item,
+                            fresh: false,
+                        },
                     };
-                    accepted.push(Accepted {
-                        id,
-                        item,
-                        fresh: put.is_some(),
-                    });
+                    accepted.push(one);
                 }
                 Ok(accepted)
             })
@@ -67,6 +69,41 @@ impl Inbox {
             .write(move |store| store.aside_put(&bot, &event, &reason, again))
             .await
     }
+}
+
+/// Vendors promise no order. An edit or a deletion whose message is not here is kept for it, and a message takes what
+/// came ahead of it: it is stored as it now stands, or is done with.
+fn in_order(
+    store: &mut dyn Store,
+    bot: &BotName,
+    id: InboxId,
+    mut item: Item,
+    received: UnixMillis,
+) -> Result<Accepted> {
+    let channel = item.origin.conversation.told_channel();
+    let mut fresh = true;
+    match &mut item.what {
+        What::Edited(Message { id: said, .. }) | What::Deleted(said) => {
+            if store.inbox_said(bot, channel, said)?.is_none() {
+                store.ahead_put(bot, channel, &item.what, received + AHEAD_MS)?;
+            }
+        }
+        What::Message(message) => match store.ahead_take(bot, channel.unwrap_or_default(), &message.id, received)? {
+            Some(What::Deleted(_)) => {
+                store.inbox_state(id, InboxState::Done)?;
+                fresh = false;
+            }
+            // Of an album every part would have to be known.
+            Some(What::Edited(now)) if message.group.is_none() => {
+                message.text = now.text;
+                message.mentions = now.mentions;
+                store.inbox_amend(id, &item)?;
+            }
+            _ => {}
+        },
+        _ => {}
+    }
+    Ok(Accepted { id, item, fresh })
 }
 
 /// A key is an adapter's, so of any length. Without one, only the very same item is a duplicate.

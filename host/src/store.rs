@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::chat::{
     BotName, Conversation, Editable, Event, InboxId, Item, Lasting, SessionId, SessionKey, Subject, Target, Token,
-    TurnId, UnixMillis, View,
+    TurnId, UnixMillis, View, What,
 };
 
 pub use journal::Journal;
@@ -449,6 +449,14 @@ pub trait Store: Send {
     fn inbox_said(&mut self, bot: &BotName, channel: Option<&str>, message: &str) -> Result<Option<InboxRow>>;
     /// What was said stands differently now. Its key stays.
     fn inbox_amend(&mut self, id: InboxId, item: &Item) -> Result<()>;
+    /// An edit or a deletion of a message that is not here yet is kept until `expires`; no other item is. At most
+    /// [`AHEAD_MAX`] of a bot: the oldest go. `channel`: as for [`Store::inbox_said`].
+    fn ahead_put(&mut self, bot: &BotName, channel: Option<&str>, change: &What, expires: UnixMillis) -> Result<()>;
+    /// What came ahead of this message, which is here now, and is kept no longer: a deletion if there was one, else the
+    /// newest edit.
+    fn ahead_take(&mut self, bot: &BotName, channel: &str, message: &str, now: UnixMillis) -> Result<Option<What>>;
+    /// Of all bots: what is kept only until now goes. Rows forgotten.
+    fn ahead_forget(&mut self, now: UnixMillis) -> Result<u64>;
     /// State `New`, oldest first; at most `limit`, ids above `after`.
     fn inbox_new(&mut self, bot: &BotName, after: InboxId, limit: u32) -> Result<Vec<InboxRow>>;
     fn aside_put(&mut self, bot: &BotName, event: &Event, reason: &str, again: bool) -> Result<i64>;
@@ -611,5 +619,7 @@ pub trait Store: Send {
     fn forget_before(&mut self, before: UnixMillis) -> Result<u64>;
 }
 
+/// Edits and deletions of messages that are not here yet, for each bot: more than a vendor has on their way at once.
+pub const AHEAD_MAX: u32 = 1000;
 /// Rows of one kind that one [`Store::forget_before`] removes at most.
 pub const FORGET_AT_ONCE: u32 = 1000;

@@ -435,6 +435,9 @@ impl Host {
                 if let Err(error) = inner.journal.forget_before(now() - retention).await {
                     warn!(%error, "what is old could not be forgotten");
                 }
+                if let Err(error) = inner.journal.write(|s| s.ahead_forget(now())).await {
+                    warn!(%error, "changes of messages that never came could not be forgotten");
+                }
                 for running in self.running() {
                     running.bot.sweep_files(now() - retention).await;
                 }

@@ -271,6 +271,37 @@ async fn deleted_message_that_waits_is_never_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn deletion_and_edit_that_overtake_their_message_are_of_it_also_after_a_restart() {
+    let room = Room::open("").await;
+    room.tell(json!({ "kind": "deleted", "key": "d1", "channel": "C1", "id": "m1", "from": { "id": "?" } }))
+        .await;
+    room.tell(edited("m2", "after")).await;
+    let room = room.restart().await;
+    room.say("m1", "forget me").await;
+    room.say("m2", "before").await;
+    room.vendor.done_with("echo: Ann: after").await;
+    room.say("m3", "recall").await;
+    let recalled = room.vendor.done_with("Ann: recall").await["text"].to_string();
+    assert!(
+        !recalled.contains("forget me") && !recalled.contains("before"),
+        "{recalled}"
+    );
+    assert_eq!(room.vendor.standing().len(), 2, "{:#?}", room.vendor.standing());
+    room.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn event_that_comes_to_nothing_is_counted() {
+    let room = Room::open("").await;
+    assert_eq!(room.post(&json!({ "items": [] })).await.0, 202);
+    room.say("m1", "hello").await;
+    room.vendor.done_with("echo: Ann: hello").await;
+    let bot = room.host.bots().next().expect("the bot").summary();
+    assert_eq!((bot.events, bot.skipped), (2, 1));
+    room.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn reaction_of_the_asker_stops_what_it_is_put_on() {
     let room = Room::open("").await;
     room.say("m1", "hang").await;

@@ -1,5 +1,5 @@
 //! What people do to what was said: edits, deletions, reactions. Edits and deletions follow a message as long as it
-//! waits; what an agent has already is not taken from it.
+//! waits; what an agent has already is not taken from it. Those that come before their message are the inbox's.
 
 use tracing::{debug, warn};
 
@@ -171,9 +171,9 @@ impl Bot {
     pub(super) async fn reacted(&self, id: InboxId, origin: &Origin, reaction: &Reaction) {
         if reaction.added && stops(&reaction.emoji) {
             let (name, message) = (self.inner.config.name.clone(), reaction.id.clone());
-            let channel = channel(origin);
+            let place = origin.conversation.clone();
             let found = self.inner.journal.read(move |s| {
-                let turn = s.turn_of_message(&name, channel.as_deref(), &message)?;
+                let turn = s.turn_of_message(&name, place.told_channel(), &message)?;
                 Ok(turn.map(|turn| s.turn_get(&turn)).transpose()?.flatten())
             });
             match found.await {
@@ -210,10 +210,10 @@ impl Bot {
 
     /// None: nothing is known of it, or the store cannot tell; an edit or a deletion is not worth a second try then.
     async fn said(&self, origin: &Origin, message: &str) -> Option<Said> {
-        let (name, channel) = (self.inner.config.name.clone(), channel(origin));
+        let (name, place) = (self.inner.config.name.clone(), origin.conversation.clone());
         let message = message.to_owned();
         let found = self.inner.journal.read(move |s| {
-            let Some(row) = s.inbox_said(&name, channel.as_deref(), &message)? else {
+            let Some(row) = s.inbox_said(&name, place.told_channel(), &message)? else {
                 return Ok(None);
             };
             let became = Became::read(s, row.id)?;
@@ -240,12 +240,6 @@ fn in_place(prompt: &str, old: &str, new: &str) -> Option<String> {
 /// Nobody was given it yet.
 fn waits(turn: &TurnRow) -> bool {
     turn.state == TurnState::Queued && turn.attempt == 0
-}
-
-/// None: the event did not tell (`?`); then the message's id must be enough.
-fn channel(origin: &Origin) -> Option<String> {
-    let channel = origin.conversation.channel.as_str();
-    (channel != "?").then(|| channel.to_owned())
 }
 
 /// An emoji by its name or its sign, in any skin.

@@ -160,6 +160,7 @@ impl Bot {
                 last_event: AtomicI64::new(0),
                 events: AtomicU64::new(0),
                 malformed: AtomicU64::new(0),
+                skipped: AtomicU64::new(0),
                 tasks: TaskTracker::new(),
                 stop: CancellationToken::new(),
             }),

@@ -54,6 +54,7 @@ impl Live {
                 waiting: waiting as u64,
                 last_event: summary.last_event,
                 events: summary.events,
+                skipped: summary.skipped,
                 failures: summary.failures.0,
                 last_failure: summary.failures.1,
             });

@@ -36,6 +36,7 @@ pub(super) fn show(report: &StatusReport) -> String {
         "RUNNING",
         "WAITING",
         "EVENTS",
+        "SKIPPED",
         "LAST",
         "FAILURES",
     ];
@@ -52,6 +53,7 @@ pub(super) fn show(report: &StatusReport) -> String {
             bot.running.to_string(),
             bot.waiting.to_string(),
             bot.events.to_string(),
+            bot.skipped.to_string(),
             bot.last_event.map_or_else(|| "-".to_owned(), output::age),
             bot.failures.to_string(),
         ]);

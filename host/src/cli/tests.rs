@@ -170,6 +170,7 @@ fn a_status_is_a_table_that_a_person_reads() {
                 waiting: 0,
                 last_event: None,
                 events: 0,
+                skipped: 0,
                 failures: 0,
                 last_failure: None,
             },
@@ -187,6 +188,7 @@ fn a_status_is_a_table_that_a_person_reads() {
                 waiting: 12,
                 last_event: Some(now() - 61_000),
                 events: 1234,
+                skipped: 56,
                 failures: 2,
                 last_failure: Some("unreachable".into()),
             },
@@ -201,9 +203,9 @@ fn a_status_is_a_table_that_a_person_reads() {
     assert_eq!(
         status::show(&report),
         "botyard 0.1.0, process 7, up 3h, on http://127.0.0.1:8787\n\n\
-         BOT    ADAPTER  CONNECTION  FOR  HEARD  AGENT   LIVE  RUNNING  WAITING  EVENTS  LAST  FAILURES\n\
-         local  web      live        2h   -      auto    1     1        0        0       -     0\n\
-         team   slack    degraded    5s   1m     claude  0     0        12       1234    1m    2\n\n\
+         BOT    ADAPTER  CONNECTION  FOR  HEARD  AGENT   LIVE  RUNNING  WAITING  EVENTS  SKIPPED  LAST  FAILURES\n\
+         local  web      live        2h   -      auto    1     1        0        0       0        -     0\n\
+         team   slack    degraded    5s   1m     claude  0     0        12       1234    56       1m    2\n\n\
          team: degraded: invalid_auth [31m; tried again in 30s\n\n\
          team: the adapter's last failure: unreachable\n\n\
          3 sessions, 13 open turns, 0 new messages, 0 replies on their way\n\

@@ -54,6 +54,7 @@ fn report() -> StatusReport {
             waiting: 3,
             last_event: Some(2_000),
             events: 4,
+            skipped: 1,
             failures: 5,
             last_failure: Some("trapped".into()),
         }],

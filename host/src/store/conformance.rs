@@ -1,5 +1,6 @@
 //! What every store must do, whatever database is behind it. `suite!` makes one test of each promise.
 
+mod ahead;
 mod moved;
 mod run;
 pub(crate) mod sample;
@@ -37,10 +38,14 @@ macro_rules! suite {
             a_run_is_forgotten_with_the_sessions_that_took_part, a_turn_that_moved_stays_there, what_was_private_leads_nowhere_else, what_was_said_is_found_and_amended,
             a_forgotten_session_leaves_the_others_whole, a_copy_has_the_log_and_answers_no_message,
             turns_are_found_by_what_they_may_hold, sessions_are_paged_whatever_is_used_meanwhile,
-            ends_of_pages_are_told_and_turns_counted,
+            ends_of_pages_are_told_and_turns_counted, what_came_ahead_of_its_message_is_kept_until_it_comes,
+            what_came_ahead_is_bounded_and_goes_in_time,
         );
     };
 }
+pub(super) use ahead::{
+    what_came_ahead_is_bounded_and_goes_in_time, what_came_ahead_of_its_message_is_kept_until_it_comes,
+};
 pub(super) use moved::{
     a_turn_that_moved_stays_there, what_was_private_leads_nowhere_else, what_was_said_is_found_and_amended,
 };

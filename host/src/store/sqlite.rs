@@ -1,5 +1,6 @@
 //! The store in one SQLite file: write-ahead log, synced at every commit. The only module that names SQLite.
 
+mod ahead;
 mod like;
 mod moved;
 mod rows;
@@ -231,6 +232,18 @@ impl Store for SqliteStore {
     fn inbox_amend(&mut self, id: InboxId, item: &Item) -> Result<()> {
         self.run("UPDATE inbox SET item = ? WHERE id = ?", params![to_json(item)?, id.0])
             .map(drop)
+    }
+
+    fn ahead_put(&mut self, bot: &BotName, channel: Option<&str>, change: &What, expires: UnixMillis) -> Result<()> {
+        self.put_ahead(bot, channel, change, expires)
+    }
+
+    fn ahead_take(&mut self, bot: &BotName, channel: &str, message: &str, now: UnixMillis) -> Result<Option<What>> {
+        self.take_ahead(bot, channel, message, now)
+    }
+
+    fn ahead_forget(&mut self, now: UnixMillis) -> Result<u64> {
+        Ok(self.run("DELETE FROM ahead WHERE expires <= ?", [now])? as u64)
     }
 
     fn inbox_new(&mut self, bot: &BotName, after: InboxId, limit: u32) -> Result<Vec<InboxRow>> {

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::super::conformance::sample::{bot, item};
 use super::*;
-use crate::chat::{BotName, Conversation, Event, InboxId, Item, SessionId, SessionKey, Token, TurnId};
+use crate::chat::{BotName, Conversation, Event, InboxId, Item, SessionId, SessionKey, Token, TurnId, What};
 use crate::store::{
     AsideRow, AskRow, AuditRow, Counts, InboxRow, InboxState, OutboxRow, Outcome, Recall, RunRow, SessionRow, TimerRow,
     TokenRow, TurnRow, TurnScrap, WebRow,
@@ -116,6 +116,9 @@ impl Store for Counting {
         inbox_find(bot: &BotName, key: &str) -> Result<Option<InboxId>>;
         inbox_said(bot: &BotName, channel: Option<&str>, message: &str) -> Result<Option<InboxRow>>;
         inbox_amend(id: InboxId, item: &Item) -> Result<()>;
+        ahead_put(bot: &BotName, channel: Option<&str>, change: &What, expires: UnixMillis) -> Result<()>;
+        ahead_take(bot: &BotName, channel: &str, message: &str, now: UnixMillis) -> Result<Option<What>>;
+        ahead_forget(now: UnixMillis) -> Result<u64>;
         inbox_new(bot: &BotName, after: InboxId, limit: u32) -> Result<Vec<InboxRow>>;
         aside_put(bot: &BotName, event: &Event, reason: &str, again: bool) -> Result<i64>;
         aside_list(bot: Option<&BotName>, again: bool, limit: u32) -> Result<Vec<AsideRow>>;
