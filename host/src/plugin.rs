@@ -154,7 +154,19 @@ impl Runtime {
         })
     }
 
+    /// Asks a component what it is, and whether it is of this version altogether.
     async fn describe(&self, linked: &Linked, offers: Offers) -> Result<About, String> {
+        let mut store = State::new(Export::Describe, DESCRIBE, None).into_store(&self.machine.site.engine);
+        let made = call::within(
+            Export::Describe,
+            DESCRIBE.deadline,
+            linked.pre.instantiate_async(&mut store),
+        )
+        .await;
+        let instance = call::outcome(Export::Describe, &store, made)
+            .map_err(|failure| format!("it cannot be started: {failure}"))?;
+        linked.exports.compare(&mut store, &instance)?;
+        drop(store);
         let mut store = State::new(Export::Describe, DESCRIBE, None).into_store(&self.machine.site.engine);
         let said = call::call!(
             Export::Describe,

@@ -296,7 +296,7 @@ async fn event_that_comes_to_nothing_is_counted() {
     assert_eq!(room.post(&json!({ "items": [] })).await.0, 202);
     room.say("m1", "hello").await;
     room.vendor.done_with("echo: Ann: hello").await;
-    let bot = room.host.bots().next().expect("the bot").summary();
+    let bot = room.host.host.bots().next().expect("the bot").summary();
     assert_eq!((bot.events, bot.skipped), (2, 1));
     room.stop().await;
 }

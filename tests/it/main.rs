@@ -1,5 +1,6 @@
 //! One integration binary: the host in one process with its neighbours, and the rules of the house.
 
+mod abi;
 mod acp;
 mod adopt;
 mod agents;

@@ -162,7 +162,8 @@ impl Room {
         Self::of("./mute.wasm", more).await
     }
 
-    async fn of(adapter: &str, more: &str) -> Self {
+    /// With an adapter that does as `room` does.
+    pub(crate) async fn of(adapter: &str, more: &str) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let vendor = Vendor {
             kept: Arc::default(),

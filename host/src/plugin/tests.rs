@@ -1,6 +1,7 @@
 //! The sandbox as a whole, with the two test guests.
 
 mod contain;
+mod frozen;
 mod kept;
 mod link;
 mod loading;
@@ -63,7 +64,7 @@ async fn compiled() -> (Runtime, Component, Component) {
 }
 
 impl Plan {
-    fn of(wasm: &'static [u8]) -> Self {
+    pub(super) fn of(wasm: &'static [u8]) -> Self {
         Self {
             wasm,
             api_base: "http://127.0.0.1:9/".to_owned(),
@@ -87,10 +88,10 @@ impl Plan {
 
     pub(super) async fn ready(self) -> Bench {
         let (runtime, hostile, echo) = COMPILED.get_or_init(compiled).await.clone();
-        let component = if self.wasm == botyard_test_guests::ECHO {
-            echo
-        } else {
-            hostile
+        let component = match self.wasm {
+            wasm if wasm == botyard_test_guests::ECHO => echo,
+            wasm if wasm == botyard_test_guests::HOSTILE => hostile,
+            other => runtime.load("other", other).await.expect("it loads"),
         };
         self.with(runtime, component)
     }

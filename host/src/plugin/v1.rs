@@ -20,7 +20,8 @@ pub(super) use bindings::exports::botyard::adapter::{
     account, attachments, delivery, describe, history, ingress, interaction, link,
 };
 
-use wasmtime::component::{HasSelf, InstancePre, Linker};
+use wasmtime::Store;
+use wasmtime::component::{HasSelf, Instance, InstancePre, Linker};
 
 use super::sandbox::State;
 
@@ -85,5 +86,32 @@ impl Exports {
             history: optional!(history, "history"),
             link: optional!(link, "link"),
         })
+    }
+
+    /// Compares every function and its types; until a function is called only its name was.
+    ///
+    /// # Errors
+    /// A sentence that names the first export that is another.
+    pub(super) fn compare(&self, store: &mut Store<State>, instance: &Instance) -> Result<(), String> {
+        macro_rules! same {
+            ($($name:literal: $indices:expr),* $(,)?) => {
+                $(if let Some(indices) = $indices {
+                    indices
+                        .load(&mut *store, instance)
+                        .map_err(|error| format!("its export `botyard:adapter/{}` is not that of version 1: {error:#}", $name))?;
+                })*
+            };
+        }
+        same!(
+            "describe": Some(&self.describe),
+            "ingress": Some(&self.ingress),
+            "delivery": Some(&self.delivery),
+            "interaction": self.interaction.as_ref(),
+            "attachments": self.attachments.as_ref(),
+            "account": self.account.as_ref(),
+            "history": self.history.as_ref(),
+            "link": self.link.as_ref(),
+        );
+        Ok(())
     }
 }

@@ -119,13 +119,18 @@ async fn hostile(how: &str) -> Bench {
 
 #[tokio::test]
 async fn a_socket_is_held_its_frames_are_events_and_views_go_out_on_it() {
+    holds_a_socket(Plan::echo()).await;
+}
+
+/// The whole of it, with an adapter that does as `echo`.
+pub(super) async fn holds_a_socket(plan: Plan) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("bound").port();
     let vendor = async {
         let (stream, _) = listener.accept().await.expect("a connection");
         tokio_tungstenite::accept_async(stream).await.expect("a websocket")
     };
-    let mut plan = Plan::echo().setting("url", format!("ws://127.0.0.1:{port}/socket"));
+    let mut plan = plan.setting("url", format!("ws://127.0.0.1:{port}/socket"));
     plan.api_base = format!("http://127.0.0.1:{port}/");
     let bench = plan.ready().await;
     let mut link = Link::start(&bench, SOON);

@@ -10,9 +10,9 @@ use super::{Bench, Plan, target};
 use crate::chat::CallError;
 
 /// Answers every request with 200 and `m1`; what came stands in its result, oldest first, once it is dropped.
-struct Vendor {
-    base: String,
-    heard: tokio::sync::mpsc::Receiver<String>,
+pub(super) struct Vendor {
+    pub(super) base: String,
+    pub(super) heard: tokio::sync::mpsc::Receiver<String>,
     serving: JoinHandle<()>,
 }
 
@@ -23,7 +23,7 @@ impl Drop for Vendor {
 }
 
 impl Vendor {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let base = format!("http://{}/", listener.local_addr().expect("bound"));
         let (tell, heard) = tokio::sync::mpsc::channel(64);
