@@ -129,6 +129,7 @@ pub async fn run(plan: Plan, mut tell: impl FnMut(&Finding)) -> Result<Vec<Findi
         "the bot and other programs are told from people" => hear::programs,
         "an event that nobody knows, or that breaks off, harms nothing" => hear::noise,
         "an edit, a deletion and a reaction name their message" => hear::changes,
+        "an edit or a deletion that overtakes its message is of that message" => hear::overtaken,
         "a command of the platform's is heard" => hear::command,
         "a file that came is fetched whole" => hear::file,
         "a short answer stands there once" => show::short,

@@ -53,6 +53,12 @@ async fn slack_keeps_every_promise() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slack_keeps_every_promise_over_its_sockets() {
+    let findings = suite("slack", "slack", Some("socket")).await;
+    assert_eq!(failures(&findings), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn discord_keeps_every_promise() {
     let findings = suite("discord", "discord", None).await;
     assert_eq!(failures(&findings), Vec::<String>::new());

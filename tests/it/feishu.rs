@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use botyard::chat::Health;
 use botyard_fakes::feishu::{ANN, BEN, Config, DIRECT, GROUP, Tenant, Trouble};
+use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
 use crate::company::{Company, has};
-use crate::host::PATIENCE;
+use crate::host::{AT_ONCE, PATIENCE};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn question_over_the_long_connection_is_answered_once() {
@@ -141,6 +142,11 @@ async fn event_that_comes_again_or_in_parts_is_one_question() {
 async fn connection_that_is_cut_is_opened_again_and_nothing_is_lost_or_doubled() {
     let company = Company::start().await;
     for round in 1..=3 {
+        // There must be something to cut.
+        company
+            .tenant
+            .wait_for(PATIENCE, "a connection", |tenant| (tenant.lines() > 0).then_some(()))
+            .await;
         let said = company.tenant.write(DIRECT, ANN, &format!("number {round}"));
         let event = company.tenant.message_event(&said);
         // Nobody knows whether the first try was stored: it is sent again on the next connection.
@@ -156,7 +162,7 @@ async fn connection_that_is_cut_is_opened_again_and_nothing_is_lost_or_doubled()
     }
     assert!(company.tenant.opened() >= 4, "{} connections", company.tenant.opened());
     assert_eq!(company.tenant.replies(DIRECT).len(), 3);
-    company.stop().await;
+    company.stop_troubled().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -179,8 +185,11 @@ async fn connection_that_died_in_silence_is_found_by_its_pings() {
     company.tenant.mute(false);
     company.write(DIRECT, ANN, "still there?").await;
     company.final_with(DIRECT, "echo: still there?").await;
-    assert!(company.tenant.pings() > 0);
-    company.stop().await;
+    company
+        .tenant
+        .wait_for(PATIENCE, "a ping", |tenant| (tenant.pings() > 0).then_some(()))
+        .await;
+    company.stop_troubled().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -267,16 +276,16 @@ async fn burst_of_a_thousand_events_is_acknowledged_and_each_question_answered_o
         let said = company.tenant.write(GROUP, ANN, &text);
         events.push(company.tenant.message_event(&said));
     }
-    let mut sent = tokio::task::JoinSet::new();
-    for event in events {
+    let sent = events.into_iter().map(|event| {
         let tenant = company.tenant.clone();
-        sent.spawn(async move { tenant.deliver(&event).await });
-    }
-    let all = tokio::time::timeout(PATIENCE, sent.join_all())
-        .await
-        .expect("all are taken");
+        async move { tenant.deliver(&event).await }
+    });
+    let all = stream::iter(sent).buffer_unordered(AT_ONCE).collect::<Vec<_>>();
+    let all = tokio::time::timeout(PATIENCE, all).await.expect("all are taken");
     assert_eq!(all.len(), 1_000);
+    // Each at its first sending.
     assert!(all.iter().all(|ack| ack.code == 200));
+    assert_eq!(company.tenant.missed(), 0);
     for number in (0..1_000).step_by(125) {
         company.final_with(GROUP, &format!("question {number}.")).await;
     }

@@ -238,6 +238,11 @@ async fn slack_loses_nothing_when_the_host_is_killed_between_any_two_calls_of_a_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn slack_over_a_socket_loses_nothing_when_the_host_is_killed_between_any_two_calls_of_a_turn() {
+    killed_at_every_call("slack", Box::new(SlackPlatform::start_in("socket").await)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn discord_loses_nothing_when_the_host_is_killed_between_any_two_calls_of_a_turn() {
     killed_at_every_call("discord", Box::new(DiscordPlatform::start().await)).await;
 }
@@ -245,4 +250,9 @@ async fn discord_loses_nothing_when_the_host_is_killed_between_any_two_calls_of_
 #[tokio::test(flavor = "multi_thread")]
 async fn feishu_loses_nothing_when_the_host_is_killed_between_any_two_calls_of_a_turn() {
     killed_at_every_call("feishu", Box::new(FeishuPlatform::start().await)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn feishu_over_its_connection_loses_nothing_when_the_host_is_killed_between_any_two_calls_of_a_turn() {
+    killed_at_every_call("feishu", Box::new(FeishuPlatform::start_in("connection").await)).await;
 }

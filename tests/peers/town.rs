@@ -1,5 +1,6 @@
-//! One real binary that serves a bot at every platform at the same time, with the real CLI behind it: what a person does
-//! at one of them must come to the same at each. The platforms are fakes, the model is one too.
+//! One real binary that serves a bot at every platform at the same time, each over the connection that the README
+//! recommends, with the real CLI behind it: what a person does at one of them must come to the same at each. The platforms
+//! are fakes, the model is one too.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,6 +25,9 @@ const PNG: &str = "89504e470d0a1a0a0000000d4948445200000001000000010802000000907
 /// More than any platform takes in one message, with a fence over the places where it must be cut.
 const LINES: usize = 1500;
 
+/// Each platform shows it in its own way.
+const TABLE: &str = "Here it is:\n\n| town | people |\n| --- | --- |\n| Ulm | 128,928 |\n| Bonn | 335,789 |\n";
+
 /// What the model says: a person's name before the words is no part of them.
 fn says(request: &Request<'_>) -> Reply {
     let text = request.text;
@@ -37,6 +41,9 @@ fn says(request: &Request<'_>) -> Reply {
     if text.trim() == "long" {
         let lines: Vec<String> = (0..LINES).map(|number| format!("line {number} of it")).collect();
         return Reply::Text(format!("```\n{}\n```", lines.join("\n")));
+    }
+    if text.trim() == "table" {
+        return Reply::Text(TABLE.into());
     }
     by_words(&Request {
         body: request.body,
@@ -322,6 +329,11 @@ impl Street {
 
     async fn read_much(&self) {
         let direct = Place::Direct;
+        self.say(&direct, "table", false).await;
+        let table = self.reads(&direct, "335,789").await;
+        for cell in ["town", "people", "Ulm", "128,928", "Bonn"] {
+            assert!(table.text.contains(cell), "{}: {}", self.name, table.text);
+        }
         self.say(&direct, "long", false).await;
         let last = format!("line {} of it", LINES - 1);
         let all = self
@@ -361,8 +373,8 @@ async fn people_of_every_platform_are_served_by_one_binary_at_the_same_time() {
     let model = Arc::new(Model::scripted(says).await);
     let platforms: Vec<(&'static str, Box<dyn Platform>)> = vec![
         ("discord", Box::new(DiscordPlatform::start().await)),
-        ("feishu", Box::new(FeishuPlatform::start().await)),
-        ("slack", Box::new(SlackPlatform::start().await)),
+        ("feishu", Box::new(FeishuPlatform::start_in("connection").await)),
+        ("slack", Box::new(SlackPlatform::start_in("socket").await)),
     ];
     let agent = format!(
         "command = [{program:?}]\nlogin = {{ api_key = \"file:key\" }}\nallowed_tools = [\"Read\"]\n\

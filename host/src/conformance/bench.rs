@@ -20,6 +20,7 @@ use crate::chat::{
 use crate::config::SecretText;
 use crate::egress::{Egress, EgressSettings, Grant, Outlet};
 use crate::http::{BotLine, Bots, HookTarget, Readiness, Server, ServerSettings, WebTarget};
+use crate::inbox::{Accepted as Stored, Inbox};
 use crate::manifest::{Ability, Mode, Transport};
 use crate::outbox::BoxFuture;
 use crate::plugin::{Adapter, BotServices, CallLimits, Emitted, LinkHost};
@@ -403,6 +404,12 @@ impl Bench {
             }
             items.push(item);
         }
+    }
+
+    /// Stores items as a bot's host does.
+    pub(super) async fn stored(&self, items: Vec<Item>) -> crate::store::Result<Vec<Stored>> {
+        let inbox = Inbox::new(self.journal.clone());
+        inbox.accept(&BotName::from(BOT), items).await
     }
 
     async fn next_item(&self) -> Result<Item, Wrong> {

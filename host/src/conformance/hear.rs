@@ -190,6 +190,62 @@ pub(super) async fn changes(bench: &Bench) -> Outcome {
     Ok(())
 }
 
+/// Vendors promise no order: whoever deletes or edits at once may be heard first. The host puts it right by the message's
+/// id and channel, so they must be told alike.
+pub(super) async fn overtaken(bench: &Bench) -> Outcome {
+    let mut possible = 0;
+    for edits in [true, false] {
+        bench.platform.hold_next();
+        let said = bench.act(say(Place::Direct, "first words")).await?;
+        let Some(message) = said.message else {
+            return not_applicable("what is said here has no id");
+        };
+        let act = if edits {
+            Act::Edit {
+                place: Place::Direct,
+                message,
+                text: "second words".to_owned(),
+            }
+        } else {
+            Act::Delete {
+                place: Place::Direct,
+                message,
+            }
+        };
+        // Where there is no such thing, what ends the scene overtakes it.
+        let Some((_, items)) = bench.heard(act).await? else {
+            continue;
+        };
+        possible += 1;
+        let told: Vec<&What> = items.iter().map(|item| &item.what).collect();
+        let right = match told[..] {
+            [What::Edited(_), What::Message(_)] => edits,
+            [What::Deleted(_), What::Message(_)] => !edits,
+            _ => false,
+        };
+        if !right {
+            return failed(format!("a message after its change is told as {items:?}"));
+        }
+        let stored = match bench.stored(items).await {
+            Ok(stored) => stored,
+            Err(error) => return failed(format!("our own store: {error}")),
+        };
+        let last = stored.last();
+        let stands = last.filter(|one| one.fresh).map(|one| &one.item.what);
+        let right = match stands {
+            Some(What::Message(message)) => edits && says(message, "second words"),
+            _ => !edits,
+        };
+        if !right {
+            return failed(format!("the change is not of its message: {stored:?}"));
+        }
+    }
+    if possible == 0 {
+        return not_applicable("the platform tells of neither");
+    }
+    Ok(())
+}
+
 pub(super) async fn command(bench: &Bench) -> Outcome {
     if !bench.can(Ability::Commands) {
         return not_applicable("it does not claim `commands`");

@@ -27,9 +27,12 @@ pub(crate) struct Fake {
 }
 
 pub(crate) fn fake() -> Api<Fake> {
+    let tenant = Tenant::new();
+    // No host is here to keep to the rates.
+    tenant.unpaced();
     Api {
         wire: Fake {
-            tenant: Tenant::new(),
+            tenant,
             saved: RefCell::default(),
             posted: RefCell::default(),
             held: RefCell::default(),

@@ -6,7 +6,8 @@
 //!
 //! Confirmed by no page of the vendor's that we hold: how large the bucket of a channel's messages is (5 in 5 s was
 //! seen; the documentation says never to rely on it), for how long a nonce is honoured ("the past few minutes": 5 here),
-//! how long a session can be resumed (here: for ever), that content is counted in code points.
+//! how long a session can be resumed (here: for ever), that content is counted in code points, that the window of the
+//! limit for all calls together slides.
 //! It is proven honest by discord.js in tests/peers/discord.
 
 mod check;

@@ -8,6 +8,7 @@ mod event;
 mod frame;
 mod line;
 mod message;
+mod rate;
 mod request;
 mod sender;
 mod server;

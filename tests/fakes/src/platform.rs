@@ -148,6 +148,8 @@ pub trait Platform: Send + Sync {
     }
     /// Where this bot's webhooks are taken: without a trailing slash.
     fn attach(&self, hook: &str);
+    /// The next event is held back until the one after it went; it counts as answered then.
+    fn hold_next(&self);
     /// Comes back when the vendor has its answer, or does not wait for one.
     fn act<'a>(&'a self, act: Act) -> BoxFuture<'a, io::Result<Acted>>;
     /// The bot's messages in that place, oldest first.

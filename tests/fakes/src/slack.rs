@@ -5,6 +5,7 @@
 
 mod block;
 mod method;
+mod rate;
 mod request;
 mod sender;
 mod server;

@@ -70,6 +70,8 @@ before(async () => {
   lines = createInterface({ input: fake.stdout });
   url = await line();
   client = connect(APP.appSecret);
+  // Much is asked in no time; the rates have a test of their own.
+  await act({ do: 'rates', on: false });
 });
 
 after(async () => {
@@ -147,6 +149,23 @@ test('cards are patched, and what Feishu would not take is refused', async () =>
     data: { receive_id: GROUP, msg_type: 'interactive', content: JSON.stringify(card([{ tag: 'blink' }])) },
   };
   await refused(client.im.message.create(wrong), 230099);
+});
+
+test('rate limits are told as Feishu tells them', async () => {
+  await act({ do: 'rates', on: true });
+  try {
+    for (let n = 0; n < 5; n += 1) await send('text', { text: 'x' });
+    await refused(send('text', { text: 'x' }), 230020);
+    const info = () => client.request({ method: 'GET', url: '/open-apis/bot/v3/info' });
+    const all = await Promise.allSettled(Array.from({ length: 200 }, info));
+    const over = all.filter((one) => one.status === 'rejected').map((one) => one.reason.response);
+    assert.ok(over.length > 0, 'fifty in a second are all');
+    assert.equal(over[0].status, 429);
+    assert.equal(over[0].data.code, 99991400);
+    assert.equal(over[0].headers['x-ogw-ratelimit-reset'], '1');
+  } finally {
+    await act({ do: 'rates', on: false });
+  }
 });
 
 test('a card entity streams and is closed', async () => {

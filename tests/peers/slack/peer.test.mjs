@@ -56,6 +56,8 @@ before(async () => {
   lines = createInterface({ input: fake.stdout });
   url = await line();
   slack = client(TOKEN);
+  // Much is asked in no time; the rates have a test of their own.
+  await act({ do: 'rates', on: false });
 });
 
 after(async () => {
@@ -138,6 +140,22 @@ test('limits are refused by name', async () => {
   await refused(slack.chat.postMessage({ channel: 'C9', text: 'x' }), 'channel_not_found');
   await refused(slack.chat.postMessage({ channel: 'C1', markdown_text: 'x', text: 'y' }), 'markdown_text_conflict');
   await refused(slack.chat.postEphemeral({ channel: 'C1', user: 'U9', text: 'x' }), 'user_not_in_channel');
+});
+
+test('a rate limit is told as Slack tells it, with a pause', async () => {
+  const impatient = client(TOKEN, { rejectRateLimitedCalls: true });
+  const post = () => impatient.chat.postMessage({ channel: 'C1', text: 'x' });
+  await act({ do: 'rates', on: true });
+  try {
+    for (let n = 0; n < 3; n += 1) await post();
+    await assert.rejects(post(), (e) => {
+      assert.equal(e.code, ErrorCode.RateLimitedError, e.message);
+      assert.ok(e.retryAfter >= 1 && e.retryAfter <= 3, `${e.retryAfter}`);
+      return true;
+    });
+  } finally {
+    await act({ do: 'rates', on: false });
+  }
 });
 
 test('what only one person sees is posted', async () => {

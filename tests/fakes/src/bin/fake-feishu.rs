@@ -3,8 +3,8 @@
 //! Each line of stdin is a JSON command, answered with a line of JSON. `{"do": "write", "chat": ID, "user": ID, "text":
 //! ...}` makes a person write, `{"do": "press", ...}` press the newest button that is labelled `text`: the event goes over
 //! the long connection in `parts` frames, or with `"hook": URL` to a hook, encrypted or, with `"plain": true`, not.
-//! `challenge` tries a hook, `cut` cuts the long connections, `read` tells what the bot's messages in `chat` say, and
-//! `state` how the connections are.
+//! `challenge` tries a hook, `cut` cuts the long connections, `read` tells what the bot's messages in `chat` say, `state`
+//! how the connections are, and `rates` lifts the rates, or with `"on": true` enforces them again.
 
 use std::io::{BufRead as _, Error};
 
@@ -53,6 +53,14 @@ async fn act(feishu: &Feishu, line: &str) -> std::io::Result<Value> {
             tenant.press_event(&newest, user, &button, None)
         }
         "challenge" => Value::Null,
+        "rates" => {
+            if command["on"] == true {
+                tenant.paced();
+            } else {
+                tenant.unpaced();
+            }
+            return Ok(json!({}));
+        }
         "cut" => {
             tenant.cut_lines();
             return Ok(json!({}));

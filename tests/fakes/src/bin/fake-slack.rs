@@ -4,7 +4,8 @@
 //! "hook": URL, "channel": ID, "user": ID, "text": ...}` makes a person act and sends Slack's request to the hook,
 //! or over a socket of Socket Mode where no hook is named. A press is on the newest message with a button that carries
 //! `text`. `{"do": "refresh"}` makes the sockets change, `{"do": "sockets"}` tells how many are open, how many there
-//! were, and what was said on them that Slack would not understand; `{"do": "read"}` what stands in the channel.
+//! were, and what was said on them that Slack would not understand; `{"do": "read"}` what stands in the channel;
+//! `{"do": "rates", "on": false}` lifts the rates, and `true` enforces them again.
 
 use std::io::BufRead as _;
 use std::time::Duration;
@@ -53,6 +54,14 @@ async fn act(slack: &Slack, line: &str) -> std::io::Result<Value> {
         "sockets" => {
             let (open, opened) = team.sockets();
             return Ok(json!({ "open": open, "opened": opened, "protests": team.protests() }));
+        }
+        "rates" => {
+            if command["on"] == true {
+                team.paced();
+            } else {
+                team.unpaced();
+            }
+            return Ok(json!({}));
         }
         "read" => {
             let read: Vec<String> = team.replies(channel).iter().map(Message::read).collect();

@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::world::{State, World};
+use crate::hold::Hold;
 
 /// What is sent to a connection.
 #[derive(Debug)]
@@ -59,6 +60,7 @@ pub(crate) struct Gateway {
     forgetful: bool,
     last_identify: Option<Instant>,
     log: Vec<String>,
+    hold: Hold<(String, Value)>,
 }
 
 impl Default for Gateway {
@@ -72,6 +74,7 @@ impl Default for Gateway {
             forgetful: false,
             last_identify: None,
             log: Vec::new(),
+            hold: Hold::default(),
         }
     }
 }
@@ -150,6 +153,11 @@ impl World {
         }
     }
 
+    /// The next dispatch is held back until the one after it went.
+    pub fn hold_next(&self) {
+        self.lock().gateway.hold.next();
+    }
+
     /// A frame of any text to all sessions; what breaks off, say.
     pub fn send_raw(&self, text: &str) {
         self.lock().each(|_| Out::Text(text.to_owned()), false);
@@ -198,6 +206,12 @@ impl State {
 
     /// Tells all sessions that may hear of it.
     pub(crate) fn dispatch(&mut self, name: &str, data: &Value) {
+        for (name, data) in self.gateway.hold.pass((name.to_owned(), data.clone())) {
+            self.tell_sessions(&name, &data);
+        }
+    }
+
+    fn tell_sessions(&mut self, name: &str, data: &Value) {
         let guild = data["guild_id"]
             .as_str()
             .or(data["id"].as_str().filter(|_| name.starts_with("GUILD_")));

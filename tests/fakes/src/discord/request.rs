@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::check::{Wrong, wrong};
 use super::route;
 use super::world::{Call, State, Trouble, World};
+use crate::rate::Rate;
 use crate::served::{Part, Reply, Request, parts};
 
 fn json_reply(status: u16, body: &Value) -> Reply {
@@ -113,7 +114,7 @@ fn answer(
     trouble: Option<&Trouble>,
 ) -> (Reply, Value) {
     match trouble {
-        Some(Trouble::RateLimited { millis }) => return limited(Duration::from_millis(u64::from(*millis)), "user"),
+        Some(Trouble::RateLimited { millis }) => return limited(Duration::from_millis(u64::from(*millis)), false),
         Some(Trouble::Status(status)) => {
             let headers = vec![("content-type".into(), "text/html".into())];
             return (
@@ -134,6 +135,9 @@ fn answer(
     if !by_ticket && request.authorization.as_deref() != Some(&format!("Bot {}", state.token)) {
         return refused(&wrong(401, 0, "401: Unauthorized"));
     }
+    if !by_ticket && let Err((_, pause)) = state.meter.take(&[("global".to_owned(), GLOBAL)]) {
+        return limited(pause, true);
+    }
     if unreadable {
         return refused(&wrong(400, 50109, "The request body contains invalid JSON."));
     }
@@ -143,7 +147,7 @@ fn answer(
     {
         match take(state, &bucket) {
             Ok(left) => headers = left,
-            Err(pause) => return limited(pause, "user"),
+            Err(pause) => return limited(pause, false),
         }
     }
     let (mut reply, mut answer) = match route::route(state, asked) {
@@ -173,14 +177,20 @@ fn refused(wrong: &Wrong) -> (Reply, Value) {
 }
 
 /// /topics/rate-limits#exceeding-a-rate-limit
-fn limited(pause: Duration, scope: &str) -> (Reply, Value) {
+fn limited(pause: Duration, global: bool) -> (Reply, Value) {
     let seconds = pause.as_secs_f64();
-    let body = json!({ "message": "You are being rate limited.", "retry_after": seconds, "global": false });
+    let body = json!({ "message": "You are being rate limited.", "retry_after": seconds, "global": global });
     let mut reply = json_reply(429, &body);
     reply
         .headers
         .push(("retry-after".into(), (seconds.ceil() as u64).to_string()));
-    reply.headers.push(("x-ratelimit-scope".into(), scope.into()));
+    if global {
+        // No bucket is spoken of.
+        reply.headers.push(("x-ratelimit-global".into(), "true".into()));
+        reply.headers.push(("x-ratelimit-scope".into(), "global".into()));
+        return (reply, body);
+    }
+    reply.headers.push(("x-ratelimit-scope".into(), "user".into()));
     reply.headers.push(("x-ratelimit-remaining".into(), "0".into()));
     reply
         .headers
@@ -188,6 +198,8 @@ fn limited(pause: Duration, scope: &str) -> (Reply, Value) {
     (reply, body)
 }
 
+/// /topics/rate-limits#global-rate-limit: 50 in a second, but for what has a ticket (interactions and their answers).
+const GLOBAL: Rate = Rate::new(50, Duration::from_secs(1));
 /// How many calls a bucket of a channel's messages takes, and in how long.
 const BUCKET: (u32, Duration) = (5, Duration::from_secs(5));
 

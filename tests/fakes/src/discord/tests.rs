@@ -38,6 +38,7 @@ fn post(world: &World, target: &str, body: &Value) -> Reply {
     ))
 }
 
+/// Much is tried in no time.
 fn unpaced() -> World {
     let world = World::new();
     world.unpaced();
@@ -171,6 +172,35 @@ fn bucket_of_a_channel_takes_five_calls_and_says_how_long_to_wait() {
     let elsewhere = format!("/api/v10/channels/{RANDOM}/messages");
     assert_eq!(post(&world, &elsewhere, &json!({ "content": "x" })).status, 200);
     assert_eq!(world.replies(GENERAL).len(), 5);
+}
+
+#[test]
+fn everything_together_takes_fifty_calls_in_a_second() {
+    let world = World::new();
+    let me = request("GET", "/api/v10/users/@me", "application/json", Vec::new());
+    for _ in 0..50 {
+        assert_eq!(world.request(&me).status, 200);
+    }
+    let refused = world.request(&me);
+    assert_eq!((refused.status, answer(&refused)["global"].clone()), (429, true.into()));
+    let pause = answer(&refused)["retry_after"].as_f64().expect("a pause");
+    assert!((0.0..=1.0).contains(&pause), "{pause}");
+    let told: Vec<_> = refused
+        .headers
+        .iter()
+        .map(|(name, value)| (&**name, &**value))
+        .collect();
+    for header in [
+        ("retry-after", "1"),
+        ("x-ratelimit-global", "true"),
+        ("x-ratelimit-scope", "global"),
+    ] {
+        assert!(told.contains(&header), "{told:?}");
+    }
+    assert_eq!(post(&world, POSTS, &json!({ "content": "x" })).status, 429);
+    // What has a ticket is outside of it: there is none of this name, which is another refusal.
+    let ticketed = post(&world, "/api/v10/interactions/1/t/callback", &json!({ "type": 5 }));
+    assert_eq!(ticketed.status, 404);
 }
 
 /// A connection with the gateway.

@@ -8,6 +8,7 @@ use ring::signature::Ed25519KeyPair;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::rate::Meter;
 use crate::shared::Shared;
 
 use super::gateway::Gateway;
@@ -183,6 +184,7 @@ pub(crate) struct State {
     /// Of each bucket: when its window ends, and how many were in it.
     pub(crate) buckets: BTreeMap<String, (Instant, u32)>,
     pub(crate) paced: bool,
+    pub(crate) meter: Meter,
     pub(crate) typing: Vec<String>,
     pub(crate) cdn: BTreeMap<String, Vec<u8>>,
     pub(crate) gateway: Gateway,
@@ -253,6 +255,7 @@ impl World {
             troubles: VecDeque::new(),
             buckets: BTreeMap::new(),
             paced: true,
+            meter: Meter::default(),
             typing: Vec::new(),
             cdn: BTreeMap::new(),
             gateway: Gateway::default(),
@@ -315,9 +318,11 @@ impl World {
         self.lock().token = "another-token".into();
     }
 
-    /// No rate limits any more.
+    /// No rates any more: for what is about something else, and asks much in no time.
     pub fn unpaced(&self) {
-        self.lock().paced = false;
+        let mut state = self.lock();
+        state.paced = false;
+        state.meter.enforce(false);
     }
 
     /// The 15 minutes of every interaction so far are over.

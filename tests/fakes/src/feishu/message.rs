@@ -4,11 +4,10 @@
 //! .../message-reaction. Confirmed by no page of the vendor's that we hold: that a send with a `uuid` that was used is
 //! answered with the message of the first one (that it is sent once within an hour is documented).
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 
 use super::card;
+use super::rate;
 use super::request::{Asked, Outcome, Wrong, wrong};
 use super::tenant::{Message, Reaction, State};
 
@@ -126,19 +125,14 @@ fn post(state: &mut State, asked: &Asked<'_>, chat: &str, under: Option<(&str, b
         let found = state.messages.iter().find(|m| m.id == *message);
         return found.map(json).ok_or_else(|| wrong(230_001, "invalid uuid"));
     }
-    let paced = state.paced;
-    if let Some(place) = state.chats.get_mut(chat) {
-        if place.without_bot {
-            return Err(wrong(230_002, "Bot can NOT be out of the chat."));
-        }
-        place.sends.retain(|at| at.elapsed() < Duration::from_secs(1));
-        if paced && place.sends.len() >= 5 {
-            return Err(wrong(
-                230_020,
-                "The operation triggers the frequency limit of the chat.",
-            ));
-        }
-        place.sends.push_back(Instant::now());
+    if state.chats.get(chat).is_some_and(|place| place.without_bot) {
+        return Err(wrong(230_002, "Bot can NOT be out of the chat."));
+    }
+    if state.meter.take(&[(format!("chat {chat}"), rate::CHAT)]).is_err() {
+        return Err(wrong(
+            230_020,
+            "The operation triggers the frequency limit of the chat.",
+        ));
     }
     let kind = asked.text("msg_type");
     let (content, card) = content(state, kind, asked.text("content"))?;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::tenant::{Call, State, Tenant, Trouble, Upload};
-use super::{card, line, message};
+use super::{card, line, message, rate};
 use crate::served::{Part, Reply, Request, parts};
 
 /// A refusal.
@@ -112,17 +112,7 @@ fn answer(
     trouble: Option<&Trouble>,
 ) -> Reply {
     match trouble {
-        Some(Trouble::RateLimited { seconds }) => {
-            let mut reply = Reply::json(
-                429,
-                &json!({ "code": 99_991_400, "msg": "request trigger frequency limit" }),
-            );
-            reply.headers.push(("x-ogw-ratelimit-limit".into(), "50".into()));
-            reply
-                .headers
-                .push(("x-ogw-ratelimit-reset".into(), seconds.to_string()));
-            return reply;
-        }
+        Some(Trouble::RateLimited { seconds }) => return limited(50, Duration::from_secs((*seconds).into())),
         Some(Trouble::Status(status)) => return Reply::of(*status, "text/html", b"<html>trouble</html>".to_vec()),
         Some(Trouble::Code(code)) => return refusal(&wrong(*code, "trouble")),
         Some(Trouble::CutBefore) => {
@@ -147,6 +137,17 @@ fn answer(
     reply
 }
 
+/// open.feishu.cn/document/server-docs/api-call-guide/frequency-control
+fn limited(calls: usize, wait: Duration) -> Reply {
+    let body = json!({ "code": 99_991_400, "msg": "request trigger frequency limit" });
+    let mut reply = Reply::json(429, &body);
+    let seconds = wait.as_secs_f64().ceil();
+    let told = [("limit", calls.to_string()), ("reset", seconds.to_string())];
+    let headers = told.map(|(name, value)| (format!("x-ogw-ratelimit-{name}"), value));
+    reply.headers.extend(headers);
+    reply
+}
+
 fn done(state: &mut State, asked: &Asked<'_>, request: &Request) -> Reply {
     match (asked.method, &asked.path[..]) {
         ("POST", ["open-apis", "auth", "v3", "tenant_access_token", "internal"]) => return token(state, asked),
@@ -155,6 +156,10 @@ fn done(state: &mut State, asked: &Asked<'_>, request: &Request) -> Reply {
     }
     if let Err(wrong) = authorized(state, request.authorization.as_deref()) {
         return refusal(&wrong);
+    }
+    let counts = rate::of(asked);
+    if let Err((which, wait)) = state.meter.take(&counts) {
+        return limited(counts[which].1.calls, wait);
     }
     if let ("GET", ["open-apis", "im", "v1", "messages", id, "resources", key]) = (asked.method, &asked.path[..]) {
         return match resource(state, id, key, asked.query("type")) {

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::hold::Hold;
+use crate::rate::Meter;
 use crate::shared::Shared;
 
 use super::card::{self, Card};
@@ -119,8 +121,6 @@ pub(crate) struct Chat {
     /// Who has this direct chat with the bot.
     pub(crate) direct: Option<String>,
     pub(crate) without_bot: bool,
-    /// Sends of the last second, where the tenant counts them.
-    pub(crate) sends: VecDeque<Instant>,
 }
 
 #[derive(Debug, Clone)]
@@ -152,7 +152,7 @@ pub(crate) struct State {
     pub(crate) uuids: BTreeMap<String, String>,
     pub(crate) calls: Vec<Call>,
     pub(crate) troubles: VecDeque<(Option<String>, Trouble)>,
-    pub(crate) paced: bool,
+    pub(crate) meter: Meter,
     pub(crate) lines: Lines,
     pub(crate) serial: u64,
     pub(crate) last_ms: u64,
@@ -162,6 +162,7 @@ pub(crate) struct State {
 #[derive(Debug, Clone)]
 pub struct Tenant {
     shared: Shared<State>,
+    pub(crate) hold: Hold<String>,
 }
 
 impl Default for Tenant {
@@ -196,13 +197,14 @@ impl Tenant {
             uuids: BTreeMap::new(),
             calls: Vec::new(),
             troubles: VecDeque::new(),
-            paced: false,
+            meter: Meter::default(),
             lines: Lines::default(),
             serial: 0,
             last_ms: 0,
         };
         Self {
             shared: Shared::new(state),
+            hold: Hold::default(),
         }
     }
 
@@ -269,9 +271,19 @@ impl Tenant {
         }
     }
 
-    /// From now on, a sixth message to a chat within a second is refused with 230020.
-    pub fn pace(&self) {
-        self.lock().paced = true;
+    /// No rates any more: for what is about something else, and asks much in no time.
+    pub fn unpaced(&self) {
+        self.lock().meter.enforce(false);
+    }
+
+    /// Calls over the rates are refused again, as they are from the start.
+    pub fn paced(&self) {
+        self.lock().meter.enforce(true);
+    }
+
+    /// The next event, on the long connection or to a hook, is held back until the one after it was answered.
+    pub fn hold_next(&self) {
+        self.hold.next();
     }
 
     /// Ten minutes have gone: all streams are closed.

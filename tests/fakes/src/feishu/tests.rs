@@ -98,6 +98,8 @@ fn a_send_with_the_same_uuid_stands_there_once() {
 #[test]
 fn contents_have_their_kinds_and_sizes() {
     let client = client();
+    // Much is tried in no time.
+    client.tenant.unpaced();
     let code = |kind: &str, content: &Value| client.send(kind, content, "")["code"].as_i64();
     assert_eq!(code("text", &json!({ "text": "x".repeat(150 << 10) })), Some(230_025));
     assert_eq!(code("text", &json!({ "words": "x" })), Some(230_001));
@@ -244,15 +246,87 @@ fn troubles_come_once_and_for_the_call_that_is_meant() {
 #[test]
 fn a_chat_takes_five_messages_in_a_second() {
     let client = client();
-    client.tenant.pace();
-    let codes: Vec<i64> = (0..6)
-        .map(|_| {
-            client.send("text", &json!({ "text": "x" }), "")["code"]
-                .as_i64()
-                .expect("a code")
-        })
-        .collect();
+    let send = |_| client.send("text", &json!({ "text": "x" }), "");
+    let codes: Vec<i64> = (0..6).map(|at| send(at)["code"].as_i64().expect("a code")).collect();
     assert_eq!(codes, [0, 0, 0, 0, 0, 230_020]);
+    let said = client.tenant.write(GROUP, ANN, "hi");
+    let body = json!({ "msg_type": "text", "content": "{\"text\":\"x\"}" });
+    let reply = client.call("POST", &format!("im/v1/messages/{}/reply", said.id), &body);
+    assert_eq!(
+        (reply.0, reply.1["code"].as_i64()),
+        (400, Some(230_020)),
+        "answers count too"
+    );
+    let elsewhere = json!({ "receive_id": DIRECT, "msg_type": "text", "content": "{\"text\":\"x\"}" });
+    assert_eq!(
+        client.code("POST", "im/v1/messages?receive_id_type=chat_id", &elsewhere),
+        0
+    );
+    assert_eq!(client.tenant.replies(GROUP).len(), 5);
+}
+
+/// How often this is taken before a call is refused, and the headers that say so.
+fn taken(client: &Client, method: &str, target: &str, body: &Value) -> (usize, Vec<(String, String)>) {
+    for taken in 0..=2_000 {
+        let reply = client.tenant.request(&Request {
+            method: method.into(),
+            target: format!("/open-apis/{target}"),
+            authorization: Some(format!("Bearer {}", client.token)),
+            content_type: Some("application/json".into()),
+            body: body.to_string().into_bytes(),
+        });
+        let answer: Value = serde_json::from_slice(&reply.body).expect("JSON");
+        if reply.status == 429 {
+            assert_eq!(answer["code"], 99_991_400);
+            let mut headers = reply.headers;
+            headers.retain(|(name, _)| name.starts_with("x-ogw-ratelimit-"));
+            return (taken, headers);
+        }
+    }
+    unreachable!("some call is refused")
+}
+
+#[test]
+fn each_api_card_and_patched_message_has_its_rate() {
+    let client = client();
+    let told = |calls: usize, seconds: u32| {
+        let header = |name: &str, value: String| (format!("x-ogw-ratelimit-{name}"), value);
+        (
+            calls,
+            vec![header("limit", calls.to_string()), header("reset", seconds.to_string())],
+        )
+    };
+    let call = |method: &str, target: &str| taken(&client, method, target, &json!({}));
+    assert_eq!(call("GET", "bot/v3/info"), told(50, 1));
+    // Ids are no part of an API.
+    let mut people = (0..51).map(|n| client.call("GET", &format!("contact/v3/users/u{n}"), &Value::Null).0);
+    assert_eq!(people.by_ref().take(50).max(), Some(400));
+    assert_eq!(people.next(), Some(429));
+    assert_eq!(call("PUT", "cardkit/v1/cards/c1"), told(10, 1));
+    assert_eq!(
+        (0, told(10, 1).1),
+        call("PATCH", "cardkit/v1/cards/c1/settings"),
+        "of one card"
+    );
+    assert_eq!(call("PUT", "cardkit/v1/cards/c2/elements/e/content"), told(10, 1));
+    assert_eq!(call("PATCH", "im/v1/messages/m1"), told(5, 1));
+    assert_eq!(call("PATCH", "im/v1/messages/m2"), told(5, 1));
+    // A minute's worth that went slowly.
+    let slowly = |count: usize| {
+        let mut state = client.tenant.lock();
+        let minute = crate::rate::Rate::new(1_000, Duration::from_secs(60));
+        (0..count).all(|_| {
+            state
+                .meter
+                .take(&[("GET im/v1/chats/:id/members minute".to_owned(), minute)])
+                .is_ok()
+        })
+    };
+    assert!(slowly(999));
+    let (before, headers) = call("GET", &format!("im/v1/chats/{GROUP}/members"));
+    assert_eq!((before, headers[0].1.as_str()), (1, "1000"));
+    client.tenant.unpaced();
+    assert_eq!(client.code("GET", "bot/v3/info", &Value::Null), 0);
 }
 
 #[tokio::test]

@@ -265,6 +265,10 @@ impl Platform for DiscordPlatform {
         hook.clone_into(&mut self.hook.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
+    fn hold_next(&self) {
+        self.world().hold_next();
+    }
+
     fn act<'a>(&'a self, act: Act) -> BoxFuture<'a, io::Result<Acted>> {
         Box::pin(async move {
             match act {

@@ -23,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub struct FeishuPlatform {
     feishu: Feishu,
+    mode: &'static str,
     hook: Mutex<String>,
     last: Mutex<String>,
 }
@@ -31,8 +32,17 @@ impl FeishuPlatform {
     /// # Panics
     /// When loopback cannot be listened on.
     pub async fn start() -> Self {
+        Self::start_in("webhook").await
+    }
+
+    /// For a bot in this mode of the built-in adapter.
+    ///
+    /// # Panics
+    /// When loopback cannot be listened on.
+    pub async fn start_in(mode: &'static str) -> Self {
         Self {
             feishu: Feishu::start().await,
+            mode,
             hook: Mutex::default(),
             last: Mutex::default(),
         }
@@ -89,11 +99,14 @@ impl FeishuPlatform {
                 ),
             }
         } else {
-            let sender = self.sender();
-            let heard = sender.send(&sender.call_of(text), PATIENCE).await?;
-            let answer: Value = serde_json::from_str(&heard.body).unwrap_or_default();
-            let fine = heard.status == 200 && answer.is_object();
-            let refused = (!fine).then(|| format!("status {}: {}", heard.status, heard.body));
+            let (sender, mut refused, mut answer) = (self.sender(), None, json!({}));
+            for text in self.tenant().hold.pass(text.to_owned()) {
+                let heard = sender.send(&sender.call_of(&text), PATIENCE).await?;
+                answer = serde_json::from_str(&heard.body).unwrap_or_default();
+                let fine = heard.status == 200 && answer.is_object();
+                let why = (!fine).then(|| format!("status {}: {}", heard.status, heard.body));
+                refused = refused.or(why);
+            }
             (refused, answer)
         };
         let acted = Acted {
@@ -259,11 +272,15 @@ impl Platform for FeishuPlatform {
     }
 
     fn mode(&self) -> Option<&'static str> {
-        Some("webhook")
+        Some(self.mode)
     }
 
     fn attach(&self, hook: &str) {
         hook.clone_into(&mut self.hook.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn hold_next(&self) {
+        self.tenant().hold_next();
     }
 
     fn act<'a>(&'a self, act: Act) -> BoxFuture<'a, io::Result<Acted>> {

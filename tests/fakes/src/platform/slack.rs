@@ -1,4 +1,4 @@
-//! Slack, by webhook.
+//! Slack, by webhook; over the sockets of Socket Mode while an app holds one.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::{Act, Acted, Actor, BoxFuture, Fault, Place, Platform, Seen};
-use crate::slack::{BOT_TOKEN, BOT_USER, Message, SIGNING_SECRET, Sender, Slack, Trouble};
+use crate::slack::{APP_TOKEN, BOT_TOKEN, BOT_USER, Heard, Message, SIGNING_SECRET, Sender, Slack, Trouble};
 
 const PERSON: &str = "U1";
 const OTHER_BOT: &str = "UOTHER";
@@ -19,6 +19,7 @@ const NEVER: Duration = Duration::from_secs(600);
 #[derive(Debug)]
 pub struct SlackPlatform {
     slack: Slack,
+    mode: &'static str,
     hook: Mutex<String>,
     last: Mutex<Option<Value>>,
 }
@@ -27,16 +28,47 @@ impl SlackPlatform {
     /// # Panics
     /// When loopback cannot be listened on.
     pub async fn start() -> Self {
+        Self::start_in("webhook").await
+    }
+
+    /// For a bot in this mode of the built-in adapter.
+    ///
+    /// # Panics
+    /// When loopback cannot be listened on.
+    pub async fn start_in(mode: &'static str) -> Self {
         Self {
             slack: Slack::start().await,
+            mode,
             hook: Mutex::default(),
             last: Mutex::default(),
         }
     }
 
     fn sender(&self) -> Sender {
+        let workspace = self.slack.workspace.clone();
+        if self.slack.workspace.sockets().0 > 0 {
+            return Sender::socket(workspace);
+        }
         let hook = self.hook.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Sender::new(self.slack.workspace.clone(), hook)
+        Sender::new(workspace, hook)
+    }
+
+    /// Slack takes any 2xx for an acknowledgement; over a socket, one word that it understands, within three seconds.
+    fn acted(&self, heard: &Heard) -> Acted {
+        let (status, body) = (heard.status, &heard.body);
+        let mut refused = (!(200..300).contains(&status)).then(|| format!("status {status}: {body}"));
+        let protests = self.slack.workspace.protests();
+        if !protests.is_empty() {
+            refused = Some(protests.join("; "));
+        }
+        let mut envelopes = self.slack.workspace.envelopes().into_iter();
+        if let Some(late) = envelopes.find(|envelope| envelope.sent > 1) {
+            refused = Some(format!("an envelope was sent {} times: {}", late.sent, late.kind));
+        }
+        Acted {
+            refused,
+            ..Acted::default()
+        }
     }
 
     fn channel(place: &Place) -> (&'static str, Option<&str>) {
@@ -55,7 +87,7 @@ impl SlackPlatform {
     async fn tell(&self, body: Value) -> io::Result<Acted> {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(body.clone());
         let heard = self.sender().json(&body, &[]).await?;
-        Ok(acted(heard.status, &heard.body))
+        Ok(self.acted(&heard))
     }
 
     /// An event around `event`, told once.
@@ -130,7 +162,7 @@ impl SlackPlatform {
         }
         let (message, value) = found.ok_or_else(|| io::Error::other(format!("nothing carries `{token}`")))?;
         let heard = self.sender().press(&message, PERSON, &value).await?;
-        Ok(acted(heard.status, &heard.body))
+        Ok(self.acted(&heard))
     }
 
     async fn submit(&self, values: &[(String, String)]) -> io::Result<Acted> {
@@ -149,7 +181,7 @@ impl SlackPlatform {
         let sender = self.sender();
         let payload = sender.submit_payload(&view, PERSON, &Value::Object(state));
         let heard = sender.interact(&payload).await?;
-        Ok(acted(heard.status, &heard.body))
+        Ok(self.acted(&heard))
     }
 
     async fn noise(&self) -> io::Result<Acted> {
@@ -161,6 +193,11 @@ impl SlackPlatform {
             return Ok(told);
         }
         let whole = Sender::callback(&json!({ "type": "message", "channel": "C1", "text": "x" }), "EvTorn").to_string();
+        if sender.url.is_empty() {
+            let torn = whole[..whole.len() / 2].into();
+            let heard = self.slack.workspace.envelope("events_api", torn).await?;
+            return Ok(self.acted(&heard));
+        }
         let torn = &whole.as_bytes()[..whole.len() / 2];
         let at = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
@@ -168,22 +205,13 @@ impl SlackPlatform {
         let heard = sender
             .send("application/json", torn, &sender.sign(torn, at), &[])
             .await?;
-        Ok(acted(heard.status, &heard.body))
+        Ok(self.acted(&heard))
     }
 
     /// What was said in `place`, as its event has it.
     fn said(&self, place: &Place, id: &str) -> Value {
         let said = self.message(place, id);
         said.map(|said| self.sender().message_event(&said)).unwrap_or_default()
-    }
-}
-
-/// Slack takes any 2xx for an acknowledgement.
-fn acted(status: u16, body: &str) -> Acted {
-    Acted {
-        message: None,
-        impossible: false,
-        refused: (!(200..300).contains(&status)).then(|| format!("status {status}: {body}")),
     }
 }
 
@@ -199,6 +227,7 @@ impl Platform for SlackPlatform {
     fn secrets(&self) -> Vec<(&'static str, String)> {
         vec![
             ("bot_token", BOT_TOKEN.to_owned()),
+            ("app_token", APP_TOKEN.to_owned()),
             ("signing_secret", SIGNING_SECRET.to_owned()),
         ]
     }
@@ -208,11 +237,15 @@ impl Platform for SlackPlatform {
     }
 
     fn mode(&self) -> Option<&'static str> {
-        Some("webhook")
+        Some(self.mode)
     }
 
     fn attach(&self, hook: &str) {
         hook.clone_into(&mut self.hook.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn hold_next(&self) {
+        self.slack.workspace.hold_next();
     }
 
     fn act<'a>(&'a self, act: Act) -> BoxFuture<'a, io::Result<Acted>> {
@@ -228,7 +261,7 @@ impl Platform for SlackPlatform {
                 Act::Again => {
                     let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
                     let heard = self.sender().json(&last.unwrap_or_default(), &Sender::retry(1)).await?;
-                    Ok(acted(heard.status, &heard.body))
+                    Ok(self.acted(&heard))
                 }
                 Act::Edit { place, message, text } => {
                     let (channel, _) = Self::channel(&place);
@@ -269,7 +302,7 @@ impl Platform for SlackPlatform {
                     let (channel, _) = Self::channel(&place);
                     let text = format!("{name} {arguments}");
                     let heard = self.sender().slash(channel, PERSON, "/botyard", text.trim()).await?;
-                    Ok(acted(heard.status, &heard.body))
+                    Ok(self.acted(&heard))
                 }
                 Act::Noise => self.noise().await,
             }

@@ -5,7 +5,7 @@
 //! `thread_not_found`, that metadata over 8,000 characters is `metadata_too_large` (the name is documented, the
 //! number is not), which of two errors wins when a call has both, and the wording of sentences beside error names.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -455,18 +455,4 @@ impl Call<'_> {
         }
         Ok(json!({ "files": shared }))
     }
-}
-
-/// Whether one more post may go to `channel` now.
-pub(crate) fn paced(state: &mut State, channel: &str) -> bool {
-    let Some(pace) = &mut state.pace else { return true };
-    let burst = f64::from(pace.burst.max(1));
-    let (left, since) = pace.left.entry(channel.to_owned()).or_insert((burst, Instant::now()));
-    *left = (*left + since.elapsed().as_secs_f64() / pace.per.as_secs_f64()).min(burst);
-    *since = Instant::now();
-    if *left < 1.0 {
-        return false;
-    }
-    *left -= 1.0;
-    true
 }

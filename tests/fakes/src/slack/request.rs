@@ -3,11 +3,12 @@
 //! Confirmed by no page of the vendor's that we hold: that a fifth use of a `response_url` is the last one and is
 //! answered with 404 `used_url` afterwards (the five uses within 30 minutes are documented).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
 use super::method::{self, Wrong, wrong};
+use super::rate;
 use super::workspace::{Call, Message, State, Trouble, Workspace};
 use crate::served::{Reply, Request, parts};
 
@@ -150,14 +151,8 @@ fn answer(
     request: &Request,
     trouble: Option<&Trouble>,
 ) -> (Reply, Value) {
-    let limited = |seconds: u32| {
-        let body = json!({ "ok": false, "error": "ratelimited" });
-        let mut reply = Reply::json(429, &body);
-        reply.headers.push(("retry-after".into(), seconds.to_string()));
-        (reply, body)
-    };
     match trouble {
-        Some(Trouble::RateLimited { seconds }) => return limited(*seconds),
+        Some(Trouble::RateLimited { seconds }) => return limited(Duration::from_secs((*seconds).into())),
         Some(Trouble::Status(status)) => {
             return (Reply::of(*status, "text/html", "<html>trouble</html>"), Value::Null);
         }
@@ -172,10 +167,10 @@ fn answer(
         }
         _ => {}
     }
-    let (mut body, paced) = outcome(state, name, arguments, request);
-    if !paced {
-        return limited(1);
-    }
+    let mut body = match outcome(state, name, arguments, request) {
+        Ok(body) => body,
+        Err(wait) => return limited(wait),
+    };
     let mut reply = Reply::json(200, &body);
     reply.headers.push(("x-oauth-scopes".into(), state.scopes.join(",")));
     match trouble {
@@ -190,13 +185,23 @@ fn answer(
     (reply, body)
 }
 
-/// The answer's body, and whether the call was within its rate.
+/// docs.slack.dev/apis/web-api/rate-limits: 429, and whole seconds.
+fn limited(wait: Duration) -> (Reply, Value) {
+    let body = json!({ "ok": false, "error": "ratelimited" });
+    let mut reply = Reply::json(429, &body);
+    let seconds = wait.as_secs_f64().ceil();
+    reply.headers.push(("retry-after".into(), seconds.to_string()));
+    (reply, body)
+}
+
+/// The answer's body. The error: it is over its rate for so long.
 fn outcome(
     state: &mut State,
     name: &str,
     arguments: &Result<Map<String, Value>, Wrong>,
     request: &Request,
-) -> (Value, bool) {
+) -> Result<Value, Duration> {
+    let mut over = None;
     let done = (|| {
         let arguments = arguments.as_ref().map_err(|w| Wrong {
             error: w.error.clone(),
@@ -218,17 +223,22 @@ fn outcome(
                 messages: vec![scope.into()],
             });
         }
-        if name == "chat.postMessage" && state.channels.contains_key(channel) && !method::paced(state, channel) {
+        if let Some(count) = rate::of(name, channel)
+            && let Err((_, wait)) = state.meter.take(&[count])
+        {
+            over = Some(wait);
             return Err(wrong("ratelimited"));
         }
         method::call(state, name, arguments)
     })();
-    match done {
+    if let Some(wait) = over {
+        return Err(wait);
+    }
+    Ok(match done {
         Ok(mut body) => {
             body["ok"] = true.into();
-            (body, true)
+            body
         }
-        Err(Wrong { error, .. }) if error == "ratelimited" => (Value::Null, false),
         Err(Wrong { error, messages }) => {
             let mut body = json!({ "ok": false, "error": error });
             if error == "unknown_method" {
@@ -240,9 +250,9 @@ fn outcome(
                 let messages: Vec<String> = messages.iter().map(|m| format!("[ERROR] {m}")).collect();
                 body["response_metadata"] = json!({ "messages": messages });
             }
-            (body, true)
+            body
         }
-    }
+    })
 }
 
 fn authorized(state: &State, header: Option<&str>, field: Option<&str>) -> Result<(), Wrong> {

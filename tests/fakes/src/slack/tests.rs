@@ -1,7 +1,5 @@
 //! The fake itself: limits by name, troubles, cut connections, signatures.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -19,6 +17,13 @@ fn call(workspace: &Workspace, method: &str, body: &Value) -> (u16, Value) {
     (reply.status, serde_json::from_slice(&reply.body).unwrap_or_default())
 }
 
+/// Much is tried in no time.
+fn unpaced() -> Workspace {
+    let team = Workspace::new();
+    team.unpaced();
+    team
+}
+
 fn error(workspace: &Workspace, method: &str, body: &Value) -> String {
     call(workspace, method, body).1["error"]
         .as_str()
@@ -28,7 +33,7 @@ fn error(workspace: &Workspace, method: &str, body: &Value) -> String {
 
 #[test]
 fn limits_are_refused_by_name() {
-    let team = Workspace::new();
+    let team = unpaced();
     let post = |body: Value| error(&team, "chat.postMessage", &body);
     let markdown = |count: usize| json!({ "type": "markdown", "text": "x".repeat(count) });
     assert_eq!(post(json!({ "channel": "C9", "text": "x" })), "channel_not_found");
@@ -126,12 +131,67 @@ fn tokens_and_bodies_are_checked() {
     assert_eq!(ask(Some(&good), json, "{}"), "token_revoked");
 }
 
+/// How often a call is taken before one is refused, and how long to wait then, in seconds.
+fn taken(workspace: &Workspace, method: &str, body: &Value) -> (usize, u64) {
+    for taken in 0..=2_000 {
+        let reply = workspace.request(&Request {
+            method: "POST".into(),
+            target: format!("/api/{method}"),
+            authorization: Some(format!("Bearer {BOT_TOKEN}")),
+            content_type: Some("application/json".into()),
+            body: body.to_string().into_bytes(),
+        });
+        if reply.status != 200 {
+            assert_eq!(reply.status, 429);
+            assert_eq!(reply.body, br#"{"error":"ratelimited","ok":false}"#);
+            let mut headers = reply.headers.iter();
+            let wait = headers.find(|(name, _)| name == "retry-after").expect("a pause");
+            return (taken, wait.1.parse().expect("whole seconds"));
+        }
+    }
+    unreachable!("some call is refused")
+}
+
+#[test]
+fn each_method_is_taken_as_often_as_its_tier_says() {
+    let team = Workspace::new();
+    for (method, calls) in [
+        ("chat.startStream", 20),
+        ("chat.stopStream", 20),
+        ("chat.update", 50),
+        ("chat.delete", 50),
+        ("reactions.add", 50),
+        ("conversations.info", 50),
+        ("conversations.replies", 50),
+        ("conversations.history", 50),
+        ("conversations.open", 50),
+        ("assistant.threads.setStatus", 50),
+        ("agents.sessions.setStatus", 50),
+        ("chat.appendStream", 100),
+        ("chat.postEphemeral", 100),
+        ("users.info", 100),
+        ("views.open", 100),
+        ("files.info", 100),
+        ("files.getUploadURLExternal", 100),
+        ("files.completeUploadExternal", 100),
+    ] {
+        // What a call is refused for otherwise does not count less.
+        let (taken, wait) = taken(&team, method, &json!({}));
+        assert_eq!(taken, calls, "{method}");
+        assert!((59..=60).contains(&wait), "{method}: {wait}");
+    }
+    team.unpaced();
+    assert_eq!(error(&team, "chat.update", &json!({})), "channel_not_found");
+}
+
 #[test]
 fn posts_are_paced_per_channel() {
     let team = Workspace::new();
-    team.pace(2, Duration::from_secs(3600));
-    let post = |channel: &str| call(&team, "chat.postMessage", &json!({ "channel": channel, "text": "x" })).0;
-    assert_eq!([post("C1"), post("C1"), post("C1"), post("D1")], [200, 200, 429, 200]);
+    for channel in ["C1", "D1"] {
+        let (taken, wait) = taken(&team, "chat.postMessage", &json!({ "channel": channel, "text": "x" }));
+        assert_eq!((taken, wait), (3, 3), "{channel}");
+        assert_eq!(team.replies(channel).len(), 3, "what is refused is not done");
+    }
 }
 
 #[test]

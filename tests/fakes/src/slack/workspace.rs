@@ -7,6 +7,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::hold::Hold;
+use crate::rate::Meter;
 use crate::shared::Shared;
 
 /// What a message of the team is now.
@@ -149,14 +151,6 @@ pub enum Trouble {
     CutBefore,
 }
 
-#[derive(Debug, Clone)]
-pub(crate) struct Pace {
-    pub(crate) burst: u32,
-    pub(crate) per: Duration,
-    /// Per channel: how many may go now, and since when.
-    pub(crate) left: BTreeMap<String, (f64, Instant)>,
-}
-
 #[derive(Debug)]
 pub(crate) struct Trigger {
     pub(crate) made: Instant,
@@ -182,7 +176,7 @@ pub(crate) struct State {
     pub(crate) messages: Vec<Message>,
     pub(crate) calls: Vec<Call>,
     pub(crate) troubles: VecDeque<(Option<String>, Trouble)>,
-    pub(crate) pace: Option<Pace>,
+    pub(crate) meter: Meter,
     pub(crate) triggers: BTreeMap<String, Trigger>,
     /// Of each `response_url`: channel, user and uses so far.
     pub(crate) responses: BTreeMap<String, (String, String, u32)>,
@@ -211,6 +205,7 @@ pub struct Channel {
 #[derive(Debug, Clone)]
 pub struct Workspace {
     shared: Shared<State>,
+    pub(crate) hold: Hold<Value>,
 }
 
 impl Default for Workspace {
@@ -247,7 +242,7 @@ impl Workspace {
             messages: Vec::new(),
             calls: Vec::new(),
             troubles: VecDeque::new(),
-            pace: None,
+            meter: Meter::default(),
             triggers: BTreeMap::new(),
             responses: BTreeMap::new(),
             views: Vec::new(),
@@ -261,6 +256,7 @@ impl Workspace {
         };
         Self {
             shared: Shared::new(state),
+            hold: Hold::default(),
         }
     }
 
@@ -301,14 +297,19 @@ impl Workspace {
         self.shared.changes()
     }
 
-    /// Posts faster than one in `per` for each channel, after `burst`, get 429. Slack documents one second and "short
-    /// bursts"; how many those are is confirmed by no page of the vendor's.
-    pub fn pace(&self, burst: u32, per: Duration) {
-        self.lock().pace = Some(Pace {
-            burst,
-            per,
-            left: BTreeMap::new(),
-        });
+    /// No rates any more: for what is about something else, and asks much in no time.
+    pub fn unpaced(&self) {
+        self.lock().meter.enforce(false);
+    }
+
+    /// Calls over the rates are refused again, as they are from the start.
+    pub fn paced(&self) {
+        self.lock().meter.enforce(true);
+    }
+
+    /// The next event is held back until the one after it was answered.
+    pub fn hold_next(&self) {
+        self.hold.next();
     }
 
     /// A person says something; the `ts`.
