@@ -156,16 +156,16 @@ impl<W: Wire> Stage<'_, W> {
                     self.memory.budget = Some((budget / 2).max(SMALLEST));
                     self.save()?;
                 }
-                Err(failure) if self.is_eased(&failure)? => {}
+                Err(failure) if self.eases(&failure)? => {}
                 Err(failure) => return Err(failure.error),
                 Ok(()) => return Ok(()),
             }
         }
     }
 
-    /// Whether it may be taken when it is said in another way, which is remembered: without the thread that somebody
+    /// Whether it may be taken when it is said in another way, which is remembered then: without the thread that somebody
     /// deleted, or in plainer blocks.
-    fn is_eased(&mut self, failure: &Failure) -> Result<bool, Error> {
+    fn eases(&mut self, failure: &Failure) -> Result<bool, Error> {
         if failure.is(&NO_THREAD) && self.thread().is_some() {
             self.memory.loose = true;
         } else if let (true, Some(plainer)) = (failure.is(&BLOCKS), self.memory.dress.plainer()) {
@@ -202,6 +202,11 @@ impl<W: Wire> Stage<'_, W> {
                 Err(Error::RateLimited(Some(SETTLE * 1000)))
             }
             Ok(None) => {
+                self.memory.pending = None;
+                self.save()
+            }
+            // Where there is no thread, nothing was posted into it.
+            Err(failure) if self.eases(&failure)? => {
                 self.memory.pending = None;
                 self.save()
             }
@@ -303,7 +308,7 @@ impl<W: Wire> Stage<'_, W> {
             for (at, shown) in wanted.iter().enumerate() {
                 if let Err(failure) = self.api.post_ephemeral(self.place(), user, shown) {
                     // What was whispered already cannot be taken back: only the first may be said in another way.
-                    again = at == 0 && self.is_eased(&failure)?;
+                    again = at == 0 && self.eases(&failure)?;
                     if again {
                         break;
                     }

@@ -318,6 +318,13 @@ fn an_answer_whose_thread_was_deleted_stands_in_the_channel() {
     turn.show(&done(&long)).expect_err("unclear");
     turn.show(&done(&long)).expect("shown");
     assert_eq!(turn.reads().concat(), long);
+    // Whether an unclear one was posted cannot be looked up there: it was not.
+    let other = self::turn();
+    other.trouble("chat.postMessage", Trouble::CutBefore);
+    other.show(&running("Hel")).expect_err("unclear");
+    other.api.wire.team.delete("C1", &other.thread);
+    other.show(&done("Hello")).expect("shown");
+    assert_eq!(other.reads(), ["Hello"]);
     // A whisper is said beside it too.
     turn.api.wire.saved.replace(None);
     let whisper = Turn {
