@@ -217,3 +217,42 @@ fn every_test_that_the_readme_names_is_there() {
     assert_eq!(missing, Vec::<&str>::new());
     assert!(named > 300, "only {named} names were found");
 }
+
+/// The first of each pair in a constant `SCOPES`.
+fn scopes_of(path: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join(path)).expect("a source is readable");
+    let (_, list) = text.split_once("const SCOPES").expect("it has scopes");
+    let (list, _) = list.split_once("];").expect("it ends");
+    let words: Vec<&str> = list.split('"').skip(1).step_by(2).collect();
+    let mut scopes: Vec<String> = words.iter().step_by(2).map(|scope| (*scope).to_owned()).collect();
+    scopes.sort_unstable();
+    scopes
+}
+
+/// What stands in the README between two lines, without the marks of a list.
+fn listed(begin: &str, end: &str) -> Vec<String> {
+    let readme = fs::read_to_string(root().join("README.md")).expect("it is there");
+    let mut lines = readme.lines().map(str::trim).skip_while(|line| *line != begin).skip(1);
+    let list = lines.by_ref().take_while(|line| *line != end);
+    let marks = |c: char| matches!(c, '-' | '"' | ',' | ' ');
+    let mut list: Vec<String> = list.map(|line| line.trim_matches(marks).to_owned()).collect();
+    list.sort_unstable();
+    list
+}
+
+#[test]
+fn whoever_follows_the_readme_has_the_scopes_that_an_adapter_looks_for() {
+    let slack = scopes_of("plugins/slack/src/describe.rs");
+    assert_eq!(listed("bot:", "settings:"), slack);
+    assert_eq!(
+        listed("\"tenant\": [", "],"),
+        scopes_of("plugins/feishu/src/account.rs")
+    );
+    // What is said is told by an event of its own for each kind of conversation.
+    let events = listed("bot_events:", "interactivity:");
+    for kind in ["channels", "groups", "im", "mpim"] {
+        let heard = slack.contains(&format!("{kind}:history"));
+        let told = events.contains(&format!("message.{kind}"));
+        assert!(heard && told, "{kind}: {heard}, {told}");
+    }
+}

@@ -134,8 +134,9 @@ pub(super) async fn harmless(bench: &Bench) -> Outcome {
          <at user_id=\"all\">all</at> <at id={0}></at> <at user_id=\"{0}\">x</at> `<!channel>` end-of-it",
         reply.asker
     );
+    let lie = "[https://bank.example/login](https://evil.example/in)";
     let parts = vec![
-        text(hostile.clone()),
+        text(format!("{hostile} {lie}")),
         Part::Step(Step {
             kind: "execute".to_owned(),
             title: format!("echo {hostile}"),
@@ -154,6 +155,10 @@ pub(super) async fn harmless(bench: &Bench) -> Outcome {
         .collect();
     if !pings.is_empty() {
         return failed(format!("it calls {pings:?}"));
+    }
+    // Its label must not hide where it leads.
+    if reply.count(bench, lie) > 0 || reply.count(bench, "evil.example/in") == 0 {
+        return failed("a link whose label is another address does not show where it leads");
     }
     match reply.count(bench, "end-of-it") {
         0 => failed("the text is lost"),

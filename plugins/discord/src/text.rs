@@ -1,6 +1,7 @@
 //! Between Discord's text and ours: what people wrote becomes Markdown with persons as `<@id>`, what an agent wrote
 //! becomes what Discord can show. Source: docs.discord.com/developers/reference#message-formatting.
 
+use botyard_sdk::link::honest;
 use botyard_sdk::split::one_line;
 use botyard_sdk::types::Person;
 
@@ -111,7 +112,7 @@ pub fn speak(markdown: &str) -> String {
             at += rows;
             continue;
         } else {
-            spoken.push_str(&links(&heading(line)));
+            spoken.push_str(&honest(&heading(line), ["<", ">"]));
         }
         at += 1;
     }
@@ -221,85 +222,6 @@ fn drawn(rows: &[&str]) -> String {
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let mark = "`".repeat(longest.max(2) + 1);
     format!("{mark}\n{text}{mark}\n")
-}
-
-/// Pictures become links; `[label](url)` whose label is an address of its own shows both.
-fn links(line: &str) -> String {
-    let mut text = String::with_capacity(line.len());
-    let mut rest = line;
-    while let Some(at) = rest.find(['`', '[', '!']) {
-        text.push_str(&rest[..at]);
-        rest = &rest[at..];
-        if rest.starts_with('`') {
-            let count = rest.bytes().take_while(|byte| *byte == b'`').count();
-            let mark = &rest[..count];
-            let end = rest[count..].find(mark).map_or(count, |end| end + 2 * count);
-            text.push_str(&rest[..end]);
-            rest = &rest[end..];
-            continue;
-        }
-        let picture = rest.starts_with("![");
-        match link(&rest[usize::from(picture)..]).filter(|_| picture || rest.starts_with('[')) {
-            Some((label, url, length)) => {
-                text.push_str(&shown(label, url));
-                rest = &rest[usize::from(picture) + length..];
-            }
-            None => {
-                text.push_str(&rest[..1]);
-                rest = &rest[1..];
-            }
-        }
-    }
-    text.push_str(rest);
-    text
-}
-
-/// Label, address and length of a link at the beginning of `text`.
-fn link(text: &str) -> Option<(&str, &str, usize)> {
-    let inside = text.strip_prefix('[')?;
-    let end = inside.find("](")?;
-    let label = &inside[..end];
-    let after = &inside[end + 2..];
-    let close = after.find(')')?;
-    let url = after[..close].split(' ').next().unwrap_or_default();
-    let url = url.strip_prefix('<').and_then(|u| u.strip_suffix('>')).unwrap_or(url);
-    if label.contains(['[', '\n']) || !(url.starts_with("http://") || url.starts_with("https://")) {
-        return None;
-    }
-    Some((label, url, 1 + end + 2 + close + 1))
-}
-
-fn shown(label: &str, url: &str) -> String {
-    let bare = |address: &str| {
-        let address = address.trim().trim_matches(['*', '_', '`']);
-        let address = address
-            .strip_prefix("https://")
-            .or(address.strip_prefix("http://"))
-            .unwrap_or(address);
-        address.trim_end_matches('/').to_ascii_lowercase()
-    };
-    let host = |address: &str| {
-        bare(address)
-            .split(['/', '?', '#'])
-            .next()
-            .unwrap_or_default()
-            .to_owned()
-    };
-    if label.trim().is_empty() || bare(label) == bare(url) {
-        return url.to_owned();
-    }
-    let first = host(label);
-    let pretends = label.contains("://")
-        || (!first.contains(char::is_whitespace)
-            && first.rsplit_once('.').is_some_and(|(name, end)| {
-                !name.is_empty() && end.len() >= 2 && end.bytes().all(|byte| byte.is_ascii_alphabetic())
-            })
-            && first != host(url));
-    if pretends && first != host(url) {
-        // Without its brackets it is no link, and people see where it leads.
-        return format!("{label} (<{url}>)");
-    }
-    format!("[{label}]({url})")
 }
 
 /// Plain words as Discord's Markdown, on one line: what would be an emphasis, a link or a heading is not.

@@ -1,6 +1,7 @@
 //! Between an agent's Markdown and that of Feishu's cards: nobody is pinged, no picture is asked for that Feishu does not
 //! have, and no card has more tables than it may.
 
+use botyard_sdk::link::honest;
 use botyard_sdk::split::{clip, length, one_line};
 
 /// What breaks a tag or a ping apart and is not seen: WORD JOINER.
@@ -39,18 +40,19 @@ impl Fences {
     }
 }
 
-/// Markdown of an agent's for a card: what would ping is broken apart, also in code; pictures are links.
+/// Markdown of an agent's for a card: what would ping is broken apart, also in code; pictures are links, and no link lies.
 pub fn quiet(markdown: &str) -> String {
-    let mut out = String::with_capacity(markdown.len() + 8);
+    let mut linked = String::with_capacity(markdown.len());
     let mut fences = Fences::default();
     for line in markdown.split_inclusive('\n') {
-        if fences.is_code(line) || !line.contains("![") {
-            silence(line, &mut out);
+        if fences.is_code(line) || !line.contains(['!', '<']) {
+            linked.push_str(line);
         } else {
-            silence(&links(line), &mut out);
+            linked.push_str(&links(line));
         }
     }
-    out
+    // An address in angle brackets would be taken for a tag.
+    hushed(&honest(&linked, ["", ""]))
 }
 
 /// Plain words, with what would ping broken apart.
@@ -84,8 +86,11 @@ fn silence(text: &str, out: &mut String) {
     out.push_str(&text[done..]);
 }
 
+/// Tags of cards that are links, with a label of their own.
+const LINKS: [&str; 2] = ["<a ", "<link "];
+
 /// `![alt](url)` outside of code becomes `[alt](url)`: a card shows only pictures that were uploaded, and is refused
-/// with others.
+/// with others. Links that are tags are shown as they were written.
 fn links(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
     let mut rest = line;
@@ -97,12 +102,22 @@ fn links(line: &str) -> String {
                 rest = &rest[2..];
                 continue;
             }
+            '<' if LINKS.iter().any(|tag| begins(rest, tag)) => {
+                out.extend(['<', JOINER]);
+                rest = &rest[1..];
+                continue;
+            }
             c => c.len_utf8(),
         };
         out.push_str(&rest[..taken]);
         rest = &rest[taken..];
     }
     out
+}
+
+fn begins(text: &str, tag: &str) -> bool {
+    text.get(..tag.len())
+        .is_some_and(|begin| begin.eq_ignore_ascii_case(tag))
 }
 
 /// How long the code is that begins here; a run of backticks that no equal one ends is none, and stands for itself.

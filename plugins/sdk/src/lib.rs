@@ -9,6 +9,7 @@ pub mod bounds;
 pub mod digest;
 pub mod http;
 pub mod json;
+pub mod link;
 pub mod split;
 
 /// Everything generated from `wit/v1`.

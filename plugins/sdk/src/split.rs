@@ -69,7 +69,7 @@ const LONGEST_MARK: usize = 12;
 
 /// An open code fence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Fence<'a> {
+pub(crate) struct Fence<'a> {
     mark: char,
     count: usize,
     info: &'a str,
@@ -118,7 +118,7 @@ impl<'a> Fence<'a> {
 }
 
 /// What follows a line: the fence that is open then.
-fn after<'a>(open: Option<Fence<'a>>, line: &'a str) -> Option<Fence<'a>> {
+pub(crate) fn after<'a>(open: Option<Fence<'a>>, line: &'a str) -> Option<Fence<'a>> {
     match open {
         Some(fence) if fence.closed_by(line) => None,
         Some(fence) => Some(fence),

@@ -4,15 +4,14 @@ use botyard_sdk::delivery::{Ask, Choice, Notice, PlanItem, PlanState, Style, Ton
 use botyard_sdk::serde_json::{Value, json};
 use botyard_sdk::split::length;
 
-use crate::form::{option, plain};
+use crate::form::{list, option, plain};
 use crate::interactive::{BUTTON, SELECT, SUBMIT};
 use crate::text::{escape, escape_clip, escape_naming};
 use crate::view::{Flow, Group, SECTION, mrkdwn, section};
 
-/// Slack's limits: 25 elements in an `actions` block, 10 options of checkboxes, 100 of a select.
+/// Slack's limits: 25 elements in an `actions` block, 10 options of checkboxes.
 const ELEMENTS: usize = 25;
 const CHECKBOXES: usize = 10;
-const OPTIONS: usize = 100;
 
 /// A question: what is asked in full, then what can be pressed; or what was decided, and nothing to press.
 pub(crate) fn ask(ask: &Ask) -> Vec<Flow> {
@@ -64,14 +63,15 @@ fn open(ask: &Ask, group: &mut Group) {
     let mut elements: Vec<Value> = ask.choices.iter().map(button).collect();
     if let Some(selection) = &ask.selection {
         let action = format!("{SELECT}{}", selection.token);
-        let options: Vec<Value> = selection.options.iter().take(OPTIONS).map(option).collect();
-        if options.len() <= CHECKBOXES {
+        if selection.options.len() <= CHECKBOXES {
+            let options: Vec<Value> = selection.options.iter().map(option).collect();
             let boxes = json!({ "type": "checkboxes", "action_id": action, "options": options });
             group.push(json!({ "type": "actions", "elements": [boxes] }), "");
         } else {
             // A select of several is not allowed among actions.
             let mut block = section("Choose:");
-            block["accessory"] = json!({ "type": "multi_static_select", "action_id": action, "options": options });
+            block["accessory"] = json!({ "type": "multi_static_select", "action_id": action });
+            list(&mut block["accessory"], &selection.options);
             group.push(block, "");
         }
         elements.push(json!({

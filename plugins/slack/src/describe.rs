@@ -174,7 +174,7 @@ fn rates() -> Vec<Rate> {
 }
 
 /// A scope, and what is missing without it.
-const SCOPES: [(&str, &str); 11] = [
+const SCOPES: [(&str, &str); 12] = [
     ("chat:write", "the bot cannot answer"),
     ("app_mentions:read", "the bot does not hear mentions"),
     ("im:history", "the bot does not hear direct messages"),
@@ -185,6 +185,10 @@ const SCOPES: [(&str, &str); 11] = [
     (
         "groups:history",
         "the bot does not hear threads in private channels, nor find its own messages there",
+    ),
+    (
+        "mpim:history",
+        "the bot does not hear threads in group messages, nor find its own messages there",
     ),
     ("users:read", "the bot does not know people's names"),
     ("files:read", "the bot cannot read files that people send"),

@@ -1,5 +1,6 @@
 //! Forms as Slack's modals, and what stands in their elements. Limits: docs.slack.dev/reference/block-kit and
-//! /reference/views; titles 24, labels 2000 (block) and 75 (options), 100 options, `private_metadata` 3000.
+//! /reference/views; titles 24, labels 2000 (block) and 75 (options), 100 options, 100 groups of them,
+//! `private_metadata` 3000.
 
 use botyard_sdk::serde_json::{Value, json};
 use botyard_sdk::split::clip;
@@ -10,8 +11,8 @@ use crate::interactive::{BUTTON, Home};
 /// The `action_id` of the one element that each field's block has.
 pub const ELEMENT: &str = "value";
 
-/// Slack's limit of options in one select.
-pub const OPTIONS: usize = 100;
+/// Slack's limit of options in one list, and of groups of so many in one select.
+const OPTIONS: usize = 100;
 
 pub(crate) fn plain(text: &str, limit: usize) -> Value {
     // An empty text object is refused.
@@ -28,8 +29,18 @@ pub fn option(option: &OptionItem) -> Value {
     value
 }
 
-fn options(all: &[OptionItem]) -> Vec<Value> {
-    all.iter().take(OPTIONS).map(option).collect()
+/// Puts options into a select: more than fit into one list as groups, by their numbers.
+pub(crate) fn list(select: &mut Value, all: &[OptionItem]) {
+    if all.len() <= OPTIONS {
+        select["options"] = all.iter().map(option).collect();
+        return;
+    }
+    let groups = all.chunks(OPTIONS).take(OPTIONS).enumerate().map(|(at, chunk)| {
+        let first = at * OPTIONS + 1;
+        let label = format!("{first} to {}", first + chunk.len() - 1);
+        json!({ "label": plain(&label, 75), "options": chunk.iter().map(option).collect::<Vec<_>>() })
+    });
+    select["option_groups"] = groups.collect();
 }
 
 /// The modal of a form. Its token comes back as `callback_id`, where it belongs as `private_metadata`.
@@ -69,13 +80,18 @@ fn input(field: &Field) -> Value {
             element
         }
         FieldKind::OneOf(all) => {
-            let mut element = json!({ "type": "static_select", "options": options(all) });
+            let mut element = json!({ "type": "static_select" });
+            list(&mut element, all);
             if let Some(chosen) = all.iter().find(|o| o.value == field.value) {
                 element["initial_option"] = option(chosen);
             }
             element
         }
-        FieldKind::SomeOf(all) => json!({ "type": "multi_static_select", "options": options(all) }),
+        FieldKind::SomeOf(all) => {
+            let mut element = json!({ "type": "multi_static_select" });
+            list(&mut element, all);
+            element
+        }
     };
     element["action_id"] = ELEMENT.into();
     if !field.placeholder.is_empty() {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::{Api, Failure, Place, Shown, Wire};
 use crate::stream;
-use crate::view::{BUDGET, SMALLEST, render};
+use crate::view::{BUDGET, Dress, SMALLEST, render};
 
 mod flow;
 
@@ -20,6 +20,11 @@ mod flow;
 const SETTLE: u32 = 3;
 /// How far Slack's clock and ours may be apart, in seconds.
 const SKEW: u32 = 120;
+
+/// Slack does not take the blocks of a message.
+const BLOCKS: [&str; 2] = ["invalid_blocks", "invalid_blocks_format"];
+/// Nothing can be said in the thread.
+const NO_THREAD: [&str; 2] = ["thread_not_found", "cannot_reply_to_message"];
 
 /// What stands in the chat.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +41,12 @@ pub struct Memory {
     /// Smaller than usual, after Slack said too long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<usize>,
+    /// Plainer than usual, after Slack refused the blocks.
+    #[serde(default, skip_serializing_if = "Dress::is_rich")]
+    pub dress: Dress,
+    /// The thread is not there any more: it is said beside it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub loose: bool,
     /// The digest of what was whispered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub whispered: Option<String>,
@@ -105,8 +116,13 @@ impl<W: Wire> Stage<'_, W> {
     fn place(&self) -> Place<'_> {
         Place {
             channel: &self.target.conversation.channel,
-            thread: self.target.conversation.thread.as_deref(),
+            thread: self.thread(),
         }
+    }
+
+    fn thread(&self) -> Option<&str> {
+        let thread = self.target.conversation.thread.as_deref();
+        thread.filter(|_| !self.memory.loose)
     }
 
     fn save(&self) -> Result<(), Error> {
@@ -135,15 +151,30 @@ impl<W: Wire> Stage<'_, W> {
     fn edit(&mut self, view: &View) -> Result<(), Error> {
         loop {
             let budget = self.memory.budget.unwrap_or(BUDGET);
-            match self.bring(&render(view, budget)) {
+            match self.bring(&render(view, budget, self.memory.dress)) {
                 Err(failure) if matches!(failure.error, Error::TooLarge(_)) && budget > SMALLEST => {
                     self.memory.budget = Some((budget / 2).max(SMALLEST));
                     self.save()?;
                 }
+                Err(failure) if self.eases(&failure)? => {}
                 Err(failure) => return Err(failure.error),
                 Ok(()) => return Ok(()),
             }
         }
+    }
+
+    /// Whether it may be taken when it is said in another way, which is remembered then: without the thread that somebody
+    /// deleted, or in plainer blocks.
+    fn eases(&mut self, failure: &Failure) -> Result<bool, Error> {
+        if failure.is(&NO_THREAD) && self.thread().is_some() {
+            self.memory.loose = true;
+        } else if let (true, Some(plainer)) = (failure.is(&BLOCKS), self.memory.dress.plainer()) {
+            self.memory.dress = plainer;
+        } else {
+            return Ok(false);
+        }
+        self.save()?;
+        Ok(true)
     }
 
     /// A post that was begun and whose end nobody saw: was it posted?
@@ -171,6 +202,11 @@ impl<W: Wire> Stage<'_, W> {
                 Err(Error::RateLimited(Some(SETTLE * 1000)))
             }
             Ok(None) => {
+                self.memory.pending = None;
+                self.save()
+            }
+            // Where there is no thread, nothing was posted into it.
+            Err(failure) if self.eases(&failure)? => {
                 self.memory.pending = None;
                 self.save()
             }
@@ -261,17 +297,29 @@ impl<W: Wire> Stage<'_, W> {
         if matches!(view.state, State::Waiting(_) | State::Running) {
             return Ok(());
         }
-        let wanted = render(view, BUDGET);
-        let digests: Vec<String> = wanted.iter().map(digest).collect();
-        let whole = digests.join(" ");
-        if self.memory.whispered.as_ref() == Some(&whole) {
-            return Ok(());
+        loop {
+            let wanted = render(view, BUDGET, self.memory.dress);
+            let digests: Vec<String> = wanted.iter().map(digest).collect();
+            let whole = digests.join(" ");
+            if self.memory.whispered.as_ref() == Some(&whole) {
+                return Ok(());
+            }
+            let mut again = false;
+            for (at, shown) in wanted.iter().enumerate() {
+                if let Err(failure) = self.api.post_ephemeral(self.place(), user, shown) {
+                    // What was whispered already cannot be taken back: only the first may be said in another way.
+                    again = at == 0 && self.eases(&failure)?;
+                    if again {
+                        break;
+                    }
+                    return Err(failure.error);
+                }
+            }
+            if !again {
+                self.memory.whispered = Some(whole);
+                return self.save();
+            }
         }
-        for shown in &wanted {
-            self.api.post_ephemeral(self.place(), user, shown)?;
-        }
-        self.memory.whispered = Some(whole);
-        self.save()
     }
 
     /// Puts a file into the chat, once: it is remembered before the step that makes it appear, because Slack does

@@ -1,5 +1,6 @@
 //! Between Slack's text and ours: what people wrote becomes Markdown, what an agent wrote can ping nobody.
 
+use botyard_sdk::link::honest;
 use botyard_sdk::split::length;
 use botyard_sdk::types::Person;
 
@@ -138,9 +139,14 @@ const SPECIALS: [&str; 9] = [
 /// Bare words that clients and `link_names` turn into pings.
 const WORDS: [&str; 3] = ["channel", "here", "everyone"];
 
-/// Markdown of an agent's for a `markdown` block: nothing in it pings anybody, also not in code (Slack looks for its
-/// sequences before it looks for code). `<!DOCTYPE` and `<!--` stay as they are.
+/// Markdown of an agent's for a `markdown` block: no link in it lies, and nothing pings anybody, also not in code (Slack
+/// looks for its sequences before it looks for code). `<!DOCTYPE` and `<!--` stay as they are.
 pub fn quiet(markdown: &str) -> String {
+    hushed(&honest(markdown, ["<", ">"]))
+}
+
+/// Any text, with what would ping broken apart.
+fn hushed(markdown: &str) -> String {
     let mut quiet = String::with_capacity(markdown.len() + 8);
     let mut done = 0;
     for (at, byte) in markdown.bytes().enumerate() {
@@ -168,7 +174,7 @@ fn pings(before: &str, rest: &str) -> bool {
 
 /// Plain words for an mrkdwn text object or the `text` fallback: the three characters escaped, pings broken.
 pub fn escape(plain: &str) -> String {
-    let quiet = quiet(plain);
+    let quiet = hushed(plain);
     let mut escaped = String::with_capacity(quiet.len() + 8);
     let mut done = 0;
     for (at, byte) in quiet.bytes().enumerate() {
@@ -219,7 +225,7 @@ pub fn escape_clip(plain: &str, limit: usize) -> String {
     }
     let mut escaped = String::new();
     let mut left = limit.saturating_sub(1);
-    for c in quiet(plain).chars() {
+    for c in hushed(plain).chars() {
         let piece = escape(c.encode_utf8(&mut [0; 4]));
         let Some(rest) = left.checked_sub(length(&piece)) else {
             break;
@@ -281,6 +287,16 @@ mod tests {
             escape("<!channel> & @everyone"),
             "&lt;\u{2060}!channel&gt; &amp; @\u{2060}everyone"
         );
+    }
+
+    #[test]
+    fn links_that_lie_are_shown_with_where_they_lead() {
+        assert_eq!(
+            quiet("[https://bank.com](https://evil.io) [docs](https://x.y) `[bank.com](https://evil.io)`"),
+            "https://bank.com (<https://evil.io>) [docs](https://x.y) `[bank.com](https://evil.io)`"
+        );
+        // What is no Markdown has no links.
+        assert_eq!(escape("[bank.com](https://evil.io)"), "[bank.com](https://evil.io)");
     }
 
     #[test]

@@ -3,8 +3,10 @@
 //! Pure. An earlier message changes only when what it shows changes, so a stream appends.
 
 use botyard_sdk::delivery::{Block, Part, State, Step, StepState, View};
+use botyard_sdk::json::str_at;
 use botyard_sdk::serde_json::{Value, json};
 use botyard_sdk::split::{clip, length, one_line, split};
+use serde::{Deserialize, Serialize};
 
 use crate::api::Shown;
 use crate::ask;
@@ -21,6 +23,8 @@ const BLOCKS: usize = 40;
 /// A section's or a context's text object takes 3,000 characters.
 pub(crate) const SECTION: usize = 2_900;
 /// `text` of `chat.update` takes 4,000 characters.
+const TEXT: usize = 3_900;
+/// The same where it only stands for the blocks.
 const FALLBACK: usize = 3_000;
 /// Room kept at the end for the state, the footer and the stop button.
 const TAIL: usize = 1_400;
@@ -28,6 +32,34 @@ const TAIL: usize = 1_400;
 pub const SMALLEST: usize = TAIL + SECTION + 700;
 /// Of a long run of steps the last ones are shown.
 const STEPS: usize = 12;
+
+/// How much of Slack's blocks a message uses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dress {
+    /// Markdown as Slack draws it.
+    #[default]
+    Rich,
+    /// Markdown as it was written, in the oldest kind of blocks.
+    Sections,
+    /// No blocks, and so no buttons.
+    Text,
+}
+
+impl Dress {
+    pub fn is_rich(&self) -> bool {
+        *self == Self::Rich
+    }
+
+    /// What is tried when Slack refuses the blocks of this one.
+    pub const fn plainer(self) -> Option<Self> {
+        match self {
+            Self::Rich => Some(Self::Sections),
+            Self::Sections => Some(Self::Text),
+            Self::Text => None,
+        }
+    }
+}
 
 /// Blocks that stay in one message.
 #[derive(Debug, Default)]
@@ -73,9 +105,10 @@ pub(crate) enum Flow {
 }
 
 /// The messages that show `view`, each with at most `budget` characters ([`SMALLEST`] or more). At least one.
-pub fn render(view: &View, budget: usize) -> Vec<Shown> {
+pub fn render(view: &View, budget: usize, dress: Dress) -> Vec<Shown> {
     let mut pages = Pages {
         budget: budget.max(SMALLEST),
+        rich: dress.is_rich(),
         done: Vec::new(),
         open: Group::default(),
     };
@@ -85,11 +118,57 @@ pub fn render(view: &View, budget: usize) -> Vec<Shown> {
             Flow::Whole(group) => pages.whole(group),
         }
     }
-    pages.finish(tail(view))
+    let shown = pages.finish(tail(view));
+    if dress == Dress::Text { bare(&shown) } else { shown }
+}
+
+/// The words of blocks alone.
+fn bare(shown: &[Shown]) -> Vec<Shown> {
+    let mut texts = Vec::new();
+    for block in shown.iter().flat_map(|shown| &shown.blocks) {
+        texts.extend(str_at(block, "/text/text").or(str_at(block, "/elements/0/text")));
+        if str_at(block, "/type") == Some("actions") {
+            texts.push("(The buttons cannot be shown.)");
+        }
+    }
+    let mut pages = vec![String::new()];
+    for text in texts {
+        match pages.last_mut() {
+            Some(page) if page.is_empty() => page.push_str(text),
+            Some(page) if length(page) + length(text) < TEXT => {
+                page.push('\n');
+                page.push_str(text);
+            }
+            _ => pages.push(text.to_owned()),
+        }
+    }
+    pages
+        .into_iter()
+        .map(|text| Shown {
+            text: if text.is_empty() { "…".to_owned() } else { text },
+            blocks: Vec::new(),
+        })
+        .collect()
+}
+
+/// Escaped texts for sections.
+fn sections(markdown: &str, longest: usize) -> Vec<String> {
+    let mut all = Vec::new();
+    for piece in split(markdown, longest, longest) {
+        let escaped = escape(piece.text.trim_end());
+        // Some characters are five when they are escaped.
+        if length(&escaped) > SECTION {
+            all.extend(sections(&piece.text, longest / 2));
+        } else if !piece.own().trim().is_empty() {
+            all.push(escaped);
+        }
+    }
+    all
 }
 
 struct Pages {
     budget: usize,
+    rich: bool,
     done: Vec<Group>,
     open: Group,
 }
@@ -107,6 +186,14 @@ impl Pages {
 
     fn text(&mut self, markdown: &str) {
         let markdown = quiet(markdown);
+        if !self.rich {
+            for text in sections(&markdown, SECTION) {
+                let mut group = Group::default();
+                group.push(section(&text), &text);
+                self.whole(group);
+            }
+            return;
+        }
         let whole = self.budget - TAIL - OVERHEAD;
         let needed = length(&markdown) + OVERHEAD;
         // A short rest of a message is not worth a cut.

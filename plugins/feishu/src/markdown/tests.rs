@@ -28,6 +28,20 @@ fn pictures_become_links_outside_of_code() {
 }
 
 #[test]
+fn links_that_lie_are_shown_with_where_they_lead() {
+    assert_eq!(
+        quiet("[https://bank.com](https://evil.io) [docs](https://x.y) `[bank.com](https://evil.io)`"),
+        "https://bank.com (https://evil.io) [docs](https://x.y) `[bank.com](https://evil.io)`"
+    );
+    assert_eq!(quiet("![bank.com](https://evil.io)"), "bank.com (https://evil.io)");
+    assert_eq!(
+        quiet("<a href='https://evil.io'>bank.com</a> <LINK url='u'>x</link> `<a href='u'>` <abbr>"),
+        "<\u{2060}a href='https://evil.io'>bank.com</a> <\u{2060}LINK url='u'>x</link> `<a href='u'>` <abbr>"
+    );
+    assert_eq!(quiet("```\n<a href='u'>\n```"), "```\n<a href='u'>\n```");
+}
+
+#[test]
 fn tables_beyond_the_limit_are_code() {
     let table = "| a | b |\n| --- | :-: |\n| 1 | 2 |\n";
     let mut left = 1;
@@ -109,6 +123,7 @@ pub(crate) fn hostile() -> impl Strategy<Value = String> {
         Just("`".to_owned()),
         Just("<".to_owned()),
         Just("<<at".to_owned()),
+        Just("<a href='https://evil.io'>bank.com</a>".to_owned()),
         Just("| a | b |\n| --- | --- |\n| 1 | 2 |\n".to_owned()),
         Just("你好，世界。".to_owned()),
         Just("مرحبا \u{202e}abc".to_owned()),

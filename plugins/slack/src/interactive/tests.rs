@@ -235,6 +235,36 @@ fn form() -> Form {
 }
 
 #[test]
+fn a_form_of_many_options_has_all_of_them() {
+    let api = fake();
+    let item = pressed(&api);
+    let option = |n: usize| OptionItem {
+        label: format!("o{n}"),
+        description: String::new(),
+        value: format!("v{n}"),
+    };
+    let all: Vec<OptionItem> = (1..=150).map(option).collect();
+    let mut form = form();
+    form.fields[0].kind = FieldKind::SomeOf(all.clone());
+    form.fields[1].kind = FieldKind::OneOf(all);
+    form.fields[1].value = "v150".into();
+    respond(&api, &item.origin, Verdict::Open(form)).expect("opened");
+    let view = api.wire.team.views().pop().expect("opened");
+    for (at, kind) in [(0, "multi_static_select"), (1, "static_select")] {
+        let element = &view["blocks"][at]["element"];
+        assert_eq!((element["type"].as_str(), element.get("options")), (Some(kind), None));
+        let groups = element["option_groups"].as_array().expect("groups");
+        let all: Vec<&str> = groups
+            .iter()
+            .flat_map(|group| group["options"].as_array().expect("options"))
+            .filter_map(|option| option["value"].as_str())
+            .collect();
+        assert_eq!((groups.len(), all.len(), all[0], all[149]), (2, 150, "v1", "v150"));
+    }
+    assert_eq!(view["blocks"][1]["element"]["initial_option"]["value"], "v150");
+}
+
+#[test]
 fn a_form_is_opened_sent_corrected_and_closed() {
     let api = fake();
     let item = pressed(&api);

@@ -192,7 +192,7 @@ impl<W: Wire> Stage<'_, W> {
                 Ok(false)
             }
             Some((chunks, _)) if over => {
-                let shown = render(view, self.memory.budget.unwrap_or(BUDGET));
+                let shown = render(view, self.memory.budget.unwrap_or(BUDGET), self.memory.dress);
                 let whole = self.finish(open, &chunks, &view::tail(view).blocks, over)?;
                 if let (true, [only]) = (whole, shown.as_slice()) {
                     self.memory.posted[0].1 = digest(only);

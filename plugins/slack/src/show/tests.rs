@@ -2,6 +2,8 @@
 
 use botyard_fakes::slack::Trouble;
 
+use botyard_sdk::serde_json::{Value, json};
+
 use super::*;
 use crate::api::Progress;
 use crate::tests::{Fake, channel, fake};
@@ -201,6 +203,136 @@ fn too_long_is_split_smaller_and_stays_so() {
     let messages = turn.reads().len();
     turn.show(&done(&format!("{long}."))).expect("shown");
     assert_eq!(turn.reads().len(), messages);
+}
+
+/// The arguments of the last call.
+fn last(turn: &Turn, method: &str) -> Value {
+    let calls = turn.api.wire.team.calls();
+    let call = calls.last().expect("a call");
+    assert_eq!(call.method, method);
+    call.arguments.clone()
+}
+
+fn mrkdwn_section(text: &str) -> Value {
+    json!({ "type": "section", "text": { "type": "mrkdwn", "text": text } })
+}
+
+#[test]
+fn blocks_that_slack_refuses_become_sections_and_then_text() {
+    let turn = turn();
+    let refuse = |method: &str, name: &str| turn.trouble(method, Trouble::Error(name.into()));
+    refuse("chat.postMessage", "invalid_blocks");
+    turn.show(&running("**a** & <b>")).expect("shown");
+    assert_eq!(
+        last(&turn, "chat.postMessage"),
+        json!({
+            "channel": "C1", "thread_ts": turn.thread, "text": "**a** &amp; &lt;b&gt;",
+            "blocks": [mrkdwn_section("**a** &amp; &lt;b&gt;")],
+            "unfurl_links": false, "unfurl_media": false,
+            "metadata": { "event_type": "botyard", "event_payload": { "id": "n1-0" } },
+        })
+    );
+    // It is not tried again, and the end is shown in the same way.
+    turn.show(&done("**a** & <b>!")).expect("shown");
+    assert_eq!(turn.called(), ["chat.postMessage", "chat.postMessage", "chat.update"]);
+    let ts = turn.memory().posted[0].0.clone();
+    assert_eq!(
+        last(&turn, "chat.update"),
+        json!({
+            "channel": "C1", "ts": ts, "text": "**a** &amp; &lt;b&gt;!",
+            "blocks": [mrkdwn_section("**a** &amp; &lt;b&gt;!")],
+        })
+    );
+    refuse("chat.update", "invalid_blocks");
+    turn.show(&view(State::Asking, vec![text("**a**"), ask(None)]))
+        .expect("shown");
+    assert_eq!(
+        last(&turn, "chat.update"),
+        json!({
+            "channel": "C1", "ts": ts, "blocks": [],
+            "text": "**a**\n*May it run this?*\n`rm -r &lt;old&gt;`\n(The buttons cannot be shown.)",
+        })
+    );
+    // There is nothing plainer.
+    refuse("chat.update", "invalid_blocks");
+    let refused = Error::Rejected("slack says invalid_blocks".into());
+    assert_eq!(turn.show(&done("x")), Err(refused));
+}
+
+#[test]
+fn an_edit_whose_blocks_are_refused_is_made_again_without_loss() {
+    let turn = turn();
+    turn.show(&running("Hel")).expect("shown");
+    turn.trouble("chat.update", Trouble::Error("invalid_blocks_format".into()));
+    // Each of these characters is five when it is escaped.
+    let long = "a & b\n".repeat(2_000);
+    turn.show(&done(&long)).expect("shown");
+    assert_eq!(turn.memory().dress, Dress::Sections);
+    let escaped = turn.reads().join("\n");
+    assert_eq!(escaped.replace("&amp;", "&"), long.trim_end());
+    // And the same in words alone.
+    turn.trouble("chat.update", Trouble::Error("invalid_blocks".into()));
+    let longer = format!("{long}end");
+    turn.show(&done(&longer)).expect("shown");
+    assert_eq!(turn.memory().dress, Dress::Text);
+    assert_eq!(turn.reads().join("\n").replace("&amp;", "&"), longer);
+    assert!(
+        turn.api
+            .wire
+            .team
+            .replies("C1")
+            .iter()
+            .all(|message| message.blocks.is_empty())
+    );
+}
+
+#[test]
+fn a_whisper_whose_blocks_are_refused_is_said_plainly() {
+    let turn = Turn {
+        private_to: Some("U2".into()),
+        ..turn()
+    };
+    turn.trouble("chat.postEphemeral", Trouble::Error("invalid_blocks".into()));
+    turn.show(&done("**a**")).expect("shown");
+    assert_eq!(
+        last(&turn, "chat.postEphemeral"),
+        json!({
+            "channel": "C1", "thread_ts": turn.thread, "user": "U2", "text": "**a**",
+            "blocks": [mrkdwn_section("**a**")], "unfurl_links": false, "unfurl_media": false,
+        })
+    );
+}
+
+#[test]
+fn an_answer_whose_thread_was_deleted_stands_in_the_channel() {
+    let turn = turn();
+    turn.api.wire.team.delete("C1", &turn.thread);
+    turn.show(&running("Hel")).expect("shown");
+    turn.show(&done("Hello")).expect("shown");
+    assert_eq!(turn.called(), ["chat.postMessage", "chat.postMessage", "chat.update"]);
+    let reply = turn.api.wire.team.replies("C1").remove(0);
+    assert_eq!((reply.thread_ts.as_ref(), reply.read().as_str()), (None, "Hello"));
+    // It is found again where it is.
+    turn.trouble("chat.postMessage", Trouble::Cut);
+    let long = "some words in a line\n".repeat(1_000);
+    turn.show(&done(&long)).expect_err("unclear");
+    turn.show(&done(&long)).expect("shown");
+    assert_eq!(turn.reads().concat(), long);
+    // Whether an unclear one was posted cannot be looked up there: it was not.
+    let other = self::turn();
+    other.trouble("chat.postMessage", Trouble::CutBefore);
+    other.show(&running("Hel")).expect_err("unclear");
+    other.api.wire.team.delete("C1", &other.thread);
+    other.show(&done("Hello")).expect("shown");
+    assert_eq!(other.reads(), ["Hello"]);
+    // A whisper is said beside it too.
+    turn.api.wire.saved.replace(None);
+    let whisper = Turn {
+        private_to: Some("U2".into()),
+        ..turn
+    };
+    whisper.show(&done("psst")).expect("shown");
+    assert_eq!(whisper.reads().last().map(String::as_str), Some("psst"));
 }
 
 #[test]

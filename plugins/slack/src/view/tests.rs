@@ -99,7 +99,7 @@ fn a_running_turn_shows_its_steps_its_text_and_a_stop_button() {
     view.stop_token = Some("t-stop".into());
     view.footer = Some("2 tools & more".into());
     assert_eq!(
-        render(&view, BUDGET),
+        render(&view, BUDGET, Dress::Rich),
         [Shown {
             text: "✓ Read `src/a'b.rs` · 1 min 5 s\n✗ Run · 1 min 5 s\n    no such file\n\
                    It pings &lt;\u{2060}!channel&gt;: **no**."
@@ -117,7 +117,7 @@ fn a_running_turn_shows_its_steps_its_text_and_a_stop_button() {
 #[test]
 fn a_question_has_buttons_until_it_is_settled() {
     assert_eq!(
-        render(&view(State::Asking, vec![ask(None)]), BUDGET),
+        render(&view(State::Asking, vec![ask(None)]), BUDGET, Dress::Rich),
         [Shown {
             text: "*May it run this?*\n`rm -r &lt;old&gt;`".into(),
             blocks: vec![
@@ -129,7 +129,12 @@ fn a_question_has_buttons_until_it_is_settled() {
         }]
     );
     assert_eq!(
-        render(&view(State::Running, vec![ask(Some("Allowed by <@U1>"))]), BUDGET)[0].blocks,
+        render(
+            &view(State::Running, vec![ask(Some("Allowed by <@U1>"))]),
+            BUDGET,
+            Dress::Rich
+        )[0]
+        .blocks,
         [
             section_of("*May it run this?*\n`rm -r &lt;old&gt;`"),
             context("✔ Allowed by <@U1>")
@@ -157,7 +162,7 @@ fn selections_have_their_elements() {
             selection: Some(selection),
             settled: None,
         };
-        let blocks = render(&view(State::Asking, vec![Part::Ask(ask)]), BUDGET)
+        let blocks = render(&view(State::Asking, vec![Part::Ask(ask)]), BUDGET, Dress::Rich)
             .remove(0)
             .blocks;
         let kinds: Vec<Value> = blocks
@@ -188,6 +193,50 @@ fn selections_have_their_elements() {
 }
 
 #[test]
+fn of_many_options_none_is_left_out() {
+    let option = |n: usize| OptionItem {
+        label: format!("o{n}"),
+        description: String::new(),
+        value: format!("v{n}"),
+    };
+    let options: Vec<OptionItem> = (1..=201).map(option).collect();
+    let ask = Ask {
+        title: "Which?".into(),
+        text: String::new(),
+        choices: vec![],
+        selection: Some(Selection {
+            token: "t-sel".into(),
+            options: options.clone(),
+            submit: "Send".into(),
+        }),
+        settled: None,
+    };
+    let shown = render(&view(State::Asking, vec![Part::Ask(ask)]), BUDGET, Dress::Rich).remove(0);
+    let plain = |text: &str| json!({ "type": "plain_text", "text": text, "emoji": false });
+    let group = |label: &str, options: &[OptionItem]| {
+        let options: Vec<Value> = options
+            .iter()
+            .map(|one| json!({ "text": plain(&one.label), "value": one.value }))
+            .collect();
+        json!({ "label": plain(label), "options": options })
+    };
+    let groups = [
+        group("1 to 100", &options[..100]),
+        group("101 to 200", &options[100..200]),
+        group("201 to 201", &options[200..]),
+    ];
+    let expected = json!({ "type": "multi_static_select", "action_id": "select:t-sel", "option_groups": groups });
+    assert_eq!(shown.blocks[1]["accessory"], expected);
+    // Slack takes it.
+    let api = crate::tests::fake();
+    let place = crate::api::Place {
+        channel: "C1",
+        thread: None,
+    };
+    api.post(place, &shown, "n1-0").expect("posted");
+}
+
+#[test]
 fn plans_notices_and_ends_are_shown() {
     let item = |text: &str, state| PlanItem {
         text: text.into(),
@@ -205,7 +254,8 @@ fn plans_notices_and_ends_are_shown() {
     assert_eq!(
         render(
             &view(State::Failed("the agent died".into()), vec![plan, notice]),
-            BUDGET
+            BUDGET,
+            Dress::Rich
         )[0]
         .blocks,
         [
@@ -218,7 +268,7 @@ fn plans_notices_and_ends_are_shown() {
 
 #[test]
 fn a_view_without_a_word_still_shows_something() {
-    let shown = |state| render(&view(state, vec![]), BUDGET)[0].blocks.clone();
+    let shown = |state| render(&view(state, vec![]), BUDGET, Dress::Rich)[0].blocks.clone();
     assert_eq!(shown(State::Running), [context("⏳ Working…")]);
     assert_eq!(shown(State::Waiting(2)), [context("⏳ Waiting: number 2 in the queue")]);
     assert_eq!(shown(State::Stopped), [context("⏹ Stopped")]);
@@ -230,7 +280,7 @@ fn many_steps_are_compact() {
     let steps: Vec<Part> = (0..30)
         .map(|n| step(&format!("step {n}"), "", StepState::Done))
         .collect();
-    let shown = render(&view(State::Running, steps), BUDGET);
+    let shown = render(&view(State::Running, steps), BUDGET, Dress::Rich);
     let lines: Vec<&str> = shown[0].text.lines().collect();
     assert_eq!(
         (lines.len(), lines[0], lines[1]),
@@ -245,7 +295,7 @@ fn what_is_to_be_allowed_is_shown_in_full() {
     if let Part::Ask(ask) = &mut part {
         ask.text.clone_from(&command);
     }
-    let shown = render(&view(State::Asking, vec![part]), BUDGET);
+    let shown = render(&view(State::Asking, vec![part]), BUDGET, Dress::Rich);
     let read: String = shown
         .iter()
         .flat_map(|shown| &shown.blocks)
@@ -306,7 +356,7 @@ proptest! {
         let api = crate::tests::fake();
         let place = Place { channel: "C1", thread: None };
         let mut said = String::new();
-        for shown in render(&view, budget) {
+        for shown in render(&view, budget, Dress::Rich) {
             let size: usize = shown.blocks.iter().map(|block| texts(block) + OVERHEAD).sum();
             prop_assert!(size <= budget, "{size} > {budget}");
             let ts = api.post(place, &shown, "id").map_err(|f| TestCaseError::fail(format!("{f:?}")))?;

@@ -316,9 +316,13 @@ fn element(value: &Value, place: Place, pointer: &str, problems: &mut Problems) 
                 "focus_on_load",
                 "max_selected_items",
             ];
-            at.fields(&allowed, &["options"]);
+            at.fields(&allowed, &[]);
             at.text("placeholder", &PLAIN, 150);
-            options(&mut at, 100, &PLAIN);
+            if value.get("option_groups").is_none() {
+                options(&mut at, 100, &PLAIN);
+            } else {
+                groups(&mut at);
+            }
         }
         ("plain_text_input", Place::Input) => {
             let allowed = [
@@ -336,6 +340,24 @@ fn element(value: &Value, place: Place, pointer: &str, problems: &mut Problems) 
             at.string("initial_value", 0, 3000);
         }
         _ => at.wrong(&format!("unsupported type: {kind}"), "/type"),
+    }
+}
+
+/// Instead of options: 100 groups at most, each with a label of 75 characters and 100 options.
+fn groups(at: &mut At<'_>) {
+    let value = at.value;
+    if value.get("options").is_some() {
+        at.wrong("options and option_groups exclude each other", "");
+    }
+    for (index, group) in at.array("option_groups", value, 1, 100).iter().enumerate() {
+        let mut at = At {
+            value: group,
+            pointer: format!("{}/option_groups/{index}", at.pointer),
+            problems: at.problems,
+        };
+        at.fields(&["label", "options"], &["label", "options"]);
+        at.text("label", &PLAIN, 75);
+        options(&mut at, 100, &PLAIN);
     }
 }
 
