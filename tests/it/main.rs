@@ -25,6 +25,7 @@ mod killed;
 mod lark;
 mod leak;
 mod left;
+mod listing;
 mod operator;
 mod process;
 mod room;
