@@ -1,6 +1,7 @@
-//! What people have of many conversations: lists in pages, on a platform that does as a test says.
+//! What people have of many conversations and of long ones: lists in pages, and all of one to take along, on a platform
+//! that does as a test says.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::room::Room;
 
@@ -117,5 +118,144 @@ async fn list_says_how_it_goes_on_where_nothing_can_be_pressed() {
         found["text"].to_string().contains("`/list 2/thing` shows more."),
         "{found}"
     );
+    room.stop().await;
+}
+
+/// What was uploaded last.
+async fn uploaded(room: &Room, count: usize) -> (String, String) {
+    room.vendor
+        .until("a file", |_| room.vendor.with(|kept| kept.uploads.len()) == count)
+        .await;
+    let last = room.vendor.with(|kept| kept.uploads.last().cloned());
+    let (name, bytes) = last.expect("a file");
+    (name, String::from_utf8(bytes).expect("a text"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conversation_is_taken_along_as_a_file_whole_and_a_whisper_is_in_words() {
+    let room = Room::open("").await;
+    told(&room, "m0", "/export", "Nothing was said yet.").await;
+    let fenced = "say ```rust\nfn main() {}\n```";
+    told(&room, "m1", fenced, "echo: Ann: say").await;
+    // More than was ever told in words.
+    let long = "ü".repeat(120_000);
+    told(&room, "m2", &long, "echo: Ann: ü").await;
+    room.say("e1", "/export").await;
+    let (name, text) = uploaded(&room, 1).await;
+    let id = name
+        .strip_prefix("session-")
+        .and_then(|name| name.strip_suffix(".md"))
+        .expect("its name")
+        .to_owned();
+    assert_eq!(
+        text,
+        format!(
+            "# Session {id}\n\n**ann:** Ann: {fenced}\n\necho: Ann: {fenced}\n\n**ann:** Ann: {long}\n\necho: Ann: {long}\n"
+        )
+    );
+    room.say("e2", "/export jsonl").await;
+    let (name, text) = uploaded(&room, 2).await;
+    assert_eq!(name, format!("session-{id}.jsonl"));
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    assert_eq!(lines[1]["prompt"], format!("Ann: {fenced}"));
+    // A whisper holds what words can, from its end on, and says what it lacks.
+    let command = |key: &str, arguments: &str| {
+        json!({ "kind": "command", "key": key, "channel": "C1", "from": { "id": "ann" }, "name": "export",
+            "arguments": arguments })
+    };
+    told(&room, "m3", "short", "echo: Ann: short").await;
+    room.tell(command("c1", "jsonl")).await;
+    let whispered = |text: &str| {
+        let text = text.to_owned();
+        move |view: &Value| view["private_to"] == "ann" && view.to_string().contains(&text)
+    };
+    let lacks =
+        "What was said before that is left out: it is more than a chat takes. The operator can export all of it.";
+    room.vendor.until("what is lacking", whispered(lacks)).await;
+    let view = room.vendor.until("words", whispered("opened_ms")).await;
+    assert_eq!(view["files"], json!([]));
+    let text = view["text"].as_str().unwrap_or_default();
+    let lines: Vec<Value> = text
+        .trim_start_matches("```\n")
+        .trim_end_matches("```")
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!((lines.len(), &lines[1]["prompt"]), (2, &json!("Ann: short")));
+    // And alters nothing of what it holds.
+    told(&room, "m4", "/new", "new conversation begins").await;
+    told(&room, "m5", fenced, "echo: Ann: say").await;
+    room.tell(command("c2", "jsonl")).await;
+    let view = room.vendor.until("words", whispered("fn main")).await;
+    let text = view["text"].as_str().unwrap_or_default();
+    let line = text.lines().nth(2).expect("a turn");
+    let turn: Value = serde_json::from_str(line).expect("JSON");
+    assert_eq!(turn["prompt"], format!("Ann: {fenced}"));
+    assert!(!line.contains("```"), "{line}");
+    // Not even the last turn.
+    told(&room, "m6", &long, "echo: Ann: ü").await;
+    room.tell(command("c3", "")).await;
+    room.vendor
+        .until(
+            "a refusal",
+            whispered("This is too long for a chat; the operator can export it."),
+        )
+        .await;
+    room.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn file_of_a_conversation_is_as_large_as_the_platform_takes_and_says_what_it_lacks() {
+    let room = Room::open("").await;
+    // The platform takes a megabyte.
+    for number in 1..=4 {
+        let words = format!("{number} {}", "x".repeat(200_000));
+        told(&room, &format!("m{number}"), &words, &format!("echo: Ann: {number} x")).await;
+    }
+    room.say("e1", "/export").await;
+    let (_, text) = uploaded(&room, 1).await;
+    let beginnings: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("**ann:**"))
+        .map(|line| &line[..15])
+        .collect();
+    assert_eq!(beginnings, ["**ann:** Ann: 3", "**ann:** Ann: 4"]);
+    room.vendor.done_with("What was said before that is left out").await;
+    room.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_conversation_is_exported_whole_and_its_copy_says_what_its_log_lacks() {
+    let room = Room::open("").await;
+    told(&room, "m1", "one", "echo: Ann: one").await;
+    let room = room
+        .restart_after(|folder| {
+            let store = rusqlite::Connection::open(folder.join("data/botyard.db")).expect("the store's file");
+            let long = "UPDATE sessions SET session = json_set(session, '$.turns', 1500)";
+            assert_eq!(store.execute(long, []).expect("it is long"), 1);
+            let more = "INSERT INTO turns (id, bot, session, inbox, state, attempt, target, asker, prompt, opened, view, files, session_id, kind)
+                WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 1499)
+                SELECT id || '-' || i, bot, session, NULL, state, attempt, target, asker, 'word ' || i, opened + i, NULL, files, session_id, kind
+                FROM turns, n";
+            assert_eq!(store.execute(more, []).expect("it is there"), 1499);
+        })
+        .await;
+    room.say("e1", "/export").await;
+    let (_, text) = uploaded(&room, 1).await;
+    let said: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("**ann:** ")).collect();
+    let mut all = vec!["Ann: one".to_owned()];
+    all.extend((1..=1499).map(|number| format!("word {number}")));
+    assert_eq!(said, all);
+    room.say("m2", "/fork").await;
+    room.vendor
+        .done_with(
+            "This is a copy now; the original is in `/list`. Here its log begins with the newest 1000 of 1500 turns; the agent \
+             has all of them.",
+        )
+        .await;
     room.stop().await;
 }

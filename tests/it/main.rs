@@ -26,6 +26,7 @@ mod lark;
 mod leak;
 mod left;
 mod listing;
+mod log;
 mod operator;
 mod process;
 mod room;

@@ -40,6 +40,21 @@ fn words_are_understood_where_people_put_them() {
         ),
         "{attach:?}"
     );
+    let list = parsed("botyard sessions list --skip 500");
+    assert!(
+        matches!(
+            &list.task,
+            Task::Sessions {
+                task: Some(SessionsTask::List {
+                    bot: None,
+                    search: None,
+                    skip: 500
+                }),
+                ..
+            }
+        ),
+        "{list:?}"
+    );
     let run = parsed("botyard --config a/b.toml --log debug run");
     assert!(matches!(run.task, Task::Run) && run.log == tracing::level_filters::LevelFilter::DEBUG);
     assert!(matches!(

@@ -10,7 +10,7 @@ use crate::command::Action;
 use crate::config::DriverKind;
 use crate::manifest::Ability;
 use crate::session::transcript::{self, one_line};
-use crate::session::{Change, ChangeError, NAME_MAX, SessionStatus, search};
+use crate::session::{Change, ChangeError, NAME_MAX, SessionStatus, copy, search};
 use crate::store::{Decision, Result as StoreResult, SessionRow, TokenRow, TurnRow};
 
 /// Sessions on one page of the list.
@@ -23,10 +23,6 @@ const NAMES_MAX: u32 = 1000;
 const FOUND_MAX: usize = 200;
 /// Turns that `history` shows.
 const HISTORY: u32 = 5;
-/// Turns that are exported.
-const EXPORT_TURNS: u32 = 1000;
-/// What is exported into a chat, in bytes.
-const EXPORT_MAX: usize = 100 * 1024;
 /// What is shown of a message, in characters.
 const FIRST_WORDS: usize = 60;
 /// How long a list can be clicked: milliseconds of a day.
@@ -56,14 +52,11 @@ impl Bot {
                 let renamed = registry.change(key, Change::Rename(argument.to_owned())).await;
                 changed(renamed, "Renamed.")
             }
-            Action::Fork => changed(
-                registry.change(key, Change::Fork).await,
-                "This is a copy now; the original is in `/list`.",
-            ),
+            Action::Fork => self.fork_here(key).await,
             Action::Delete => self.delete_one(key, origin, argument).await,
             Action::Model | Action::Mode => self.choose(action, key, origin, argument).await,
             Action::History => self.history(key).await,
-            Action::Export => self.export(key, argument).await,
+            Action::Export => self.export(key, origin, argument, private).await,
             Action::Queue => self.queue(key, origin, argument).await,
             Action::Whoami => self.whoami(key, origin).await,
             Action::Tools | Action::Workspace | Action::Cost => match registry.status(key).await {
@@ -73,6 +66,20 @@ impl Bot {
             _ => return None,
         };
         Some(part)
+    }
+
+    async fn fork_here(&self, key: &SessionKey) -> Part {
+        let registry = &self.inner.registry;
+        let forked = registry.change(key, Change::Fork).await;
+        let rest = match (&forked, registry.status(key).await) {
+            (Ok(()), Some(status)) => copy::left_out(status.row.turns),
+            _ => None,
+        };
+        let rest = rest.map(|rest| format!(" Here {rest}.")).unwrap_or_default();
+        changed(
+            forked,
+            &format!("This is a copy now; the original is in `/list`.{rest}"),
+        )
     }
 
     fn about(&self, action: Action, status: &SessionStatus) -> Part {
@@ -374,25 +381,6 @@ impl Bot {
         }
     }
 
-    async fn export(&self, key: &SessionKey, form: &str) -> Part {
-        let (session, turns) = match self.log(key, EXPORT_TURNS).await {
-            Ok(Some(log)) => log,
-            Ok(None) => return info("Nothing was said yet."),
-            Err(_) => return unread(),
-        };
-        let text = match form {
-            "jsonl" | "json" => format!(
-                "```\n{}```",
-                transcript::json_lines(&session, &turns).replace("```", "'''")
-            ),
-            _ => transcript::markdown(&session, &turns),
-        };
-        if text.len() > EXPORT_MAX {
-            return warning("This is too long for a chat; the operator can export it.");
-        }
-        Part::Text(text)
-    }
-
     async fn queue(&self, key: &SessionKey, origin: &Origin, argument: &str) -> Part {
         if let Some(place) = argument.strip_prefix("drop") {
             let Ok(place) = place.trim().parse::<usize>() else {
@@ -479,7 +467,7 @@ fn refusal(error: &ChangeError) -> Part {
     warning(&text)
 }
 
-fn unread() -> Part {
+pub(super) fn unread() -> Part {
     warning("That could not be looked up just now. Please try again.")
 }
 
