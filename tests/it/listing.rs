@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::room::Room;
+use crate::room::{Room, said};
 
 /// Says something and waits for a view that was not there before and is as it should be.
 async fn answered(room: &Room, id: &str, text: &str, like: impl Fn(&Value) -> bool) -> Value {
@@ -256,6 +256,16 @@ async fn long_conversation_is_exported_whole_and_its_copy_says_what_its_log_lack
             "This is a copy now; the original is in `/list`. Here its log begins with the newest 1000 of 1500 turns; the agent \
              has all of them.",
         )
+        .await;
+    room.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn help_tells_how_large_a_file_may_be() {
+    let room = Room::open("files_max = \"2MiB\"").await;
+    room.tell(said("m1", "/help")).await;
+    room.vendor
+        .done_with("Files go along with a message, each of at most 2 MiB.")
         .await;
     room.stop().await;
 }

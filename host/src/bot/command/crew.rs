@@ -1,8 +1,10 @@
 //! Several agents in one conversation, as its commands see them: who is here, who works, who asks.
 
+use super::super::gather::size;
 use super::Bot;
 use crate::chat::SessionKey;
 use crate::command;
+use crate::manifest::Ability;
 use crate::store::Result as StoreResult;
 
 pub(super) const SEVERAL_ASK: &str =
@@ -12,6 +14,10 @@ impl Bot {
     /// What can be said here.
     pub(in crate::bot) fn help(&self) -> String {
         let mut text = command::help();
+        if self.can(Ability::FilesIn) {
+            let most = size(self.inner.config.files_max_bytes);
+            text.push_str(&format!("\n\nFiles go along with a message, each of at most {most}."));
+        }
         if !self.inner.config.agents.is_empty() || !self.inner.config.routes.is_empty() {
             text.push_str("\n\n");
             text.push_str(&self.crew());
