@@ -16,6 +16,7 @@ mod doings;
 mod driver;
 mod everywhere;
 mod exec;
+mod features;
 mod feishu;
 mod gateway;
 mod guild;
