@@ -101,6 +101,9 @@ enum SessionsTask {
         /// Only what has all of these words, in its name, its id, or anything that was said
         #[arg(long, value_name = "WORDS")]
         search: Option<String>,
+        /// Without the newest, so many: to see those that come after what is listed
+        #[arg(long, value_name = "SESSIONS", default_value_t = 0)]
+        skip: u32,
     },
     /// What was said in one
     Show { session: String },
@@ -214,8 +217,9 @@ fn perform(arguments: Arguments) -> Result<(), Failure> {
         Task::Sessions { task, json } => match task.unwrap_or(SessionsTask::List {
             bot: None,
             search: None,
+            skip: 0,
         }) {
-            SessionsTask::List { bot, search } => sessions::list(file, bot, search, json),
+            SessionsTask::List { bot, search, skip } => sessions::list(file, bot, search, skip, json),
             SessionsTask::Show { session } => sessions::show(file, &SessionId(session), json),
             SessionsTask::Export { session } => sessions::export(file, &SessionId(session), json),
             SessionsTask::Interrupt { session } => sessions::interrupt(file, &SessionId(session), json),

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::chat::{BotName, SessionId, TurnId, UnixMillis};
 use crate::outbox::BoxFuture;
 use crate::session::tail::Line;
-use crate::store::{Counts, SessionRow};
+use crate::store::{Counts, SessionRow, TurnPlace};
 
 pub use letter::{Letter, LetterText};
 pub use lock::Lock;
@@ -106,11 +106,12 @@ pub trait ControlHandler: Send + Sync + 'static {
     fn retry(&self, turn: TurnId) -> BoxFuture<'_, Result<Letter, String>>;
     /// Never to be delivered.
     fn discard(&self, turn: TurnId) -> BoxFuture<'_, Result<Letter, String>>;
-    /// The sessions, newest first; with `words`, those that have them.
-    fn talks(&self, bot: Option<BotName>, words: Option<String>) -> BoxFuture<'_, Result<Listed, String>>;
+    /// The sessions, newest first, without the first `skip`; with `words`, those that have them.
+    fn talks(&self, bot: Option<BotName>, words: Option<String>, skip: u32) -> BoxFuture<'_, Result<Listed, String>>;
     /// One session without what was said in it.
     fn session(&self, id: SessionId) -> BoxFuture<'_, Result<SessionRow, String>>;
-    fn talk(&self, id: SessionId) -> BoxFuture<'_, Result<TalkLog, String>>;
+    /// A page of what was said, from its end on, see [`TalkLog::before`].
+    fn talk(&self, id: SessionId, before: Option<TurnPlace>) -> BoxFuture<'_, Result<TalkLog, String>>;
     /// Ends the turn that runs in it, or, where there is none, what runs in the background. False: nothing ran.
     fn interrupt(&self, id: SessionId) -> BoxFuture<'_, Result<bool, String>>;
     /// A copy of it; `current`: what is said next goes to that.
@@ -157,12 +158,16 @@ enum Request {
     Talks {
         bot: Option<BotName>,
         words: Option<String>,
+        #[serde(default)]
+        skip: u32,
     },
     Session {
         id: SessionId,
     },
     Talk {
         id: SessionId,
+        #[serde(default)]
+        before: Option<TurnPlace>,
     },
     Interrupt {
         id: SessionId,
@@ -249,9 +254,9 @@ async fn answer(handler: &dyn ControlHandler, request: Request) -> Answer {
         Request::Letter { turn } => Answer::of(handler.letter(turn).await),
         Request::Retry { turn } => Answer::of(handler.retry(turn).await),
         Request::Discard { turn } => Answer::of(handler.discard(turn).await),
-        Request::Talks { bot, words } => Answer::of(handler.talks(bot, words).await),
+        Request::Talks { bot, words, skip } => Answer::of(handler.talks(bot, words, skip).await),
         Request::Session { id } => Answer::of(handler.session(id).await),
-        Request::Talk { id } => Answer::of(handler.talk(id).await),
+        Request::Talk { id, before } => Answer::of(handler.talk(id, before).await),
         Request::Interrupt { id } => Answer::of(handler.interrupt(id).await),
         Request::Fork { id, name, current } => Answer::of(handler.fork(id, name, current).await),
         Request::Adopt {
@@ -287,16 +292,18 @@ impl Client {
         self.ask(&Request::Discard { turn: turn.clone() }).await
     }
 
-    pub async fn talks(&self, bot: Option<BotName>, words: Option<String>) -> Result<Listed, ControlError> {
-        self.ask(&Request::Talks { bot, words }).await
+    pub async fn talks(&self, bot: Option<BotName>, words: Option<String>, skip: u32) -> Result<Listed, ControlError> {
+        self.ask(&Request::Talks { bot, words, skip }).await
     }
 
     pub async fn session(&self, id: &SessionId) -> Result<SessionRow, ControlError> {
         self.ask(&Request::Session { id: id.clone() }).await
     }
 
-    pub async fn talk(&self, id: &SessionId) -> Result<TalkLog, ControlError> {
-        self.ask(&Request::Talk { id: id.clone() }).await
+    /// A page of what was said, from its end on, see [`TalkLog::before`].
+    pub async fn talk(&self, id: &SessionId, before: Option<TurnPlace>) -> Result<TalkLog, ControlError> {
+        let id = id.clone();
+        self.ask(&Request::Talk { id, before }).await
     }
 
     pub async fn interrupt(&self, id: &SessionId) -> Result<bool, ControlError> {

@@ -119,6 +119,22 @@ pub struct TurnRow {
     pub files: Vec<InFile>,
 }
 
+/// Where a turn stands in the log of its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TurnPlace {
+    pub(crate) opened: UnixMillis,
+    pub(crate) row: i64,
+}
+
+/// A part of the log of a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TurnPage {
+    /// Newest first; without those that cannot be read.
+    pub turns: Vec<TurnRow>,
+    /// Where what comes next begins. None: nothing does.
+    pub next: Option<TurnPlace>,
+}
+
 /// What is left of a turn that cannot be read: columns that hold no values of our own types.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TurnScrap {
@@ -482,6 +498,8 @@ pub trait Store: Send {
     fn session_busy(&mut self, session: &SessionId) -> Result<bool>;
     /// The turns of one session, newest first.
     fn turns_of(&mut self, session: &SessionId, limit: u32) -> Result<Vec<TurnRow>>;
+    /// The same in pages, each behind the place that the one before it tells: what is opened meanwhile shifts nothing.
+    fn turns_page(&mut self, session: &SessionId, behind: Option<TurnPlace>, limit: u32) -> Result<TurnPage>;
     /// Inserts or replaces by id, and makes it the current one of its key.
     fn session_put(&mut self, row: &SessionRow) -> Result<()>;
     /// The current one of this key.

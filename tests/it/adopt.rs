@@ -123,6 +123,25 @@ async fn conversation_that_was_begun_in_a_terminal_goes_on_in_a_chat_and_stays_a
         .trim()
         .to_owned();
     assert!(shown(folder, &offline).await.contains("my own words"));
+    // Of a long one the log has the newest, and that is said.
+    let exchanges: Vec<(String, String)> = (1..=1001)
+        .map(|n| (format!("word {n}."), format!("answer {n}.")))
+        .collect();
+    let exchanges: Vec<(&str, &str)> = exchanges.iter().map(|(asked, said)| (&**asked, &**said)).collect();
+    let many = folder.join("many.jsonl");
+    std::fs::write(&many, transcript(&exchanges)).expect("written");
+    let many = run(&["sessions", "adopt", &many.display().to_string(), &id]).await;
+    let said = String::from_utf8_lossy(&many.stderr).into_owned();
+    assert!(
+        said.contains("its log begins with the newest 1000 of 1001 turns; the agent has all of them\n"),
+        "{said}"
+    );
+    let many = text(&many).trim().to_owned();
+    let log = shown(folder, &many).await;
+    assert!(
+        !log.contains("word 1.") && log.contains("word 2.") && log.contains("word 1001."),
+        "{log}"
+    );
     let host = RealHost::start(folder).await;
     let page = Page::open(&host, folder).await;
     recalled(&page, "m4", "recall anew", "my own words | and more | recall anew").await;
@@ -141,7 +160,7 @@ async fn conversation_that_was_begun_in_a_terminal_goes_on_in_a_chat_and_stays_a
 
     // Forgotten, nothing of the copy stays; the original is its owner's.
     let mut copies = Vec::new();
-    for one in [&beside, &current, &offline] {
+    for one in [&beside, &current, &offline, &many] {
         let deleted = run(&["sessions", "delete", one, "--yes"]).await;
         assert!(deleted.status.success(), "{deleted:?}");
     }

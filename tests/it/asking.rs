@@ -27,6 +27,26 @@ async fn form(room: &Room, view: &Value, label: &str, key: &str) -> Value {
     serde_json::from_str(&word).unwrap_or_else(|_| panic!("no form: {word}"))
 }
 
+/// What the host keeps, by its own file.
+fn store(room: &Room) -> rusqlite::Connection {
+    rusqlite::Connection::open(room.host.folder().join("data/botyard.db")).expect("the store's file")
+}
+
+/// Who did what, oldest first.
+fn audited(room: &Room) -> Vec<(String, String)> {
+    let store = store(room);
+    let mut rows = store
+        .prepare("SELECT who, what FROM audit ORDER BY rowid")
+        .expect("the audit is there");
+    let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+    let rows = rows.expect("it is read");
+    rows.map(|row| row.expect("two texts")).collect()
+}
+
+fn by(who: &str, what: &str) -> (String, String) {
+    (who.to_owned(), what.to_owned())
+}
+
 /// What the scripted agent ran, a line each.
 fn ran(room: &Room) -> String {
     fn find(folder: PathBuf) -> Option<String> {
@@ -110,6 +130,11 @@ async fn tool_is_denied_with_a_reason_that_the_agent_reads() {
     let wrong = press(&room, "bob", &form["token"], values.clone(), "p3").await;
     assert_eq!(wrong, "refused: This is not yours to decide.");
     assert_eq!(press(&room, "ann", &form["token"], values, "p4").await, "taken: Denied");
+    let kept = [
+        by("bob", "press refused: not theirs to decide"),
+        by("ann", "DenyBecause by press"),
+    ];
+    assert_eq!(audited(&room), kept);
     let done = room.vendor.done_with("not on a Friday").await;
     assert!(
         done["text"].as_str().is_some_and(|text| text.starts_with("denied: ")),
@@ -159,6 +184,13 @@ async fn question_is_answered_by_a_button_a_form_or_in_words() {
         .await;
     room.say("m5", "/answer 1").await;
     room.vendor.done_with("answered: Blue").await;
+    let kept = [
+        by("ann", "Answer by press"),
+        by("ann", "Answer by press"),
+        by("bob", "answer refused: not theirs to decide"),
+        by("ann", "Answer in words"),
+    ];
+    assert_eq!(audited(&room), kept);
     // Once it is answered there is nothing left to answer.
     room.say("m6", "/answer 2").await;
     room.vendor
@@ -206,5 +238,71 @@ async fn what_was_decided_while_the_host_was_away_holds_for_exactly_that_once() 
     press(&room, "ann", &deny, Value::Null, "p3").await;
     room.vendor.done_with("denied").await;
     assert_eq!(ran(&room), "ls x\n");
+    room.stop().await;
+}
+
+/// Somebody presses something elsewhere.
+async fn press_in(room: &Room, channel: &str, token: &Value, key: &str) -> String {
+    let from = json!({ "id": "ann" });
+    let item = json!({ "kind": "press", "key": key, "channel": channel, "from": from, "token": token });
+    room.tell(item).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn token_that_is_forged_anothers_replayed_or_over_its_time_decides_nothing_and_says_why() {
+    let room = Room::open("").await;
+    room.say("m1", "permission ls").await;
+    let view = open(&room).await;
+    let allow = button(&view, "Allow");
+    let unknown = "refused: This button is not known any more.";
+    for (number, forged) in [json!("x".repeat(32)), json!("../../etc/passwd")].iter().enumerate() {
+        let key = format!("forged{number}");
+        assert_eq!(
+            press(&room, "ann", forged, Value::Null, &key).await,
+            unknown,
+            "{forged}"
+        );
+    }
+    let elsewhere = press_in(&room, "C2", &allow, "elsewhere").await;
+    assert_eq!(elsewhere, "refused: This button belongs to another conversation.");
+    // None of it did anything: the question is as open as before, and the right press decides it, once.
+    assert_eq!(ran(&room), "");
+    assert_eq!(press(&room, "ann", &allow, Value::Null, "p1").await, "taken: Allowed");
+    room.vendor.done_with("allowed: ls").await;
+    let replayed = press(&room, "ann", &allow, Value::Null, "p2").await;
+    assert_eq!(replayed, "refused: Too late: it was allowed already.");
+    assert_eq!(ran(&room), "ls\n");
+
+    // Over its time, although nobody has closed it yet.
+    room.say("m2", "permission rm x").await;
+    let allow = button(&open(&room).await, "Allow");
+    let over = "UPDATE asks SET expires = 1, ask = json_set(ask, '$.expires', 1) WHERE state = 0";
+    assert_eq!(store(&room).execute(over, []).expect("it is over"), 1);
+    let late = press(&room, "ann", &allow, Value::Null, "p3").await;
+    assert_eq!(late, "refused: Too late: this is over.");
+    assert_eq!(ran(&room), "ls\n");
+    let kept = [
+        by("ann", "press refused: another conversation's token"),
+        by("ann", "Allow by press"),
+    ];
+    assert_eq!(audited(&room), kept);
+    room.say("m3", "/stop").await;
+    room.vendor.until("its end", |view| view["state"] == "stopped").await;
+    room.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn press_after_nobody_decided_in_time_is_too_late_and_nothing_ran() {
+    let room = Room::open("ask_timeout = \"10s\"").await;
+    room.say("m1", "permission ls").await;
+    let allow = button(&open(&room).await, "Allow");
+    let done = room.vendor.done_with("Expired: nobody decided in time").await;
+    assert!(
+        done["text"].as_str().is_some_and(|text| text.starts_with("denied")),
+        "{done}"
+    );
+    let late = press(&room, "ann", &allow, Value::Null, "p1").await;
+    assert_eq!(late, "refused: Too late: it was denied already.");
+    assert_eq!((ran(&room), audited(&room)), (String::new(), Vec::new()));
     room.stop().await;
 }

@@ -13,6 +13,11 @@ pub(crate) type Platforms = [(&'static str, Box<dyn Platform>)];
 
 /// A folder with bots.toml and its secrets; `agent` is inside of the agent's table.
 pub(crate) fn folder(agent: &str, platforms: &Platforms) -> TempDir {
+    folder_with(agent, "scope = \"thread\"", platforms)
+}
+
+/// The same with these lines in the table of each bot.
+pub(crate) fn folder_with(agent: &str, more: &str, platforms: &Platforms) -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let mut text = format!("[host]\nlisten = \"127.0.0.1:0\"\ndata_dir = \"data\"\n\n[agent.one]\n{agent}\n");
     for (name, platform) in platforms {
@@ -31,7 +36,7 @@ pub(crate) fn folder(agent: &str, platforms: &Platforms) -> TempDir {
             .mode()
             .map_or_else(String::new, |mode| format!("mode = {mode:?}\n"));
         text.push_str(&format!(
-            "\n[[bot]]\nname = {name:?}\nadapter = {name:?}\nagent = \"one\"\nscope = \"thread\"\n\
+            "\n[[bot]]\nname = {name:?}\nadapter = {name:?}\nagent = \"one\"\n{more}\n\
              workspace = \"work-{name}\"\nallow = [\"*\"]\nhistory = 20\napi_base = {:?}\ngrant_hosts = {:?}\n\
              {mode}secrets = {{ {} }}\nsettings = {{ {} }}\n",
             platform.api_base(),

@@ -364,6 +364,15 @@ async fn terminal_keeps_its_session_where_no_host_runs_and_a_host_may_begin_mean
     assert_eq!(listed(folder).await[0]["terminal"], false);
     host.terminate().await;
 
+    // A window is one of tmux.
+    let nowhere = botyard(folder, &["sessions", "attach", &id, "--tmux"]).await;
+    let why = "this is no tmux: `TMUX` is not set\n\nhint: start it within tmux, or leave out `--tmux`\n";
+    assert_eq!(
+        (nowhere.status.code(), String::from_utf8_lossy(&nowhere.stderr).as_ref()),
+        (Some(1), why)
+    );
+    assert_eq!(listed(folder).await[0]["terminal"], false);
+
     // What was left behind is of the session, whatever is done to that.
     left_behind(folder, &id, "once more").await;
     let copy = text(&botyard(folder, &["sessions", "fork", &id]).await);

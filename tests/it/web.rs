@@ -104,7 +104,7 @@ impl Page {
     }
 
     /// Bytes of a file and the answer's header that says what to do with it.
-    async fn download(&self, id: &str, name: &str) -> (Vec<u8>, String) {
+    pub(crate) async fn download(&self, id: &str, name: &str) -> (Vec<u8>, String) {
         let request = self.client.get(format!("{}/files/{id}?name={name}", self.base));
         let answer = request.header(COOKIE, &self.cookie).send().await.expect("an answer");
         assert_eq!(answer.status(), 200);
@@ -150,6 +150,12 @@ impl Page {
     pub(crate) async fn press(&self, channel: &str, id: &str, token: &str) -> Value {
         self.post(&format!("{channel}/presses"), &json!({"id": id, "token": token}))
             .await
+    }
+
+    /// Sends a form, filled in so.
+    pub(crate) async fn submit(&self, channel: &str, id: &str, token: &str, values: &Value) -> Value {
+        let sent = json!({ "id": id, "token": token, "values": values });
+        self.post(&format!("{channel}/presses"), &sent).await
     }
 
     /// What the bot's messages in a channel show now, oldest first: a page that is opened anew.

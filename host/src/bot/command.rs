@@ -1,6 +1,7 @@
 //! Carries out what people say to the host itself: the rows of [`crate::command`].
 
 mod crew;
+mod export;
 mod session;
 
 use super::address::{self, To};

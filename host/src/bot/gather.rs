@@ -370,7 +370,7 @@ impl Bot {
 pub(super) const MISSING: &str = "\n\n(A file `";
 
 /// A size as people say it.
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     match bytes {
         0..1024 => format!("{bytes} bytes"),
         1024..1_048_576 => format!("{} KiB", bytes / 1024),

@@ -11,6 +11,7 @@ use crate::chat::SessionId;
 use crate::config::Config;
 use crate::control::talk;
 use crate::driver;
+use crate::session::copy;
 use crate::store::SessionRow;
 
 /// `what`: a file of the agent's, or the agent's id of a conversation of whoever is at this terminal.
@@ -40,6 +41,9 @@ pub(super) fn adopt(
     })?;
     if let Some(why) = &adopted.aside {
         output::note(&format!("it is not the current one, because {why}"));
+    }
+    if let Some(rest) = copy::left_out(adopted.session.turns) {
+        output::note(&rest);
     }
     if let Some(before) = adopted.worked_in.as_ref().filter(|before| **before != adopted.works_in) {
         output::note(&format!(

@@ -12,7 +12,7 @@ use crate::control::{
 use crate::outbox::BoxFuture;
 use crate::session::OPERATOR;
 use crate::session::tail::{Line, Watcher};
-use crate::store::{OutboxRow, SessionRow, StoreError, TurnState};
+use crate::store::{OutboxRow, SessionRow, StoreError, TurnPlace, TurnState};
 use crate::supervisor::Host;
 
 /// The host, as its control socket sees it.
@@ -136,9 +136,11 @@ impl ControlHandler for Live {
         Box::pin(async move { words(letter::discard(self.host.journal(), &turn).await.map(Letter::from)) })
     }
 
-    fn talks(&self, bot: Option<BotName>, said: Option<String>) -> BoxFuture<'_, Result<Listed, String>> {
+    fn talks(&self, bot: Option<BotName>, said: Option<String>, skip: u32) -> BoxFuture<'_, Result<Listed, String>> {
         Box::pin(async move {
-            let mut listed = words(talk::list(self.host.journal(), self.host.config(), bot, said.as_deref()).await)?;
+            let host = &self.host;
+            let listed = talk::list(host.journal(), host.config(), bot, said.as_deref(), skip).await;
+            let mut listed = words(listed)?;
             let live: HashSet<SessionId> = self.host.bots().flat_map(|bot| bot.live_sessions()).collect();
             for talk in &mut listed.talks {
                 talk.live = Some(live.contains(&talk.session.id));
@@ -151,8 +153,8 @@ impl ControlHandler for Live {
         Box::pin(async move { words(talk::get(self.host.journal(), &id).await) })
     }
 
-    fn talk(&self, id: SessionId) -> BoxFuture<'_, Result<TalkLog, String>> {
-        Box::pin(async move { words(talk::log(self.host.journal(), &id).await) })
+    fn talk(&self, id: SessionId, before: Option<TurnPlace>) -> BoxFuture<'_, Result<TalkLog, String>> {
+        Box::pin(async move { words(talk::log(self.host.journal(), &id, before).await) })
     }
 
     fn interrupt(&self, id: SessionId) -> BoxFuture<'_, Result<bool, String>> {

@@ -10,26 +10,33 @@ use crate::control::talk;
 use crate::control::{ControlError, Talk, TalkLog};
 use crate::session::{ChangeError, NAME_MAX, OPERATOR, copy, transcript};
 
-/// `words`: only what has them.
-pub(super) fn list(file: &Path, bot: Option<String>, words: Option<String>, json: bool) -> Result<(), Failure> {
+/// `words`: only what has them; without the newest `skip`.
+pub(super) fn list(
+    file: &Path,
+    bot: Option<String>,
+    words: Option<String>,
+    skip: u32,
+    json: bool,
+) -> Result<(), Failure> {
     let (bot, searched) = (bot.map(BotName), words.is_some());
     let listed = at_desk(file, async |desk, config| match desk {
-        Desk::Host(client) => Ok(client.talks(bot, words).await?),
-        Desk::Store { journal, .. } => Ok(talk::list(journal, config, bot, words.as_deref()).await?),
+        Desk::Host(client) => Ok(client.talks(bot, words, skip).await?),
+        Desk::Store { journal, .. } => Ok(talk::list(journal, config, bot, words.as_deref(), skip).await?),
     })?;
     let talks = listed.talks;
-    if listed.bounded {
-        output::note(if searched {
-            "there may be more: the newest were looked at"
-        } else {
-            "there may be more: only the newest are listed"
-        });
+    if talks.len() >= talk::LISTED_MAX as usize && listed.bounded {
+        let next = skip.saturating_add(talk::LISTED_MAX);
+        output::note(&format!("there are more: `--skip {next}` shows those that come next"));
+    } else if listed.bounded {
+        output::note("there may be more: the newest were looked at");
     }
     if json {
         return output::json(&talks);
     }
     if talks.is_empty() {
-        output::note(if searched {
+        output::note(if skip > 0 {
+            "there are no more"
+        } else if searched {
             "no session has these words"
         } else {
             "nobody has said anything yet"
@@ -71,6 +78,9 @@ pub(super) fn fork(
     })?;
     if let Some(why) = &copied.aside {
         output::note(&format!("it is not the current one, because {why}"));
+    }
+    if let Some(rest) = copy::left_out(copied.session.turns) {
+        output::note(&rest);
     }
     if json {
         return output::json(&copied.session);
@@ -152,10 +162,14 @@ fn row(talk: &Talk) -> Vec<String> {
     ]
 }
 
+/// All that was said.
 fn log(file: &Path, id: &SessionId) -> Result<TalkLog, Failure> {
-    at_desk(file, async |desk, _| match desk {
-        Desk::Host(client) => Ok(client.talk(id).await?),
-        Desk::Store { journal, .. } => Ok(talk::log(journal, id).await?),
+    at_desk(file, async |desk, _| {
+        TalkLog::whole(async |before| match desk {
+            Desk::Host(client) => Ok(client.talk(id, before).await?),
+            Desk::Store { journal, .. } => Ok(talk::log(journal, id, before).await?),
+        })
+        .await
     })
 }
 
@@ -175,11 +189,8 @@ pub(super) fn show(file: &Path, id: &SessionId, json: bool) -> Result<(), Failur
 /// `json`: a line for each turn, instead of Markdown.
 pub(super) fn export(file: &Path, id: &SessionId, json: bool) -> Result<(), Failure> {
     let log = log(file, id)?;
-    if log.turns.len() >= talk::TURNS_MAX as usize {
-        output::note("there may be more: only the newest turns are exported");
-    }
     if json {
-        return output::data(&transcript::json_lines(&log.session, &log.turns));
+        return output::data(&transcript::Form::JsonLines.whole(&log.session, &log.turns));
     }
     output::data(&output::safe(&transcript::markdown(&log.session, &log.turns)))
 }

@@ -31,6 +31,30 @@ fn words_are_understood_where_people_put_them() {
         parsed("botyard outbox --json").task,
         Task::Outbox { task: None, json: true }
     ));
+    let attach = parsed("botyard sessions attach s1 --wait --tmux");
+    assert!(
+        matches!(
+            &attach.task,
+            Task::Sessions { task: Some(SessionsTask::Attach { session, tmux: true, wait: true }), json: false }
+                if session == "s1"
+        ),
+        "{attach:?}"
+    );
+    let list = parsed("botyard sessions list --skip 500");
+    assert!(
+        matches!(
+            &list.task,
+            Task::Sessions {
+                task: Some(SessionsTask::List {
+                    bot: None,
+                    search: None,
+                    skip: 500
+                }),
+                ..
+            }
+        ),
+        "{list:?}"
+    );
     let run = parsed("botyard --config a/b.toml --log debug run");
     assert!(matches!(run.task, Task::Run) && run.log == tracing::level_filters::LevelFilter::DEBUG);
     assert!(matches!(

@@ -14,12 +14,14 @@ use crate::session::removal::{self, RemovalError};
 use crate::session::tail::{self, Line};
 use crate::session::takeover::{self, Held, Left};
 use crate::session::{ChangeError, Ground, adopt, copy, search};
-use crate::store::{Journal, Result as StoreResult, SessionRow, StoreError, TurnRow, TurnState};
+use crate::store::{Journal, Result as StoreResult, SessionRow, StoreError, TurnPage, TurnPlace, TurnRow, TurnState};
 
 /// Listed at most.
 pub const LISTED_MAX: u32 = 500;
-/// Turns that are told of one session, the newest.
+/// Turns that are told of one session before what happens now, the newest.
 pub const TURNS_MAX: u32 = 2000;
+/// Turns of one page of a log: it has to fit into an answer, with all that an agent may say in each.
+const PAGE: u32 = 50;
 
 /// One session in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,11 +63,32 @@ pub struct Adopted {
     pub works_in: PathBuf,
 }
 
-/// A session with what was said, oldest first.
+/// A session with what was said, or a page of that, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TalkLog {
     pub session: SessionRow,
     pub turns: Vec<TurnRow>,
+    /// Where what was said before that is. None: nothing was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<TurnPlace>,
+}
+
+impl TalkLog {
+    /// All of it: `page` gives the page before a place, or the last one.
+    ///
+    /// # Errors
+    /// Those of `page`.
+    pub async fn whole<E>(mut page: impl AsyncFnMut(Option<TurnPlace>) -> Result<Self, E>) -> Result<Self, E> {
+        let mut log = page(None).await?;
+        let mut pages = vec![std::mem::take(&mut log.turns)];
+        while let Some(place) = log.before {
+            let before = page(Some(place)).await?;
+            log.before = before.before;
+            pages.push(before.turns);
+        }
+        log.turns = pages.into_iter().rev().flatten().collect();
+        Ok(log)
+    }
 }
 
 /// Why a session cannot be had.
@@ -88,23 +111,28 @@ pub enum TalkError {
     Store(#[from] StoreError),
 }
 
-/// Newest first, at most [`LISTED_MAX`]; with `words`, those that have them all.
+/// Newest first, at most [`LISTED_MAX`] after the first `skip`; with `words`, those that have them all.
 pub async fn list(
     journal: &Journal,
     config: &Config,
     bot: Option<BotName>,
     words: Option<&str>,
+    skip: u32,
 ) -> StoreResult<Listed> {
     let found = match words {
-        Some(words) => search::search(journal, search::Within::Bot(bot), words, LISTED_MAX as usize).await?,
+        Some(words) => {
+            let wanted = skip.saturating_add(LISTED_MAX) as usize;
+            let mut found = search::search(journal, search::Within::Bot(bot), words, wanted).await?;
+            found.rows.drain(..found.rows.len().min(skip as usize));
+            found
+        }
         None => {
-            let rows = journal
-                .read(move |store| store.sessions(bot.as_ref(), 0, LISTED_MAX))
+            let mut rows = journal
+                .read(move |store| store.sessions(bot.as_ref(), skip, LISTED_MAX + 1))
                 .await?;
-            search::Found {
-                bounded: rows.len() >= LISTED_MAX as usize,
-                rows,
-            }
+            let bounded = rows.len() > LISTED_MAX as usize;
+            rows.truncate(LISTED_MAX as usize);
+            search::Found { rows, bounded }
         }
     };
     let folder = config.host.data_dir.clone();
@@ -274,15 +302,20 @@ pub async fn ended(journal: &Journal, id: &SessionId, turns: u32) -> StoreResult
     Ok(rows.iter().flat_map(tail::told).collect())
 }
 
-pub async fn log(journal: &Journal, id: &SessionId) -> Result<TalkLog, TalkError> {
+/// A page of what was said: the last one, or the one before this place.
+pub async fn log(journal: &Journal, id: &SessionId, before: Option<TurnPlace>) -> Result<TalkLog, TalkError> {
     let wanted = id.clone();
     let found = journal.read(move |store| {
         let Some(session) = store.session_by_id(&wanted)? else {
             return Ok(None);
         };
-        let mut turns = store.turns_of(&wanted, TURNS_MAX)?;
+        let TurnPage { mut turns, next } = store.turns_page(&wanted, before, PAGE)?;
         turns.reverse();
-        Ok(Some(TalkLog { session, turns }))
+        Ok(Some(TalkLog {
+            session,
+            turns,
+            before: next,
+        }))
     });
     found.await?.ok_or_else(|| TalkError::Unknown(id.clone()))
 }

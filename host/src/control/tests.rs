@@ -70,8 +70,8 @@ fn letter_of(turn: &str) -> Letter {
 }
 
 impl ControlHandler for Host {
-    fn talks(&self, bot: Option<BotName>, words: Option<String>) -> BoxFuture<'_, Result<Listed, String>> {
-        Box::pin(async move { Err(format!("no sessions of {bot:?} with {words:?}")) })
+    fn talks(&self, bot: Option<BotName>, words: Option<String>, skip: u32) -> BoxFuture<'_, Result<Listed, String>> {
+        Box::pin(async move { Err(format!("no sessions of {bot:?} with {words:?} after {skip}")) })
     }
     fn fork(&self, id: SessionId, _: Option<String>, _: bool) -> BoxFuture<'_, Result<Copied, String>> {
         Box::pin(async move { Err(format!("no session {id}")) })
@@ -103,7 +103,7 @@ impl ControlHandler for Host {
     fn session(&self, id: SessionId) -> BoxFuture<'_, Result<SessionRow, String>> {
         Box::pin(async move { Err(format!("no session {id}")) })
     }
-    fn talk(&self, id: SessionId) -> BoxFuture<'_, Result<TalkLog, String>> {
+    fn talk(&self, id: SessionId, _: Option<TurnPlace>) -> BoxFuture<'_, Result<TalkLog, String>> {
         Box::pin(async move { Err(format!("no session {id}")) })
     }
     fn interrupt(&self, id: SessionId) -> BoxFuture<'_, Result<bool, String>> {

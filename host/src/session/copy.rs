@@ -7,6 +7,12 @@ use crate::store::{Journal, SessionRow};
 /// Turns of the log that are copied, the newest.
 pub(super) const COPIED_TURNS: u32 = 1000;
 
+/// What the log of a copy lacks, for whoever made it; the agent itself lacks nothing. None: nothing. `turns`: of the original.
+pub fn left_out(turns: u32) -> Option<String> {
+    (turns > COPIED_TURNS)
+        .then(|| format!("its log begins with the newest {COPIED_TURNS} of {turns} turns; the agent has all of them"))
+}
+
 /// What a session may be called: one line, not too long, without the spaces around it. None: it is no name.
 pub fn name(text: &str) -> Option<String> {
     let plain = text.trim();
@@ -56,4 +62,16 @@ pub async fn keep(journal: &Journal, from: &SessionRow, copy: &SessionRow, curre
         store.turns_copy(&from, &copy, COPIED_TURNS)
     });
     kept.await.map_err(|error| ChangeError::Unavailable(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_copys_log_lacks_is_told_where_it_lacks_something() {
+        let told = "its log begins with the newest 1000 of 1001 turns; the agent has all of them";
+        assert_eq!(left_out(1001).as_deref(), Some(told));
+        assert_eq!(left_out(1000), None);
+    }
 }

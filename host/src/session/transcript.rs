@@ -50,19 +50,61 @@ pub fn words(view: &View) -> String {
     text.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n\n")
 }
 
-/// `turns`: oldest first.
-pub fn markdown(session: &SessionRow, turns: &[TurnRow]) -> String {
-    let name = session.name.as_deref().map(one_line);
-    let mut text = format!("# {}\n", name.unwrap_or_else(|| format!("Session {}", session.id)));
-    for turn in turns {
-        if !turn.prompt.is_empty() {
-            text.push_str(&format!("\n**{}:** {}\n", one_line(&turn.asker), turn.prompt));
-        }
-        if let Some(view) = &turn.view {
-            text.push_str(&format!("\n{}\n", answer(view)));
+/// For whom a log is written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// For people.
+    Markdown,
+    /// For programs: a line for the session and one for each turn.
+    JsonLines,
+}
+
+impl Form {
+    /// What stands before the turns.
+    pub fn head(self, session: &SessionRow) -> String {
+        match self {
+            Self::Markdown => {
+                let name = session.name.as_deref().map(one_line);
+                format!("# {}\n", name.unwrap_or_else(|| format!("Session {}", session.id)))
+            }
+            Self::JsonLines => {
+                let head = json!({"session": session.id.as_str(), "name": session.name, "agent": session.agent,
+                    "created_ms": session.created, "turns": session.turns});
+                format!("{head}\n")
+            }
         }
     }
-    text
+
+    pub fn turn(self, turn: &TurnRow) -> String {
+        match self {
+            Self::Markdown => {
+                let mut text = String::new();
+                if !turn.prompt.is_empty() {
+                    text.push_str(&format!("\n**{}:** {}\n", one_line(&turn.asker), turn.prompt));
+                }
+                if let Some(view) = &turn.view {
+                    text.push_str(&format!("\n{}\n", answer(view)));
+                }
+                text
+            }
+            Self::JsonLines => {
+                let line = json!({"turn": turn.id.as_str(), "opened_ms": turn.opened, "asker": turn.asker,
+                    "prompt": turn.prompt, "answer": turn.view.as_ref().map(answer), "view": turn.view});
+                format!("{line}\n")
+            }
+        }
+    }
+
+    /// The whole of it. `turns`: oldest first.
+    pub fn whole(self, session: &SessionRow, turns: &[TurnRow]) -> String {
+        let turns = turns.iter().map(|turn| self.turn(turn));
+        std::iter::once(self.head(session)).chain(turns).collect()
+    }
+}
+
+/// `turns`: oldest first.
+pub fn markdown(session: &SessionRow, turns: &[TurnRow]) -> String {
+    Form::Markdown.whole(session, turns)
 }
 
 /// What an agent is given that has lost what was said.
@@ -108,18 +150,6 @@ pub fn recall(turns: &[TurnRow], older: bool, max_bytes: usize) -> Option<Recall
         log: parts.concat(),
         whole,
     })
-}
-
-/// A line for each turn, after one for the session. `turns`: oldest first.
-pub fn json_lines(session: &SessionRow, turns: &[TurnRow]) -> String {
-    let head = json!({"session": session.id.as_str(), "name": session.name, "agent": session.agent,
-        "created_ms": session.created, "turns": session.turns});
-    let line = |turn: &TurnRow| {
-        json!({"turn": turn.id.as_str(), "opened_ms": turn.opened, "asker": turn.asker, "prompt": turn.prompt,
-            "answer": turn.view.as_ref().map(answer), "view": turn.view})
-    };
-    let lines = std::iter::once(head).chain(turns.iter().map(line));
-    lines.map(|line| format!("{line}\n")).collect()
 }
 
 /// What lists show of a session after one more turn of it.
@@ -244,7 +274,8 @@ mod tests {
             text,
             "# my work\n\n**U1:** hello\n\nhi\n\n> Bash: ls x (failed)\n\n> stopped\n"
         );
-        let lines: Vec<serde_json::Value> = json_lines(&session(), &[turn])
+        let lines: Vec<serde_json::Value> = Form::JsonLines
+            .whole(&session(), &[turn])
             .lines()
             .map(|line| serde_json::from_str(line).expect("every line is JSON"))
             .collect();

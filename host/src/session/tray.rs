@@ -56,11 +56,12 @@ impl Left {
 
 /// What an agent is told of its outbox; none where files go nowhere.
 pub(super) fn note(outbox: &Path, workspace: &Path, bounds: Bounds) -> Option<String> {
-    bounds.upload_max_bytes?;
+    let most = bounds.upload_max_bytes?.min(bounds.files_max_bytes);
     let place = outbox.strip_prefix(workspace).unwrap_or(outbox);
     Some(format!(
         "To give files to the people in this chat, put them into the folder `{}` of your working folder (make it if it is \
-         not there); when your turn ends they are sent and taken out of it.",
+         not there); when your turn ends they are sent and taken out of it: at most {FILES} with one answer, each of at \
+         most {most} bytes. What does not go stays there.",
         place.display()
     ))
 }
@@ -253,6 +254,22 @@ mod tests {
             fs::read(workspace.join("inbox/abcdefgh/liar.png")).unwrap(),
             b"no image"
         );
+    }
+
+    #[test]
+    fn agent_is_told_before_how_many_files_go_and_how_large_each_may_be() {
+        let (outbox, workspace) = (Path::new("/w/outbox"), Path::new("/w"));
+        let told = note(outbox, workspace, bounds(Some(500))).unwrap();
+        assert_eq!(
+            told,
+            "To give files to the people in this chat, put them into the folder `outbox` of your working folder (make it if it \
+             is not there); when your turn ends they are sent and taken out of it: at most 10 with one answer, each of at most \
+             500 bytes. What does not go stays there."
+        );
+        // What the operator allows, if the platform takes more.
+        let told = note(outbox, workspace, bounds(Some(5000))).unwrap();
+        assert!(told.contains("each of at most 1000 bytes"), "{told}");
+        assert_eq!(note(outbox, workspace, bounds(None)), None);
     }
 
     #[tokio::test]

@@ -30,7 +30,7 @@ macro_rules! suite {
             a_failed_job_is_undone_alone, a_rollback_keeps_nothing, everything_is_there_after_opening_again,
             forgetting_keeps_what_is_not_done, a_key_is_known_as_long_as_its_row, forgetting_goes_in_steps,
             values_expire, what_an_adapter_keeps_is_counted, tokens_and_asks_come_back, asks_expire_when_open,
-            web_rows_rise_when_replaced, a_cli_session_has_one_owner, one_session_of_a_key_is_current, pending_rows_come_by_next_try,
+            web_rows_rise_when_replaced, a_cli_session_has_one_owner, one_session_of_a_key_is_current, a_log_is_read_in_pages_that_nothing_shifts, pending_rows_come_by_next_try,
             an_outcome_is_of_one_revision, the_adapters_memory_is_not_taken_away, credentials_reopen_what_waited,
             a_message_tells_its_turn, threads_are_known_once_joined, timers_come_when_due,
             what_was_set_aside_is_counted_and_listed, counts_tell_what_is_to_be_done,
@@ -440,6 +440,38 @@ pub(super) fn one_session_of_a_key_is_current(open: Open<'_>) {
     let mut turns = turns;
     assert_eq!(turns(9), ["t2", "t1"]);
     assert_eq!(turns(1), ["t2"]);
+}
+
+pub(super) fn a_log_is_read_in_pages_that_nothing_shifts(open: Open<'_>) {
+    let mut store = open();
+    let turn = |id: &str, opened| TurnRow {
+        session_id: SessionId::from("a"),
+        ..turn_row(id, TurnState::Done, opened)
+    };
+    commit(store.as_mut(), |s| {
+        // Three of one millisecond, across the end of a page.
+        for (id, opened) in [("t1", 1), ("t2", 2), ("t3", 2), ("t4", 2), ("t5", 3)] {
+            s.turn_put(&turn(id, opened)).unwrap();
+        }
+        s.turn_put(&turn_row("another's", TurnState::Done, 2)).unwrap();
+    });
+    let (mut pages, mut place) = (Vec::new(), None);
+    loop {
+        let page = store.turns_page(&SessionId::from("a"), place, 2).unwrap();
+        pages.push(page.turns.into_iter().map(|row| row.id.0).collect::<Vec<_>>());
+        // What is opened meanwhile, and what is written again, moves nothing.
+        commit(store.as_mut(), |s| {
+            s.turn_put(&turn(&format!("new{}", pages.len()), 9)).unwrap();
+            s.turn_put(&turn("t2", 2)).unwrap();
+        });
+        place = page.next;
+        if place.is_none() {
+            break;
+        }
+    }
+    assert_eq!(pages, [vec!["t5", "t4"], vec!["t3", "t2"], vec!["t1"]]);
+    let none = store.turns_page(&SessionId::from("z"), None, 2).unwrap();
+    assert_eq!((none.turns, none.next), (Vec::new(), None));
 }
 
 pub(super) fn a_cli_session_has_one_owner(open: Open<'_>) {

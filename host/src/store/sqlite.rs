@@ -17,7 +17,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, params};
 use self::rows::to_json;
 use super::{
     AsideRow, AskRow, AuditRow, Counts, FORGET_AT_ONCE, InboxRow, InboxState, OutboxRow, Outcome, Recall, Result,
-    RunRow, SessionRow, Store, StoreError, TimerRow, TokenRow, TurnRow, TurnScrap, WebRow,
+    RunRow, SessionRow, Store, StoreError, TimerRow, TokenRow, TurnPage, TurnPlace, TurnRow, TurnScrap, WebRow,
 };
 use crate::chat::{
     BotName, Conversation, Event, InboxId, Item, SessionId, SessionKey, Target, Token, TurnId, UnixMillis, What,
@@ -343,6 +343,10 @@ impl Store for SqliteStore {
         let columns = rows::TURN;
         let sql = format!("SELECT {columns} FROM turns WHERE session_id = ? ORDER BY opened DESC, rowid DESC LIMIT ?");
         self.all(&sql, params![session.as_str(), limit], rows::turn)
+    }
+
+    fn turns_page(&mut self, session: &SessionId, behind: Option<TurnPlace>, limit: u32) -> Result<TurnPage> {
+        self.page_of_turns(session, behind, limit)
     }
 
     fn turn_of_inbox(&mut self, id: InboxId) -> Result<Option<TurnRow>> {

@@ -1,8 +1,10 @@
 //! Several agents in one conversation, as its commands see them: who is here, who works, who asks.
 
+use super::super::gather::size;
 use super::Bot;
 use crate::chat::{CommandSpec, SessionKey};
 use crate::command::{self, Row};
+use crate::manifest::Ability;
 use crate::store::Result as StoreResult;
 
 pub(super) const SEVERAL_ASK: &str =
@@ -22,6 +24,10 @@ impl Bot {
     /// The same, for people.
     pub(in crate::bot) fn help(&self) -> String {
         let mut text = command::help(self.rows());
+        if self.can(Ability::FilesIn) {
+            let most = size(self.inner.config.files_max_bytes);
+            text.push_str(&format!("\n\nFiles go along with a message, each of at most {most}."));
+        }
         if !self.inner.config.agents.is_empty() || !self.inner.config.routes.is_empty() {
             text.push_str("\n\n");
             text.push_str(&self.crew());

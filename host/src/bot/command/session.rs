@@ -10,21 +10,19 @@ use crate::command::Action;
 use crate::config::DriverKind;
 use crate::manifest::Ability;
 use crate::session::transcript::{self, one_line};
-use crate::session::{Change, ChangeError, NAME_MAX, SessionStatus, modes, search};
+use crate::session::{Change, ChangeError, NAME_MAX, SessionStatus, copy, modes, search};
 use crate::store::{Decision, Result as StoreResult, SessionRow, TokenRow, TurnRow};
 
 /// Sessions on one page of the list.
 const PAGE: u32 = 5;
+/// A number of so many digits is always a page's; a longer one is looked for, if there is no such page.
+const PAGE_DIGITS: usize = 2;
 /// Sessions that are looked through for a name.
 const NAMES_MAX: u32 = 1000;
 /// Sessions that a search finds at most.
 const FOUND_MAX: usize = 200;
 /// Turns that `history` shows.
 const HISTORY: u32 = 5;
-/// Turns that are exported.
-const EXPORT_TURNS: u32 = 1000;
-/// What is exported into a chat, in bytes.
-const EXPORT_MAX: usize = 100 * 1024;
 /// What is shown of a message, in characters.
 const FIRST_WORDS: usize = 60;
 /// How long a list can be clicked: milliseconds of a day.
@@ -54,14 +52,11 @@ impl Bot {
                 let renamed = registry.change(key, Change::Rename(argument.to_owned())).await;
                 changed(renamed, "Renamed.")
             }
-            Action::Fork => changed(
-                registry.change(key, Change::Fork).await,
-                "This is a copy now; the original is in `/list`.",
-            ),
+            Action::Fork => self.fork_here(key).await,
             Action::Delete => self.delete_one(key, origin, argument).await,
             Action::Model | Action::Mode => self.choose(action, key, origin, argument).await,
             Action::History => self.history(key).await,
-            Action::Export => self.export(key, argument).await,
+            Action::Export => self.export(key, origin, argument, private).await,
             Action::Queue => self.queue(key, origin, argument).await,
             Action::Whoami => self.whoami(key, origin).await,
             Action::Tools | Action::Workspace | Action::Cost => match registry.status(key).await {
@@ -71,6 +66,20 @@ impl Bot {
             _ => return None,
         };
         Some(part)
+    }
+
+    async fn fork_here(&self, key: &SessionKey) -> Part {
+        let registry = &self.inner.registry;
+        let forked = registry.change(key, Change::Fork).await;
+        let rest = match (&forked, registry.status(key).await) {
+            (Ok(()), Some(status)) => copy::left_out(status.row.turns),
+            _ => None,
+        };
+        let rest = rest.map(|rest| format!(" Here {rest}.")).unwrap_or_default();
+        changed(
+            forked,
+            &format!("This is a copy now; the original is in `/list`.{rest}"),
+        )
     }
 
     fn about(&self, action: Action, status: &SessionStatus) -> Part {
@@ -111,20 +120,29 @@ impl Bot {
 
     /// The sessions under this key, a page of them, each with a button.
     async fn list(&self, key: &SessionKey, origin: &Origin, argument: &str, private: bool) -> Option<Part> {
-        let (page, words) = page_of(argument);
-        let Ok(Page {
+        let (mut page, mut words) = page_of(argument);
+        let Ok(mut found) = self.page(key, page, words).await else {
+            return Some(unread());
+        };
+        if found.rows.is_empty() && page > 1 && argument.len() > PAGE_DIGITS {
+            // There is no such page: it is what somebody looks for, `2026` or `2026/11`.
+            match self.page(key, 1, argument).await {
+                Ok(other) if !other.rows.is_empty() => (page, words, found) = (1, argument, other),
+                Ok(_) => {}
+                Err(_) => return Some(unread()),
+            }
+        }
+        let Page {
             rows,
             current,
             count,
+            all,
             bounded,
-        }) = self.page(key, page, words).await
-        else {
-            return Some(unread());
-        };
+        } = found;
         if rows.is_empty() {
-            return Some(info(match (count, words.is_empty()) {
-                (0, true) => "No conversation yet.",
-                (0, false) => "No conversation here has these words.",
+            return Some(info(match (all, count, words.is_empty()) {
+                (0, ..) => "No conversation yet.",
+                (_, 0, false) if page == 1 => "No conversation here has these words.",
                 _ => "There are no more.",
             }));
         }
@@ -151,26 +169,26 @@ impl Bot {
                 choices.push((called(row), format!("switch {}", row.id)));
             }
         }
-        if count > page.saturating_mul(PAGE) {
+        let more = (count > page.saturating_mul(PAGE)).then(|| {
             let next = page + 1;
-            choices.push((
-                "More".to_owned(),
-                if words.is_empty() {
-                    format!("list {next}")
-                } else {
-                    format!("list {next}/{words}")
-                },
-            ));
-        }
+            if words.is_empty() {
+                format!("list {next}")
+            } else {
+                format!("list {next}/{words}")
+            }
+        });
         if bounded {
             text.push_str("\nThere may be more: the newest were looked at.\n");
         }
         let title = format!("Sessions ({count})");
         if !self.can(Ability::Buttons) {
+            let more = more.map(|more| format!("\n\n`/{}` shows more.", plain(&more)));
             return Some(Part::Text(format!(
-                "**{title}**\n\n{text}\n`/switch ID` goes on with one."
+                "**{title}**\n\n{text}\n`/switch ID` goes on with one.{}",
+                more.unwrap_or_default()
             )));
         }
+        choices.extend(more.map(|more| ("More".to_owned(), more)));
         let private_to = self.whispers(origin, private).then(|| origin.sender.id.clone());
         self.offer(key, origin, private_to, title, text, choices).await;
         None
@@ -179,23 +197,25 @@ impl Bot {
     /// One page of the sessions under this key, with words or all.
     async fn page(&self, key: &SessionKey, page: u32, words: &str) -> StoreResult<Page> {
         let (wanted, skip) = (key.clone(), (page - 1).saturating_mul(PAGE));
-        let all = words.is_empty();
+        let whole = words.is_empty();
         let read = self.inner.journal.read(move |store| {
-            let rows = if all {
+            let rows = if whole {
                 store.sessions_of(&wanted, skip, PAGE)?
             } else {
                 Vec::new()
             };
             let current = store.session_get(&wanted)?.map(|row| row.id);
+            let (all, _) = store.session_counts(&wanted)?;
             Ok(Page {
                 rows,
                 current,
-                count: store.session_counts(&wanted)?.0,
+                count: all,
+                all,
                 bounded: false,
             })
         });
         let mut found = read.await?;
-        if !all {
+        if !whole {
             let within = search::Within::Key(key.clone());
             let matches = search::search(&self.inner.journal, within, words, FOUND_MAX).await?;
             found.count = u32::try_from(matches.rows.len()).unwrap_or(u32::MAX);
@@ -367,25 +387,6 @@ impl Bot {
         }
     }
 
-    async fn export(&self, key: &SessionKey, form: &str) -> Part {
-        let (session, turns) = match self.log(key, EXPORT_TURNS).await {
-            Ok(Some(log)) => log,
-            Ok(None) => return info("Nothing was said yet."),
-            Err(_) => return unread(),
-        };
-        let text = match form {
-            "jsonl" | "json" => format!(
-                "```\n{}```",
-                transcript::json_lines(&session, &turns).replace("```", "'''")
-            ),
-            _ => transcript::markdown(&session, &turns),
-        };
-        if text.len() > EXPORT_MAX {
-            return warning("This is too long for a chat; the operator can export it.");
-        }
-        Part::Text(text)
-    }
-
     async fn queue(&self, key: &SessionKey, origin: &Origin, argument: &str) -> Part {
         if let Some(place) = argument.strip_prefix("drop") {
             let Ok(place) = place.trim().parse::<usize>() else {
@@ -430,18 +431,23 @@ impl Bot {
 struct Page {
     rows: Vec<SessionRow>,
     current: Option<SessionId>,
+    /// Of those with the words.
     count: u32,
+    /// With the words or without.
+    all: u32,
     bounded: bool,
 }
 
-/// Which page of which words: `2`, `words`, or, as the button for more says it, `2/words`.
+/// Which page of which words: `2`, `words`, or, as the button for more says it, `2/words`. Whether there is such a page is
+/// for whoever looks.
 fn page_of(argument: &str) -> (u32, &str) {
-    let (page, words) = match argument.split_once('/') {
-        Some((page, words)) if page.parse::<u32>().is_ok() => (page, words.trim()),
-        _ if argument.parse::<i64>().is_ok() => (argument, ""),
-        _ => ("1", argument),
-    };
-    (page.parse::<u32>().unwrap_or(1).clamp(1, 100_000), words)
+    let (page, words) = argument.split_once('/').unwrap_or((argument, ""));
+    let plain = !page.is_empty() && page.bytes().all(|byte| byte.is_ascii_digit());
+    match page.parse::<u32>() {
+        Ok(1) if plain && page == argument => (1, ""),
+        Ok(page) if plain && page > 1 => (page, words.trim()),
+        _ => (1, argument),
+    }
 }
 
 fn changed(result: Result<(), ChangeError>, done: &str) -> Part {
@@ -470,7 +476,7 @@ fn refusal(error: &ChangeError) -> Part {
     warning(&text)
 }
 
-fn unread() -> Part {
+pub(super) fn unread() -> Part {
     warning("That could not be looked up just now. Please try again.")
 }
 
@@ -510,4 +516,36 @@ fn clip(text: &str) -> String {
         clipped.push('…');
     }
     clipped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn page_is_a_number_alone_or_before_words_and_everything_else_is_words() {
+        let u32_max = u32::MAX.to_string();
+        for (argument, expected) in [
+            ("", (1, "")),
+            ("1", (1, "")),
+            ("2", (2, "")),
+            ("2/red things", (2, "red things")),
+            ("2/ red / blue", (2, "red / blue")),
+            ("2/", (2, "")),
+            (u32_max.as_str(), (u32::MAX, "")),
+            // If there is no such page, they are words: that is seen by whoever looks.
+            ("2026", (2026, "")),
+            ("2026/11", (2026, "11")),
+            ("0", (1, "0")),
+            ("-1", (1, "-1")),
+            ("+2", (1, "+2")),
+            ("1/2", (1, "1/2")),
+            ("/2", (1, "/2")),
+            ("red/2", (1, "red/2")),
+            ("2 red", (1, "2 red")),
+            ("4294967296", (1, "4294967296")),
+        ] {
+            assert_eq!(page_of(argument), expected, "`{argument}`");
+        }
+    }
 }

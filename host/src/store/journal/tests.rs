@@ -9,7 +9,7 @@ use super::*;
 use crate::chat::{BotName, Conversation, Event, InboxId, Item, SessionId, SessionKey, Token, TurnId, What};
 use crate::store::{
     AsideRow, AskRow, AuditRow, Counts, InboxRow, InboxState, OutboxRow, Outcome, Recall, RunRow, SessionRow, TimerRow,
-    TokenRow, TurnRow, TurnScrap, WebRow,
+    TokenRow, TurnPage, TurnPlace, TurnRow, TurnScrap, WebRow,
 };
 
 fn memory() -> Journal {
@@ -133,6 +133,7 @@ impl Store for Counting {
         turns_damaged(bot: &BotName) -> Result<Vec<TurnScrap>>;
         turn_end(id: &TurnId) -> Result<()>;
         turns_of(session: &SessionId, limit: u32) -> Result<Vec<TurnRow>>;
+        turns_page(session: &SessionId, behind: Option<TurnPlace>, limit: u32) -> Result<TurnPage>;
         session_put(row: &SessionRow) -> Result<()>;
         session_get(key: &SessionKey) -> Result<Option<SessionRow>>;
         session_set_aside(key: &SessionKey) -> Result<Option<(SessionId, u32, Option<String>)>>;

@@ -6,7 +6,7 @@ use rusqlite::{params, params_from_iter};
 use super::rows::to_json;
 use super::{Result, SqliteStore, like, rows};
 use crate::chat::{BotName, InboxId, SessionId, SessionKey, TurnId, UnixMillis};
-use crate::store::{RunRow, SessionRow, TurnRow};
+use crate::store::{RunRow, SessionRow, TurnPage, TurnPlace, TurnRow};
 
 /// An item of the inbox without what was said in it. Its row stays for as long as its key must be known: a platform may tell of
 /// the same message again. A damaged one stays as it is.
@@ -61,6 +61,24 @@ impl SqliteStore {
         self.one(&sql, params_from_iter(values), |row| {
             Ok((row.get(0)?, SessionId(row.get(1)?)))
         })
+    }
+
+    pub(super) fn page_of_turns(&self, session: &SessionId, behind: Option<TurnPlace>, limit: u32) -> Result<TurnPage> {
+        let (opened, row) = behind.map_or((i64::MAX, i64::MAX), |place| (place.opened, place.row));
+        let rest =
+            "FROM turns WHERE session_id = ? AND (opened, rowid) < (?, ?) ORDER BY opened DESC, rowid DESC LIMIT ?";
+        let values = params![session.as_str(), opened, row, limit];
+        let turns = self.all(&format!("SELECT {} {rest}", rows::TURN), values, rows::turn)?;
+        // One that cannot be read is on its page all the same.
+        let last = format!("SELECT opened, rowid {rest} OFFSET ?");
+        let values = params![session.as_str(), opened, row, 1, limit.saturating_sub(1)];
+        let next = self.one(&last, values, |row| {
+            Ok(TurnPlace {
+                opened: row.get(0)?,
+                row: row.get(1)?,
+            })
+        })?;
+        Ok(TurnPage { turns, next })
     }
 
     pub(super) fn turns_with(&self, session: &SessionId, words: &[String], among: u32) -> Result<Vec<TurnRow>> {

@@ -277,6 +277,22 @@ fn a_damaged_row_is_left_out_and_the_others_come() {
 }
 
 #[test]
+fn a_damaged_turn_ends_no_log() {
+    let mut store = SqliteStore::in_memory().unwrap();
+    store.begin().unwrap();
+    for (turn, opened) in [("t1", 1), ("t2", 2), ("t3", 3)] {
+        let row = sample::turn_row(turn, TurnState::Done, opened);
+        store.turn_put(&row).unwrap();
+    }
+    store.run("UPDATE turns SET target = '{' WHERE id > 't1'", []).unwrap();
+    let session = sample::turn_row("t1", TurnState::Done, 1).session_id;
+    let first = store.turns_page(&session, None, 2).unwrap();
+    assert!(first.turns.is_empty() && first.next.is_some(), "{first:?}");
+    let second = store.turns_page(&session, first.next, 2).unwrap();
+    assert_eq!((second.turns.len(), second.next), (1, None));
+}
+
+#[test]
 fn a_damaged_turn_is_a_scrap_until_it_is_ended_and_a_damaged_session_goes_aside() {
     let mut store = SqliteStore::in_memory().unwrap();
     store.begin().unwrap();
