@@ -202,9 +202,8 @@ async fn fork_goes_on_in_a_copy_and_the_original_stays_as_it_was() {
     room.vendor.done_with("echo: Ann: two").await;
     room.say("m6", "recall copy").await;
     let copy = |view: &Value| {
-        view["text"]
-            .as_str()
-            .is_some_and(|text| text.contains("one | Ann: two | Ann: recall copy"))
+        let text = view["text"].as_str().unwrap_or_default();
+        view["state"] == "done" && text.contains("one | Ann: two | Ann: recall copy")
     };
     room.vendor.until("both memories in the copy", copy).await;
     room.say("m7", "/switch FIRST").await;
