@@ -38,10 +38,10 @@ fn links(text: &str, around: [&str; 2], out: &mut String) {
             b'`' => code(rest),
             b'\\' => 1 + rest[1..].chars().next().map_or(0, char::len_utf8),
             _ => match link(&rest[usize::from(picture)..]).filter(|_| picture || rest.starts_with('[')) {
-                Some((label, url, length)) => {
-                    let begin = usize::from(picture);
-                    out.push_str(&shown(label, url, &rest[begin..begin + length], around));
-                    rest = &rest[begin + length..];
+                Some(found) => {
+                    let (begin, end) = (usize::from(picture), usize::from(picture) + found.length);
+                    out.push_str(&shown(&found, &rest[begin..end], around));
+                    rest = &rest[end..];
                     continue;
                 }
                 None => 1,
@@ -71,8 +71,17 @@ fn code(text: &str) -> usize {
     opening
 }
 
-/// Label, address and length of a link at the beginning of `text`.
-fn link(text: &str) -> Option<(&str, &str, usize)> {
+/// A link as it is written.
+struct Link<'a> {
+    label: &'a str,
+    url: &'a str,
+    /// What stands behind the address and is no title; some readers take it for a link all the same.
+    more: &'a str,
+    length: usize,
+}
+
+/// The link at the beginning of `text`.
+fn link(text: &str) -> Option<Link<'_>> {
     let inside = text.strip_prefix('[')?;
     let end = inside.find("](")?;
     let label = &inside[..end];
@@ -105,10 +114,19 @@ fn link(text: &str) -> Option<(&str, &str, usize)> {
             .is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
     };
     let length = text.len() - closed.len() + close + 1;
-    (depth == 0 && (web("http://") || web("https://"))).then_some((label, url, length))
+    let more = closed[..close].trim_end();
+    // What another link begins in is none: that one is looked at.
+    let nested = text[end + 2..text.len() - closed.len() + close].contains("](");
+    (depth == 0 && !nested && (web("http://") || web("https://"))).then_some(Link {
+        label,
+        url,
+        more,
+        length,
+    })
 }
 
-fn shown(label: &str, url: &str, whole: &str, around: [&str; 2]) -> String {
+fn shown(link: &Link<'_>, whole: &str, around: [&str; 2]) -> String {
+    let Link { label, url, more, .. } = *link;
     let bare = |address: &str| {
         let address = address.trim().trim_matches(['*', '_', '`', '~']).to_lowercase();
         let address = address
@@ -124,7 +142,7 @@ fn shown(label: &str, url: &str, whole: &str, around: [&str; 2]) -> String {
             .unwrap_or_default()
             .to_owned()
     };
-    if label.trim().is_empty() || bare(label) == bare(url) {
+    if more.is_empty() && (label.trim().is_empty() || bare(label) == bare(url)) {
         return url.to_owned();
     }
     let first = host(label);
@@ -135,7 +153,8 @@ fn shown(label: &str, url: &str, whole: &str, around: [&str; 2]) -> String {
             }));
     if is_address && first != host(url) {
         // Without its brackets it is no link, and people see where it leads.
-        return format!("{label} ({}{url}{})", around[0], around[1]);
+        let space = if more.is_empty() { "" } else { " " };
+        return format!("{label} ({}{url}{}{space}{more})", around[0], around[1]);
     }
     whole.to_owned()
 }
@@ -213,6 +232,7 @@ mod tests {
             "\\[bank.com](https://evil.io)",
             "[bank.com\n\n](https://evil.io)",
             "[bank.com](https://evil.io",
+            "[](https://evil.io word)",
             "![no",
         ] {
             assert_eq!(plain(same), same);
