@@ -132,7 +132,7 @@ impl Runtime {
         let linked = Linked::new(&self.machine.site, &code, &offered)?;
         // Where it does not fit into the pool it works all the same.
         let pooled = self.machine.pool.as_ref().and_then(|pool| {
-            let code = self.cache.again(&pool.site.engine, &key, &code)?;
+            let code = self.cache.again(&pool.site.engine, &key, &code, kept.is_some())?;
             Linked::new(&pool.site, &code, &offered).ok()
         });
         let exports = &linked.exports;

@@ -16,15 +16,16 @@ async fn adapter_of_the_first_release_does_everything_that_the_interface_has() {
         kept.people.insert("bob".into(), json!({ "id": "bob", "name": "Bob" }));
         kept.said = vec![json!({ "id": "b1", "from": { "id": "bob" }, "text": "it is red", "sent": 1 })];
     });
-    let brings = json!({
-        "attachments": [{ "name": "notes.txt", "source": "f1" }],
-        "quotes": { "id": "q1", "from": { "id": "bob" }, "text": "the plan" },
-    });
-    room.tell(but(said("m1", "look <@bob>"), brings)).await;
-    let seen = room.vendor.done_with("notes.txt has 10 bytes").await["text"].to_string();
-    for words in ["> Bob: it is red", "> Bob: the plan", "look @Bob"] {
-        assert!(seen.contains(words), "{words}: {seen}");
-    }
+    let quotes = json!({ "quotes": { "id": "q1", "from": { "id": "bob" }, "text": "the plan" } });
+    room.tell(but(said("m0", "hello <@bob>"), quotes)).await;
+    let seen = room.vendor.done_with("hello @Bob").await["text"].to_string();
+    assert!(
+        seen.contains("> Bob: it is red") && seen.contains("> Bob: the plan"),
+        "{seen}"
+    );
+    let file = json!({ "attachments": [{ "name": "notes.txt", "source": "f1" }] });
+    room.tell(but(said("m1", "look"), file)).await;
+    room.vendor.done_with("notes.txt has 10 bytes").await;
 
     // A question, its form, and what was decided.
     room.say("m2", "permission ls").await;
@@ -38,7 +39,7 @@ async fn adapter_of_the_first_release_does_everything_that_the_interface_has() {
     room.tell(press(form["token"].clone(), values, "p2")).await;
     room.vendor.done_with("not now").await;
 
-    // Files, a command, an edit, a deletion, a reaction.
+    // Files and a command.
     room.say("m3", "give report.csv a,b").await;
     assert_eq!(
         room.vendor.done_with("report.csv").await["files"],
@@ -48,22 +49,36 @@ async fn adapter_of_the_first_release_does_everything_that_the_interface_has() {
     room.tell(but(json!({ "kind": "command", "name": "whoami", "arguments": "" }), at))
         .await;
     room.vendor
-        .until("who it is", |view| view.to_string().contains("ann"))
+        .until("who it is", |view| view["text"].to_string().contains("`ann`"))
         .await;
+
+    // Behind a question one message is edited, another deleted; a reaction stops what asks.
+    room.say("m4", "permission first").await;
+    let asks = |view: &Value| view["state"] == "asking" && view.to_string().contains("first");
+    let second = room.vendor.until("the second question", asks).await;
+    for (id, text) in [("m5", "a draft"), ("m6", "not wanted")] {
+        room.say(id, text).await;
+    }
+    let places = |view: &Value| view["state"] == "waiting" && view["turn"] != asking["turn"];
+    room.vendor.until("a place in the queue", places).await;
     room.tell(but(
-        said("m3", "say it again"),
+        said("m5", "as it now stands"),
         json!({ "kind": "edited", "key": "e1" }),
     ))
     .await;
-    room.vendor
-        .until("an offer", |view| !view["asks"].as_array().is_none_or(Vec::is_empty))
+    let by_ann = |item: Value| but(item, json!({ "channel": "C1", "from": { "id": "ann" } }));
+    room.tell(by_ann(json!({ "kind": "deleted", "key": "d1", "id": "m6" })))
         .await;
-    for item in [
-        json!({ "kind": "deleted", "key": "d1", "id": "m3" }),
-        json!({ "kind": "reacted", "key": "r1", "id": "m1", "emoji": "+1" }),
-    ] {
-        room.tell(but(item, json!({ "channel": "C1", "from": { "id": "ann" } })))
-            .await;
-    }
+    room.tell(by_ann(
+        json!({ "kind": "reacted", "key": "r1", "id": second["message"], "emoji": "🛑" }),
+    ))
+    .await;
+    room.vendor.done_with("as it now stands").await;
+    room.say("m7", "recall").await;
+    let recalled = room.vendor.done_with("recall").await["text"].to_string();
+    assert!(
+        !recalled.contains("a draft") && !recalled.contains("not wanted"),
+        "{recalled}"
+    );
     room.stop().await;
 }

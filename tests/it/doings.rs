@@ -103,13 +103,20 @@ async fn files_of_a_message_reach_the_agent_and_what_cannot_come_is_told() {
 async fn message_that_answers_another_brings_what_that_says_whose_it_is_and_its_files() {
     let room = Room::open("").await;
     room.vendor.with(|kept| kept.files.insert("f1".into(), PNG.to_vec()));
-    let quotes = json!({ "quotes": { "id": "m0", "from": { "id": "bob", "name": "Bob" }, "text": "the plan\nis this",
-        "attachments": [{ "name": "plan.png", "source": "f1" }] } });
-    room.tell(but(said("m1", "look"), quotes)).await;
-    let seen = room.vendor.done_with("saw image/png of 21 bytes").await["text"].to_string();
-    assert!(seen.contains("> Bob: the plan\\n> is this\\n\\n"), "{seen}");
+    let quotes =
+        json!({ "quotes": { "id": "m0", "from": { "id": "bob", "name": "Bob" }, "text": "the plan\nis this" } });
+    room.tell(but(said("m1", "hello"), quotes)).await;
+    let seen = room.vendor.done_with("hello").await["text"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    assert!(seen.contains("> Bob: the plan\n> is this\n\n"), "{seen}");
+    let file = json!([{ "name": "plan.png", "source": "f1" }]);
+    let quotes = json!({ "quotes": { "id": "m0", "text": "this", "attachments": file } });
+    room.tell(but(said("m2", "look"), quotes)).await;
+    room.vendor.done_with("saw image/png of 21 bytes").await;
     // Nothing but the answer is a question too.
-    let quotes = json!({ "quotes": { "id": "m2", "text": "just this" } });
+    let quotes = json!({ "quotes": { "id": "m0", "text": "just this" } });
     room.tell(but(said("m3", ""), quotes)).await;
     room.vendor.done_with("> just this").await;
     room.stop().await;

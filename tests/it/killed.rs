@@ -121,6 +121,26 @@ impl Witness<'_> {
         assert_eq!(acted.expect("the platform acts").refused, None, "{shown}");
     }
 
+    /// Presses what stands below a message with this mark; not when it was taken away in the meantime.
+    async fn press(&self, mark: &str, token: String) {
+        let act = Act::Press {
+            place: Place::Direct,
+            token: token.clone(),
+        };
+        let acted = tokio::time::timeout(PATIENCE, self.platform.act(act)).await;
+        match acted.unwrap_or_else(|_| panic!("{}: no answer to a press in time", self.name)) {
+            Ok(answer) => assert_eq!(answer.refused, None, "{}: a press", self.name),
+            Err(error) => {
+                let standing = self.saying(mark).into_iter().flat_map(|seen| seen.buttons);
+                assert!(
+                    standing.into_iter().all(|(_, stands)| stands != token),
+                    "{}: the button stands there, but {error}",
+                    self.name
+                );
+            }
+        }
+    }
+
     /// The bot's messages that say this.
     fn saying(&self, words: &str) -> Vec<Seen> {
         let seen = self.platform.seen(&Place::Direct).into_iter();
@@ -144,8 +164,7 @@ impl Witness<'_> {
                 .collect();
             if let Some(token) = allow.into_iter().find(|token| !pressed.contains(token)) {
                 pressed.insert(token.clone());
-                let place = Place::Direct;
-                self.act(Act::Press { place, token }).await;
+                self.press(mark, token).await;
             }
             let ended = self.saying(end).into_iter().find(|seen| seen.buttons.is_empty());
             if ended.is_some() {

@@ -93,21 +93,21 @@ impl Cache {
         }
     }
 
-    /// What another engine with the same settings compiled, for this one; from the cache, if it is there: then both read
-    /// the same file. None: it takes no such component.
-    pub(super) fn again(&self, engine: &Engine, key: &str, component: &Component) -> Option<Component> {
-        let path = self.code(key);
+    /// The same component for another engine with the same settings. `found`: `find` gave it, so both read the same file.
+    /// None: that engine takes no such component.
+    pub(super) fn again(&self, engine: &Engine, key: &str, component: &Component, found: bool) -> Option<Component> {
         #[expect(
             unsafe_code,
-            reason = "it is what `find` has checked, or what was compiled a moment ago"
+            reason = "it is the file that `find` has just compared with its hash, or what this process has compiled"
         )]
         // SAFETY: as above; wasmtime itself checks that version and settings are this engine's.
         let again = unsafe {
-            match path.exists() {
-                true => Component::deserialize_file(engine, &path),
-                false => component
+            if found {
+                Component::deserialize_file(engine, self.code(key))
+            } else {
+                component
                     .serialize()
-                    .and_then(|code| Component::deserialize(engine, code)),
+                    .and_then(|code| Component::deserialize(engine, code))
             }
         };
         again

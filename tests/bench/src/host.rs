@@ -46,8 +46,15 @@ impl Host {
         Self::prepare_with(api, known, "").await
     }
 
-    /// The same, for Slack's bot alone with the real Claude Code, whose model is at this address, within a memory budget.
-    pub(crate) async fn prepare_claude(api: &str, claude: &Path, model: &str, budget: &str) -> Result<TempDir> {
+    /// The same, for one bot with the real Claude Code, whose model is at this address, within a memory budget; with these
+    /// lines more for the agent.
+    pub(crate) async fn prepare_claude(
+        api: &str,
+        claude: &Path,
+        model: &str,
+        budget: &str,
+        agent: &str,
+    ) -> Result<TempDir> {
         let folder = tempfile::tempdir_in(std::env::current_dir()?)?;
         let config = format!(
             r#"
@@ -61,6 +68,7 @@ driver = "claude"
 command = [{claude:?}]
 login = {{ api_key = "file:token" }}
 env = {{ ANTHROPIC_BASE_URL = {model:?} }}
+{agent}
 
 [[bot]]
 name = "team"

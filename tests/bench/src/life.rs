@@ -24,6 +24,9 @@ const SAMPLES: usize = 50;
 const PEOPLE: usize = 100;
 const EACH: usize = 2;
 const BUDGET: &str = "2GiB";
+/// Starts of the real CLI, one after the other, and how long one has to become ready.
+const STARTS: usize = 8;
+const READY: Duration = Duration::from_secs(8);
 /// A hundred starts of the real CLI on two cores take minutes.
 const LONG: Duration = Duration::from_secs(900);
 
@@ -245,15 +248,116 @@ pub(crate) async fn thousand(binary: &Path, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// A hundred people speak at the same time, each again when answered; their agents are the real Claude Code on 2 GiB.
-pub(crate) async fn crowd(binary: &Path, claude: &Path, report: &mut Report) -> Result<()> {
-    let model = Model::scripted(|request| {
+/// A model that answers at once with the mark of what was asked.
+async fn echo() -> Model {
+    Model::scripted(|request| {
         let mark = request.text.split_whitespace().find(|word| word.starts_with("mark-"));
         Reply::Text(format!("answer {} over", mark.unwrap_or("mark-none")))
     })
-    .await;
+    .await
+}
+
+/// The real Claude Code: the first message of somebody new with a process that is kept ready and without, the second of
+/// the same, and one for a session that sleeps, beside what the CLI alone takes for an answer.
+pub(crate) async fn real(binary: &Path, claude: &Path, report: &mut Report) -> Result<()> {
+    let model = echo().await;
+    for (lines, name) in [("", "without a spare process"), ("spare = true", "with one")] {
+        let vendor = Vendor::start().await?;
+        let folder = Host::prepare_claude(&vendor.api, claude, &model.url(), "8GiB", lines).await?;
+        let host = Host::start(binary, folder).await?;
+        let (client, hook) = (reqwest::Client::new(), host.hook());
+        let (mut first, mut next) = (Vec::new(), Vec::new());
+        for person in 0..STARTS {
+            if !lines.is_empty() {
+                // It does not say when it is ready.
+                tokio::time::sleep(READY).await;
+            }
+            for (serial, times) in [&mut first, &mut next].into_iter().enumerate() {
+                let mark = format!("mark-{person}-{serial}");
+                let (sent, _) = send(&client, &hook, person, &mark).await?;
+                times.push(between(sent, vendor.answered(&mark, PATIENCE).await?));
+            }
+        }
+        report.latency(
+            &format!("real claude, first message of somebody new → answer, {name}"),
+            first,
+        );
+        report.latency(
+            &format!("real claude, second message of the same → answer, {name}"),
+            next,
+        );
+    }
+    let vendor = Vendor::start().await?;
+    let folder = Host::prepare_claude(&vendor.api, claude, &model.url(), "8GiB", "idle_timeout = \"1s\"").await?;
+    let host = Host::start(binary, folder).await?;
+    let (client, hook) = (reqwest::Client::new(), host.hook());
+    let (mut wakes, mut alone) = (Vec::new(), Vec::new());
+    for index in 0..=STARTS {
+        let mark = format!("mark-wake-{index}");
+        let (sent, _) = send(&client, &hook, 1, &mark).await?;
+        let woken = between(sent, vendor.answered(&mark, PATIENCE).await?);
+        let begun = Instant::now();
+        while descendants(host.pid()).1 > 0 {
+            ensure!(begun.elapsed() < PATIENCE, "the idle process was not closed");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        if index > 0 {
+            wakes.push(woken);
+            let (claude, model) = (claude.to_owned(), model.url());
+            alone.push(tokio::task::spawn_blocking(move || answer_of(&claude, &model)).await??);
+        }
+    }
+    report.latency("real claude alone: from its start to its answer", alone);
+    report.latency("real claude, message for a session that sleeps → answer", wakes);
+    Ok(())
+}
+
+/// From the start of the real CLI to the result of its first turn, with the flags that speak JSON.
+fn answer_of(claude: &Path, model: &str) -> Result<Duration> {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let home = tempfile::tempdir()?;
+    let begun = Instant::now();
+    let mut child = std::process::Command::new(claude)
+        .args([
+            "-p",
+            "--input-format",
+            "stream-json",
+            "--output-format",
+            "stream-json",
+            "--verbose",
+        ])
+        .current_dir(home.path())
+        .env_clear()
+        .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+        .env("HOME", home.path())
+        .env("ANTHROPIC_API_KEY", "sk-ant-dummy-key")
+        .env("ANTHROPIC_BASE_URL", model)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()?;
+    let mut stdin = child.stdin.take().context("stdin is piped")?;
+    writeln!(
+        stdin,
+        r#"{{"type":"user","message":{{"role":"user","content":[{{"type":"text","text":"mark-alone"}}]}}}}"#
+    )?;
+    let stdout = child.stdout.take().context("stdout is piped")?;
+    let result = BufReader::new(stdout).lines().find(|line| {
+        line.as_ref()
+            .is_ok_and(|line| line.contains(r#""type":"result""#) && line.contains("mark-alone"))
+    });
+    result.context("the CLI gave no answer")??;
+    let took = begun.elapsed();
+    drop(stdin);
+    child.wait()?;
+    Ok(took)
+}
+
+/// A hundred people speak at the same time, each again when answered; their agents are the real Claude Code on 2 GiB.
+pub(crate) async fn crowd(binary: &Path, claude: &Path, report: &mut Report) -> Result<()> {
+    let model = echo().await;
     let vendor = Arc::new(Vendor::start().await?);
-    let folder = Host::prepare_claude(&vendor.api, claude, &model.url(), BUDGET).await?;
+    let folder = Host::prepare_claude(&vendor.api, claude, &model.url(), BUDGET, "").await?;
     let host = Host::start(binary, folder).await?;
     let (client, hook) = (reqwest::Client::new(), host.hook());
     let over = Arc::new(AtomicBool::new(false));

@@ -116,9 +116,10 @@ async fn measure(args: Args) -> Result<()> {
             Some(claude) => {
                 eprintln!("a hundred people");
                 let claude = claude.canonicalize().context("that Claude Code is not there")?;
+                life::real(&binary, &claude, &mut report).await?;
                 life::crowd(&binary, &claude, &mut report).await?;
             }
-            None => eprintln!("no `--claude`: a hundred people are not measured"),
+            None => eprintln!("no `--claude`: neither its starts nor a hundred people are measured"),
         }
     }
     if wanted("bursts") {

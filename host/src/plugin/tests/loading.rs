@@ -79,13 +79,20 @@ async fn compiled_code_and_manifest_are_kept_and_a_damaged_file_is_made_again() 
     let second = load().await;
     assert_eq!(second.modes[1].purpose, "From the cache.");
 
-    // A damaged file is not run, and replaced.
+    // A damaged file is not run, in the pool neither, and replaced. What stands there instead would trap.
     let mut bytes = fs::read(code).expect("code");
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 0xff;
+    let (from, to) = (bytes.len() / 4, bytes.len() / 4 * 3);
+    bytes[from..to]
+        .chunks_exact_mut(2)
+        .for_each(|pair| pair.copy_from_slice(&[0x0f, 0x0b]));
     fs::write(code, &bytes).expect("damaged");
-    assert_eq!(load().await, first);
+    let runtime = Runtime::new(&cache).expect("a runtime");
+    let component = runtime.load("hostile", HOSTILE).await.expect("it loads");
+    assert_eq!(**component.about(), first);
     assert_ne!(fs::read(code).expect("code"), bytes);
+    let bench = Plan::hostile().with(runtime, component);
+    assert!(bench.component.seat()._place.is_some());
+    bench.works().await;
     assert_eq!(entries(&cache), paths);
 
     fs::write(beside, "{").expect("damaged");
