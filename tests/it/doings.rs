@@ -112,7 +112,7 @@ async fn message_that_answers_another_brings_what_that_says_whose_it_is_and_its_
         .to_owned();
     assert!(seen.contains("> Bob: the plan\n> is this\n\n"), "{seen}");
     let file = json!([{ "name": "plan.png", "source": "f1" }]);
-    let quotes = json!({ "quotes": { "id": "m0", "text": "this", "attachments": file } });
+    let quotes = json!({ "quotes": { "id": "m0", "text": "", "attachments": file } });
     room.tell(but(said("m2", "look"), quotes)).await;
     room.vendor.done_with("saw image/png of 21 bytes").await;
     // Nothing but the answer is a question too.
