@@ -88,7 +88,7 @@ async fn compiled_code_and_manifest_are_kept_and_a_damaged_file_is_made_again() 
     fs::write(code, &bytes).expect("damaged");
     let runtime = Runtime::new(&cache).expect("a runtime");
     let component = runtime.load("hostile", HOSTILE).await.expect("it loads");
-    assert_eq!(**component.about(), first);
+    assert_eq!(*component.about(), first);
     assert_ne!(fs::read(code).expect("code"), bytes);
     let bench = Plan::hostile().with(runtime, component);
     assert!(bench.component.seat()._place.is_some());
