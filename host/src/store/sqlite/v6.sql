@@ -6,11 +6,13 @@ CREATE TABLE ahead (
   message TEXT NOT NULL,
   -- NULL: the event did not tell.
   channel TEXT,
+  -- 0: an edit.
+  deletion INTEGER NOT NULL,
   change TEXT NOT NULL,
   expires INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX ahead_of ON ahead (bot, message);
-CREATE INDEX ahead_in_order ON ahead (bot);
+CREATE INDEX ahead_of ON ahead (bot, message, deletion);
+CREATE INDEX ahead_in_order ON ahead (bot, deletion);
 CREATE INDEX ahead_expire ON ahead (expires);
 
 -- What a message answers was its id and its words alone. `->`: the text stays as it is written. A damaged item stays too.
