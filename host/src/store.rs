@@ -465,8 +465,10 @@ pub trait Store: Send {
     fn inbox_said(&mut self, bot: &BotName, channel: Option<&str>, message: &str) -> Result<Option<InboxRow>>;
     /// What was said stands differently now. Its key stays.
     fn inbox_amend(&mut self, id: InboxId, item: &Item) -> Result<()>;
-    /// An edit or a deletion of a message that is not here yet is kept until `expires`; no other item is. At most
-    /// [`AHEAD_MAX`] of a bot: the oldest go. `channel`: as for [`Store::inbox_said`].
+    /// An edit or a deletion of a message that is not here yet is kept until `expires`; no other item is. It takes the
+    /// place of what was kept for the same message, but an edit is not kept beside a deletion. At most [`AHEAD_MAX`] of a
+    /// bot: the oldest edits go, and the oldest deletions once there are no edits. `channel`: as for
+    /// [`Store::inbox_said`].
     fn ahead_put(&mut self, bot: &BotName, channel: Option<&str>, change: &What, expires: UnixMillis) -> Result<()>;
     /// What came ahead of this message, which is here now, and is kept no longer: a deletion if there was one, else the
     /// newest edit.

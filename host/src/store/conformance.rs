@@ -39,11 +39,13 @@ macro_rules! suite {
             a_forgotten_session_leaves_the_others_whole, a_copy_has_the_log_and_answers_no_message,
             turns_are_found_by_what_they_may_hold, sessions_are_paged_whatever_is_used_meanwhile,
             ends_of_pages_are_told_and_turns_counted, what_came_ahead_of_its_message_is_kept_until_it_comes,
-            what_came_ahead_is_bounded_and_goes_in_time,
+            what_came_ahead_is_bounded_and_goes_in_time, of_what_came_ahead_the_newest_stands_and_a_deletion_is_the_last,
+            edits_that_came_ahead_push_no_deletion_away,
         );
     };
 }
 pub(super) use ahead::{
+    edits_that_came_ahead_push_no_deletion_away, of_what_came_ahead_the_newest_stands_and_a_deletion_is_the_last,
     what_came_ahead_is_bounded_and_goes_in_time, what_came_ahead_of_its_message_is_kept_until_it_comes,
 };
 pub(super) use moved::{

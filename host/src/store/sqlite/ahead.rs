@@ -15,16 +15,28 @@ impl SqliteStore {
         change: &What,
         expires: UnixMillis,
     ) -> Result<()> {
-        let message = match change {
-            What::Edited(message) => &message.id,
-            What::Deleted(message) => message,
+        let (message, deletion) = match change {
+            What::Edited(message) => (&message.id, false),
+            What::Deleted(message) => (message, true),
             _ => return Ok(()),
         };
-        let sql = "INSERT INTO ahead (bot, message, channel, change, expires) VALUES (?, ?, ?, ?, ?)";
-        let params = params![bot.as_str(), message, channel, to_json(change)?, expires];
+        let of_it = params![bot.as_str(), message, channel];
+        if !deletion {
+            let deleted = "SELECT 1 FROM ahead WHERE bot = ?1 AND message = ?2 AND (channel IS NULL OR channel = ?3) \
+                           AND deletion = 1 LIMIT 1";
+            if self.one(deleted, of_it, |_| Ok(()))?.is_some() {
+                return Ok(());
+            }
+        }
+        // Whoever would take one of these takes the new one instead. No edit takes the place of a deletion.
+        let older = "DELETE FROM ahead WHERE bot = ?1 AND message = ?2 AND (?3 IS NULL OR channel = ?3) \
+                     AND deletion <= ?4";
+        self.run(older, params![bot.as_str(), message, channel, deletion])?;
+        let sql = "INSERT INTO ahead (bot, message, channel, deletion, change, expires) VALUES (?, ?, ?, ?, ?, ?)";
+        let params = params![bot.as_str(), message, channel, deletion, to_json(change)?, expires];
         self.run(sql, params)?;
-        let crowd = "DELETE FROM ahead WHERE bot = ?1 AND id <= \
-                     (SELECT id FROM ahead WHERE bot = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)";
+        let crowd = "DELETE FROM ahead WHERE id IN \
+                     (SELECT id FROM ahead WHERE bot = ?1 ORDER BY deletion DESC, id DESC LIMIT -1 OFFSET ?2)";
         self.run(crowd, params![bot.as_str(), AHEAD_MAX]).map(drop)
     }
 
@@ -36,8 +48,8 @@ impl SqliteStore {
         now: UnixMillis,
     ) -> Result<Option<What>> {
         let of_it = "bot = ?1 AND message = ?2 AND (channel IS NULL OR channel = ?3)";
-        let newest = format!("SELECT change FROM ahead WHERE {of_it} AND expires > ?4 ORDER BY id DESC");
-        let mut changes = self.all(&newest, params![bot.as_str(), message, channel, now], |row| {
+        let newest = format!("SELECT change FROM ahead WHERE {of_it} AND expires > ?4 ORDER BY deletion DESC, id DESC");
+        let changes = self.all(&newest, params![bot.as_str(), message, channel, now], |row| {
             rows::json::<What>(row, 0)
         })?;
         if changes.is_empty() {
@@ -45,7 +57,6 @@ impl SqliteStore {
         }
         let taken = format!("DELETE FROM ahead WHERE {of_it}");
         self.run(&taken, params![bot.as_str(), message, channel])?;
-        let deletion = changes.iter().position(|change| matches!(change, What::Deleted(_)));
-        Ok(Some(changes.swap_remove(deletion.unwrap_or(0))))
+        Ok(changes.into_iter().next())
     }
 }

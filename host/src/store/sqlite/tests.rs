@@ -5,6 +5,7 @@ use tempfile::TempDir;
 use super::super::conformance::sample::{bot, item};
 use super::super::conformance::{self, sample};
 use super::*;
+use crate::chat::Quote;
 use crate::store::TurnState;
 
 fn with_file(promise: &dyn Fn(conformance::Open<'_>)) {
@@ -174,6 +175,65 @@ fn homes_of_version_4_are_known_also_where_their_session_is_damaged_later() {
         let aside = new.session_set_aside(&row.key).unwrap();
         assert_eq!(aside, Some((row.id, row.epoch, row.home)));
     }
+}
+
+#[test]
+fn messages_of_version_5_that_answer_one_are_read_whole() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("botyard.db");
+    let old = SqliteStore::open_as(&path, &schema::MIGRATIONS[..5]).unwrap();
+    let put = |key: &str, item: &str| {
+        let sql = "INSERT INTO inbox (bot, key, item, received, state, message) VALUES ('team', ?, ?, 1, 0, 'm1')";
+        old.run(sql, [key, item]).unwrap();
+    };
+    let words = "she said \"no\"\n\u{0}ünd 🦀 [1]";
+    let quote = |id: &str, text: &str| Quote {
+        id: id.into(),
+        sender: None,
+        text: text.into(),
+        attachments: Vec::new(),
+    };
+    // What each answers, and whether it is an edit.
+    let kinds = [
+        ("plain", None, false),
+        ("answer", Some(quote("m0", words)), false),
+        ("answer without words", Some(quote("m\"0", "")), false),
+        ("edit", Some(quote("m0", words)), true),
+        ("plain edit", None, true),
+    ];
+    let mut expected = Vec::new();
+    for (key, quotes, edited) in kinds {
+        let mut now = item(key);
+        let What::Message(mut message) = now.what else {
+            unreachable!("it is a message")
+        };
+        message.quotes = quotes.clone();
+        let kind = if edited { "Edited" } else { "Message" };
+        now.what = if edited {
+            What::Edited(message)
+        } else {
+            What::Message(message)
+        };
+        let mut then = serde_json::to_value(&now).unwrap();
+        then["what"][kind]["quotes"] = serde_json::json!(quotes.map(|quoted| (quoted.id, quoted.text)));
+        put(key, &then.to_string());
+        expected.push(now);
+    }
+    let stop = Item {
+        what: What::Stop,
+        ..item("stop")
+    };
+    put("stop", &to_json(&stop).unwrap());
+    expected.push(stop);
+    put("damaged", "{");
+    drop(old);
+    let mut new = SqliteStore::open(&path).unwrap();
+    let items: Vec<_> = new.inbox_new(&bot(), InboxId(0), 9).unwrap();
+    assert_eq!(items.into_iter().map(|row| row.item).collect::<Vec<_>>(), expected);
+    let left = new.one("SELECT item FROM inbox WHERE key = 'damaged'", [], |row| {
+        row.get::<_, String>(0)
+    });
+    assert_eq!(left.unwrap().as_deref(), Some("{"));
 }
 
 #[test]
