@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::output;
 use crate::chat::{BotName, SessionId};
 use crate::control::talk;
-use crate::control::{ControlError, Talk, TalkLog};
+use crate::control::{ControlError, Listed, Talk, TalkLog};
 use crate::session::{ChangeError, NAME_MAX, OPERATOR, copy, transcript};
 
 /// `words`: only what has them; without the newest `skip`.
@@ -23,17 +23,9 @@ pub(super) fn list(
         Desk::Host(client) => Ok(client.talks(bot, words, skip).await?),
         Desk::Store { journal, .. } => Ok(talk::list(journal, config, bot, words.as_deref(), skip).await?),
     })?;
-    let talks = listed.talks;
-    if talks.len() >= talk::LISTED_MAX as usize && listed.bounded {
-        let next = skip.saturating_add(talk::LISTED_MAX);
-        output::note(&format!("there are more: `--skip {next}` shows those that come next"));
-    } else if listed.bounded {
-        output::note("there may be more: the newest were looked at");
-    }
-    if json {
-        return output::json(&talks);
-    }
-    if talks.is_empty() {
+    if let Some(more) = more(&listed, searched, skip) {
+        output::note(&more);
+    } else if listed.talks.is_empty() && !json {
         output::note(if skip > 0 {
             "there are no more"
         } else if searched {
@@ -41,6 +33,12 @@ pub(super) fn list(
         } else {
             "nobody has said anything yet"
         });
+    }
+    let talks = listed.talks;
+    if json {
+        return output::json(&talks);
+    }
+    if talks.is_empty() {
         return Ok(());
     }
     let head = [
@@ -56,6 +54,21 @@ pub(super) fn list(
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     rows.extend(talks.iter().map(row));
     output::data(&output::table(&rows))
+}
+
+/// What there is beside what is listed, if there is or may be something.
+pub(super) fn more(listed: &Listed, searched: bool, skip: u32) -> Option<String> {
+    let full = listed.talks.len() >= talk::LISTED_MAX as usize;
+    // A search ends where it found enough, or before it has looked at everything. A list ends at its page's end, which has
+    // fewer where some cannot be read.
+    match listed.bounded {
+        true if full || !searched => {
+            let next = skip.saturating_add(talk::LISTED_MAX);
+            Some(format!("there are more: `--skip {next}` shows those that come next"))
+        }
+        true => Some("there may be more: the newest were looked at".to_owned()),
+        false => None,
+    }
 }
 
 /// What `--name` says.

@@ -1,9 +1,9 @@
 use clap::{CommandFactory as _, Parser as _};
 
 use super::*;
-use crate::chat::now;
-use crate::control::{BotStatus, StatusReport};
-use crate::store::Counts;
+use crate::chat::{BotName, Conversation, SessionKey, now};
+use crate::control::{BotStatus, Listed, StatusReport, Talk, talk};
+use crate::store::{Counts, SessionRow};
 use crate::supervisor::Ready;
 
 fn parsed(words: &str) -> Arguments {
@@ -235,6 +235,41 @@ fn a_status_is_a_table_that_a_person_reads() {
          3 sessions, 13 open turns, 0 new messages, 0 replies on their way\n\
          2 replies were not taken: `botyard outbox`\n"
     );
+}
+
+fn talk_of(live: Option<bool>, terminal: bool) -> Talk {
+    let place = Conversation {
+        tenant: None,
+        channel: "C".to_owned(),
+        thread: None,
+        direct: false,
+    };
+    Talk {
+        session: SessionRow::begin(SessionKey::from("k"), BotName::from("team"), "claude".to_owned(), place),
+        live,
+        terminal,
+    }
+}
+
+#[test]
+fn a_list_says_how_it_goes_on_only_where_it_may() {
+    let more = |rows: u32, bounded, searched, skip| {
+        let talks = vec![talk_of(None, false); rows as usize];
+        sessions::more(&Listed { talks, bounded }, searched, skip)
+    };
+    let next = |skip| Some(format!("there are more: `--skip {skip}` shows those that come next"));
+    let some = Some("there may be more: the newest were looked at".to_owned());
+    let full = talk::LISTED_MAX;
+    // Some or all of a page cannot be read.
+    assert_eq!(more(full - 1, true, false, 0), next(full));
+    assert_eq!(more(0, true, false, full), next(2 * full));
+    assert_eq!(more(full, true, true, full), next(2 * full));
+    assert_eq!(more(full - 1, true, true, 0), some);
+    assert_eq!(more(0, true, true, full), some);
+    for searched in [false, true] {
+        assert_eq!(more(full, false, searched, 0), None);
+        assert_eq!(more(0, false, searched, full), None);
+    }
 }
 
 #[test]

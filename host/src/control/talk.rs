@@ -111,7 +111,8 @@ pub enum TalkError {
     Store(#[from] StoreError),
 }
 
-/// Newest first, at most [`LISTED_MAX`] after the first `skip`; with `words`, those that have them all.
+/// Newest first, at most [`LISTED_MAX`] after the first `skip`, fewer where some cannot be read; with `words`, those that
+/// have them all.
 pub async fn list(
     journal: &Journal,
     config: &Config,
@@ -127,12 +128,13 @@ pub async fn list(
             found
         }
         None => {
-            let mut rows = journal
-                .read(move |store| store.sessions(bot.as_ref(), skip, LISTED_MAX + 1))
+            let page = journal
+                .read(move |store| store.sessions(bot.as_ref(), skip, LISTED_MAX))
                 .await?;
-            let bounded = rows.len() > LISTED_MAX as usize;
-            rows.truncate(LISTED_MAX as usize);
-            search::Found { rows, bounded }
+            search::Found {
+                rows: page.sessions,
+                bounded: page.more,
+            }
         }
     };
     let folder = config.host.data_dir.clone();
