@@ -155,19 +155,23 @@ fn busy(error: ControlError) -> Failure {
     failure
 }
 
-fn row(talk: &Talk) -> Vec<String> {
+fn state(talk: &Talk) -> String {
+    match talk.live {
+        _ if talk.terminal => "terminal".to_owned(),
+        _ if talk.background > 0 => format!("background ({})", talk.background),
+        Some(true) => "live".to_owned(),
+        Some(false) => "asleep".to_owned(),
+        None => "-".to_owned(),
+    }
+}
+
+pub(super) fn row(talk: &Talk) -> Vec<String> {
     let session = &talk.session;
-    let state = match talk.live {
-        _ if talk.terminal => "terminal",
-        Some(true) => "live",
-        Some(false) => "asleep",
-        None => "-",
-    };
     vec![
         session.id.to_string(),
         session.bot.to_string(),
         output::line(&session.conversation.channel, 40),
-        state.to_owned(),
+        state(talk),
         session.turns.to_string(),
         output::age(session.updated),
         output::line(session.name.as_deref().unwrap_or("-"), 30),

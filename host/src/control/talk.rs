@@ -30,6 +30,9 @@ pub struct Talk {
     pub session: SessionRow,
     /// It has a process just now; none: no host runs that could tell.
     pub live: Option<bool>,
+    /// Tasks that its agent runs in the background just now: with some, its process is closed for nobody.
+    #[serde(default)]
+    pub background: u32,
     /// Somebody speaks with it in a terminal.
     #[serde(default)]
     pub terminal: bool,
@@ -142,6 +145,7 @@ pub async fn list(
         terminal: takeover::is_open(&folder, &session.id),
         session,
         live: None,
+        background: 0,
     };
     let talks = spawn_blocking(move || found.rows.into_iter().map(talk).collect());
     Ok(Listed {
