@@ -113,6 +113,8 @@ pub struct Summary {
     pub agent: String,
     pub connection: Connection,
     pub sessions_live: usize,
+    /// Those of them whose agent runs something in the background.
+    pub sessions_background: usize,
     /// Milliseconds since 1970; none: nothing came since the start.
     pub last_event: Option<i64>,
     pub events: u64,
@@ -129,12 +131,14 @@ impl Bot {
     pub fn summary(&self) -> Summary {
         let inner = &self.inner;
         let last = inner.last_event.load(Ordering::Relaxed);
+        let live = inner.registry.live();
         Summary {
             name: inner.config.name.to_string(),
             adapter: inner.adapter.about().platform.clone(),
             agent: inner.config.every_agent().collect::<Vec<_>>().join(", "),
             connection: inner.connection.now(),
-            sessions_live: inner.registry.live().len(),
+            sessions_live: live.len(),
+            sessions_background: live.values().filter(|now| now.background > 0).count(),
             last_event: (last > 0).then_some(last),
             events: inner.events.load(Ordering::Relaxed),
             malformed: inner.malformed.load(Ordering::Relaxed),

@@ -80,6 +80,9 @@ pub struct BotStatus {
     pub agent: String,
     /// Sessions with a live process.
     pub sessions_live: u64,
+    /// Those of them whose agent runs something in the background.
+    #[serde(default)]
+    pub sessions_background: u64,
     /// Turns that run or wait for a decision.
     pub running: u64,
     /// Turns that wait in a queue.

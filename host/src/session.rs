@@ -144,6 +144,14 @@ pub struct SessionStatus {
     pub background: u32,
 }
 
+/// A session that has a process or a turn, as whoever lists sessions sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveSession {
+    pub row: SessionRow,
+    /// Tasks that its agent runs in the background.
+    pub background: u32,
+}
+
 /// What became of what was under way when a new conversation was begun.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Begun {

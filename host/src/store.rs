@@ -135,6 +135,15 @@ pub struct TurnPage {
     pub next: Option<TurnPlace>,
 }
 
+/// A part of the list of sessions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionPage {
+    /// Newest first; without those that cannot be read.
+    pub sessions: Vec<SessionRow>,
+    /// There is something behind it, if only what cannot be read.
+    pub more: bool,
+}
+
 /// What is left of a turn that cannot be read: columns that hold no values of our own types.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TurnScrap {
@@ -514,8 +523,8 @@ pub trait Store: Send {
     fn sessions_of(&mut self, key: &SessionKey, skip: u32, limit: u32) -> Result<Vec<SessionRow>>;
     /// How many sessions this key has, and their highest epoch.
     fn session_counts(&mut self, key: &SessionKey) -> Result<(u32, u32)>;
-    /// Of all keys, newest first, without the first `skip`.
-    fn sessions(&mut self, bot: Option<&BotName>, skip: u32, limit: u32) -> Result<Vec<SessionRow>>;
+    /// Of all keys, newest first, the `limit` that come after the first `skip`; in both numbers what cannot be read is counted.
+    fn sessions(&mut self, bot: Option<&BotName>, skip: u32, limit: u32) -> Result<SessionPage>;
     /// Of this bot, of this key, or of all, newest first: those that come behind this one, which may be gone or be newer by
     /// now. In pages of this, a session that ends a turn meanwhile shifts no other.
     fn sessions_behind(

@@ -116,4 +116,13 @@ async fn every_session_can_be_listed_however_many_there_are() {
             host.terminate().await;
         }
     }
+    // One that cannot be read is on its page, and hides nothing that comes behind it.
+    assert_eq!(
+        change(folder, "UPDATE sessions SET session = '{' WHERE id = 'copy-3'"),
+        1
+    );
+    let (page, said) = list(&[]).await;
+    assert_eq!((page.len(), page.contains(&"copy-3".to_owned())), (499, false));
+    assert!(said.ends_with(more), "{said}");
+    assert_eq!(list(&["--skip", "500"]).await, rest());
 }

@@ -75,6 +75,34 @@ async fn sessions_are_listed_shown_exported_and_interrupted_at_the_terminal() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runs_in_the_background_is_told_and_is_ended_at_the_terminal() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    write(folder, "");
+    let host = RealHost::start(folder).await;
+    let page = Page::open(&host, folder).await;
+    page.say("c1", "m1", "linger").await;
+    page.view_in("c1", "done").await;
+    let told = async || {
+        let status = text(&botyard(folder, &["status", "--json"]).await);
+        let status: Value = serde_json::from_str(&status).expect("the status is JSON");
+        (
+            listed(folder).await[0]["background"].clone(),
+            status["bots"][0]["sessions_background"].clone(),
+        )
+    };
+    assert_eq!(told().await, (Value::from(1), Value::from(1)));
+    let table = text(&botyard(folder, &["sessions", "list"]).await);
+    assert!(table.contains(" background (1) "), "{table}");
+    let id = listed(folder).await[0]["id"].as_str().expect("an id").to_owned();
+    let stopped = text(&botyard(folder, &["sessions", "interrupt", &id, "--json"]).await);
+    assert_eq!(stopped, "true\n");
+    let ended = async || (told().await == (Value::from(0), Value::from(0))).then_some(());
+    eventually("the end of what runs in the background", ended).await;
+    host.terminate().await;
+}
+
 /// Says something and waits for its answer.
 pub(crate) async fn asked(page: &Page, id: &str, text: &str) {
     page.say("c1", id, text).await;

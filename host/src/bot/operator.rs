@@ -1,5 +1,7 @@
 //! What the operator does with this bot's sessions at the terminal.
 
+use std::collections::HashMap;
+
 use super::Bot;
 use crate::chat::{BotName, SessionId};
 use crate::session::tail::Watcher;
@@ -11,10 +13,10 @@ impl Bot {
         &self.inner.config.name
     }
 
-    /// Sessions that have a process or a turn just now.
-    pub fn live_sessions(&self) -> Vec<SessionId> {
+    /// Sessions that have a process or a turn just now, each with the tasks that its agent runs in the background.
+    pub fn live_sessions(&self) -> HashMap<SessionId, u32> {
         let live = self.inner.registry.live();
-        live.into_values().map(|row| row.id).collect()
+        live.into_values().map(|now| (now.row.id, now.background)).collect()
     }
 
     /// Gives a session of ours to whoever holds its lock, see [`Registry::attach`](crate::session::Registry::attach).
@@ -39,7 +41,7 @@ impl Bot {
         let current = registry
             .live()
             .get(&session.key)
-            .is_some_and(|row| row.id == session.id);
+            .is_some_and(|now| now.row.id == session.id);
         let ours = session.bot == self.inner.config.name && current;
         ours && (registry.stop(&session.key).await || registry.end_background(&session.key).await)
     }

@@ -1,6 +1,6 @@
 //! What the running host answers to an operator's commands.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use crate::bot::Bot;
@@ -50,6 +50,7 @@ impl Live {
                 retry_at,
                 agent: summary.agent,
                 sessions_live: summary.sessions_live as u64,
+                sessions_background: summary.sessions_background as u64,
                 running: (turns.len() - waiting) as u64,
                 waiting: waiting as u64,
                 last_event: summary.last_event,
@@ -141,9 +142,11 @@ impl ControlHandler for Live {
             let host = &self.host;
             let listed = talk::list(host.journal(), host.config(), bot, said.as_deref(), skip).await;
             let mut listed = words(listed)?;
-            let live: HashSet<SessionId> = self.host.bots().flat_map(|bot| bot.live_sessions()).collect();
+            let live: HashMap<SessionId, u32> = self.host.bots().flat_map(|bot| bot.live_sessions()).collect();
             for talk in &mut listed.talks {
-                talk.live = Some(live.contains(&talk.session.id));
+                let background = live.get(&talk.session.id);
+                talk.live = Some(background.is_some());
+                talk.background = background.copied().unwrap_or_default();
             }
             Ok(listed)
         })

@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::output;
 use crate::chat::{BotName, SessionId};
 use crate::control::talk;
-use crate::control::{ControlError, Talk, TalkLog};
+use crate::control::{ControlError, Listed, Talk, TalkLog};
 use crate::session::{ChangeError, NAME_MAX, OPERATOR, copy, transcript};
 
 /// `words`: only what has them; without the newest `skip`.
@@ -23,17 +23,9 @@ pub(super) fn list(
         Desk::Host(client) => Ok(client.talks(bot, words, skip).await?),
         Desk::Store { journal, .. } => Ok(talk::list(journal, config, bot, words.as_deref(), skip).await?),
     })?;
-    let talks = listed.talks;
-    if talks.len() >= talk::LISTED_MAX as usize && listed.bounded {
-        let next = skip.saturating_add(talk::LISTED_MAX);
-        output::note(&format!("there are more: `--skip {next}` shows those that come next"));
-    } else if listed.bounded {
-        output::note("there may be more: the newest were looked at");
-    }
-    if json {
-        return output::json(&talks);
-    }
-    if talks.is_empty() {
+    if let Some(more) = more(&listed, searched, skip) {
+        output::note(&more);
+    } else if listed.talks.is_empty() && !json {
         output::note(if skip > 0 {
             "there are no more"
         } else if searched {
@@ -41,6 +33,12 @@ pub(super) fn list(
         } else {
             "nobody has said anything yet"
         });
+    }
+    let talks = listed.talks;
+    if json {
+        return output::json(&talks);
+    }
+    if talks.is_empty() {
         return Ok(());
     }
     let head = [
@@ -56,6 +54,21 @@ pub(super) fn list(
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     rows.extend(talks.iter().map(row));
     output::data(&output::table(&rows))
+}
+
+/// What there is beside what is listed, if there is or may be something.
+pub(super) fn more(listed: &Listed, searched: bool, skip: u32) -> Option<String> {
+    let full = listed.talks.len() >= talk::LISTED_MAX as usize;
+    // A search ends where it found enough, or before it has looked at everything. A list ends at its page's end, which has
+    // fewer where some cannot be read.
+    match listed.bounded {
+        true if full || !searched => {
+            let next = skip.saturating_add(talk::LISTED_MAX);
+            Some(format!("there are more: `--skip {next}` shows those that come next"))
+        }
+        true => Some("there may be more: the newest were looked at".to_owned()),
+        false => None,
+    }
 }
 
 /// What `--name` says.
@@ -142,19 +155,23 @@ fn busy(error: ControlError) -> Failure {
     failure
 }
 
-fn row(talk: &Talk) -> Vec<String> {
+fn state(talk: &Talk) -> String {
+    match talk.live {
+        _ if talk.terminal => "terminal".to_owned(),
+        _ if talk.background > 0 => format!("background ({})", talk.background),
+        Some(true) => "live".to_owned(),
+        Some(false) => "asleep".to_owned(),
+        None => "-".to_owned(),
+    }
+}
+
+pub(super) fn row(talk: &Talk) -> Vec<String> {
     let session = &talk.session;
-    let state = match talk.live {
-        _ if talk.terminal => "terminal",
-        Some(true) => "live",
-        Some(false) => "asleep",
-        None => "-",
-    };
     vec![
         session.id.to_string(),
         session.bot.to_string(),
         output::line(&session.conversation.channel, 40),
-        state.to_owned(),
+        state(talk),
         session.turns.to_string(),
         output::age(session.updated),
         output::line(session.name.as_deref().unwrap_or("-"), 30),

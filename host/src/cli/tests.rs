@@ -1,9 +1,9 @@
 use clap::{CommandFactory as _, Parser as _};
 
 use super::*;
-use crate::chat::now;
-use crate::control::{BotStatus, StatusReport};
-use crate::store::Counts;
+use crate::chat::{BotName, Conversation, SessionKey, now};
+use crate::control::{BotStatus, Listed, StatusReport, Talk, talk};
+use crate::store::{Counts, SessionRow};
 use crate::supervisor::Ready;
 
 fn parsed(words: &str) -> Arguments {
@@ -190,6 +190,7 @@ fn a_status_is_a_table_that_a_person_reads() {
                 retry_at: None,
                 agent: "auto".into(),
                 sessions_live: 1,
+                sessions_background: 1,
                 running: 1,
                 waiting: 0,
                 last_event: None,
@@ -208,6 +209,7 @@ fn a_status_is_a_table_that_a_person_reads() {
                 retry_at: Some(now() + 30_900),
                 agent: "claude".into(),
                 sessions_live: 0,
+                sessions_background: 0,
                 running: 0,
                 waiting: 12,
                 last_event: Some(now() - 61_000),
@@ -227,14 +229,69 @@ fn a_status_is_a_table_that_a_person_reads() {
     assert_eq!(
         status::show(&report),
         "botyard 0.1.0, process 7, up 3h, on http://127.0.0.1:8787\n\n\
-         BOT    ADAPTER  CONNECTION  FOR  HEARD  AGENT   LIVE  RUNNING  WAITING  EVENTS  SKIPPED  LAST  FAILURES\n\
-         local  web      live        2h   -      auto    1     1        0        0       0        -     0\n\
-         team   slack    degraded    5s   1m     claude  0     0        12       1234    56       1m    2\n\n\
+         BOT    ADAPTER  CONNECTION  FOR  HEARD  AGENT   LIVE  BACKGROUND  RUNNING  WAITING  EVENTS  SKIPPED  LAST  FAILURES\n\
+         local  web      live        2h   -      auto    1     1           1        0        0       0        -     0\n\
+         team   slack    degraded    5s   1m     claude  0     0           0        12       1234    56       1m    2\n\n\
          team: degraded: invalid_auth [31m; tried again in 30s\n\n\
          team: the adapter's last failure: unreachable\n\n\
          3 sessions, 13 open turns, 0 new messages, 0 replies on their way\n\
          2 replies were not taken: `botyard outbox`\n"
     );
+}
+
+fn talk_of(live: Option<bool>, background: u32, terminal: bool) -> Talk {
+    let place = Conversation {
+        tenant: None,
+        channel: "C".to_owned(),
+        thread: None,
+        direct: false,
+    };
+    Talk {
+        session: SessionRow::begin(SessionKey::from("k"), BotName::from("team"), "claude".to_owned(), place),
+        live,
+        background,
+        terminal,
+    }
+}
+
+#[test]
+fn a_list_says_what_keeps_a_process() {
+    for (live, background, terminal, said) in [
+        (None, 0, false, "-"),
+        (Some(false), 0, false, "asleep"),
+        (Some(true), 0, false, "live"),
+        (Some(true), 2, false, "background (2)"),
+        (Some(false), 0, true, "terminal"),
+    ] {
+        assert_eq!(sessions::row(&talk_of(live, background, terminal))[3], said);
+    }
+    // One that an older host tells of.
+    let mut older = serde_json::to_value(talk_of(Some(true), 2, false)).expect("JSON");
+    assert_eq!(older["background"], 2);
+    older.as_object_mut().expect("an object").remove("background");
+    let older: Talk = serde_json::from_value(older).expect("understood");
+    assert_eq!((older.live, older.background), (Some(true), 0));
+}
+
+#[test]
+fn a_list_says_how_it_goes_on_only_where_it_may() {
+    let more = |rows: u32, bounded, searched, skip| {
+        let talks = vec![talk_of(None, 0, false); rows as usize];
+        sessions::more(&Listed { talks, bounded }, searched, skip)
+    };
+    let next = |skip| Some(format!("there are more: `--skip {skip}` shows those that come next"));
+    let some = Some("there may be more: the newest were looked at".to_owned());
+    let full = talk::LISTED_MAX;
+    // Some or all of a page cannot be read.
+    assert_eq!(more(full - 1, true, false, 0), next(full));
+    assert_eq!(more(0, true, false, full), next(2 * full));
+    assert_eq!(more(full, true, true, full), next(2 * full));
+    assert_eq!(more(full - 1, true, true, 0), some);
+    assert_eq!(more(0, true, true, full), some);
+    for searched in [false, true] {
+        assert_eq!(more(full, false, searched, 0), None);
+        assert_eq!(more(0, false, searched, full), None);
+    }
 }
 
 #[test]

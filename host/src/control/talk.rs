@@ -30,6 +30,9 @@ pub struct Talk {
     pub session: SessionRow,
     /// It has a process just now; none: no host runs that could tell.
     pub live: Option<bool>,
+    /// Tasks that its agent runs in the background just now: with some, its process is closed for nobody.
+    #[serde(default)]
+    pub background: u32,
     /// Somebody speaks with it in a terminal.
     #[serde(default)]
     pub terminal: bool,
@@ -111,7 +114,8 @@ pub enum TalkError {
     Store(#[from] StoreError),
 }
 
-/// Newest first, at most [`LISTED_MAX`] after the first `skip`; with `words`, those that have them all.
+/// Newest first, at most [`LISTED_MAX`] after the first `skip`, fewer where some cannot be read; with `words`, those that
+/// have them all.
 pub async fn list(
     journal: &Journal,
     config: &Config,
@@ -127,12 +131,13 @@ pub async fn list(
             found
         }
         None => {
-            let mut rows = journal
-                .read(move |store| store.sessions(bot.as_ref(), skip, LISTED_MAX + 1))
+            let page = journal
+                .read(move |store| store.sessions(bot.as_ref(), skip, LISTED_MAX))
                 .await?;
-            let bounded = rows.len() > LISTED_MAX as usize;
-            rows.truncate(LISTED_MAX as usize);
-            search::Found { rows, bounded }
+            search::Found {
+                rows: page.sessions,
+                bounded: page.more,
+            }
         }
     };
     let folder = config.host.data_dir.clone();
@@ -140,6 +145,7 @@ pub async fn list(
         terminal: takeover::is_open(&folder, &session.id),
         session,
         live: None,
+        background: 0,
     };
     let talks = spawn_blocking(move || found.rows.into_iter().map(talk).collect());
     Ok(Listed {

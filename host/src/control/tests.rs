@@ -50,6 +50,7 @@ fn report() -> StatusReport {
             retry_at: None,
             agent: "auto".into(),
             sessions_live: 1,
+            sessions_background: 1,
             running: 2,
             waiting: 3,
             last_event: Some(2_000),

@@ -25,7 +25,7 @@ use self::seat::{Seat, Step};
 pub(super) use self::terminal::Wanted;
 use super::registry::{Published, Shared};
 use super::turn::{Ending, Input, State, Turn};
-use super::{Begun, Change, ChangeError, Prompt, SessionStatus, SubmitError};
+use super::{Begun, Change, ChangeError, LiveSession, Prompt, SessionStatus, SubmitError};
 use crate::chat::{SessionId, SessionKey, Target, Tone, TurnId, now};
 use crate::config::{Scope, WhileRunning};
 use crate::driver::{Failure, Offers};
@@ -623,8 +623,13 @@ impl SessionActor {
 
     fn publish(&self) {
         let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
-        if published.as_ref() != Some(&self.row) {
-            *published = Some(self.row.clone());
+        let background = self.seat.background();
+        let same = |now: &LiveSession| now.row == self.row && now.background == background;
+        if !published.as_ref().is_some_and(same) {
+            *published = Some(LiveSession {
+                row: self.row.clone(),
+                background,
+            });
         }
     }
 

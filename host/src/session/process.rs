@@ -195,12 +195,19 @@ impl Processes {
         }
     }
 
-    /// Changes something, and serves who waits.
+    /// Changes something, and serves who waits. Where only a person can help them, the operator is told, once.
     fn change<T>(&self, change: impl FnOnce(&mut Pool) -> T) -> T {
-        let (changed, grants) = {
+        let (changed, grants, blocked) = {
             let mut pool = self.pool();
-            (change(&mut pool), pool.serve())
+            (change(&mut pool), pool.serve(), pool.blocked())
         };
+        if let Some(processes) = blocked {
+            tracing::warn!(
+                processes,
+                "messages wait, and every agent's process runs something in the background, so none is closed for them: \
+                 `botyard sessions list` shows which, `botyard sessions interrupt SESSION` ends it"
+            );
+        }
         for Grant { seat, to } in grants {
             // Who waits no more gives it back by dropping it; here the lock is free.
             drop(to.send(self.permit(seat)));
@@ -257,6 +264,11 @@ impl Permit {
     /// The process works again: nobody asks it to give way.
     pub(super) fn busy(&self) {
         self.pool.change(|pool| pool.busy(self.seat));
+    }
+
+    /// Something of the process runs in the background, or no longer: with it nobody else gets the place.
+    pub(super) fn keep(&self, background: bool) {
+        self.pool.change(|pool| pool.keep(self.seat, background));
     }
 
     /// The process is on its way out.

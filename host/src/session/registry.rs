@@ -17,7 +17,9 @@ use super::spare::{self, Spare};
 use super::tail::Tail;
 use super::takeover::{self, Held};
 use super::view::TurnView;
-use super::{Begun, Change, ChangeError, Processes, Prompt, SessionRules, SessionStatus, SubmitError, copy, folder};
+use super::{
+    Begun, Change, ChangeError, LiveSession, Processes, Prompt, SessionRules, SessionStatus, SubmitError, copy, folder,
+};
 use crate::chat::{Conversation, SessionId, SessionKey, TurnId};
 use crate::config::AgentProfile;
 use crate::driver::{self, Agent, Launch, Offers};
@@ -78,11 +80,11 @@ struct Session {
     /// Tells an actor from the one that takes its place.
     id: u64,
     inbox: mpsc::Sender<SessionMsg>,
-    row: Published,
+    now: Published,
 }
 
-/// The newest session row of an actor, for whoever lists sessions.
-pub(super) type Published = Arc<Mutex<Option<SessionRow>>>;
+/// How the session of an actor is now, for whoever lists sessions.
+pub(super) type Published = Arc<Mutex<Option<LiveSession>>>;
 
 /// Why a session gave no answer.
 enum NoAnswer {
@@ -432,11 +434,11 @@ impl Registry {
     }
 
     /// Sessions that have a process or a turn, for the operator.
-    pub fn live(&self) -> BTreeMap<SessionKey, SessionRow> {
-        let row = |session: &Session| session.row.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    pub fn live(&self) -> BTreeMap<SessionKey, LiveSession> {
+        let now = |session: &Session| session.now.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self.all()
             .flat_map(|shared| shared.sessions.iter())
-            .filter_map(|entry| Some((entry.key().clone(), row(entry.value())?)))
+            .filter_map(|entry| Some((entry.key().clone(), now(entry.value())?)))
             .collect()
     }
 
@@ -495,11 +497,11 @@ impl Registry {
         }
         let entry = shared.sessions.entry(key.clone()).or_insert_with(|| {
             let id = shared.next.fetch_add(1, Ordering::Relaxed);
-            let row = Published::default();
+            let now = Published::default();
             let (inbox, messages) = mpsc::channel(shared.rules.queue_limit.clamp(16, 1024));
-            let actor = SessionActor::new(Arc::clone(shared), id, key.clone(), messages, Arc::clone(&row));
+            let actor = SessionActor::new(Arc::clone(shared), id, key.clone(), messages, Arc::clone(&now));
             shared.tasks.spawn(actor.run());
-            Session { id, inbox, row }
+            Session { id, inbox, now }
         });
         Some(entry.clone())
     }

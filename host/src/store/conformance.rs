@@ -133,17 +133,23 @@ pub(super) fn rows_come_back_whole(open: Open<'_>) {
     assert_eq!(store.session_get(&session.key).unwrap(), Some(session));
     assert_eq!(store.outbox_get(&row.turn).unwrap(), Some(row));
     assert_eq!(store.inbox_get(id).unwrap().map(|row| row.item), Some(item("k")));
-    let order: Vec<String> = commit(store.as_mut(), |s| {
+    commit(store.as_mut(), |s| {
         s.session_put(&session_row("s2", 20)).unwrap();
         s.session_put(&session_row("s0", 15)).unwrap();
-        s.sessions(Some(&bot()), 0, 2)
-            .unwrap()
-            .into_iter()
-            .map(|row| row.key.0)
-            .collect()
     });
-    assert_eq!(order, ["s2", "s0"]);
-    assert_eq!(store.sessions(None, 0, 9).unwrap().len(), 3);
+    let mut page = |bot: Option<&BotName>, skip, limit| {
+        let page = store.sessions(bot, skip, limit).unwrap();
+        let keys: Vec<String> = page.sessions.into_iter().map(|row| row.key.0).collect();
+        (keys.join(" "), page.more)
+    };
+    let (own, other) = (bot(), BotName::from("else"));
+    for bot in [Some(&own), None] {
+        assert_eq!(page(bot, 0, 2), ("s2 s0".to_owned(), true));
+        assert_eq!(page(bot, 1, 2), ("s0 s1".to_owned(), false));
+        assert_eq!(page(bot, 0, 9), ("s2 s0 s1".to_owned(), false));
+        assert_eq!(page(bot, u32::MAX, u32::MAX), (String::new(), false));
+    }
+    assert_eq!(page(Some(&other), 0, 2), (String::new(), false));
     let open_turns = commit(store.as_mut(), |s| {
         s.turn_put(&turn_row("t0", TurnState::Queued, 1)).unwrap();
         s.turn_put(&turn_row("t2", TurnState::Done, 2)).unwrap();
@@ -434,7 +440,7 @@ pub(super) fn one_session_of_a_key_is_current(open: Open<'_>) {
     let ids = |rows: Vec<SessionRow>| rows.into_iter().map(|row| row.id.0).collect::<Vec<_>>();
     assert_eq!(ids(store.sessions_of(&key, 0, 2).unwrap()), ["a", "b"]);
     assert_eq!(ids(store.sessions_of(&key, 2, 2).unwrap()), ["c"]);
-    assert_eq!(store.sessions(None, 0, 9).unwrap().len(), 4);
+    assert_eq!(store.sessions(None, 0, 9).unwrap().sessions.len(), 4);
     let turns = |limit| -> Vec<String> {
         let rows = store.turns_of(&SessionId::from("a"), limit).unwrap();
         rows.into_iter().map(|row| row.id.0).collect()

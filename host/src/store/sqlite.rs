@@ -17,7 +17,8 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, params};
 use self::rows::to_json;
 use super::{
     AsideRow, AskRow, AuditRow, Counts, FORGET_AT_ONCE, InboxRow, InboxState, OutboxRow, Outcome, Recall, Result,
-    RunRow, SessionRow, Store, StoreError, TimerRow, TokenRow, TurnPage, TurnPlace, TurnRow, TurnScrap, WebRow,
+    RunRow, SessionPage, SessionRow, Store, StoreError, TimerRow, TokenRow, TurnPage, TurnPlace, TurnRow, TurnScrap,
+    WebRow,
 };
 use crate::chat::{
     BotName, Conversation, Event, InboxId, Item, SessionId, SessionKey, Target, Token, TurnId, UnixMillis, What,
@@ -410,18 +411,8 @@ impl Store for SqliteStore {
         Ok(counts.unwrap_or_default())
     }
 
-    fn sessions(&mut self, bot: Option<&BotName>, skip: u32, limit: u32) -> Result<Vec<SessionRow>> {
-        match bot {
-            Some(bot) => {
-                let sql =
-                    "SELECT session FROM sessions WHERE bot = ? ORDER BY updated DESC, rowid DESC LIMIT ? OFFSET ?";
-                self.all(sql, params![bot.as_str(), limit, skip], |row| rows::json(row, 0))
-            }
-            None => {
-                let sql = "SELECT session FROM sessions ORDER BY updated DESC, rowid DESC LIMIT ? OFFSET ?";
-                self.all(sql, params![limit, skip], |row| rows::json(row, 0))
-            }
-        }
+    fn sessions(&mut self, bot: Option<&BotName>, skip: u32, limit: u32) -> Result<SessionPage> {
+        self.newest_sessions(bot, skip, limit)
     }
 
     fn sessions_behind(

@@ -116,6 +116,7 @@ impl Seat {
             live.background = tasks;
             live.rest = None;
             live.permit.busy();
+            live.permit.keep(tasks > 0);
         }
     }
 

@@ -22,6 +22,8 @@ struct Seat {
     passing: bool,
     /// It may be asked to give way.
     idle: Option<Idle>,
+    /// Something of its process runs in the background: it does not give way, though its turn ends.
+    kept: bool,
 }
 
 #[derive(Debug)]
@@ -64,6 +66,8 @@ pub(super) struct Pool {
     people: VecDeque<(String, VecDeque<Waiter>)>,
     /// Who wants a place only if nobody else does.
     spares: VecDeque<Spare>,
+    /// It was told that nobody gets a place, see [`Pool::blocked`].
+    told: bool,
 }
 
 /// Who waits for a place that nobody needs.
@@ -83,6 +87,7 @@ impl Pool {
             sizes: HashMap::new(),
             people: VecDeque::new(),
             spares: VecDeque::new(),
+            told: false,
         }
     }
 
@@ -120,6 +125,7 @@ impl Pool {
             bytes: None,
             passing: false,
             idle: None,
+            kept: false,
         };
         self.seats.insert(id, seat);
         id
@@ -290,6 +296,22 @@ impl Pool {
             seat.idle = None;
             seat.bytes = if seat.passing { None } else { seat.bytes };
         }
+    }
+
+    pub(super) fn keep(&mut self, seat: u64, background: bool) {
+        if let Some(seat) = self.seats.get_mut(&seat) {
+            seat.kept = background;
+        }
+    }
+
+    /// Somebody waits, and every place there is is kept by what runs in the background: so many. Told once, until there is
+    /// another place.
+    pub(super) fn blocked(&mut self) -> Option<usize> {
+        let kept = self.seats.values().all(|seat| seat.kept && seat.idle.is_none());
+        let blocked = kept && self.is_waited_for();
+        let told = self.told;
+        self.told = kept && (told || blocked);
+        (blocked && !told).then_some(self.seats.len())
     }
 
     /// It is on its way out: nobody else has to go in its stead.

@@ -1,5 +1,8 @@
 //! An agent that is idle, and something of it runs on in the background.
 
+use std::io::Write;
+use std::sync::Mutex;
+
 use super::*;
 
 /// Longer than any clock of an idle process.
@@ -84,6 +87,116 @@ async fn process_with_a_task_in_the_background_gives_no_place_until_that_ends() 
     let mut cli = host.spawned().await;
     cli.ready().await;
     assert_eq!(cli.prompt().await, "hello");
+}
+
+/// What is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(text);
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    /// Of this thread, for as long as the second is there. Beside a single subscriber whatever another thread says first would
+    /// be silent for all threads: so there are two.
+    fn here() -> (Self, (tracing::subscriber::DefaultGuard, tracing::Dispatch)) {
+        let log = Self::default();
+        let other = tracing::Dispatch::new(tracing_subscriber::fmt().with_writer(std::io::sink).finish());
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+        (log, (tracing::subscriber::set_default(subscriber), other))
+    }
+
+    /// How often a person was told how to help those who wait.
+    fn told(&self) -> usize {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(
+            text.matches("botyard sessions list").count(),
+            text.matches("botyard sessions interrupt").count()
+        );
+        text.matches("botyard sessions list").count()
+    }
+}
+
+#[tokio::test]
+async fn operator_is_told_once_when_what_runs_in_the_background_alone_has_the_places() {
+    let (log, _logging) = Log::here();
+    let setup = Setup {
+        processes: 2,
+        ..Setup::new()
+    };
+    let (mut host, ann) = at_work(&setup).await;
+    let (_, bob) = host.talking("bob", "one").await;
+    let waits = async |host: &Host, person: &str| {
+        let turn = host.send(person, "hello").await;
+        let waits = |view: &View| matches!(view.state, ViewState::Waiting(_));
+        host.chat.until(&turn, waits).await;
+    };
+    let until_told = async |times: usize| {
+        soon(async {
+            while log.told() < times {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    };
+    waits(&host, "eve").await;
+    assert_eq!(log.told(), 0, "bob's turn comes to its end");
+    bob.say(AgentEvent::Background { tasks: 1 }).await;
+    until_told(1).await;
+    bob.say(AgentEvent::Background { tasks: 2 }).await;
+    waits(&host, "fay").await;
+    assert_eq!(log.told(), 1, "it is known");
+    // One that could be had meanwhile: what is so again is told again.
+    bob.say(AgentEvent::Background { tasks: 0 }).await;
+    bob.say(AgentEvent::Background { tasks: 1 }).await;
+    until_told(2).await;
+    // A place on its way out is no longer kept.
+    assert!(soon(host.registry.end_background(&key(&host, "ann"))).await);
+    ann.exits(None).await;
+    let mut eve = host.spawned().await;
+    eve.ready().await;
+    assert_eq!(eve.prompt().await, "hello");
+    assert_eq!(log.told(), 2);
+}
+
+#[tokio::test]
+async fn operator_is_told_nothing_where_nobody_waits_or_the_place_is_given_up() {
+    let (log, _logging) = Log::here();
+    let setup = Setup {
+        processes: 1,
+        ..Setup::new()
+    };
+    let (host, mut cli) = at_work(&setup).await;
+    assert_eq!(log.told(), 0, "nobody waits");
+    assert!(soon(host.registry.end_background(&key(&host, "ann"))).await);
+    assert!(matches!(cli.command().await, Command::Close));
+    let bob = host.send("bob", "hello").await;
+    host.chat.until(&bob, |view| view.state == ViewState::Waiting(1)).await;
+    assert_eq!(log.told(), 0, "it is on its way out");
+}
+
+#[tokio::test]
+async fn tasks_in_the_background_are_told_to_whoever_lists_sessions() {
+    let setup = Setup::new();
+    let (host, cli) = at_work(&setup).await;
+    let key = key(&host, "ann");
+    let listed = || host.registry.live().get(&key).map(|now| now.background);
+    assert_eq!(listed(), Some(1));
+    cli.say(AgentEvent::Background { tasks: 3 }).await;
+    until_it_runs(&host, 3).await;
+    assert_eq!(listed(), Some(3));
+    assert!(soon(host.registry.end_background(&key)).await);
+    until_it_runs(&host, 0).await;
+    assert_eq!(listed(), Some(0), "it is on its way out");
 }
 
 #[tokio::test]

@@ -8,8 +8,8 @@ use super::super::conformance::sample::{bot, item};
 use super::*;
 use crate::chat::{BotName, Conversation, Event, InboxId, Item, SessionId, SessionKey, Token, TurnId, What};
 use crate::store::{
-    AsideRow, AskRow, AuditRow, Counts, InboxRow, InboxState, OutboxRow, Outcome, Recall, RunRow, SessionRow, TimerRow,
-    TokenRow, TurnPage, TurnPlace, TurnRow, TurnScrap, WebRow,
+    AsideRow, AskRow, AuditRow, Counts, InboxRow, InboxState, OutboxRow, Outcome, Recall, RunRow, SessionPage,
+    SessionRow, TimerRow, TokenRow, TurnPage, TurnPlace, TurnRow, TurnScrap, WebRow,
 };
 
 fn memory() -> Journal {
@@ -141,7 +141,7 @@ impl Store for Counting {
         session_busy(session: &SessionId) -> Result<bool>;
         sessions_of(key: &SessionKey, skip: u32, limit: u32) -> Result<Vec<SessionRow>>;
         session_counts(key: &SessionKey) -> Result<(u32, u32)>;
-        sessions(bot: Option<&BotName>, skip: u32, limit: u32) -> Result<Vec<SessionRow>>;
+        sessions(bot: Option<&BotName>, skip: u32, limit: u32) -> Result<SessionPage>;
         session_keep(row: &SessionRow) -> Result<()>;
         session_remove(id: &SessionId) -> Result<bool>;
         turns_copy(from: &SessionId, to: &SessionRow, limit: u32) -> Result<()>;

@@ -6,7 +6,7 @@ use rusqlite::{params, params_from_iter};
 use super::rows::to_json;
 use super::{Result, SqliteStore, like, rows};
 use crate::chat::{BotName, InboxId, SessionId, SessionKey, TurnId, UnixMillis};
-use crate::store::{RunRow, SessionRow, TurnPage, TurnPlace, TurnRow};
+use crate::store::{RunRow, SessionPage, SessionRow, TurnPage, TurnPlace, TurnRow};
 
 /// An item of the inbox without what was said in it. Its row stays for as long as its key must be known: a platform may tell of
 /// the same message again. A damaged one stays as it is.
@@ -33,6 +33,18 @@ impl SqliteStore {
             to_json(row)?,
         ];
         self.run(sql, params).map(drop)
+    }
+
+    pub(super) fn newest_sessions(&self, bot: Option<&BotName>, skip: u32, limit: u32) -> Result<SessionPage> {
+        let of = if bot.is_some() { "bot = ?1" } else { "?1 IS NULL" };
+        let rest = format!("FROM sessions WHERE {of} ORDER BY updated DESC, rowid DESC LIMIT ?2 OFFSET ?3");
+        let (bot, skip) = (bot.map(BotName::as_str), i64::from(skip));
+        let page = format!("SELECT session {rest}");
+        let sessions = self.all(&page, params![bot, limit, skip], |row| rows::json(row, 0))?;
+        // Whether or not it can be read.
+        let behind = params![bot, 1, skip + i64::from(limit)];
+        let more = self.one(&format!("SELECT 1 {rest}"), behind, |_| Ok(()))?.is_some();
+        Ok(SessionPage { sessions, more })
     }
 
     /// Of two that were last used in the same millisecond, the one with the higher id comes first.

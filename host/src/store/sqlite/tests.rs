@@ -353,6 +353,31 @@ fn a_damaged_turn_ends_no_log() {
 }
 
 #[test]
+fn a_damaged_session_ends_no_list() {
+    let mut store = SqliteStore::in_memory().unwrap();
+    store.begin().unwrap();
+    for (key, updated) in [("s1", 1), ("s2", 2), ("s3", 3), ("s4", 4)] {
+        store.session_put(&sample::session_row(key, updated)).unwrap();
+    }
+    store
+        .run("UPDATE sessions SET session = '{' WHERE updated IN (1, 3)", [])
+        .unwrap();
+    for bot in [Some(&bot()), None] {
+        let pages = [0, 2, 3, 4].map(|skip| store.sessions(bot, skip, 2).unwrap());
+        let told = pages.map(|page| (page.sessions.len(), page.more));
+        assert_eq!(told, [(1, true), (1, false), (0, false), (0, false)]);
+        assert!(
+            store.sessions(bot, 1, 1).unwrap().more,
+            "behind one that cannot be read"
+        );
+        assert!(
+            store.sessions(bot, 2, 1).unwrap().more,
+            "before one that cannot be read"
+        );
+    }
+}
+
+#[test]
 fn a_damaged_turn_is_a_scrap_until_it_is_ended_and_a_damaged_session_goes_aside() {
     let mut store = SqliteStore::in_memory().unwrap();
     store.begin().unwrap();
