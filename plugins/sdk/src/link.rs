@@ -29,28 +29,75 @@ pub fn honest<'a>(markdown: &'a str, around: [&str; 2]) -> Cow<'a, str> {
 
 /// The links of a paragraph.
 fn links(text: &str, around: [&str; 2], out: &mut String) {
-    let mut rest = text;
-    while let Some(at) = rest.find(['`', '\\', '[', '!']) {
-        out.push_str(&rest[..at]);
-        rest = &rest[at..];
-        let picture = rest.starts_with("![");
+    let mut labels = Labels { text, from: 0 };
+    let (mut at, mut label) = (0, labels.next());
+    // Behind the last label there is no link.
+    while let Some((open, close)) = label {
+        if open < at {
+            // It stands in code, or in a link.
+            label = labels.next();
+            continue;
+        }
+        let rest = &text[at..];
+        let Some(before) = rest.find(['`', '\\', '[', '!']) else {
+            break;
+        };
+        out.push_str(&rest[..before]);
+        at += before;
+        let rest = &rest[before..];
+        let picture = usize::from(rest.starts_with("!["));
+        let found = (open == at + picture).then(|| link(&text[open..labels.ahead()], close - open));
+        if let Some(found) = found.flatten() {
+            let end = open + found.length;
+            out.push_str(&shown(&found, &text[open..end], around));
+            at = end;
+            continue;
+        }
         let taken = match rest.as_bytes()[0] {
             b'`' => code(rest),
             b'\\' => 1 + rest[1..].chars().next().map_or(0, char::len_utf8),
-            _ => match link(&rest[usize::from(picture)..]).filter(|_| picture || rest.starts_with('[')) {
-                Some(found) => {
-                    let (begin, end) = (usize::from(picture), usize::from(picture) + found.length);
-                    out.push_str(&shown(&found, &rest[begin..end], around));
-                    rest = &rest[end..];
-                    continue;
-                }
-                None => 1,
-            },
+            _ => 1,
         };
         out.push_str(&rest[..taken]);
-        rest = &rest[taken..];
+        at += taken;
     }
-    out.push_str(rest);
+    out.push_str(&text[at..]);
+}
+
+/// What may be the label of a link: where its brackets open and close. No label has the end of another in it, so each
+/// byte is looked at a few times, however deep brackets stand in each other.
+struct Labels<'a> {
+    text: &'a str,
+    /// Behind the `](` of the last one.
+    from: usize,
+}
+
+impl Labels<'_> {
+    /// Where the next label closes, or the text ends: a link that goes over it is none.
+    fn ahead(&self) -> usize {
+        let next = self.text[self.from..].find("](");
+        next.map_or(self.text.len(), |next| self.from + next)
+    }
+}
+
+impl Iterator for Labels<'_> {
+    type Item = (usize, usize);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let (from, close) = (self.from, self.from + self.text[self.from..].find("](")?);
+            self.from = close + 2;
+            let mut depth = 0_usize;
+            for (at, byte) in self.text[from..close].bytes().enumerate().rev() {
+                match byte {
+                    b']' => depth += 1,
+                    b'[' if depth == 0 => return Some((from + at, close)),
+                    b'[' => depth -= 1,
+                    _ => {}
+                }
+            }
+        }
+    }
 }
 
 /// How long the code is that begins here, on this line: what a reader may or may not take for code over several lines
@@ -80,20 +127,10 @@ struct Link<'a> {
     length: usize,
 }
 
-/// The link at the beginning of `text`.
-fn link(text: &str) -> Option<Link<'_>> {
-    let inside = text.strip_prefix('[')?;
-    let end = inside.find("](")?;
-    let label = &inside[..end];
-    let mut depth = 0_usize;
-    for byte in label.bytes() {
-        match byte {
-            b'[' => depth += 1,
-            b']' => depth = depth.checked_sub(1)?,
-            _ => {}
-        }
-    }
-    let after = &inside[end + 2..];
+/// The link that `text` begins with, whose label closes at `close`. What another one begins in is none, so `text` goes to
+/// where the next label closes.
+fn link(text: &str, close: usize) -> Option<Link<'_>> {
+    let (label, after) = (&text[1..close], &text[close + 2..]);
     let target = after.trim_start();
     let (url, behind) = match target.strip_prefix('<') {
         Some(target) => target.split_once('>')?,
@@ -115,9 +152,7 @@ fn link(text: &str) -> Option<Link<'_>> {
     };
     let length = text.len() - closed.len() + close + 1;
     let more = closed[..close].trim_end();
-    // What another link begins in is none: that one is looked at.
-    let nested = text[end + 2..text.len() - closed.len() + close].contains("](");
-    (depth == 0 && !nested && (web("http://") || web("https://"))).then_some(Link {
+    (web("http://") || web("https://")).then_some(Link {
         label,
         url,
         more,
@@ -242,6 +277,36 @@ mod tests {
             "https://x.y/ https://c.d"
         );
         assert_eq!(plain("![a cat](https://x.y/c.png)"), "[a cat](https://x.y/c.png)");
+    }
+
+    #[test]
+    fn whatever_stands_in_brackets_is_looked_at_a_few_times_only() {
+        let times = |text: &str| text.repeat((1 << 18) / text.len());
+        // Nothing of this is a link that lies. Once for each bracket to the end would be hours.
+        for same in [
+            times("["),
+            times("]("),
+            times("[") + "](",
+            times("[") + "x](https://evil.io)",
+            times("[[1, 2], ") + "](https://evil.io",
+            times("[a.bc](https://evil.io"),
+            times("[a.bc](<https://evil.io"),
+            times("[a.bc](https://evil.io \""),
+            times("![a.bc]("),
+            times("[a]["),
+            String::from("[a.bc](") + &times(" "),
+        ] {
+            let shown = plain(&same);
+            assert!(shown == same, "{}", &same[..30]);
+        }
+        let deep = format!("{}a.bc{}(https://evil.io)", times("["), times("]"));
+        assert!(plain(&deep) == deep);
+        // And this does, however long its label is.
+        let label = format!("https://bank.com {}", times("[x] "));
+        let lie = format!("[{label}](https://evil.io)");
+        assert!(plain(&lie) == format!("{label} (https://evil.io)"));
+        let lies = plain(&times("[a.bc](https://evil.io) "));
+        assert_eq!(lies.matches("a.bc (https://evil.io) ").count(), (1 << 18) / 24);
     }
 
     proptest! {

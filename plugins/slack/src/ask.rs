@@ -7,14 +7,15 @@ use botyard_sdk::split::length;
 use crate::form::{list, option, plain};
 use crate::interactive::{BUTTON, SELECT, SUBMIT};
 use crate::text::{escape, escape_clip, escape_naming};
-use crate::view::{Flow, Group, SECTION, mrkdwn, section};
+use crate::view::{Dress, Flow, Group, SECTION, mrkdwn, section};
 
 /// Slack's limits: 25 elements in an `actions` block, 10 options of checkboxes.
 const ELEMENTS: usize = 25;
 const CHECKBOXES: usize = 10;
 
-/// A question: what is asked in full, then what can be pressed; or what was decided, and nothing to press.
-pub(crate) fn ask(ask: &Ask) -> Vec<Flow> {
+/// A question: what is asked in full, then what can be pressed, or said where nothing can be; or what was decided, and
+/// nothing to press.
+pub(crate) fn ask(ask: &Ask, dress: Dress) -> Vec<Flow> {
     let mut flows = Vec::new();
     let mut group = Group::default();
     let title = format!("*{}*", escape_clip(ask.title.trim(), 300));
@@ -37,10 +38,40 @@ pub(crate) fn ask(ask: &Ask) -> Vec<Flow> {
             let word = format!("✔ {}", escape_naming(settled, 1000));
             group.push(json!({ "type": "context", "elements": [mrkdwn(&word)] }), &word);
         }
+        None if dress == Dress::Text => in_words(ask, &mut group),
         None => open(ask, &mut group),
     }
     flows.push(Flow::Whole(group));
     flows
+}
+
+/// What can be chosen and how it is said, where there are no buttons: the host has them for pressed, and takes an answer
+/// by its commands. Slack keeps what begins with `/` for itself.
+fn in_words(ask: &Ask, group: &mut Group) {
+    let described = |label: &str, description: &str| {
+        let (label, description) = (escape_clip(label, 100), escape_clip(description.trim(), 200));
+        match description.as_str() {
+            "" => format!("*{label}*"),
+            _ => format!("*{label}*: {description}"),
+        }
+    };
+    let options = ask.selection.iter().flat_map(|selection| &selection.options);
+    let numbered = options.zip(1..).map(|(option, number): (_, usize)| {
+        let described = described(&option.label, &option.description);
+        format!("{number}. {described}")
+    });
+    let choices = ask
+        .choices
+        .iter()
+        .map(|choice| format!("• {}", described(&choice.label, &choice.description)));
+    let lines: Vec<String> = numbered.chain(choices).collect();
+    for lines in lines.chunks(8) {
+        let text = lines.join("\n");
+        group.push(section(&text), &text);
+    }
+    let how = "Buttons cannot be shown here. Say `!allow` or `!deny` to what it wants to do; to a question `!answer` and \
+               an option, its number, or your own words.";
+    group.push(section(how), how);
 }
 
 fn open(ask: &Ask, group: &mut Group) {

@@ -177,13 +177,16 @@ pub fn fetch<W: Wire>(api: &Api<W>, attachment: &Attachment) -> Result<FileRef, 
 
 /// Replies in one page: the most that Slack gives (docs.slack.dev/reference/methods/conversations.history).
 const REPLIES: u32 = 999;
-/// Pages of a thread that are looked through. In one that is longer, what was said last is not reached.
+/// Pages of a thread that are looked through.
 const PAGES: usize = 10;
+/// A thread's last replies are looked for in this time first: Slack tells its oldest first.
+const LATELY_SECONDS: u32 = 3 * 24 * 3600;
 
-/// What was said before, oldest first, by persons and by the bot: the last `at_most` before `message`.
+/// What was said before, oldest first, by persons and by the bot: the last `at_most` before `message`. Of a thread that
+/// is too long to be read to its end, only what was said lately, and what it is about.
 ///
 /// # Errors
-/// As the vendor's error says.
+/// As the vendor's error says; `unavailable` when a thread is too long and nobody can tell what was said last.
 pub fn before<W: Wire>(
     api: &Api<W>,
     conversation: &Conversation,
@@ -194,22 +197,50 @@ pub fn before<W: Wire>(
         channel: &conversation.channel,
         thread: conversation.thread.as_deref(),
     };
+    let too_long = || Error::Unavailable("the thread is too long to be read to its end".into());
+    let lately = message
+        .and_then(event::seconds)
+        .map(|sent| sent.saturating_sub(LATELY_SECONDS));
+    let begun = place.thread.and_then(event::seconds);
+    let lately = lately.filter(|lately| begun.is_some_and(|begun| begun < *lately));
+    let Some(lately) = lately else {
+        return said_in(api, place, message, at_most, None)?.ok_or_else(too_long);
+    };
+    let late = said_in(api, place, message, at_most, Some(lately))?.ok_or_else(too_long)?;
+    // A thread's first message comes in any case.
+    let replies = late.iter().filter(|said| Some(said.id.as_str()) != place.thread);
+    if replies.count() >= at_most as usize {
+        return Ok(late);
+    }
+    Ok(said_in(api, place, message, at_most, None)?.unwrap_or(late))
+}
+
+/// The last `at_most` before `message` and after `oldest`, in seconds. None: there is more than is looked through.
+fn said_in<W: Wire>(
+    api: &Api<W>,
+    place: Place<'_>,
+    message: Option<&str>,
+    at_most: u32,
+    oldest: Option<u32>,
+) -> Result<Option<Vec<history::Said>>, Error> {
     // A channel's newest come first, a thread's oldest: there the last page is the one.
-    let (mut limit, pages) = match place.thread {
+    let (mut limit, mut pages) = match place.thread {
         Some(_) => (REPLIES, PAGES),
         None => (at_most.clamp(1, 100), 1),
     };
+    let oldest = oldest.map(|oldest| format!("{oldest}.000000"));
     let mut said: Vec<history::Said> = Vec::new();
     let mut cursor = String::new();
-    for _ in 0..pages {
+    loop {
         let asked = limit.to_string();
         let mut query = vec![("limit", asked.as_str())];
         query.extend(message.map(|ts| ("latest", ts)));
+        query.extend(oldest.as_deref().map(|ts| ("oldest", ts)));
         if !cursor.is_empty() {
             query.push(("cursor", &cursor));
         }
         let page = match api.messages(place, &query) {
-            // More than the host takes in one answer.
+            // More than the host takes in one answer. No page came, so none is used up.
             Err(failure) if matches!(failure.error, Error::TooLarge(_)) && limit > 1 => {
                 limit /= 2;
                 continue;
@@ -222,12 +253,14 @@ pub fn before<W: Wire>(
         said.dedup_by(|a, b| a.id == b.id);
         let surplus = said.len().saturating_sub(at_most as usize);
         said.drain(..surplus);
+        pages -= 1;
         match str_at(&page, "/response_metadata/next_cursor") {
-            Some(next) => cursor = next.to_owned(),
-            None => break,
+            Some(next) if pages > 0 => cursor = next.to_owned(),
+            // What comes behind the cursor was said later in a thread, and earlier in a channel.
+            Some(_) if place.thread.is_some() => return Ok(None),
+            _ => return Ok(Some(said)),
         }
     }
-    Ok(said)
 }
 
 /// A message of a channel's, with what stands beside it and the names of its files; none: there is nothing to read.

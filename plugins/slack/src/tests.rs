@@ -26,6 +26,8 @@ pub(crate) struct Fake {
     pub(crate) progress: Cell<Progress>,
     /// Bytes of the host's files.
     pub(crate) file: Vec<u8>,
+    /// What the host takes of an answer.
+    pub(crate) answer_max: Cell<usize>,
 }
 
 pub(crate) fn fake() -> Api<Fake> {
@@ -44,6 +46,7 @@ pub(crate) fn fake() -> Api<Fake> {
             progress: Cell::new(Progress::Auto),
             clock: Cell::new(u32::try_from(now).expect("before 2106")),
             file: b"a,b\n1,2\n".to_vec(),
+            answer_max: Cell::new(ANSWER_MAX),
         },
     }
 }
@@ -77,8 +80,9 @@ impl Fake {
         if reply.cut {
             return Err(Error::Ambiguous("the connection was cut".into()));
         }
-        if reply.body.len() > ANSWER_MAX {
-            return Err(Error::TooLarge(u32::try_from(ANSWER_MAX).expect("small")));
+        let most = self.answer_max.get();
+        if reply.body.len() > most {
+            return Err(Error::TooLarge(u32::try_from(most).expect("small")));
         }
         Ok(Response {
             status: reply.status,
@@ -312,6 +316,71 @@ fn of_a_thread_that_is_longer_than_a_page_the_last_replies_are_told() {
     let top = before(&api, &channel(None), None, 1).expect("history");
     assert_eq!(top.len(), 1);
     assert_eq!(top[0].text, "the question");
+}
+
+#[test]
+fn of_a_thread_too_long_to_be_read_what_was_said_lately_is_told_or_nothing() {
+    let api = fake();
+    let team = &api.wire.team;
+    let texts = |parent: &str, asked: &str, at_most| {
+        before(&api, &channel(Some(parent)), Some(asked), at_most)
+            .map(|said| said.into_iter().map(|said| said.text).collect::<Vec<_>>())
+    };
+    let calls = || api.wire.team.called().len();
+    // Years ago.
+    let old = "1500000000.000001".to_owned();
+    team.say_at("C1", "U1", "the question", None, &old);
+    for number in 1..=12_000 {
+        let ts = format!("1500000001.{number:06}");
+        team.say_at("C1", "U2", &format!("old {number}"), Some(&old), &ts);
+    }
+    for number in 1..=3 {
+        team.say("C1", "U2", &format!("new {number}"), Some(&old));
+    }
+    let asked = team.say("C1", "U1", "<@UBOT> what of it?", Some(&old));
+    assert_eq!(
+        texts(&old, &asked, 3),
+        Ok(vec!["new 1".into(), "new 2".into(), "new 3".into()])
+    );
+    assert_eq!(calls(), 1);
+    // There is more, but it is out of reach.
+    let reached = ["the question", "new 1", "new 2", "new 3"].map(str::to_owned);
+    assert_eq!(texts(&old, &asked, 5), Ok(reached.into()));
+    assert_eq!(calls(), 1 + 1 + 10);
+    // An old thread that is short is told as it is.
+    let short = "1600000000.000001".to_owned();
+    team.say_at("C1", "U1", "another", None, &short);
+    for number in 1..=4 {
+        let ts = format!("1600000001.{number:06}");
+        team.say_at("C1", "U2", &format!("old {number}"), Some(&short), &ts);
+    }
+    let last = team.say("C1", "U1", "<@UBOT> and this?", Some(&short));
+    assert_eq!(texts(&short, &last, 2), Ok(vec!["old 3".into(), "old 4".into()]));
+    // All of it is new: nobody can tell what was said last, and what was said first is not that.
+    let parent = team.say("C1", "U1", "the hot one", None);
+    for number in 1..=10_000 {
+        team.say("C1", "U2", &format!("hot {number}"), Some(&parent));
+    }
+    let asked = team.say("C1", "U1", "<@UBOT> now?", Some(&parent));
+    let error = Error::Unavailable("the thread is too long to be read to its end".into());
+    assert_eq!(texts(&parent, &asked, 3), Err(error));
+}
+
+#[test]
+fn pages_that_were_too_large_to_come_are_not_counted() {
+    let api = fake();
+    let team = &api.wire.team;
+    let parent = team.say("C1", "U1", "the question", None);
+    for number in 1..=4 {
+        team.say("C1", "U2", &format!("{number} {}", "x".repeat(2_000)), Some(&parent));
+    }
+    let asked = team.say("C1", "U1", "<@UBOT> well?", Some(&parent));
+    // One of them at a time: nine answers are too large before that.
+    api.wire.answer_max.set(4_000);
+    let said = before(&api, &channel(Some(&parent)), Some(&asked), 2).expect("history");
+    let begins: Vec<&str> = said.iter().map(|said| &said.text[..2]).collect();
+    assert_eq!(begins, ["3 ", "4 "]);
+    assert_eq!(team.called().len(), 9 + 5);
 }
 
 #[test]

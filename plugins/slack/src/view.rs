@@ -112,7 +112,7 @@ pub fn render(view: &View, budget: usize, dress: Dress) -> Vec<Shown> {
         done: Vec::new(),
         open: Group::default(),
     };
-    for flow in flows(view) {
+    for flow in flows(view, dress) {
         match flow {
             Flow::Text(text) => pages.text(&text),
             Flow::Whole(group) => pages.whole(group),
@@ -128,7 +128,8 @@ fn bare(shown: &[Shown]) -> Vec<Shown> {
     for block in shown.iter().flat_map(|shown| &shown.blocks) {
         texts.extend(str_at(block, "/text/text").or(str_at(block, "/elements/0/text")));
         if str_at(block, "/type") == Some("actions") {
-            texts.push("(The buttons cannot be shown.)");
+            // The one that stops it: a question says what can be said to it.
+            texts.push("(Say `!stop` to stop it: the button cannot be shown.)");
         }
     }
     let mut pages = vec![String::new()];
@@ -264,7 +265,7 @@ fn cut(escaped: &str) -> String {
     }
 }
 
-fn flows(view: &View) -> Vec<Flow> {
+fn flows(view: &View, dress: Dress) -> Vec<Flow> {
     let mut flows = Vec::new();
     let mut steps: Vec<&Block> = Vec::new();
     let mut texts = 0;
@@ -294,7 +295,7 @@ fn flows(view: &View) -> Vec<Flow> {
                 flows.push(Flow::Whole(Group::context(&format!("💭 _…{line}_"))));
             }
             Part::Plan(items) => flows.extend(ask::plan(items)),
-            Part::Ask(part) => flows.extend(ask::ask(part)),
+            Part::Ask(part) => flows.extend(ask::ask(part, dress)),
             Part::File(file) => {
                 flows.push(Flow::Whole(Group::context(&format!(
                     "📎 {}",

@@ -246,12 +246,12 @@ fn blocks_that_slack_refuses_become_sections_and_then_text() {
     refuse("chat.update", "invalid_blocks");
     turn.show(&view(State::Asking, vec![text("**a**"), ask(None)]))
         .expect("shown");
+    let asked = "**a**\n*May it run this?*\n`rm -r &lt;old&gt;`\n• *Allow*\n• *Deny*\nButtons cannot be shown here. Say \
+                 `!allow` or `!deny` to what it wants to do; to a question `!answer` and an option, its number, or your \
+                 own words.";
     assert_eq!(
         last(&turn, "chat.update"),
-        json!({
-            "channel": "C1", "ts": ts, "blocks": [],
-            "text": "**a**\n*May it run this?*\n`rm -r &lt;old&gt;`\n(The buttons cannot be shown.)",
-        })
+        json!({ "channel": "C1", "ts": ts, "blocks": [], "text": asked })
     );
     // There is nothing plainer.
     refuse("chat.update", "invalid_blocks");

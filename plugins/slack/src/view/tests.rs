@@ -237,6 +237,60 @@ fn of_many_options_none_is_left_out() {
 }
 
 #[test]
+fn without_buttons_a_question_says_what_can_be_chosen_and_how() {
+    let how = "Buttons cannot be shown here. Say `!allow` or `!deny` to what it wants to do; to a question `!answer` and \
+               an option, its number, or your own words.";
+    let stop = "(Say `!stop` to stop it: the button cannot be shown.)";
+    let said = |ask: Part| {
+        let mut view = view(State::Asking, vec![ask]);
+        view.stop_token = Some("t-stop".into());
+        let shown = render(&view, BUDGET, Dress::Text);
+        assert!(shown.iter().all(|shown| shown.blocks.is_empty()));
+        shown.into_iter().map(|shown| shown.text).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(
+        said(ask(None)),
+        format!("*May it run this?*\n`rm -r &lt;old&gt;`\n• *Allow*\n• *Deny*\n{how}\n{stop}")
+    );
+    assert_eq!(
+        said(ask(Some("Allowed by <@U1>"))),
+        format!("*May it run this?*\n`rm -r &lt;old&gt;`\n✔ Allowed by <@U1>\n{stop}")
+    );
+    let option = |label: &str, description: &str| OptionItem {
+        label: label.into(),
+        description: description.into(),
+        value: label.into(),
+    };
+    let mut options = vec![option("a<b", "the small & calm one"), option("c", "")];
+    let which = |options: &[OptionItem]| {
+        said(Part::Ask(Ask {
+            title: "Which?".into(),
+            text: String::new(),
+            choices: vec![Choice {
+                label: "Skip".into(),
+                description: String::new(),
+                token: "t-skip".into(),
+                style: Style::Plain,
+            }],
+            selection: Some(Selection {
+                token: "t-sel".into(),
+                options: options.to_vec(),
+                submit: "Send".into(),
+            }),
+            settled: None,
+        }))
+    };
+    assert_eq!(
+        which(&options),
+        format!("*Which?*\n1. *a&lt;b*: the small &amp; calm one\n2. *c*\n• *Skip*\n{how}\n{stop}")
+    );
+    // Of many none is left out.
+    options.extend((3..=201).map(|n| option(&format!("o{n}"), &"<long> ".repeat(30))));
+    let many = which(&options);
+    assert!((3..=201).all(|n| many.contains(&format!("\n{n}. *o{n}*: "))), "{many}");
+}
+
+#[test]
 fn plans_notices_and_ends_are_shown() {
     let item = |text: &str, state| PlanItem {
         text: text.into(),

@@ -316,22 +316,16 @@ impl Workspace {
     pub fn say(&self, channel: &str, user: &str, text: &str, thread: Option<&str>) -> String {
         let mut state = self.lock();
         let ts = state.stamp();
-        state.messages.push(Message {
-            channel: channel.into(),
-            ts: ts.clone(),
-            thread_ts: thread.map(str::to_owned),
-            user: user.into(),
-            text: text.into(),
-            blocks: Vec::new(),
-            metadata: None,
-            ephemeral_to: None,
-            edits: 0,
-            reactions: BTreeSet::new(),
-            streaming: false,
-        });
+        state.said(channel, user, text, thread, &ts);
         drop(state);
         self.touched();
         ts
+    }
+
+    /// The same, said at this `ts`: what is in one thread comes in its order.
+    pub fn say_at(&self, channel: &str, user: &str, text: &str, thread: Option<&str>, ts: &str) {
+        self.lock().said(channel, user, text, thread, ts);
+        self.touched();
     }
 
     /// Somebody deletes a message.
@@ -426,6 +420,22 @@ impl Workspace {
 }
 
 impl State {
+    fn said(&mut self, channel: &str, user: &str, text: &str, thread: Option<&str>, ts: &str) {
+        self.messages.push(Message {
+            channel: channel.into(),
+            ts: ts.into(),
+            thread_ts: thread.map(str::to_owned),
+            user: user.into(),
+            text: text.into(),
+            blocks: Vec::new(),
+            metadata: None,
+            ephemeral_to: None,
+            edits: 0,
+            reactions: BTreeSet::new(),
+            streaming: false,
+        });
+    }
+
     /// A `ts` that was never given.
     pub(crate) fn stamp(&mut self) -> String {
         let now = SystemTime::now()
