@@ -82,13 +82,13 @@ fn in_order(
 ) -> Result<Accepted> {
     let channel = item.origin.conversation.told_channel();
     let mut fresh = true;
-    match &mut item.what {
-        What::Edited(Message { id: said, .. }) | What::Deleted(said) => {
-            if store.inbox_said(bot, channel, said)?.is_none() {
-                store.ahead_put(bot, channel, &item.what, received + AHEAD_MS)?;
-            }
-        }
-        What::Message(message) => match store.ahead_take(bot, channel.unwrap_or_default(), &message.id, received)? {
+    if let What::Edited(Message { id: said, .. }) | What::Deleted(said) = &item.what
+        && store.inbox_said(bot, channel, said)?.is_none()
+    {
+        store.ahead_put(bot, channel, &item.what, received + AHEAD_MS)?;
+    }
+    if let What::Message(message) = &mut item.what {
+        match store.ahead_take(bot, channel.unwrap_or_default(), &message.id, received)? {
             Some(What::Deleted(_)) => {
                 store.inbox_state(id, InboxState::Done)?;
                 fresh = false;
@@ -100,8 +100,7 @@ fn in_order(
                 store.inbox_amend(id, &item)?;
             }
             _ => {}
-        },
-        _ => {}
+        }
     }
     Ok(Accepted { id, item, fresh })
 }
