@@ -115,18 +115,6 @@ async fn message_that_answers_another_brings_what_that_says_whose_it_is_and_its_
     let quotes = json!({ "quotes": { "id": "m0", "text": "", "attachments": file } });
     room.tell(but(said("m2", "look"), quotes)).await;
     room.vendor.done_with("saw image/png of 21 bytes").await;
-    // In a thread, what that is about comes once, and again where the agent does not have it any more.
-    let file = json!([{ "name": "plan.png", "source": "f1" }]);
-    let about = json!({ "thread": "t1", "quotes": { "id": "t1", "text": "the topic", "attachments": file } });
-    for (id, words, has) in [("t2", "first", true), ("t3", "second", false)] {
-        room.tell(but(said(id, words), about.clone())).await;
-        let seen = room.vendor.done_with(words).await["text"].to_string();
-        assert_eq!(seen.contains("> the topic"), has, "{seen}");
-    }
-    room.tell(but(said("t4", "/new"), json!({ "thread": "t1" }))).await;
-    room.tell(but(said("t5", "third"), about)).await;
-    let seen = room.vendor.done_with("third").await["text"].to_string();
-    assert!(seen.contains("> the topic"), "{seen}");
     // Nothing but the answer is a question too.
     let quotes = json!({ "quotes": { "id": "m0", "text": "just this" } });
     room.tell(but(said("m3", ""), quotes)).await;

@@ -77,30 +77,10 @@ pub(super) struct Gathered {
 }
 
 impl Bot {
-    /// It answers what its thread is about, and everybody it goes to was in the thread before: they have it.
-    async fn has_what_is_answered(&self, heard: &Heard) -> bool {
-        let registry = &self.inner.registry;
-        let Some(quoted) = &heard.message.quotes else {
-            return false;
-        };
-        if heard.conversation.thread.as_ref() != Some(&quoted.id) {
-            return false;
-        }
-        for key in heard.keys(registry) {
-            if registry.status(&key).await.is_none_or(|status| status.row.turns == 0) {
-                return false;
-            }
-        }
-        true
-    }
-
     /// Gives a message to its session: at once if it needs nothing and nobody waits before it. False: it is given
     /// later, and its row is held until then.
-    pub(super) async fn hand_over(&self, mut heard: Heard) -> bool {
+    pub(super) async fn hand_over(&self, heard: Heard) -> bool {
         let inner = &self.inner;
-        if self.has_what_is_answered(&heard).await {
-            heard.message.quotes = None;
-        }
         let names = self.names_at_hand(&heard.origin, &heard.message).await;
         let keys = heard.keys(&inner.registry);
         let waits = heard.message.brings_files() || inner.gathering.holds(&keys) || self.wants_history(&heard).await;
