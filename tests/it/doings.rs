@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::binary::botyard;
 use crate::room::{Room, but, said};
+use crate::routing::{ONE, crew};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn thread_that_an_adapter_made_is_the_sessions() {
@@ -119,6 +120,105 @@ async fn message_that_answers_another_brings_what_that_says_whose_it_is_and_its_
     let quotes = json!({ "quotes": { "id": "m0", "text": "just this" } });
     room.tell(but(said("m3", ""), quotes)).await;
     room.vendor.done_with("> just this").await;
+    room.stop().await;
+}
+
+/// Ann says something in a thread under a message of Bob's with a picture.
+fn under(root: &str, id: &str, text: &str) -> serde_json::Value {
+    let quotes = json!({ "id": root, "from": { "id": "bob", "name": "Bob" }, "text": format!("{root} is down"),
+        "attachments": [{ "name": "plan.png", "source": "f1" }] });
+    but(said(id, text), json!({ "thread": root, "quotes": quotes }))
+}
+
+/// What became of it: whether the agent had what the thread is about.
+async fn had(room: &Room, root: &str, id: &str, text: &str) -> bool {
+    room.tell(under(root, id, text)).await;
+    let done = room
+        .vendor
+        .until(text, |view| {
+            let told = view["text"].as_str().unwrap_or_default();
+            view["state"] == "done" && told.contains(text.trim_start_matches("@reviewer "))
+        })
+        .await["text"]
+        .to_string();
+    let had = done.contains(&format!("> Bob: {root} is down\\n\\n"));
+    assert_eq!(done.contains("plan.png"), had, "{done}");
+    had
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agent_has_what_a_thread_is_about_once_and_every_agent_and_conversation_has_it() {
+    let room = Room::open(&crew(ONE)).await;
+    room.vendor.with(|kept| kept.files.insert("f1".into(), PNG.to_vec()));
+    // What the bot itself says there is no agent's.
+    room.tell(under("m0", "h1", "/help")).await;
+    room.vendor
+        .until("the help", |view| view.to_string().contains("/help"))
+        .await;
+    assert!(had(&room, "m0", "m1", "apple").await);
+    assert!(!had(&room, "m0", "m2", "banana").await);
+    assert!(had(&room, "m0", "m3", "@reviewer cherry").await);
+    assert!(!had(&room, "m0", "m4", "@reviewer damson").await);
+    // Of several, one who lacks it is enough.
+    room.tell(under("m0", "m5", "@tester @reviewer elder")).await;
+    for agent in ["tester", "reviewer"] {
+        let told = |view: &serde_json::Value| {
+            let text = view["text"].as_str().unwrap_or_default();
+            text.starts_with(&format!("**{agent}**")) && text.contains("> Bob: m0 is down") && text.contains("elder")
+        };
+        room.vendor.until(agent, told).await;
+    }
+    room.tell(under("m0", "n1", "/new")).await;
+    room.vendor
+        .until("its answer", |view| view.to_string().contains("new conversation"))
+        .await;
+    let room = room.restart().await;
+    assert!(had(&room, "m0", "m6", "grape").await);
+    assert!(!had(&room, "m0", "m7", "@reviewer hazel").await);
+    room.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn session_that_is_in_many_threads_has_what_each_is_about() {
+    let room = Room::open("scope = \"user\"").await;
+    room.vendor.with(|kept| kept.files.insert("f1".into(), PNG.to_vec()));
+    room.say("m1", "zest").await;
+    room.vendor.done_with("zest").await;
+    assert!(had(&room, "t1", "m2", "apple").await);
+    assert!(!had(&room, "t1", "m3", "banana").await);
+    assert!(had(&room, "t2", "m4", "cherry").await);
+    assert!(!had(&room, "t2", "m5", "damson").await);
+    // Without a word nothing is asked, as there is nothing that the agent lacks.
+    room.tell(under("t2", "m6", "")).await;
+    room.vendor
+        .until("the help", |view| view.to_string().contains("/help"))
+        .await;
+    room.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn edit_of_what_waits_in_a_thread_does_not_bring_again_what_that_is_about() {
+    let room = Room::open("").await;
+    room.vendor.with(|kept| kept.files.insert("f1".into(), PNG.to_vec()));
+    room.tell(but(said("m1", "permission ls"), json!({ "thread": "m0" })))
+        .await;
+    let asking = room
+        .vendor
+        .until("the question", |view| view["state"] == "asking")
+        .await;
+    room.tell(under("m0", "m2", "a draft")).await;
+    room.vendor
+        .until("its place in the queue", |view| view["state"] == "waiting")
+        .await;
+    room.tell(but(edited("m2", "after"), json!({ "thread": "m0" }))).await;
+    // Behind the edit.
+    room.tell(under("m0", "m3", "third")).await;
+    let waits = |view: &&serde_json::Value| view["state"] == "waiting";
+    let both = |_: &serde_json::Value| room.vendor.standing().iter().filter(waits).count() == 2;
+    room.vendor.until("its place too", both).await;
+    room.press(&asking, "Allow", Some("m0")).await;
+    let done = room.vendor.done_with("Ann: after").await;
+    assert_eq!(done["text"], "echo: Ann: after");
     room.stop().await;
 }
 

@@ -124,12 +124,20 @@ impl Bot {
         if !waits(turn) {
             return false;
         }
+        // What it answers stays as well, or stays away.
+        let alone = |message: &Message| Message {
+            quotes: None,
+            ..message.clone()
+        };
         let (old, new) = (
-            self.compose_again(origin, before).await,
-            self.compose_again(origin, now).await,
+            self.compose_again(origin, &alone(before)).await,
+            self.compose_again(origin, &alone(now)).await,
         );
-        // Not found: it was amended already, or a name in it was learned since.
-        let prompt = in_place(&turn.prompt, &old, &new).unwrap_or(new);
+        let prompt = match in_place(&turn.prompt, &old, &new) {
+            Some(prompt) => prompt,
+            // It was amended already, or a name in it was learned since.
+            None => self.compose_again(origin, now).await,
+        };
         self.inner.registry.amend(&turn.session, &turn.id, prompt).await
     }
 

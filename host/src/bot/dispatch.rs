@@ -279,12 +279,15 @@ impl Bot {
             command::Said::Words(way, words) => (way, words.to_owned()),
         };
         message.text = words;
+        let (course, agent) = Course::of(&to);
+        if self.has_the_root(&origin, &message, course.as_ref(), agent).await {
+            message.quotes = None;
+        }
         if message.says_nothing() {
             let text = if to == To::First { self.help() } else { self.crew() };
             self.say(&origin, Part::Text(text), false).await;
             return self.dealt_with(id, also).await;
         }
-        let (course, agent) = Course::of(&to);
         // Whoever says how it comes to the agent, or brings files, gives it something to do.
         let may_answer = way.is_none() && !message.brings_files() && !self.can(Ability::Buttons);
         if may_answer && course.is_none() && self.said_to_a_question(id, &origin, agent, &message).await {

@@ -9,6 +9,8 @@ use tracing::warn;
 use super::Bot;
 use super::gather::Heard;
 use super::people::{ids_in, line, with_names};
+use super::route::Course;
+use crate::chat::{Message, Origin};
 
 /// It is here by then, or is left out.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -30,6 +32,40 @@ impl Bot {
             }
         }
         false
+    }
+
+    /// The message answers the first one of the thread that it is in, and whoever it is for has that already: what they
+    /// had last was said in this thread too. Platforms tell of that one with everything that is said in a thread.
+    pub(super) async fn has_the_root(
+        &self,
+        origin: &Origin,
+        message: &Message,
+        course: Option<&Course>,
+        agent: Option<&str>,
+    ) -> bool {
+        let registry = &self.inner.registry;
+        let conversation = &origin.conversation;
+        let root = message.quotes.as_ref().map(|quoted| &quoted.id);
+        if root.is_none() || root != conversation.thread.as_ref() {
+            return false;
+        }
+        let Some(key) = self.session_of(conversation, &origin.sender.id, agent).await else {
+            return false;
+        };
+        let keys = match course {
+            Some(course) => course.all().map(|agent| registry.key_of(&key, agent)).collect(),
+            None => vec![key],
+        };
+        for key in keys {
+            let had = registry.status(&key).await.is_some_and(|status| {
+                let turns = status.row.turns > 0 || status.running.is_some() || status.waiting > 0;
+                turns && status.row.conversation.thread == conversation.thread
+            });
+            if !had {
+                return false;
+            }
+        }
+        true
     }
 
     pub(super) async fn said_before(&self, heard: &Heard) -> Option<String> {

@@ -37,6 +37,11 @@ impl Course {
         self.steps.first().map_or(&[], |step| &step.to)
     }
 
+    /// The agents of all steps.
+    pub(super) fn all(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().flat_map(|step| &step.to).map(String::as_str)
+    }
+
     /// Where a message goes that is for these. None: to one agent, the one behind it or the first.
     pub(super) fn of<'a>(to: &To<'a>) -> (Option<Self>, Option<&'a str>) {
         match to {

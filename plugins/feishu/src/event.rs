@@ -22,17 +22,11 @@ pub trait Book {
     /// Which direct chat a person has with the bot: the menu's event does not say.
     fn chat_of(&self, person: &str) -> Option<String>;
     fn note(&self, person: &str, chat: &str);
-    /// Whether the bot answered in the thread of this message: then it has what the thread is about.
-    fn is_known(&self, thread: &str) -> bool;
-    fn learn(&self, thread: &str);
 }
 
-/// Notes a direct chat, or a thread, with its first answer: whoever only reads events need not look anything up.
+/// Notes a direct chat with its first answer: whoever only reads events need not look anything up.
 pub fn note(book: &impl Book, target: &Target) {
     let chat = &target.conversation;
-    if let (None, Some(thread)) = (&target.memory, &chat.thread) {
-        book.learn(thread);
-    }
     if let (None, true) = (&target.memory, chat.direct)
         && let Some(ReplyTo::Direct { person, .. }) = ReplyTo::of(&target.reply_to)
     {
@@ -225,15 +219,12 @@ impl<V: Vault, B: Book> Reader<'_, V, B> {
             extra: Vec::new(),
         };
         // The event has only the id of what is answered. Within a thread that is the thread's first message, unless
-        // another was chosen: a bot that answered there has it already.
+        // another was chosen: the host knows who has it already.
         let quotes = str_at(message, "/parent_id").map(|parent| Quote {
             id: parent.to_owned(),
             sender: None,
             text: String::new(),
-            attachments: match thread.as_deref() == Some(parent) && self.book.is_known(parent) {
-                true => Vec::new(),
-                false => vec![content::quote(parent, str_at(body, "/header/app_id"))],
-            },
+            attachments: vec![content::quote(parent, str_at(body, "/header/app_id"))],
         });
         let message = Message {
             id: id.to_owned(),

@@ -91,20 +91,7 @@ impl Vault for Host {
 /// A person's direct chat is kept for so long after it was last new.
 const CHAT_KEPT_SECONDS: u32 = 180 * 24 * 3600;
 
-/// That the bot answered in a thread is kept for so long after it was last new.
-const THREAD_KEPT_SECONDS: u32 = 7 * 24 * 3600;
-
 impl Book for Host {
-    fn is_known(&self, thread: &str) -> bool {
-        store::get(&format!("thread:{thread}")).is_ok_and(|found| found.is_some())
-    }
-
-    fn learn(&self, thread: &str) {
-        if !self.is_known(thread) {
-            drop(store::put(&format!("thread:{thread}"), b"1", Some(THREAD_KEPT_SECONDS)));
-        }
-    }
-
     fn chat_of(&self, person: &str) -> Option<String> {
         let found = store::get(&format!("chat:{person}")).ok().flatten()?;
         String::from_utf8(found).ok()
