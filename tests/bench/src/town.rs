@@ -129,13 +129,6 @@ pub(crate) async fn bursts(binary: &Path, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// An update that people waited long for, for whoever looks why.
-fn late(name: &str, place: usize, at: Duration, age: u128) {
-    if std::env::var_os("BENCH_LATE").is_some() {
-        eprintln!("{name}: place {place}, {} ms in: {age} ms old", at.as_millis());
-    }
-}
-
 /// The words that a streaming agent says: where, and when in milliseconds.
 fn newest(said: &str) -> Option<(usize, u128)> {
     let words = said.split(|c: char| !c.is_ascii_alphanumeric());
@@ -187,9 +180,6 @@ pub(crate) async fn streams(binary: &Path, report: &mut Report) -> Result<()> {
             // Until this update came, people saw what the last one had.
             if let Some(before) = shown.insert(place, stamp) {
                 let age = now.saturating_sub(before);
-                if std::env::var("BY_TRACE").is_ok() && age > 2500 {
-                    eprintln!("{place} at {} age {age}", (call.at - begun).as_millis());
-                }
                 ages.push(Duration::from_millis(u64::try_from(age).unwrap_or(u64::MAX)));
             }
         }
