@@ -55,7 +55,7 @@ mod tests {
     fn one_event_is_overtaken_by_the_next() {
         let hold = Hold::default();
         assert_eq!(hold.pass(1), [1]);
-        hold.clone().next();
+        hold.next();
         assert_eq!(hold.pass(2), Vec::<i32>::new());
         assert_eq!(hold.pass(3), [3, 2]);
         assert_eq!(hold.pass(4), [4]);
