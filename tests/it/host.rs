@@ -129,6 +129,10 @@ impl Setup {
             files,
         } = self;
         let mode = mode.map_or_else(String::new, |mode| format!("mode = {mode:?}"));
+        let scope = match more.contains("scope = ") {
+            true => "",
+            false => "scope = \"thread\"",
+        };
         let text = format!(
             r#"
 [host]
@@ -145,7 +149,7 @@ login = {login}
 name = "team"
 adapter = {adapter:?}
 agent = "scripted"
-scope = "thread"
+{scope}
 workspace = "work"
 allow = {allow}
 api_base = {api_base:?}
