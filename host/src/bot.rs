@@ -12,6 +12,7 @@ mod gather;
 mod history;
 mod intake;
 mod judge;
+mod lanes;
 mod offer;
 mod operator;
 mod others;
@@ -21,9 +22,8 @@ mod route;
 mod shortcut;
 mod start;
 
-use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
@@ -33,7 +33,7 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use crate::access::{PerUserPace, RefusalPace};
-use crate::chat::{Answer, CallError, Event, Health, InboxId, Item, Origin, Translated, Verdict, What, now};
+use crate::chat::{Answer, CallError, Event, Health, InboxId, Origin, Translated, Verdict, What, now};
 use crate::config::BotConfig;
 use crate::inbox::{Accepted, Inbox};
 use crate::manifest::Ability;
@@ -67,7 +67,7 @@ struct Inner {
     inbox: Inbox,
     outbox: Outbox,
     registry: Registry,
-    lanes: dispatch::Lanes,
+    lanes: lanes::Lanes,
     /// Turns that ended, of which some are part of a run.
     ended: Ended,
     /// Messages that something is brought for.
@@ -75,10 +75,6 @@ struct Inner {
     people: people::People,
     /// Parts of messages that come as several events.
     albums: album::Albums,
-    /// Items that a lane holds: they are still `New` in the store and must not be taken up twice.
-    in_flight: Mutex<HashSet<InboxId>>,
-    /// A lane was full; the sweeper fetches what was left in the store.
-    behind: Notify,
     /// A raw event could not be translated in time and may be tried again.
     set_aside: Notify,
     per_user: PerUserPace,
@@ -242,7 +238,7 @@ impl Bot {
             if let Some(said) = self.immediate_word(&one, deadline).await {
                 answer = Some(said);
             }
-            self.dispatch(one.id, one.item);
+            self.inner.lanes.offer(one.id, one.item);
         }
         Taken::Stored(answer)
     }
@@ -394,10 +390,6 @@ impl Bot {
         {
             warn!(bot = %inner.config.name, "tasks were still busy at the end");
         }
-    }
-
-    fn dispatch(&self, id: InboxId, item: Item) {
-        dispatch::dispatch(self, id, item);
     }
 }
 

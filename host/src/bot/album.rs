@@ -90,8 +90,8 @@ impl Bot {
                 return;
             };
             if bot.hear(id, also.clone(), origin, message).await {
-                bot.finish(id);
-                also.into_iter().for_each(|id| bot.finish(id));
+                bot.inner.lanes.finish(id);
+                also.into_iter().for_each(|id| bot.inner.lanes.finish(id));
             }
         });
     }

@@ -1,10 +1,5 @@
-//! From the inbox to the session: one lane's worth of conversations at a time, in the order in which they were
-//! stored. What does not fit into a lane stays in the store and is fetched when there is room.
+//! From a lane to the session: what becomes of an item of the inbox, one after the other for what is in one lane.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::PoisonError;
-
-use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 use super::address::{self, Read, To};
@@ -21,122 +16,12 @@ use crate::manifest::Ability;
 use crate::session::Registry;
 use crate::store::{Decision, InboxState, TokenRow};
 
-/// Conversations are spread over so many lanes; those of one lane wait for each other's look-ups, not for turns.
-const LANES: usize = 32;
-/// Items that wait in one lane before the rest stays in the store.
-const LANE_DEPTH: usize = 64;
-
 /// A message that could not be queued because the store was in trouble is tried again after this.
 const TRY_AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// The ways from the inbox to the sessions.
-#[derive(Debug)]
-pub(super) struct Lanes {
-    senders: Vec<mpsc::Sender<(InboxId, Item)>>,
-}
-
-pub(super) type LaneEnds = Vec<mpsc::Receiver<(InboxId, Item)>>;
-
-impl Lanes {
-    pub(super) fn new() -> (Self, LaneEnds) {
-        let (senders, ends) = (0..LANES).map(|_| mpsc::channel(LANE_DEPTH)).unzip();
-        (Self { senders }, ends)
-    }
-
-    fn of(&self, conversation: &Conversation) -> &mpsc::Sender<(InboxId, Item)> {
-        let mut hasher = DefaultHasher::new();
-        (&conversation.tenant, &conversation.channel).hash(&mut hasher);
-        let lane = usize::try_from(hasher.finish() % (LANES as u64)).unwrap_or(0);
-        &self.senders[lane]
-    }
-}
-
-/// Hands an item that was just stored to its lane. Never waits.
-pub(super) fn dispatch(bot: &Bot, id: InboxId, item: Item) {
-    let inner = &bot.inner;
-    if !bot.begin(id) {
-        return;
-    }
-    if inner.lanes.of(&item.origin.conversation).try_send((id, item)).is_err() {
-        bot.finish(id);
-        inner.behind.notify_one();
-    }
-}
-
 impl Bot {
-    /// False: the item is held by a lane already.
-    pub(super) fn begin(&self, id: InboxId) -> bool {
-        self.inner
-            .in_flight
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(id)
-    }
-
-    pub(super) fn finish(&self, id: InboxId) {
-        self.inner
-            .in_flight
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&id);
-    }
-
-    /// One lane, until the bot stops.
-    pub(super) async fn run_lane(self, mut lane: mpsc::Receiver<(InboxId, Item)>) {
-        loop {
-            // Stop first: what waits here is in the store and comes again with the next start.
-            let (id, item) = tokio::select! {
-                biased;
-                () = self.inner.stop.cancelled() => return,
-                next = lane.recv() => match next {
-                    Some(next) => next,
-                    None => return,
-                },
-            };
-            if self.work(id, item).await {
-                self.finish(id);
-            }
-        }
-    }
-
-    /// Fetches from the store what did not fit into the lanes, until the bot stops.
-    pub(super) async fn sweep(self) {
-        let inner = &self.inner;
-        loop {
-            tokio::select! {
-                () = inner.stop.cancelled() => return,
-                () = inner.behind.notified() => {}
-            }
-            let mut after = InboxId(0);
-            loop {
-                let name = inner.config.name.clone();
-                let rows = match inner.journal.read(move |s| s.inbox_new(&name, after, 256)).await {
-                    Ok(rows) => rows,
-                    Err(error) => {
-                        warn!(bot = %inner.config.name, %error, "the inbox could not be read");
-                        break;
-                    }
-                };
-                let Some(last) = rows.last().map(|row| row.id) else {
-                    break;
-                };
-                after = last;
-                for row in rows {
-                    if !self.begin(row.id) {
-                        continue;
-                    }
-                    let lane = inner.lanes.of(&row.item.origin.conversation).clone();
-                    tokio::select! {
-                        () = inner.stop.cancelled() => return,
-                        sent = lane.send((row.id, row.item)) => if sent.is_err() { return },
-                    }
-                }
-            }
-        }
-    }
-
     /// False: the item is held until something that goes on beside the lane is done with it.
-    async fn work(&self, id: InboxId, item: Item) -> bool {
+    pub(super) async fn work(&self, id: InboxId, item: Item) -> bool {
         // The sweeper may have read the row just before its lane was done with it.
         let state = self.inner.journal.read(move |s| s.inbox_get(id)).await;
         if !matches!(state, Ok(Some(row)) if row.state == InboxState::New) {
@@ -367,7 +252,7 @@ impl Bot {
     /// What stays in the inbox is fetched again in a while.
     pub(super) fn later(&self) {
         let bot = self.clone();
-        self.in_a_while(move || bot.inner.behind.notify_one());
+        self.in_a_while(move || bot.inner.lanes.want());
     }
 
     /// The store is in trouble: this is done when it may be out of it, unless the bot stops.

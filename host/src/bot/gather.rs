@@ -117,7 +117,7 @@ impl Bot {
             }
             drop(place);
             drop(permit);
-            ids.into_iter().for_each(|id| bot.finish(id));
+            ids.into_iter().for_each(|id| bot.inner.lanes.finish(id));
         });
         false
     }

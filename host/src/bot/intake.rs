@@ -95,7 +95,7 @@ impl Bot {
                 let (spoken, silent): (Vec<_>, Vec<_>) =
                     accepted.into_iter().partition(|one| Self::wants_word(&one.item.what));
                 for one in silent {
-                    self.dispatch(one.id, one.item);
+                    self.inner.lanes.offer(one.id, one.item);
                 }
                 if spoken.is_empty() {
                     let _ = waiting.outcome.send(Taken::Stored(answer));

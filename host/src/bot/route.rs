@@ -130,10 +130,10 @@ impl Bot {
     async fn hand_out(&self, items: Vec<(InboxId, Item)>) {
         let each = items.into_iter().map(|(id, item)| async move {
             if let What::Routed(routed) = &item.what
-                && self.begin(id)
+                && self.inner.lanes.begin(id)
             {
                 self.carry(id, &item.origin, routed).await;
-                self.finish(id);
+                self.inner.lanes.finish(id);
             }
         });
         futures_util::future::join_all(each).await;
@@ -141,7 +141,7 @@ impl Bot {
 
     fn give_out(&self, items: Vec<(InboxId, Item)>) {
         for (id, item) in items {
-            self.dispatch(id, item);
+            self.inner.lanes.offer(id, item);
         }
     }
 

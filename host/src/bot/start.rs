@@ -1,9 +1,9 @@
 //! Brings a bot up: adapter bound, who it is asked, what a former run left taken up; only then are its events taken.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -13,8 +13,8 @@ use tracing::{info, warn};
 
 use super::album::Albums;
 use super::connection::Line;
-use super::dispatch::Lanes;
 use super::gather::Queues;
+use super::lanes::Lanes;
 use super::people::People;
 use super::presenter::AdapterPresenter;
 use super::{Bot, Inner, intake};
@@ -151,8 +151,6 @@ impl Bot {
                 ended,
                 gathering: Arc::new(Queues::new()),
                 albums: Albums::default(),
-                in_flight: Mutex::new(HashSet::new()),
-                behind: Notify::new(),
                 set_aside: Notify::new(),
                 introduced: AtomicBool::new(false),
                 connection: Line::new(lines),
@@ -174,7 +172,7 @@ impl Bot {
         bot.inner.tasks.spawn(bot.clone().run_routes());
         bot.inner.tasks.spawn(bot.clone().retry_aside());
         // What is new in the inbox and what was set aside goes its way now.
-        bot.inner.behind.notify_one();
+        bot.inner.lanes.want();
         bot.inner.set_aside.notify_one();
         bot.inner
             .tasks

@@ -17,6 +17,10 @@ use wasmtime::component::Component;
 use super::{LoadError, v1};
 use crate::manifest::About;
 
+/// Rises when more is known of a component that is kept: what was kept before is made again. 2: it was compared as a whole
+/// with the interface.
+const FORMAT: u32 = 2;
+
 /// What stands beside the code.
 #[derive(Serialize, Deserialize)]
 struct Beside {
@@ -55,11 +59,12 @@ impl Cache {
         })
     }
 
-    /// The name of a component's entry: its content, the engine and its settings, the interface.
+    /// The name of a component's entry: its content, the engine and its settings, the interface, what is known of it.
     pub(super) fn key(engine: &Engine, wasm: &[u8]) -> String {
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
-        format!("{}-{:016x}-{}.{}", sha256(wasm), hasher.finish(), v1::MAJOR, v1::MINOR)
+        (v1::MAJOR, v1::MINOR, FORMAT).hash(&mut hasher);
+        format!("{}-{:016x}", sha256(wasm), hasher.finish())
     }
 
     fn code(&self, key: &str) -> PathBuf {

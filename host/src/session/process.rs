@@ -250,6 +250,11 @@ impl Permit {
         self.pool.change(|pool| pool.started(self.seat, pid));
     }
 
+    /// The process has shown something of its work: from now on it counts as what it takes.
+    pub(super) fn works(&self) {
+        self.pool.change(|pool| pool.works(self.seat));
+    }
+
     /// The process has nothing to do. The token is cancelled when somebody else needs the place: close the process
     /// and drop the permit then.
     pub(super) fn idle(&self) -> CancellationToken {

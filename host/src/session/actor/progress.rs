@@ -71,10 +71,12 @@ impl SessionActor {
             }
             _ => {}
         }
+        if shows(&event) {
+            self.seat.set_works();
+        } else if self.current.is_none() {
+            return;
+        }
         if self.current.is_none() {
-            if !shows(&event) {
-                return;
-            }
             self.open_unsolicited().await;
         }
         if let Some(job) = &self.current

@@ -35,6 +35,8 @@ pub(super) struct Live {
     permit: Permit,
     /// It answers.
     ready: bool,
+    /// It has shown something of its work.
+    works: bool,
     /// It goes on with a conversation, rather than to begin one.
     resumed: bool,
     /// Tasks of it that run though it is idle: with some it is never closed for being idle, nor for another's sake.
@@ -94,6 +96,15 @@ impl Seat {
         if let Self::Live(live) = self {
             live.ready = true;
             live.permit.started(pid);
+        }
+    }
+
+    pub(super) fn set_works(&mut self) {
+        if let Self::Live(live) = self
+            && !live.works
+        {
+            live.works = true;
+            live.permit.works();
         }
     }
 
@@ -178,6 +189,7 @@ impl Live {
             agent,
             permit,
             ready: false,
+            works: false,
             resumed,
             background: 0,
             rest: None,

@@ -10,6 +10,9 @@ use super::{Bounds, Permit};
 /// What a process counts as before any of its agent was measured: as much as Claude Code takes after some turns.
 const UNKNOWN_BYTES: u64 = 256 << 20;
 
+/// So many processes of an agent say what the next will take.
+const KNOWN: usize = 31;
+
 /// One place.
 #[derive(Debug)]
 struct Seat {
@@ -18,6 +21,8 @@ struct Seat {
     pid: Option<u32>,
     /// As measured.
     bytes: Option<u64>,
+    /// It has shown something of its work: before that it has not taken yet what it will take.
+    at_work: bool,
     /// Its process lasts as long as a turn, and is not measured.
     passing: bool,
     /// It may be asked to give way.
@@ -60,14 +65,36 @@ pub(super) struct Pool {
     /// Numbers places, waiters and the moments in which processes became idle.
     clock: u64,
     seats: BTreeMap<u64, Seat>,
-    /// What a process of this agent takes, the largest when they were measured last.
-    sizes: HashMap<String, u64>,
+    /// By agent.
+    sizes: HashMap<String, Sizes>,
     /// People in the order of their turns, each with what they wait for.
     people: VecDeque<(String, VecDeque<Waiter>)>,
     /// Who wants a place only if nobody else does.
     spares: VecDeque<Spare>,
     /// It was told that nobody gets a place, see [`Pool::blocked`].
     told: bool,
+}
+
+/// What processes of one agent took at work.
+#[derive(Debug, Default)]
+struct Sizes {
+    /// When they were measured last, of the newest [`KNOWN`], by place.
+    each: VecDeque<(u64, u64)>,
+    /// One that builds something large does not raise it.
+    median: u64,
+}
+
+impl Sizes {
+    fn learn(&mut self, seat: u64, bytes: u64) {
+        self.each.retain(|(other, _)| *other != seat);
+        self.each.push_back((seat, bytes));
+        if self.each.len() > KNOWN {
+            self.each.pop_front();
+        }
+        let mut sorted: Vec<u64> = self.each.iter().map(|(_, bytes)| *bytes).collect();
+        sorted.sort_unstable();
+        self.median = sorted[sorted.len() / 2];
+    }
 }
 
 /// Who waits for a place that nobody needs.
@@ -96,12 +123,16 @@ impl Pool {
         self.clock
     }
 
+    /// What a process of this agent will take.
     fn expected(&self, agent: &str) -> u64 {
-        self.sizes.get(agent).copied().unwrap_or(UNKNOWN_BYTES)
+        self.sizes.get(agent).map_or(UNKNOWN_BYTES, |sizes| sizes.median)
     }
 
     fn cost(&self, seat: &Seat) -> u64 {
-        seat.bytes.unwrap_or_else(|| self.expected(&seat.agent))
+        match seat.bytes {
+            Some(bytes) if seat.at_work || seat.passing => bytes,
+            bytes => self.expected(&seat.agent).max(bytes.unwrap_or_default()),
+        }
     }
 
     /// How many of these there are, and what they take.
@@ -123,6 +154,7 @@ impl Pool {
             agent,
             pid: None,
             bytes: None,
+            at_work: false,
             passing: false,
             idle: None,
             kept: false,
@@ -267,6 +299,15 @@ impl Pool {
             seat.pid = Some(pid).filter(|pid| *pid > 0);
             seat.passing = pid == 0;
             seat.bytes = None;
+            seat.at_work = false;
+        }
+    }
+
+    pub(super) fn works(&mut self, seat: u64) {
+        if let Some(seat) = self.seats.get_mut(&seat) {
+            seat.at_work = true;
+            // What was measured before is less than it takes.
+            seat.bytes = None;
         }
     }
 
@@ -329,16 +370,16 @@ impl Pool {
         self.seats.values().filter_map(|seat| seat.pid).collect()
     }
 
-    /// What was measured, by process.
+    /// What was measured, by process. One on its way out lets go of its memory: it says nothing about others.
     pub(super) fn measured(&mut self, sizes: &HashMap<u32, u64>) {
-        let mut largest: HashMap<String, u64> = HashMap::new();
-        for seat in self.seats.values_mut() {
-            if let Some(bytes) = seat.pid.and_then(|pid| sizes.get(&pid)) {
-                seat.bytes = Some(*bytes);
-                let size = largest.entry(seat.agent.clone()).or_default();
-                *size = (*size).max(*bytes);
+        for (id, seat) in &mut self.seats {
+            let Some(bytes) = seat.pid.and_then(|pid| sizes.get(&pid)) else {
+                continue;
+            };
+            seat.bytes = Some(*bytes);
+            if seat.at_work && !seat.gives_way() {
+                self.sizes.entry(seat.agent.clone()).or_default().learn(*id, *bytes);
             }
         }
-        self.sizes.extend(largest);
     }
 }

@@ -15,11 +15,22 @@ fn pool(max: usize, budget: u64) -> Processes {
     Processes::with_gauge(bounds, Arc::new(sizes))
 }
 
-/// A live process of this size in MB.
+/// A live process of this size in MB that has worked.
 fn live(pool: &Processes, size: u32) -> Permit {
     let permit = pool.try_acquire(AGENT).expect("there is room");
-    permit.started(size);
+    at_work(&permit, size);
     permit
+}
+
+fn at_work(permit: &Permit, size: u32) {
+    permit.started(size);
+    permit.works();
+}
+
+/// How many more are let in.
+fn room(pool: &Processes) -> usize {
+    let more: Vec<Permit> = std::iter::from_fn(|| pool.try_acquire(AGENT)).collect();
+    more.len()
 }
 
 async fn granted(waiting: &mut Waiting) -> Permit {
@@ -75,19 +86,64 @@ async fn memory_bounds_what_lives_as_it_is_measured() {
     let unknown: Vec<Permit> = std::iter::from_fn(|| pool.try_acquire(AGENT)).collect();
     assert_eq!(unknown.len(), 3);
     // They turn out to be smaller; whoever asks has them measured first.
-    unknown.iter().for_each(|permit| permit.started(100));
+    unknown.iter().for_each(|permit| at_work(permit, 100));
     let mut more = vec![granted(&mut pool.acquire("ann", AGENT)).await];
     more.extend(std::iter::from_fn(|| pool.try_acquire(AGENT)));
     assert_eq!(unknown.len() + more.len(), 10, "100 MB each in 1000 MB");
 
     // They grow: nobody is let in, and the idle ones go until it fits, though nobody waits.
     let idle: Vec<CancellationToken> = unknown.iter().map(Permit::idle).collect();
-    more.iter().for_each(|permit| permit.started(120));
+    more.iter().for_each(|permit| at_work(permit, 120));
     pool.measure().await;
     let asked = || idle.iter().map(CancellationToken::is_cancelled).collect::<Vec<_>>();
     assert_eq!(asked(), [true, true, false], "3 x 100 + 7 x 120 is 140 MB too much");
     drop(unknown);
     assert!(pool.try_acquire(AGENT).is_some());
+}
+
+#[tokio::test]
+async fn process_that_begins_counts_as_what_it_will_take() {
+    let pool = pool(100, 1080);
+    let works = live(&pool, 100);
+    pool.measure().await;
+    let begins = pool.try_acquire(AGENT).expect("there is room");
+    begins.started(10);
+    pool.measure().await;
+    assert_eq!(room(&pool), 8, "100 MB each");
+    begins.works();
+    assert_eq!(room(&pool), 8, "it was measured before it worked");
+    drop((works, begins));
+    assert_eq!(room(&pool), 10, "what is gone is remembered");
+}
+
+#[tokio::test]
+async fn process_on_its_way_out_says_nothing_about_others() {
+    let size = Arc::new(std::sync::atomic::AtomicU64::new(100));
+    let now = Arc::clone(&size);
+    let sizes = move |pids: &[u32]| {
+        let bytes = now.load(Ordering::Relaxed) * MB;
+        pids.iter().map(|pid| (*pid, bytes)).collect()
+    };
+    let bounds = Bounds {
+        max: 100,
+        budget_bytes: 1000 * MB,
+    };
+    let pool = Processes::with_gauge(bounds, Arc::new(sizes));
+    let leaves = live(&pool, 1);
+    pool.measure().await;
+    leaves.leaves();
+    // It lets go of its memory.
+    size.store(1, Ordering::Relaxed);
+    pool.measure().await;
+    assert_eq!(room(&pool), 9, "1 MB and nine times 100 MB");
+}
+
+#[tokio::test]
+async fn process_that_builds_something_large_does_not_stand_for_all() {
+    let pool = pool(100, 1000);
+    let _all = [live(&pool, 50), live(&pool, 50), live(&pool, 500)];
+    pool.measure().await;
+    assert_eq!(room(&pool), 8, "50 MB each in what is left");
 }
 
 #[tokio::test]
@@ -217,7 +273,7 @@ async fn spare_process_that_fits_is_had_though_a_larger_one_has_waited_longer() 
     let pool = pool(100, 800);
     let _large = live(&pool, 300);
     let small = pool.try_acquire("small").expect("there is room");
-    small.started(10);
+    at_work(&small, 10);
     pool.measure().await;
     let (mut larger, mut smaller) = (Box::pin(pool.spare(AGENT)), Box::pin(pool.spare("small")));
     assert!(poll!(&mut larger).is_pending());
