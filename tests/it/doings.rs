@@ -36,7 +36,9 @@ async fn thread_that_an_adapter_made_is_the_sessions() {
     // A command in the thread is of that session too.
     room.tell(but(said("m3", "/new"), inside.clone())).await;
     room.vendor
-        .until("its answer", |view| view.to_string().contains("A new conversation begins"))
+        .until("its answer", |view| {
+            view.to_string().contains("A new conversation begins")
+        })
         .await;
     room.tell(but(said("m4", "recall it"), inside)).await;
     let fresh = room
@@ -170,7 +172,9 @@ async fn agent_has_what_a_thread_is_about_once_and_every_agent_and_conversation_
     }
     room.tell(under("m0", "n1", "/new")).await;
     room.vendor
-        .until("its answer", |view| view.to_string().contains("A new conversation begins"))
+        .until("its answer", |view| {
+            view.to_string().contains("A new conversation begins")
+        })
         .await;
     let room = room.restart().await;
     assert!(had(&room, "m0", "m6", "grape").await);

@@ -62,20 +62,39 @@ impl Failure {
     }
 }
 
+/// An answer to a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reply<'a> {
+    pub message: &'a str,
+    /// In its thread, which is opened if there is none.
+    pub in_thread: bool,
+    /// Where it stands, if that is known: a chat takes only so many messages.
+    pub chat: Option<&'a str>,
+}
+
 /// Where a message goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum To<'a> {
-    /// Under this message; with `true` in its thread, which is opened if there is none.
-    Reply(&'a str, bool),
+    Reply(Reply<'a>),
     Chat(&'a str),
     Person(&'a str),
+}
+
+impl<'a> To<'a> {
+    const fn chat(self) -> Option<&'a str> {
+        match self {
+            Self::Reply(reply) => reply.chat,
+            Self::Chat(id) | Self::Person(id) => Some(id),
+        }
+    }
 }
 
 /// The name of the token that the host mints.
 pub const TENANT: &str = "tenant";
 /// Sending, replying, patching: 1,000 in a minute and 50 in a second for each API.
-const IM: &str = "im";
-const CARDKIT: &str = "cardkit";
+/// By the minute and by the second.
+const IM: [&str; 2] = ["im", "im.second"];
+const CARDKIT: [&str; 2] = ["cardkit", "cardkit.second"];
 
 #[derive(Debug)]
 pub struct Api<W> {
@@ -89,7 +108,7 @@ impl<W: Wire> Api<W> {
     /// As the vendor's code says.
     pub fn create_card(&self, card: &Value) -> Result<String, Failure> {
         let body = json!({ "type": "card_json", "data": card.to_string() });
-        let answer = self.call("POST", "/open-apis/cardkit/v1/cards", &body, &[CARDKIT.into()])?;
+        let answer = self.call("POST", "/open-apis/cardkit/v1/cards", &body, &CARDKIT.map(Into::into))?;
         named(&answer, "/data/card_id")
     }
 
@@ -145,19 +164,18 @@ impl<W: Wire> Api<W> {
     /// As the vendor's code says.
     pub fn post(&self, to: To<'_>, kind: &str, content: &Value, uuid: &str) -> Result<String, Failure> {
         let mut body = json!({ "msg_type": kind, "content": content.to_string(), "uuid": uuid });
-        let mut buckets = vec![IM.to_owned()];
+        let mut buckets = IM.map(str::to_owned).to_vec();
+        buckets.extend(to.chat().map(|chat| format!("chat:{chat}")));
         let url = match to {
-            To::Reply(message, thread) => {
-                body["reply_in_thread"] = thread.into();
-                format!("/open-apis/im/v1/messages/{}/reply", encode(message))
+            To::Reply(reply) => {
+                body["reply_in_thread"] = reply.in_thread.into();
+                format!("/open-apis/im/v1/messages/{}/reply", encode(reply.message))
             }
             To::Chat(id) => {
-                buckets.push(format!("chat:{id}"));
                 body["receive_id"] = id.into();
                 "/open-apis/im/v1/messages?receive_id_type=chat_id".to_owned()
             }
             To::Person(id) => {
-                buckets.push(format!("chat:{id}"));
                 body["receive_id"] = id.into();
                 "/open-apis/im/v1/messages?receive_id_type=open_id".to_owned()
             }
@@ -173,7 +191,8 @@ impl<W: Wire> Api<W> {
     pub fn patch(&self, message: &str, card: &Value) -> Result<(), Failure> {
         let url = format!("/open-apis/im/v1/messages/{}", encode(message));
         // Five in a second for each message.
-        let buckets = [IM.to_owned(), format!("patch:{message}")];
+        let [minute, second] = IM.map(str::to_owned);
+        let buckets = [minute, second, format!("patch:{message}")];
         let body = json!({ "content": card.to_string() });
         self.call("PATCH", &url, &body, &buckets).map(|_| ())
     }
@@ -185,7 +204,7 @@ impl<W: Wire> Api<W> {
     pub fn edit(&self, message: &str, post: &Value) -> Result<(), Failure> {
         let url = format!("/open-apis/im/v1/messages/{}", encode(message));
         let body = json!({ "msg_type": "post", "content": post.to_string() });
-        self.call("PUT", &url, &body, &[IM.into()]).map(|_| ())
+        self.call("PUT", &url, &body, &IM.map(Into::into)).map(|_| ())
     }
 
     /// Takes a message of ours back; that it is gone already is fine.
@@ -194,7 +213,7 @@ impl<W: Wire> Api<W> {
     /// As the vendor's code says.
     pub fn delete(&self, message: &str) -> Result<(), Failure> {
         let url = format!("/open-apis/im/v1/messages/{}", encode(message));
-        match self.ask("DELETE", &url, &[IM.into()]) {
+        match self.ask("DELETE", &url, &IM.map(Into::into)) {
             Err(failure) if failure.is(&code::WITHDRAWN) => Ok(()),
             other => other.map(|_| ()),
         }
@@ -221,7 +240,7 @@ impl<W: Wire> Api<W> {
     pub fn react(&self, message: &str, emoji: &str) -> Result<String, Failure> {
         let url = format!("/open-apis/im/v1/messages/{}/reactions", encode(message));
         let body = json!({ "reaction_type": { "emoji_type": emoji } });
-        let answer = self.call("POST", &url, &body, &[IM.into()])?;
+        let answer = self.call("POST", &url, &body, &IM.map(Into::into))?;
         named(&answer, "/data/reaction_id")
     }
 
@@ -235,7 +254,7 @@ impl<W: Wire> Api<W> {
             encode(message),
             encode(reaction)
         );
-        self.ask("DELETE", &url, &[IM.into()]).map(|_| ())
+        self.ask("DELETE", &url, &IM.map(Into::into)).map(|_| ())
     }
 
     /// The key of an image of the host's: at most 10 MB.
@@ -330,8 +349,9 @@ impl<W: Wire> Api<W> {
     }
 }
 
-fn card_buckets(card: &str) -> [String; 2] {
-    [CARDKIT.to_owned(), format!("card:{card}")]
+fn card_buckets(card: &str) -> [String; 3] {
+    let [minute, second] = CARDKIT.map(str::to_owned);
+    [minute, second, format!("card:{card}")]
 }
 
 fn named(answer: &Value, pointer: &str) -> Result<String, Failure> {

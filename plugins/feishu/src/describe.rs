@@ -155,7 +155,9 @@ fn rates() -> Vec<Rate> {
     };
     vec![
         rate("im", 1_000, 60_000),
+        rate("im.second", 50, 1_000),
         rate("cardkit", 1_000, 60_000),
+        rate("cardkit.second", 50, 1_000),
         rate("chat", 5, 1_000),
         rate("patch", 5, 1_000),
         rate("card", 10, 1_000),

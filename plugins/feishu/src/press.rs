@@ -6,7 +6,7 @@ use botyard_sdk::json::{at, str_at};
 use botyard_sdk::serde_json::{Map, Value, json};
 use botyard_sdk::types::{Answer, Conversation, Form, Origin};
 
-use crate::api::{Api, To, Wire};
+use crate::api::{Api, Reply, To, Wire};
 use crate::ask;
 use crate::event::{Pressed, ReplyTo, UNTOLD, answer_json, person, seconds};
 
@@ -140,7 +140,12 @@ pub fn respond<W: Wire>(api: &Api<W>, to: &Origin, verdict: &Verdict) -> Option<
         Verdict::Refused(word) => answer_json(&toast("warning", word)),
         Verdict::Later(_) => answer_json(&json!({})),
         Verdict::Open(form) => {
-            let (kind, word) = open(api, form, pressed.message.as_deref());
+            let reply = pressed.message.as_deref().map(|message| Reply {
+                message,
+                in_thread: false,
+                chat: Some(to.conversation.channel.as_str()).filter(|chat| *chat != UNTOLD),
+            });
+            let (kind, word) = open(api, form, reply);
             answer_json(&toast(kind, &word))
         }
         Verdict::Correct(problems) => {
@@ -160,13 +165,13 @@ fn toast(kind: &str, word: &str) -> Value {
 }
 
 /// Feishu has no modals: the form answers the message whose button opens it, once within an hour.
-fn open<W: Wire>(api: &Api<W>, form: &Form, message: Option<&str>) -> (&'static str, String) {
+fn open<W: Wire>(api: &Api<W>, form: &Form, reply: Option<Reply<'_>>) -> (&'static str, String) {
     if !ask::fits(form) {
         let word = "This is longer than a form of Feishu's takes (1,000 characters): say it in words.";
         return ("warning", word.to_owned());
     }
     let uuid: String = format!("form-{}", form.token).chars().take(50).collect();
-    let posted = message.map(|message| api.post(To::Reply(message, false), "interactive", &ask::opened(form), &uuid));
+    let posted = reply.map(|reply| api.post(To::Reply(reply), "interactive", &ask::opened(form), &uuid));
     match posted {
         Some(Ok(_)) => ("info", format!("Fill in “{}” below and send it.", form.title)),
         Some(Err(_)) | None => (

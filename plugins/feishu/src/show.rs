@@ -12,7 +12,7 @@ use botyard_sdk::serde_json;
 use botyard_sdk::types::Error;
 use serde::{Deserialize, Serialize};
 
-use crate::api::{Api, Failure, To, Wire};
+use crate::api::{Api, Failure, Reply, To, Wire};
 use crate::event::ReplyTo;
 use crate::view::{BUDGET, Page, SMALLEST, is_bare, render};
 
@@ -142,10 +142,17 @@ impl<W: Wire> Stage<'_, W> {
             return To::Person(person);
         }
         let question = self.question.as_deref().filter(|_| self.memory.alone == 0);
+        let reply = |message, in_thread| {
+            To::Reply(Reply {
+                message,
+                in_thread,
+                chat: Some(&conversation.channel),
+            })
+        };
         match (&conversation.thread, question) {
-            (Some(_), Some(question)) => return To::Reply(question, true),
-            (Some(root), None) if self.memory.alone < 2 => return To::Reply(root, true),
-            (None, Some(question)) if !conversation.direct => return To::Reply(question, false),
+            (Some(_), Some(question)) => return reply(question, true),
+            (Some(root), None) if self.memory.alone < 2 => return reply(root, true),
+            (None, Some(question)) if !conversation.direct => return reply(question, false),
             _ => {}
         }
         if conversation.channel.starts_with("ou_") {

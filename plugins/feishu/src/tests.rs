@@ -464,6 +464,22 @@ fn what_was_said_before_comes_oldest_first() {
 }
 
 #[test]
+fn answer_counts_against_its_chat() {
+    let api = fake();
+    let question = api.wire.tenant.write(GROUP, ANN, "hello").id;
+    let path = format!("POST /open-apis/im/v1/messages/{question}/reply");
+    api.wire.tenant.trouble(Some(&path), Trouble::Code(230_020));
+    let reply = api::Reply {
+        message: &question,
+        in_thread: false,
+        chat: Some(GROUP),
+    };
+    let refused = api.post(api::To::Reply(reply), "text", &json!({ "text": "x" }), "u");
+    assert_eq!(refused.expect_err("trouble").error, Error::RateLimited(Some(1000)));
+    assert_eq!(api.wire.held.take(), [(format!("chat:{GROUP}"), 1000)]);
+}
+
+#[test]
 fn errors_say_what_can_be_done() {
     let api = fake();
     let meant = |trouble: Trouble| {
@@ -478,7 +494,11 @@ fn errors_say_what_can_be_done() {
     );
     assert_eq!(
         api.wire.held.take(),
-        [("im".to_owned(), 7000), (format!("chat:{GROUP}"), 7000)]
+        [
+            ("im".to_owned(), 7000),
+            ("im.second".to_owned(), 7000),
+            (format!("chat:{GROUP}"), 7000)
+        ]
     );
     assert_eq!(meant(Trouble::Code(230_020)), Error::RateLimited(Some(1000)));
     assert_eq!(
