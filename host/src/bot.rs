@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
+use self::lanes::Word;
 use crate::access::{PerUserPace, RefusalPace};
 use crate::chat::{Answer, CallError, Event, Health, InboxId, Origin, Translated, Verdict, What, now};
 use crate::config::BotConfig;
@@ -173,7 +174,7 @@ impl Bot {
         let begun = Instant::now();
         let translated = self.translated(&event, begun, within).await;
         match self.stored(&event, translated).await {
-            Ok((accepted, answer)) => self.answered(accepted, answer, begun + within).await,
+            Ok((accepted, answer)) => self.answered(self.hand_in(accepted), answer, begun + within).await,
             Err(taken) => taken,
         }
     }
@@ -232,13 +233,26 @@ impl Bot {
         Ok((accepted, translated.answer))
     }
 
-    /// Gives the immediate words and hands the items to their lanes.
-    async fn answered(&self, accepted: Vec<Accepted>, mut answer: Option<Answer>, deadline: Instant) -> Taken {
+    /// Hands items to their lanes, which keep them in this order. Those who wait for a word are not carried out before it:
+    /// the word is given by [`Bot::answered`].
+    fn hand_in(&self, accepted: Vec<Accepted>) -> Vec<(Accepted, Word)> {
+        let mut spoken = Vec::new();
         for one in accepted {
+            let lanes = &self.inner.lanes;
+            let word = Self::wants_word(&one.item.what).then(|| lanes.word_first(one.id));
+            lanes.offer(one.id, &one.item.origin.conversation);
+            spoken.extend(word.map(|word| (one, word)));
+        }
+        spoken
+    }
+
+    /// Gives the immediate words.
+    async fn answered(&self, spoken: Vec<(Accepted, Word)>, mut answer: Option<Answer>, deadline: Instant) -> Taken {
+        for (one, word) in spoken {
             if let Some(said) = self.immediate_word(&one, deadline).await {
                 answer = Some(said);
             }
-            self.inner.lanes.offer(one.id, one.item);
+            drop(word);
         }
         Taken::Stored(answer)
     }
@@ -337,7 +351,7 @@ impl Bot {
                         Ok(translated) => {
                             let within = Instant::now() + Duration::from_secs(10);
                             if let Ok((accepted, answer)) = self.keep(translated).await {
-                                self.answered(accepted, answer, within).await;
+                                self.answered(self.hand_in(accepted), answer, within).await;
                                 let _ = inner.journal.write(move |s| s.aside_remove(row.id)).await;
                             }
                         }
@@ -355,7 +369,9 @@ impl Bot {
     }
 
     /// Nothing more will be done for this item.
-    async fn done(&self, id: InboxId) {
+    /// Nothing more is to be done for it. `Beside`: that could not be kept, so it comes again with the next start, and not
+    /// before.
+    async fn done(&self, id: InboxId) -> lanes::Work {
         if let Err(error) = self
             .inner
             .journal
@@ -363,7 +379,9 @@ impl Bot {
             .await
         {
             warn!(bot = %self.inner.config.name, %error, "an item could not be marked as done; it comes again after a restart");
+            return lanes::Work::Beside;
         }
+        lanes::Work::Done
     }
 
     fn can(&self, ability: Ability) -> bool {

@@ -101,6 +101,8 @@ pub struct Prompt {
     pub inbox: Option<InboxId>,
     /// Further rows of the inbox that are part of it: an album's.
     pub also: Vec<InboxId>,
+    /// The row whose place it has among what waits, where that is not its own: of the message that it is a part of.
+    pub place: Option<InboxId>,
     /// The vendor's id of who asks.
     pub asker: String,
     pub text: String,

@@ -25,13 +25,18 @@ impl RealHost {
 
     /// Starts it in a folder that [`Setup`] was written to.
     pub(crate) async fn start(folder: &Path) -> Self {
+        Self::start_of(Path::new(env!("CARGO_BIN_EXE_botyard")), folder).await
+    }
+
+    /// The same of a copy of the binary.
+    pub(crate) async fn start_of(binary: &Path, folder: &Path) -> Self {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(folder.join("stderr"))
             .expect("a log");
         let seen = std::fs::read_to_string(folder.join("stderr")).unwrap_or_default().len();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_botyard"))
+        let mut child = Command::new(binary)
             .arg("--config")
             .arg(folder.join("bots.toml"))
             .arg("run")

@@ -191,7 +191,7 @@ async fn long_answer_rolls_over_to_new_cards_and_nothing_is_cut() {
 #[tokio::test(flavor = "multi_thread")]
 async fn card_that_streamed_goes_on_after_a_restart_with_higher_numbers() {
     let company = Company::start().await;
-    company.write(DIRECT, ANN, "slow 1000 before and after").await;
+    company.write(DIRECT, ANN, "slow 3000 before and after").await;
     let begun = company.reply(DIRECT, "the first half", has("Stop")).await;
     let company = company.restart().await;
     let done = company.final_with(DIRECT, "before and after").await;

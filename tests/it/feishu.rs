@@ -1,7 +1,5 @@
 //! Feishu over the long connection: the real host, the strict fake, the scripted CLI.
 
-use std::time::Duration;
-
 use botyard::chat::Health;
 use botyard_fakes::feishu::{ANN, BEN, Config, DIRECT, GROUP, Tenant, Trouble};
 use futures_util::{StreamExt as _, stream};
@@ -47,7 +45,7 @@ async fn entry_of_the_menu_and_a_typed_command_are_commands() {
     company.write(DIRECT, ANN, "remember the sea").await;
     company.final_with(DIRECT, "echo: remember the sea").await;
     company.deliver(&company.tenant.menu_event(ANN, "new")).await;
-    company.final_with(DIRECT, "new conversation").await;
+    company.final_with(DIRECT, "A new conversation begins").await;
     company.write(DIRECT, ANN, "recall").await;
     let recalled = company
         .reply(DIRECT, "an empty memory", |message| {
@@ -212,10 +210,11 @@ async fn locked_store_makes_feishu_come_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn token_that_ends_in_the_middle_of_a_turn_is_minted_anew() {
     let company = Company::start().await;
-    company.write(DIRECT, ANN, "slow 500 to the end").await;
-    company.reply(DIRECT, "the first half", has("Stop")).await;
+    company.write(DIRECT, ANN, "permission to the end").await;
+    let asked = company.reply(DIRECT, "the question", has("Allow")).await;
     company.tenant.expire_tokens();
-    company.final_with(DIRECT, "to the end").await;
+    company.press(&asked, ANN, "Allow").await;
+    company.final_with(DIRECT, "allowed: to the end").await;
     assert_eq!(company.tenant.replies(DIRECT).len(), 1);
     company.stop().await;
 }
@@ -296,7 +295,7 @@ async fn burst_of_a_thousand_events_is_acknowledged_and_each_question_answered_o
 #[tokio::test(flavor = "multi_thread")]
 async fn recall_of_what_runs_changes_nothing_and_no_event_of_feishus_is_left_unacknowledged() {
     let company = Company::start().await;
-    let said = company.write(DIRECT, ANN, "slow 2000 taken back").await;
+    let said = company.write(DIRECT, ANN, "slow 4000 taken back").await;
     company.reply(DIRECT, "the first half", has("Stop")).await;
     company.tenant.recall(&said.id);
     for event in [
@@ -345,7 +344,7 @@ async fn strangers_are_told_their_own_id() {
 #[tokio::test(flavor = "multi_thread")]
 async fn long_pause_is_no_reason_to_answer_twice() {
     let company = Company::start().await;
-    company.write(DIRECT, ANN, "slow 1200 half and half").await;
+    company.write(DIRECT, ANN, "slow 3000 half and half").await;
     company.reply(DIRECT, "the first half", has("Stop")).await;
     let card = company.tenant.replies(DIRECT)[0].card.clone().expect("an entity");
     company.tenant.end_streams();
@@ -353,7 +352,7 @@ async fn long_pause_is_no_reason_to_answer_twice() {
     assert_eq!(done.card, Some(card.clone()));
     company
         .tenant
-        .wait_for(Duration::from_secs(10), "the end of the stream", |tenant| {
+        .wait_for(PATIENCE, "the end of the stream", |tenant| {
             tenant.card(&card).filter(|(_, streaming)| !streaming)
         })
         .await;

@@ -73,7 +73,10 @@ async fn commands_buttons_and_stop_come_over_the_gateway() {
     let guild = Guild::connected(|setup| setup).await;
     let asked = guild.world.slash(GENERAL, ANN, "ask", &[("question", "hello there")]);
     guild.final_with(GENERAL, "hello there").await;
-    assert_eq!(guild.world.answer_to(&asked), Some(json!({ "type": 5 })));
+    let word = guild
+        .world
+        .wait_for(PATIENCE, "its word", |world| world.answer_to(&asked));
+    assert_eq!(word.await, json!({ "type": 5 }));
     let said = guild.world.say(GENERAL, BEN, "a riddle");
     guild.world.menu(&said, ANN, "Ask about this");
     guild.final_with(GENERAL, "a riddle").await;
@@ -82,7 +85,10 @@ async fn commands_buttons_and_stop_come_over_the_gateway() {
     let question = guild.reply(DIRECT, "the question", has("Allow")).await;
     let pressed = guild.world.press(&question, ANN, "Allow");
     guild.final_with(DIRECT, "llowed").await;
-    assert_eq!(guild.world.answer_to(&pressed), Some(json!({ "type": 6 })));
+    let word = guild
+        .world
+        .wait_for(PATIENCE, "its word", |world| world.answer_to(&pressed));
+    assert_eq!(word.await, json!({ "type": 6 }));
 
     guild.world.say(DIRECT, ANN, "slow 60000 never");
     let running = guild.reply(DIRECT, "a stop button", has("Stop")).await;
@@ -204,7 +210,10 @@ async fn two_shards_each_answer_their_part_over_cuts_and_restarts() {
     guild.final_with(&thread, "what is up").await;
     let asked = guild.world.slash(GENERAL, ANN, "ask", &[("question", "a riddle")]);
     guild.final_with(GENERAL, "a riddle").await;
-    assert_eq!(guild.world.answer_to(&asked), Some(json!({ "type": 5 })));
+    let word = guild
+        .world
+        .wait_for(PATIENCE, "its word", |world| world.answer_to(&asked));
+    assert_eq!(word.await, json!({ "type": 5 }));
 
     guild.world.cut_gateway();
     guild.world.say(DIRECT, ANN, "after the cut");

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Events of a burst that wait for their acknowledgement at the same time: for more at once this build of the host, on a
 /// busy machine, may need longer than the three seconds that vendors wait. `bench` sends all of them at once.
-pub(crate) const AT_ONCE: usize = 50;
+pub(crate) const AT_ONCE: usize = 16;
 
 /// What bots.toml says in most tests.
 #[derive(Debug, Clone)]

@@ -185,7 +185,7 @@ async fn death_of_the_agent_is_told_and_the_next_message_resumes() {
     })
     .await;
     yard.write("U1", "recall").await;
-    yard.final_with("D1", "remember me").await;
+    yard.final_with("D1", "| recall").await;
     yard.stop().await;
 }
 
@@ -258,7 +258,7 @@ async fn commands_are_answered_by_the_host() {
     yard.write("U1", "!status").await;
     yard.final_with("D1", "It is idle").await;
     yard.write("U1", "!new").await;
-    yard.final_with("D1", "new conversation").await;
+    yard.final_with("D1", "A new conversation begins").await;
     yard.write("U1", "recall").await;
     let recalled = yard
         .reply("D1", "an empty memory", |message| {

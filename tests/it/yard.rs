@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 /// For what must come; never waited out in a run that is fine.
-pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// A session's folders and the profile of its agent.
 pub(crate) struct Yard {

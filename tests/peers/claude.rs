@@ -571,7 +571,7 @@ async fn what_is_said_while_it_works_is_heard_in_the_same_turn() {
         wait_for(&yard.folder.path().join("work/begun")).await;
         let id = steer(&agent, "and in red please").await;
         // It reads its pipe before the step is over.
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
         agent.touch("go");
         let events = agent.until(|event| matches!(event, AgentEvent::Idle { .. })).await;
         assert!(events.contains(&AgentEvent::Started { id }), "{program}: {events:?}");

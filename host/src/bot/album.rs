@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::Bot;
+use super::lanes::Work;
 use crate::chat::{InboxId, Message, Origin};
 
 /// Nothing is held back longer than this after the first, whatever comes.
@@ -89,10 +90,16 @@ impl Bot {
             let Some((id, also, origin, message)) = merged(parts) else {
                 return;
             };
-            if bot.hear(id, also.clone(), origin, message).await {
-                bot.inner.lanes.finish(id);
-                also.into_iter().for_each(|id| bot.inner.lanes.finish(id));
+            let mut again = false;
+            loop {
+                match bot.hear(id, also.clone(), origin.clone(), message.clone(), again).await {
+                    Work::Again if bot.pause().await => again = true,
+                    Work::Again | Work::Beside => return,
+                    Work::Done => break,
+                }
             }
+            bot.inner.lanes.finish(id);
+            also.into_iter().for_each(|id| bot.inner.lanes.finish(id));
         });
     }
 }

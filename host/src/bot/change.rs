@@ -5,6 +5,7 @@ use tracing::{debug, warn};
 
 use super::Bot;
 use super::gather::MISSING;
+use super::lanes::Work;
 use crate::access;
 use crate::chat::{InboxId, Item, Message, Origin, Reaction, What};
 use crate::command;
@@ -54,7 +55,7 @@ impl Became {
 
 impl Bot {
     /// The message stands differently now.
-    pub(super) async fn edited(&self, id: InboxId, origin: &Origin, message: Message) {
+    pub(super) async fn edited(&self, id: InboxId, origin: &Origin, message: Message) -> Work {
         let Some(said) = self.said(origin, &message.id).await else {
             return self.done(id).await;
         };
@@ -101,7 +102,7 @@ impl Bot {
             Ok(None) => return self.done(id).await,
             Err(error) => {
                 warn!(bot = %self.inner.config.name, %error, "an edit could not be kept; it is tried again");
-                return self.later();
+                return Work::Again;
             }
         };
         // Without a turn it goes its way with the new words, unless it went while this was looked up.
@@ -116,7 +117,7 @@ impl Bot {
             (None, Some(run)) if person => self.say_send_again(run.target).await,
             _ => {}
         }
-        self.done(id).await;
+        self.done(id).await
     }
 
     /// A turn that waits is asked what the message says now; what was brought for it stays. False: it does not wait.
@@ -142,7 +143,7 @@ impl Bot {
     }
 
     /// The message is gone.
-    pub(super) async fn deleted(&self, id: InboxId, origin: &Origin, message: &str) {
+    pub(super) async fn deleted(&self, id: InboxId, origin: &Origin, message: &str) -> Work {
         let Some(said) = self.said(origin, message).await else {
             return self.done(id).await;
         };
@@ -165,18 +166,22 @@ impl Bot {
             None if run.is_some() => {
                 if let Err(error) = self.withdraw_run(said.row.id, words).await {
                     warn!(bot = %self.inner.config.name, %error, "a deletion could not be stored; it is tried again");
-                    return self.later();
+                    return Work::Again;
                 }
             }
             // It was not taken up yet; whoever gathers for it looks again.
-            None if said.row.state == InboxState::New => self.done(said.row.id).await,
+            None if said.row.state == InboxState::New => {
+                if self.done(said.row.id).await != Work::Done {
+                    return Work::Again;
+                }
+            }
             None => {}
         }
-        self.done(id).await;
+        self.done(id).await
     }
 
     /// Somebody reacted to a message of the bot's: some reactions stop what it shows.
-    pub(super) async fn reacted(&self, id: InboxId, origin: &Origin, reaction: &Reaction) {
+    pub(super) async fn reacted(&self, id: InboxId, origin: &Origin, reaction: &Reaction) -> Work {
         if reaction.added && stops(&reaction.emoji) {
             let (name, message) = (self.inner.config.name.clone(), reaction.id.clone());
             let place = origin.conversation.clone();
@@ -189,11 +194,11 @@ impl Bot {
                 Ok(_) => {}
                 Err(error) => {
                     warn!(bot = %self.inner.config.name, %error, "a reaction could not be looked up; it is tried again");
-                    return self.later();
+                    return Work::Again;
                 }
             }
         }
-        self.done(id).await;
+        self.done(id).await
     }
 
     /// The asker may stop what they asked for, and whoever decides for others.

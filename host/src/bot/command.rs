@@ -7,6 +7,7 @@ mod session;
 use super::address::{self, To};
 use super::dispatch::{info, warning};
 use super::judge::Said;
+use super::lanes::Work;
 use super::route::NOT_STORED;
 use super::{Bot, ago, long};
 use crate::chat::{Command, Health, InboxId, Message, Origin, Part, SessionKey, Target};
@@ -29,8 +30,8 @@ enum Spoken {
 }
 
 impl Bot {
-    /// False: see [`Bot::hand_over`].
-    pub(super) async fn obey(&self, id: InboxId, origin: Origin, command: &Command) -> bool {
+    /// `again`: see [`Bot::work`].
+    pub(super) async fn obey(&self, id: InboxId, origin: Origin, command: &Command, again: bool) -> Work {
         if self.admitted(&origin).await {
             let said = command.arguments.trim();
             if Self::wants_words(command) {
@@ -38,8 +39,7 @@ impl Bot {
                 if !self.can(Ability::Forms) {
                     self.say_how_to_ask(&origin).await;
                 }
-                self.done(id).await;
-                return true;
+                return self.done(id).await;
             }
             let asks = command::is_ask(&command.name);
             // Under another name of the platform's what follows may be one of ours, else all of it is for the agent.
@@ -53,8 +53,7 @@ impl Bot {
                 let behind = ours(rest).filter(|(row, _)| command::way(row).is_none());
                 if let Some((row, argument)) = behind {
                     self.command_to(id, &origin, &to, row, argument, true).await;
-                    self.done(id).await;
-                    return true;
+                    return self.done(id).await;
                 }
             }
             let text = match found {
@@ -75,14 +74,13 @@ impl Bot {
                     attachments: command.attachments.clone(),
                     group: None,
                 };
-                return Box::pin(self.hear(id, Vec::new(), origin, message)).await;
+                return Box::pin(self.hear(id, Vec::new(), origin, message, again)).await;
             }
             if let Some((row, argument)) = found {
                 self.answer_command(id, &origin, None, row, argument, true).await;
             }
         }
-        self.done(id).await;
-        true
+        self.done(id).await
     }
 
     /// A command for whoever is named, each of several. `native`: see [`Bot::answer_command`].
@@ -129,7 +127,9 @@ impl Bot {
         }
         if matches!(row.action, Action::New | Action::Fork | Action::Delete | Action::Queue) {
             // Done twice, it would do more: it is over before it begins.
-            self.done(id).await;
+            if self.done(id).await != Work::Done {
+                return self.say(origin, warning(NOT_STORED), native).await;
+            }
         }
         let part = match row.action {
             Action::Model | Action::Mode | Action::Fork | Action::Compact
@@ -211,6 +211,7 @@ impl Bot {
                     kind: TurnKind::Compact,
                     inbox: Some(id),
                     also: Vec::new(),
+                    place: None,
                     asker: origin.sender.id.clone(),
                     text: focus.to_owned(),
                     target: Target {
@@ -261,7 +262,6 @@ impl Bot {
             Spoken::Taken => true,
             Spoken::Wrong(why) => {
                 self.say(origin, warning(&why), false).await;
-                self.done(id).await;
                 true
             }
             // Somebody else's words, while a question waits for its own people, are a message.

@@ -4,6 +4,7 @@ use tracing::{debug, warn};
 
 use super::address::{self, Read, To};
 use super::gather::Heard;
+use super::lanes::Work;
 use super::route::Course;
 use super::{Bot, shortcut};
 use crate::access::{Admission, admit, is_bot};
@@ -14,43 +15,45 @@ use crate::command;
 use crate::config::Scope;
 use crate::manifest::Ability;
 use crate::session::Registry;
-use crate::store::{Decision, InboxState, TokenRow};
+use crate::store::{Decision, InboxState, Result as StoreResult, StoreError, TokenRow};
 
 /// A message that could not be queued because the store was in trouble is tried again after this.
 const TRY_AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
 
 impl Bot {
-    /// False: the item is held until something that goes on beside the lane is done with it.
-    pub(super) async fn work(&self, id: InboxId, item: Item) -> bool {
-        // The sweeper may have read the row just before its lane was done with it.
-        let state = self.inner.journal.read(move |s| s.inbox_get(id)).await;
-        if !matches!(state, Ok(Some(row)) if row.state == InboxState::New) {
-            return true;
-        }
+    /// What becomes of an item that came out of its lane. `again`: it could not be done before.
+    pub(super) async fn work(&self, id: InboxId, again: bool) -> Work {
+        // As it stands now: it may have been edited, or done by somebody else.
+        let item = match self.inner.journal.read(move |s| s.inbox_get(id)).await {
+            Ok(Some(row)) if row.state == InboxState::New => row.item,
+            Ok(_) => return Work::Done,
+            Err(error) => {
+                warn!(bot = %self.inner.config.name, %error, "an item could not be read; it is tried again");
+                return Work::Again;
+            }
+        };
         let Item { origin, what } = item;
         match what {
-            What::Press(press) => return self.carry_out(id, &origin, &press).await,
+            What::Press(press) => self.carry_out(id, &origin, &press, again).await,
             What::Message(mut message) => match message.group.take() {
                 Some((group, settle)) => {
                     self.hold_back(id, origin, message, group, settle);
-                    return false;
+                    Work::Beside
                 }
-                None => return self.hear(id, Vec::new(), origin, message).await,
+                None => self.hear(id, Vec::new(), origin, message, again).await,
             },
-            What::Command(command) => return self.obey(id, origin, &command).await,
+            What::Command(command) => self.obey(id, origin, &command, again).await,
             What::Stop => {
                 if self.admitted(&origin).await {
                     let Some(key) = self.session_of(&origin.conversation, &origin.sender.id, None).await else {
-                        self.later();
-                        return true;
+                        return Work::Again;
                     };
                     if let Err(error) = self.stop_all(&key).await {
                         warn!(bot = %self.inner.config.name, %error, "a stop could not be stored; it is tried again");
-                        self.later();
-                        return true;
+                        return Work::Again;
                     }
                 }
-                self.done(id).await;
+                self.done(id).await
             }
             What::Edited(message) => self.edited(id, &origin, message).await,
             What::Deleted(message) => self.deleted(id, &origin, &message).await,
@@ -58,11 +61,10 @@ impl Bot {
             What::Other(_) => self.done(id).await,
             What::Routed(routed) => self.carry(id, &origin, &routed).await,
         }
-        true
     }
 
-    /// A press that was judged: the session is told what was decided. False: see [`Bot::hand_over`].
-    async fn carry_out(&self, id: InboxId, origin: &Origin, press: &Press) -> bool {
+    /// A press that was judged: the session is told what was decided.
+    async fn carry_out(&self, id: InboxId, origin: &Origin, press: &Press, again: bool) -> Work {
         let token = press.token.clone();
         let found = self
             .inner
@@ -79,7 +81,7 @@ impl Bot {
             Ok(Some((token, None))) if token.decision == Decision::Stop => {
                 // Only this says that it was judged: a stop leaves no decision behind.
                 if matches!(self.judge(id, origin, press).await, crate::chat::Verdict::Taken(_)) {
-                    self.inner.registry.stop(&token.session).await;
+                    self.inner.registry.stop_turn(&token.session, &token.turn).await;
                 }
             }
             Ok(Some((
@@ -108,14 +110,13 @@ impl Bot {
             Ok(Some((token, None))) if matches!(token.decision, Decision::Again(_) | Decision::Keep(_)) => {
                 // Judged anew: whoever pressed before may have used it up.
                 if matches!(self.judge(id, origin, press).await, crate::chat::Verdict::Taken(_)) {
-                    self.carry_out_offer(id, origin, &token).await;
-                    return true;
+                    return self.carry_out_offer(id, origin, &token).await;
                 }
             }
             Ok(Some((token, None))) if token.decision == Decision::Ask => {
                 let taken = matches!(self.judge(id, origin, press).await, crate::chat::Verdict::Taken(_));
                 if let (true, Some(text)) = (taken, shortcut::asked(press)) {
-                    return self.hear_asked(id, origin, text).await;
+                    return self.hear_asked(id, origin, text, again).await;
                 }
             }
             Ok(Some((token, Some(ask)))) => {
@@ -125,7 +126,10 @@ impl Bot {
                     None => {
                         self.judge(id, origin, press).await;
                         let ask = ask.id;
-                        self.inner.journal.read(move |s| s.ask_get(&ask)).await.ok().flatten()
+                        match self.inner.journal.read(move |s| s.ask_get(&ask)).await {
+                            Ok(ask) => ask,
+                            Err(error) => return self.not_carried_out(&error),
+                        }
                     }
                 };
                 if let Some((ask, (decision, _))) = decided.and_then(|ask| ask.decided.clone().map(|d| (ask, d))) {
@@ -134,25 +138,38 @@ impl Bot {
                 }
             }
             Ok(_) => {}
-            Err(error) => warn!(bot = %self.inner.config.name, %error, "a press could not be carried out"),
+            Err(error) => return self.not_carried_out(&error),
         }
-        self.done(id).await;
-        true
+        self.done(id).await
     }
 
-    /// False: see [`Bot::hand_over`].
-    pub(super) async fn hear(&self, id: InboxId, also: Vec<InboxId>, origin: Origin, mut message: Message) -> bool {
+    fn not_carried_out(&self, error: &StoreError) -> Work {
+        warn!(bot = %self.inner.config.name, %error, "a press could not be carried out; it is tried again");
+        Work::Again
+    }
+
+    /// A message, with the further rows that are part of it. `again`: see [`Bot::work`].
+    pub(super) async fn hear(
+        &self,
+        id: InboxId,
+        also: Vec<InboxId>,
+        origin: Origin,
+        mut message: Message,
+        again: bool,
+    ) -> Work {
         let inner = &self.inner;
-        if !self.concerns_us(&origin, &message).await || !self.admitted(&origin).await {
-            return self.dealt_with(id, also).await;
+        match self.concerns_us(&origin, &message).await {
+            Ok(true) if self.admitted(&origin).await => {}
+            Ok(_) => return self.dealt_with(id, also).await,
+            Err(error) => {
+                warn!(bot = %inner.config.name, %error, "it could not be read whether a message is for the bot; it is tried again");
+                return Work::Again;
+            }
         }
         match self.in_measure(&origin).await {
             Some(true) => {}
             Some(false) => return self.dealt_with(id, also).await,
-            None => {
-                self.later();
-                return true;
-            }
+            None => return Work::Again,
         }
         let said = message.text.clone();
         let Read { to, said } = self.read(&said);
@@ -178,7 +195,7 @@ impl Bot {
         if may_answer && course.is_none() && self.said_to_a_question(id, &origin, agent, &message).await {
             return self.dealt_with(id, also).await;
         }
-        if !inner.per_user.allow(&origin.sender.id) {
+        if !again && !inner.per_user.allow(&origin.sender.id) {
             let text = "You have sent many messages within a minute. Please wait a little and send it again.";
             self.say(&origin, warning(text), true).await;
             return self.dealt_with(id, also).await;
@@ -189,8 +206,7 @@ impl Bot {
             inner.journal.write_later(move |s| s.thread_joined(&name, &joined));
         }
         let Some(key) = self.session_of(&conversation, &origin.sender.id, agent).await else {
-            self.later();
-            return true;
+            return Work::Again;
         };
         let heard = Heard {
             id,
@@ -205,12 +221,15 @@ impl Bot {
         self.hand_over(heard).await
     }
 
-    /// Nothing more is done for a message and its parts. True, as those who call this say that they are done.
-    async fn dealt_with(&self, id: InboxId, also: Vec<InboxId>) -> bool {
+    /// Nothing more is done for a message and its parts.
+    pub(super) async fn dealt_with(&self, id: InboxId, also: Vec<InboxId>) -> Work {
+        let mut all = Work::Done;
         for id in also.into_iter().chain([id]) {
-            self.done(id).await;
+            if self.done(id).await != Work::Done {
+                all = Work::Beside;
+            }
         }
-        true
+        all
     }
 
     /// What a message says, and to whom.
@@ -252,34 +271,41 @@ impl Bot {
     /// What stays in the inbox is fetched again in a while.
     pub(super) fn later(&self) {
         let bot = self.clone();
-        self.in_a_while(move || bot.inner.lanes.want());
+        self.in_a_while(move || bot.inner.lanes.want_all());
+    }
+
+    /// The store is in trouble and may be out of it then. False: the bot stops.
+    pub(super) async fn pause(&self) -> bool {
+        tokio::select! {
+            biased;
+            () = self.inner.stop.cancelled() => false,
+            () = tokio::time::sleep(TRY_AGAIN) => true,
+        }
     }
 
     /// The store is in trouble: this is done when it may be out of it, unless the bot stops.
     pub(super) fn in_a_while(&self, then: impl FnOnce() + Send + 'static) {
-        let stop = self.inner.stop.clone();
+        let bot = self.clone();
         self.inner.tasks.spawn(async move {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = tokio::time::sleep(TRY_AGAIN) => then(),
+            if bot.pause().await {
+                then();
             }
         });
     }
 
     /// It is for us: direct, addressed, in a thread that we are in, or we listen to all.
-    async fn concerns_us(&self, origin: &Origin, message: &Message) -> bool {
+    async fn concerns_us(&self, origin: &Origin, message: &Message) -> StoreResult<bool> {
         if origin.conversation.direct || message.addressed || self.inner.config.listen_to_all {
-            return true;
+            return Ok(true);
         }
         if origin.conversation.thread.is_none() || self.inner.config.scope != Scope::Thread {
-            return false;
+            return Ok(false);
         }
         let (name, conversation) = (self.inner.config.name.clone(), origin.conversation.clone());
         self.inner
             .journal
             .read(move |s| s.thread_known(&name, &conversation))
             .await
-            .unwrap_or(false)
     }
 
     /// They may talk; if not, they are told so at most once an hour, or not at all, as configured.

@@ -15,6 +15,7 @@ pub(super) use self::queue::Queues;
 use super::Bot;
 use super::address::Read;
 use super::dispatch::warning;
+use super::lanes::Work;
 use super::people::{line, with_names};
 use super::route::Course;
 use crate::chat::{
@@ -23,7 +24,7 @@ use crate::chat::{
 use crate::command;
 use crate::config::{Scope, WhileRunning};
 use crate::session::{Prompt, Registry, SubmitError};
-use crate::store::{InFile, InboxState, TurnKind};
+use crate::store::{InFile, InboxState, Result as StoreResult, TurnKind};
 
 /// Files of one message; the rest is said to be left out.
 pub const FILES: usize = 10;
@@ -65,7 +66,7 @@ impl Heard {
 }
 
 /// What was had for it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Gathered {
     pub(super) files: Vec<InFile>,
     /// Names of files that are not here, and why.
@@ -77,9 +78,8 @@ pub(super) struct Gathered {
 }
 
 impl Bot {
-    /// Gives a message to its session: at once if it needs nothing and nobody waits before it. False: it is given
-    /// later, and its row is held until then.
-    pub(super) async fn hand_over(&self, heard: Heard) -> bool {
+    /// Gives a message to its session: at once if it needs nothing and nobody waits before it, else beside its lane.
+    pub(super) async fn hand_over(&self, heard: Heard) -> Work {
         let inner = &self.inner;
         let names = self.names_at_hand(&heard.origin, &heard.message).await;
         let keys = heard.keys(&inner.registry);
@@ -89,12 +89,11 @@ impl Bot {
                 names,
                 ..Gathered::default()
             };
-            self.submit(heard, gathered).await;
-            return true;
+            return self.submit(heard, gathered).await;
         }
         // The semaphore is never closed.
         let Ok(permit) = Arc::clone(&inner.gathering.permits).acquire_owned().await else {
-            return true;
+            return Work::Again;
         };
         // Taken here and not in the task: tasks begin in any order.
         let mut place = inner.gathering.join(&keys);
@@ -110,23 +109,38 @@ impl Bot {
                         // Whoever was before has brought it.
                         gathered.before = None;
                     }
-                    if let Some(heard) = bot.still_said(heard).await {
-                        bot.submit(heard, gathered).await;
-                    }
+                    bot.bring_in(heard, gathered).await;
                 } => {}
             }
             drop(place);
             drop(permit);
             ids.into_iter().for_each(|id| bot.inner.lanes.finish(id));
         });
-        false
+        Work::Beside
     }
 
-    /// The message as it stands now, and for whom. None: it was deleted meanwhile, or it cannot be read and comes again.
-    async fn still_said(&self, mut heard: Heard) -> Option<Heard> {
+    /// Gives a message to its session when the store can tell of it and keep it; who comes after it waits so long.
+    async fn bring_in(&self, heard: Heard, gathered: Gathered) {
+        loop {
+            match self.still_said(heard.clone()).await {
+                Ok(None) => return,
+                Ok(Some(heard)) => match self.submit(heard, gathered.clone()).await {
+                    Work::Done | Work::Beside => return,
+                    Work::Again => {}
+                },
+                Err(error) => warn!(bot = %self.inner.config.name, %error, "the inbox could not be read"),
+            }
+            if !self.pause().await {
+                return;
+            }
+        }
+    }
+
+    /// The message as it stands now, and for whom. None: it was deleted meanwhile.
+    async fn still_said(&self, mut heard: Heard) -> StoreResult<Option<Heard>> {
         let id = heard.id;
-        match self.inner.journal.read(move |s| s.inbox_get(id)).await {
-            Ok(Some(row)) if row.state == InboxState::New => {
+        Ok(match self.inner.journal.read(move |s| s.inbox_get(id)).await? {
+            Some(row) if row.state == InboxState::New => {
                 if let (What::Message(message), true) = (row.item.what, heard.also.is_empty())
                     && let Read {
                         to,
@@ -141,19 +155,14 @@ impl Bot {
                 }
                 Some(heard)
             }
-            Ok(_) => {
+            _ => {
                 if !heard.also.is_empty() {
                     // The other parts of an album are still there, and go their way without this one.
                     self.later();
                 }
                 None
             }
-            Err(error) => {
-                warn!(bot = %self.inner.config.name, %error, "the inbox could not be read");
-                self.later();
-                None
-            }
-        }
+        })
     }
 
     async fn gather(&self, heard: &Heard) -> Gathered {
@@ -258,7 +267,7 @@ impl Bot {
     }
 
     /// The message is a turn of its session from here on, or stays in the inbox.
-    async fn submit(&self, mut heard: Heard, gathered: Gathered) {
+    async fn submit(&self, mut heard: Heard, gathered: Gathered) -> Work {
         let inner = &self.inner;
         if let Some(course) = heard.course.take() {
             return self.set_out(heard, course, gathered).await;
@@ -268,6 +277,7 @@ impl Bot {
             kind: TurnKind::Message,
             inbox: Some(heard.id),
             also: heard.also.clone(),
+            place: None,
             asker: heard.origin.sender.id.clone(),
             text: self.compose(&heard.origin, &heard.message, &gathered),
             target: Target {
@@ -281,23 +291,22 @@ impl Bot {
             Ok(turn) => {
                 debug!(bot = %inner.config.name, session = %heard.key, %turn, "a turn was opened");
                 self.tell_missing(&heard.origin, &gathered.missing).await;
+                Work::Done
             }
             Err(SubmitError::Full(waiting)) => {
                 let text = format!("{waiting} messages wait here already. Please send this one again later.");
                 self.say(&heard.origin, warning(&text), false).await;
-                self.done(heard.id).await;
-                for id in heard.also {
-                    self.done(id).await;
-                }
+                self.dealt_with(heard.id, heard.also).await
             }
-            // It stays in the inbox and is tried again.
+            // It stays in the inbox.
             Err(SubmitError::Unavailable(error)) => {
                 warn!(bot = %inner.config.name, session = %heard.key, %error, "a message could not be queued; it is tried again");
-                self.later();
+                Work::Again
             }
             // It stays in the inbox and is taken up at the next start.
             Err(SubmitError::Closed) => {
                 debug!(bot = %inner.config.name, session = %heard.key, "closing; the message waits");
+                Work::Beside
             }
         }
     }

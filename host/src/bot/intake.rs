@@ -90,13 +90,8 @@ impl Bot {
             Err(taken) => {
                 let _ = waiting.outcome.send(taken);
             }
-            // Items that need no immediate word go to their lanes here, so that they keep their order.
             Ok((accepted, answer)) => {
-                let (spoken, silent): (Vec<_>, Vec<_>) =
-                    accepted.into_iter().partition(|one| Self::wants_word(&one.item.what));
-                for one in silent {
-                    self.inner.lanes.offer(one.id, one.item);
-                }
+                let spoken = self.hand_in(accepted);
                 if spoken.is_empty() {
                     let _ = waiting.outcome.send(Taken::Stored(answer));
                     return;

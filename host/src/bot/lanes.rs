@@ -1,17 +1,17 @@
 //! The ways from the inbox to the sessions. What is said in one conversation goes along one lane, in the order in which it
 //! was stored. What a lane has no room for stays in the store, and so does all that comes for this lane after it, until the
-//! sweeper has fetched what was before.
+//! sweeper has fetched what was before. What cannot be done now, as the store is in trouble, holds its lane until it can be.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tracing::warn;
 
 use super::Bot;
-use crate::chat::{Conversation, InboxId, Item};
+use crate::chat::{Conversation, InboxId};
 use crate::store::InboxRow;
 
 /// Conversations are spread over so many lanes; those of one lane wait for each other's look-ups, not for turns.
@@ -20,6 +20,19 @@ const LANES: usize = 32;
 const LANE_DEPTH: usize = 64;
 /// Rows that the sweeper reads at a time.
 const PAGE: u32 = 256;
+/// What is tried again so often holds its lane no longer: it may be this item's own trouble.
+const TRIES: u32 = 12;
+
+/// What became of an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub(super) enum Work {
+    Done,
+    /// It is held until something that goes on beside the lane is done with it.
+    Beside,
+    /// Not now: it is tried again.
+    Again,
+}
 
 /// Where what comes for a lane goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +45,7 @@ enum State {
 
 #[derive(Debug)]
 struct Lane {
-    items: mpsc::Sender<(InboxId, Item)>,
+    items: mpsc::Sender<InboxId>,
     /// Held while an item is put into the lane: what came first is in it first.
     state: Mutex<State>,
 }
@@ -44,21 +57,30 @@ pub(super) struct Lanes {
     /// Items that are in a lane, or held by what goes on beside it: they are still new in the store and must not be taken up
     /// twice.
     held: Mutex<HashSet<InboxId>>,
-    /// Something in the store waits for room in its lane, or is to be tried again.
+    /// Items that are not worked on before somebody was given a word to them.
+    words: Mutex<HashMap<InboxId, oneshot::Receiver<()>>>,
+    /// The sweeper has something to do.
     wanted: Notify,
+    /// Nothing before this was left in the store for want of room.
+    from: Mutex<InboxId>,
 }
 
 /// Where items come out.
 #[derive(Debug)]
 pub(super) struct LaneEnd {
     lane: usize,
-    items: mpsc::Receiver<(InboxId, Item)>,
+    items: mpsc::Receiver<InboxId>,
 }
 
-impl Lane {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// The word is given when this is dropped.
+#[derive(Debug)]
+pub(super) struct Word {
+    _given: oneshot::Sender<()>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics between two halves of a change.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Lanes {
@@ -73,7 +95,9 @@ impl Lanes {
         let lanes = Self {
             lanes,
             held: Mutex::default(),
+            words: Mutex::default(),
             wanted: Notify::new(),
+            from: Mutex::new(InboxId(1)),
         };
         (lanes, ends)
     }
@@ -84,30 +108,52 @@ impl Lanes {
         usize::try_from(hasher.finish() % (LANES as u64)).unwrap_or(0)
     }
 
-    /// What the store has is fetched.
-    pub(super) fn want(&self) {
+    fn want(&self) {
         self.wanted.notify_one();
+    }
+
+    /// All that is new in the store is fetched, also what was not left there for want of room.
+    pub(super) fn want_all(&self) {
+        self.left(InboxId(1));
+        self.want();
+    }
+
+    /// The store has this.
+    fn left(&self, id: InboxId) {
+        let mut from = lock(&self.from);
+        *from = id.min(*from);
     }
 
     /// False: the item is held already.
     pub(super) fn begin(&self, id: InboxId) -> bool {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(id)
+        lock(&self.held).insert(id)
     }
 
     pub(super) fn finish(&self, id: InboxId) {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        lock(&self.held).remove(&id);
+    }
+
+    /// This item, which was just stored and not offered yet, is worked on when that was dropped.
+    pub(super) fn word_first(&self, id: InboxId) -> Word {
+        let (given, word) = oneshot::channel();
+        lock(&self.words).insert(id, word);
+        Word { _given: given }
     }
 
     /// Hands an item that was just stored to its lane, or leaves it to the sweeper. Never waits.
-    pub(super) fn offer(&self, id: InboxId, item: Item) {
-        let lane = &self.lanes[Self::of(&item.origin.conversation)];
-        let mut state = lane.state();
+    pub(super) fn offer(&self, id: InboxId, conversation: &Conversation) {
+        let lane = &self.lanes[Self::of(conversation)];
+        let mut state = lock(&lane.state);
         match *state {
-            State::Behind { .. } => *state = State::Behind { more: true },
+            State::Behind { .. } => {
+                self.left(id);
+                *state = State::Behind { more: true };
+            }
             State::Open if !self.begin(id) => {}
             State::Open => {
-                if lane.items.try_send((id, item)).is_err() {
+                if lane.items.try_send(id).is_err() {
                     self.finish(id);
+                    self.left(id);
                     *state = State::Behind { more: true };
                     self.want();
                 }
@@ -116,14 +162,23 @@ impl Lanes {
     }
 
     /// The next item of a lane. Cancel safe.
-    async fn next(&self, end: &mut LaneEnd) -> Option<(InboxId, Item)> {
+    async fn next(&self, end: &mut LaneEnd) -> Option<InboxId> {
         let next = end.items.recv().await?;
         let waiting = end.items.len();
         let roomy = waiting == LANE_DEPTH / 2 || waiting == 0;
-        if roomy && *self.lanes[end.lane].state() != State::Open {
+        if roomy && *lock(&self.lanes[end.lane].state) != State::Open {
             self.want();
         }
         Some(next)
+    }
+
+    /// Until the word to this item was given, if there is to be one.
+    async fn word_given(&self, id: InboxId) {
+        let word = lock(&self.words).remove(&id);
+        if let Some(word) = word {
+            // An error: that is how it is told.
+            let _ = word.await;
+        }
     }
 
     /// Until something is to be fetched. Cancel safe.
@@ -131,44 +186,60 @@ impl Lanes {
         self.wanted.notified().await;
     }
 
-    /// All that is new in the store goes into its lane, or stays if that is full. `read`: rows behind this one, in their
-    /// order. True: more came meanwhile for a lane that is behind and has room.
+    /// What is new in the store goes into its lane, or stays if that is full. `read`: rows behind this one, in their order.
+    /// True: more came meanwhile for a lane that is behind and has room.
     async fn fetch<E, F>(&self, mut read: impl FnMut(InboxId) -> F) -> Result<bool, E>
     where
         F: Future<Output = Result<Vec<InboxRow>, E>>,
     {
+        let mut full = [false; LANES];
         for lane in &self.lanes {
-            let mut state = lane.state();
+            let mut state = lock(&lane.state);
             if *state != State::Open {
                 *state = State::Behind { more: false };
             }
         }
-        let mut full = [false; LANES];
-        let mut after = InboxId(0);
+        // What is left from now on is told anew.
+        let from = std::mem::replace(&mut *lock(&self.from), InboxId(i64::MAX));
+        let mut after = InboxId(from.0.saturating_sub(1));
         loop {
-            let rows = read(after).await?;
+            let rows = match read(after).await {
+                Ok(rows) => rows,
+                Err(error) => {
+                    self.left(from);
+                    return Err(error);
+                }
+            };
             let Some(last) = rows.last().map(|row| row.id) else {
                 break;
             };
             after = last;
             for row in rows {
                 let at = Self::of(&row.item.origin.conversation);
-                if full[at] || !self.begin(row.id) {
+                if full[at] {
                     continue;
                 }
-                let mut state = self.lanes[at].state();
-                if let Err(TrySendError::Full((id, _)) | TrySendError::Closed((id, _))) =
-                    self.lanes[at].items.try_send((row.id, row.item))
-                {
+                let lane = &self.lanes[at];
+                let mut state = lock(&lane.state);
+                if !self.begin(row.id) {
+                    continue;
+                }
+                if let Err(TrySendError::Full(id) | TrySendError::Closed(id)) = lane.items.try_send(row.id) {
                     self.finish(id);
+                    self.left(id);
                     full[at] = true;
                     *state = State::Behind { more: true };
                 }
             }
+            // Nobody has room for what is behind this; and what was not left for want of room is looked for from the start.
+            let waits = |(at, lane): (usize, &Lane)| !full[at] && *lock(&lane.state) != State::Open;
+            if from.0 > 1 && !self.lanes.iter().enumerate().any(waits) {
+                return Ok(false);
+            }
         }
         let mut more = false;
         for (lane, _) in self.lanes.iter().zip(full).filter(|(_, full)| !full) {
-            let mut state = lane.state();
+            let mut state = lock(&lane.state);
             match *state {
                 State::Behind { more: true } => more = true,
                 State::Behind { more: false } | State::Open => *state = State::Open,
@@ -181,19 +252,42 @@ impl Lanes {
 impl Bot {
     /// One lane, until the bot stops.
     pub(super) async fn run_lane(self, mut end: LaneEnd) {
-        let lanes = &self.inner.lanes;
+        let (lanes, stop) = (&self.inner.lanes, &self.inner.stop);
         loop {
             // Stop first: what waits here is in the store and comes again with the next start.
-            let (id, item) = tokio::select! {
+            let next = tokio::select! {
                 biased;
-                () = self.inner.stop.cancelled() => return,
-                next = lanes.next(&mut end) => match next {
-                    Some(next) => next,
-                    None => return,
-                },
+                () = stop.cancelled() => return,
+                next = lanes.next(&mut end) => next,
             };
-            if self.work(id, item).await {
-                lanes.finish(id);
+            let Some(id) = next else { return };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = lanes.word_given(id) => {}
+            }
+            let mut tries = 0;
+            loop {
+                match self.work(id, tries > 0).await {
+                    Work::Done => lanes.finish(id),
+                    Work::Beside => {}
+                    Work::Again if tries < TRIES => {
+                        tries += 1;
+                        if self.pause().await {
+                            continue;
+                        }
+                        return;
+                    }
+                    Work::Again => {
+                        warn!(bot = %self.inner.config.name, item = id.0, "an item holds up its lane no longer; it is tried again");
+                        let bot = self.clone();
+                        self.in_a_while(move || {
+                            bot.inner.lanes.finish(id);
+                            bot.inner.lanes.want_all();
+                        });
+                    }
+                }
+                break;
             }
         }
     }
@@ -245,7 +339,7 @@ mod tests {
     }
 
     fn offer(lanes: &Lanes, ids: RangeInclusive<i64>) {
-        ids.for_each(|id| lanes.offer(InboxId(id), row(id).item));
+        ids.for_each(|id| lanes.offer(InboxId(id), &sample::conversation("C1")));
     }
 
     /// Fetches from a store with these new rows in it.
@@ -269,7 +363,7 @@ mod tests {
     async fn taken(lanes: &Lanes, end: &mut LaneEnd, most: usize) -> Vec<i64> {
         let mut ids = Vec::new();
         while ids.len() < most && !end.items.is_empty() {
-            let (id, _) = lanes.next(end).await.expect("the lane is there");
+            let id = lanes.next(end).await.expect("the lane is there");
             lanes.finish(id);
             ids.push(id.0);
         }
@@ -348,5 +442,37 @@ mod tests {
         assert!(!fetch(&lanes, DEPTH + 1..=DEPTH + 8).await);
         all.extend(taken(&lanes, &mut ends[at], 999).await);
         assert_eq!(all, (1..=DEPTH + 8).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn item_is_not_worked_on_before_the_word_to_it_is_given() {
+        let (lanes, _end) = lanes();
+        lanes.word_given(InboxId(1)).await;
+        let word = lanes.word_first(InboxId(2));
+        let mut given = Box::pin(lanes.word_given(InboxId(2)));
+        assert!(futures_util::poll!(&mut given).is_pending());
+        drop(word);
+        given.await;
+    }
+
+    #[tokio::test]
+    async fn long_backlog_of_one_lane_is_read_in_parts() {
+        let (lanes, mut end) = lanes();
+        fetch(&lanes, 0..=0).await;
+        offer(&lanes, 1..=4 * DEPTH);
+        let mut all = Vec::new();
+        let mut read = 0;
+        while all.len() < 4 * LANE_DEPTH {
+            let left = all.len() as i64 + 1;
+            let rows = |after: InboxId| {
+                let page: Vec<InboxRow> = (left.max(after.0 + 1)..=4 * DEPTH).take(LANE_DEPTH).map(row).collect();
+                read += page.len();
+                ready(Ok::<_, Infallible>(page))
+            };
+            assert!(!lanes.fetch(rows).await.expect("it is read"));
+            all.extend(taken(&lanes, &mut end, LANE_DEPTH / 2).await);
+        }
+        assert_eq!(all, (1..=4 * DEPTH).collect::<Vec<_>>());
+        assert!(read <= 10 * LANE_DEPTH, "{read} rows were read for {}", all.len());
     }
 }

@@ -5,6 +5,7 @@ use tracing::warn;
 
 use super::Bot;
 use super::dispatch::info;
+use super::lanes::Work;
 use crate::chat::{
     Ask, Choice, InboxId, Origin, Part, Style, Target, Token, TurnId, UnixMillis, View, ViewState, What, now,
 };
@@ -76,7 +77,7 @@ impl Bot {
     }
 
     /// A press of an offer's button, judged: `id` is the press's row.
-    pub(super) async fn carry_out_offer(&self, id: InboxId, origin: &Origin, token: &TokenRow) {
+    pub(super) async fn carry_out_offer(&self, id: InboxId, origin: &Origin, token: &TokenRow) -> Work {
         let inner = &self.inner;
         let (Decision::Again(said) | Decision::Keep(said)) = token.decision else {
             return self.done(id).await;
@@ -89,13 +90,14 @@ impl Bot {
             Ok(read) => read,
             Err(error) => {
                 warn!(bot = %inner.config.name, %error, "an offer could not be read; it is tried again");
-                return self.later();
+                return Work::Again;
             }
         };
         let who = &origin.sender.id;
+        let mut work = Work::Done;
         let words = match (&token.decision, said_row.map(|row| row.item), turn) {
             (Decision::Keep(_), ..) => {
-                self.done(id).await;
+                work = self.done(id).await;
                 format!("Kept as it was by <@{who}>")
             }
             (_, Some(item), Some(turn)) => {
@@ -108,6 +110,7 @@ impl Bot {
                     // The turn takes the press's row: pressed is run, once.
                     inbox: Some(id),
                     also: Vec::new(),
+                    place: None,
                     asker: turn.asker.clone(),
                     text: self.compose_again(&item.origin, message).await,
                     target: turn.target.clone(),
@@ -115,20 +118,21 @@ impl Bot {
                 };
                 match inner.registry.submit(&turn.session, prompt).await {
                     Ok(_) => format!("Run again by <@{who}>"),
-                    Err(SubmitError::Closed) => return,
-                    Err(SubmitError::Unavailable(_)) => return self.later(),
+                    Err(SubmitError::Closed) => return Work::Beside,
+                    Err(SubmitError::Unavailable(_)) => return Work::Again,
                     Err(error @ SubmitError::Full(_)) => {
-                        self.done(id).await;
+                        work = self.done(id).await;
                         format!("It could not be run again: {error}")
                     }
                 }
             }
             _ => {
-                self.done(id).await;
+                work = self.done(id).await;
                 "The message is not known any more".to_owned()
             }
         };
         self.settle_offer(said, words).await;
+        work
     }
 
     /// Nothing of it can be pressed any more.

@@ -17,6 +17,7 @@ use super::Bot;
 use super::address::To;
 use super::dispatch::warning;
 use super::gather::{Gathered, Heard};
+use super::lanes::Work;
 use crate::access::{Admission, admit};
 use crate::chat::{BotName, InboxId, Item, Origin, RouteStep, Routed, SessionKey, Target, What, now};
 use crate::config::{Route, WhileRunning};
@@ -73,7 +74,7 @@ impl Course {
 
 impl Bot {
     /// The message is a run from here on, or stays in the inbox.
-    pub(super) async fn set_out(&self, heard: Heard, course: Course, gathered: Gathered) {
+    pub(super) async fn set_out(&self, heard: Heard, course: Course, gathered: Gathered) -> Work {
         let inner = &self.inner;
         let message = self.compose(&heard.origin, &heard.message, &gathered);
         let Some(first) = course.steps.first() else {
@@ -116,11 +117,12 @@ impl Bot {
                 debug!(bot = %inner.config.name, session = %heard.key, run = id.0, "a message goes to several agents");
                 self.hand_out(items).await;
                 self.tell_missing(&heard.origin, &gathered.missing).await;
+                Work::Done
             }
-            // It stays in the inbox and is tried again.
+            // It stays in the inbox.
             Err(error) => {
                 warn!(bot = %inner.config.name, %error, "a message for several agents could not be stored; it is tried again");
-                self.later();
+                Work::Again
             }
         }
     }
@@ -132,8 +134,11 @@ impl Bot {
             if let What::Routed(routed) = &item.what
                 && self.inner.lanes.begin(id)
             {
-                self.carry(id, &item.origin, routed).await;
+                let carried = self.carry(id, &item.origin, routed).await;
                 self.inner.lanes.finish(id);
+                if carried == Work::Again {
+                    self.later();
+                }
             }
         });
         futures_util::future::join_all(each).await;
@@ -141,12 +146,12 @@ impl Bot {
 
     fn give_out(&self, items: Vec<(InboxId, Item)>) {
         for (id, item) in items {
-            self.inner.lanes.offer(id, item);
+            self.inner.lanes.offer(id, &item.origin.conversation);
         }
     }
 
     /// One agent's part: a turn of its session, or what it is that there is none.
-    pub(super) async fn carry(&self, id: InboxId, origin: &Origin, routed: &Routed) {
+    pub(super) async fn carry(&self, id: InboxId, origin: &Origin, routed: &Routed) -> Work {
         let inner = &self.inner;
         let wanted = routed.run;
         let run = match inner.journal.read(move |store| run_now(store, wanted)).await {
@@ -156,12 +161,12 @@ impl Bot {
             Err(StoreError::Damaged(error)) => {
                 return match self.end_damaged(wanted, &error).await {
                     Ok(()) => self.done(id).await,
-                    Err(_) => self.later(),
+                    Err(_) => Work::Again,
                 };
             }
             Err(error) => {
                 warn!(bot = %inner.config.name, %error, "a run could not be read; it is tried again");
-                return self.later();
+                return Work::Again;
             }
         };
         let Some(run) = run else { return self.done(id).await };
@@ -186,6 +191,8 @@ impl Bot {
             kind: TurnKind::Message,
             inbox: Some(id),
             also: Vec::new(),
+            // Beside what was said to this agent alone since.
+            place: (run.step == 0).then_some(wanted),
             asker: origin.sender.id.clone(),
             text: run.text,
             target: run.target,
@@ -199,22 +206,23 @@ impl Bot {
                 if run.is_ok_and(|run| run.is_some_and(|run| run.stopped)) {
                     inner.registry.stop_turn(&key, &turn).await;
                 }
+                Work::Done
             }
             Err(SubmitError::Full(waiting)) => {
                 let why = format!("{waiting} messages wait for it already");
-                self.did_not(id, wanted, Came::Failed(why)).await;
+                self.did_not(id, wanted, Came::Failed(why)).await
             }
             Err(SubmitError::Unavailable(error)) => {
                 warn!(bot = %inner.config.name, session = %key, %error, "a turn of a run could not be opened; it is tried again");
-                self.later();
+                Work::Again
             }
             // It is taken up at the next start.
-            Err(SubmitError::Closed) => {}
+            Err(SubmitError::Closed) => Work::Beside,
         }
     }
 
     /// There will be no turn for this part.
-    async fn did_not(&self, id: InboxId, run: InboxId, came: Came) {
+    async fn did_not(&self, id: InboxId, run: InboxId, came: Came) -> Work {
         let written = self.inner.journal.write(move |store| {
             store.inbox_state(id, InboxState::Done)?;
             let Some(mut run) = store.run_get(run)? else {
@@ -227,9 +235,10 @@ impl Bot {
         });
         if let Err(error) = written.await {
             warn!(bot = %self.inner.config.name, %error, "a run could not be stored; it is tried again");
-            return self.later();
+            return Work::Again;
         }
         self.inner.ended.tell(id);
+        Work::Done
     }
 
     /// Goes on with every run of which a turn ended, until the bot stops.

@@ -3,6 +3,7 @@
 
 use super::Bot;
 use super::dispatch::warning;
+use super::lanes::Work;
 use crate::access::{Admission, admit};
 use crate::chat::{
     Command, Field, FieldKind, Form, InboxId, Message, Origin, Part, Press, Token, TurnId, UnixMillis, Verdict, now,
@@ -57,9 +58,9 @@ impl Bot {
             .await;
     }
 
-    /// The form was sent. The question is shown, as it is seen nowhere else. False: see [`Bot::hand_over`].
-    pub(super) async fn hear_asked(&self, id: InboxId, origin: &Origin, text: String) -> bool {
-        if self.admitted(origin).await {
+    /// The form was sent. The question is shown, as it is seen nowhere else.
+    pub(super) async fn hear_asked(&self, id: InboxId, origin: &Origin, text: String, again: bool) -> Work {
+        if !again && self.admitted(origin).await {
             let quoted: Vec<String> = text.lines().map(|line| format!("> {line}")).collect();
             self.say(origin, Part::Text(quoted.join("\n")), false).await;
         }
@@ -73,7 +74,7 @@ impl Bot {
             attachments: Vec::new(),
             group: None,
         };
-        self.hear(id, Vec::new(), origin.clone(), message).await
+        self.hear(id, Vec::new(), origin.clone(), message, again).await
     }
 }
 

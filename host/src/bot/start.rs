@@ -172,7 +172,7 @@ impl Bot {
         bot.inner.tasks.spawn(bot.clone().run_routes());
         bot.inner.tasks.spawn(bot.clone().retry_aside());
         // What is new in the inbox and what was set aside goes its way now.
-        bot.inner.lanes.want();
+        bot.inner.lanes.want_all();
         bot.inner.set_aside.notify_one();
         bot.inner
             .tasks

@@ -43,7 +43,8 @@ pub fn set_guard_program(program: PathBuf) {
 fn guard_program() -> io::Result<PathBuf> {
     match GUARD_PROGRAM.get() {
         Some(program) => Ok(program.clone()),
-        None => std::env::current_exe(),
+        // The running binary itself, also when another stands in its place by now.
+        None => Ok(PathBuf::from("/proc/self/exe")),
     }
 }
 

@@ -13,6 +13,13 @@ use crate::manifest::{Limits, Minted, Rate, SecretSpec, Slot};
 
 const TOKEN: &str = "xoxb-12345-secret-token";
 
+/// The clock goes on by this.
+async fn later(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
 fn about() -> About {
     About {
         platform: "test".to_owned(),

@@ -200,7 +200,7 @@ impl Bench {
 
     async fn stop(self) {
         self.stop.cancel();
-        tokio::time::timeout(Duration::from_secs(3), self.running)
+        tokio::time::timeout(Duration::from_millis(4_500), self.running)
             .await
             .expect("it stops at once")
             .unwrap();

@@ -333,6 +333,8 @@ impl SessionActor {
         };
         let mut job = Job::new(row, &self.shared);
         job.also = prompt.also;
+        job.place = prompt.place;
+        job.way = way;
         if alone && self.seat.is_free() && !self.is_away() {
             // The agent waits for it: opened and begun in one write, see `hand`.
             job.reply = Some(reply);
@@ -344,11 +346,9 @@ impl SessionActor {
             Ok(()) => {
                 let _ = reply.send(Ok(job.row.id.clone()));
                 self.follow(&job);
+                self.enqueue(job);
                 if way == WhileRunning::Interrupt {
-                    self.queue.push_front(job);
                     self.input(&Input::Stop).await;
-                } else {
-                    self.enqueue(job);
                 }
             }
             Err(error) => {

@@ -33,7 +33,7 @@ use crate::outbox::{BoxFuture, Outbox, Pace, Presenter};
 use crate::store::{Journal, TurnKind, TurnRow};
 
 /// Nothing here takes long; what takes longer never comes.
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(30);
 
 async fn soon<T>(what: impl Future<Output = T>) -> T {
     timeout(LIMIT, what).await.expect("it comes in time")
@@ -350,6 +350,21 @@ fn key(host: &Host, person: &str) -> SessionKey {
     host.registry.key(&target(person).conversation, person)
 }
 
+/// A message that waits its turn.
+fn prompt(inbox: InboxId, person: &str, text: &str) -> Prompt {
+    Prompt {
+        way: WhileRunning::Queue,
+        kind: TurnKind::Message,
+        also: Vec::new(),
+        place: None,
+        inbox: Some(inbox),
+        asker: person.to_owned(),
+        text: text.to_owned(),
+        target: target(person),
+        files: Vec::new(),
+    }
+}
+
 impl Host {
     /// The next process that is started.
     async fn spawned(&mut self) -> Cli {
@@ -391,17 +406,14 @@ impl Host {
     }
 
     async fn try_send(&self, person: &str, text: &str) -> Result<TurnId, SubmitError> {
-        let prompt = Prompt {
-            way: WhileRunning::Queue,
-            kind: TurnKind::Message,
-            also: Vec::new(),
-            inbox: Some(self.arrive(person, text).await),
-            asker: person.to_owned(),
-            text: text.to_owned(),
-            target: target(person),
-            files: Vec::new(),
-        };
+        let prompt = prompt(self.arrive(person, text).await, person, text);
         soon(self.registry.submit(&key(self, person), prompt)).await
+    }
+
+    async fn send_as(&self, way: WhileRunning, person: &str, text: &str) -> TurnId {
+        let said = prompt(self.arrive(person, text).await, person, text);
+        let prompt = Prompt { way, ..said };
+        soon(self.registry.submit(&key(self, person), prompt)).await.unwrap()
     }
 
     async fn send(&self, person: &str, text: &str) -> TurnId {

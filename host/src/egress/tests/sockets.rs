@@ -331,7 +331,7 @@ async fn we_may_close_with_a_code_or_by_letting_go() {
 #[tokio::test]
 async fn a_side_that_answers_no_ping_is_given_up() {
     let (address, _task) = echo().await;
-    let every = Some(Duration::from_millis(250));
+    let every = Some(Duration::from_secs(1));
     let mut socket = allowed(address)
         .open(Opening {
             ping_every: every,
@@ -341,7 +341,7 @@ async fn a_side_that_answers_no_ping_is_given_up() {
         .unwrap();
     next(&mut socket).await.unwrap();
     // Alive over many pings.
-    let quiet = tokio::time::timeout(Duration::from_secs(1), socket.receive.recv()).await;
+    let quiet = tokio::time::timeout(Duration::from_secs(4), socket.receive.recv()).await;
     assert!(quiet.is_err(), "{quiet:?}");
     say(&socket, "deaf").await;
     assert_eq!(next(&mut socket).await, Err((1006, "no answer to a ping".to_owned())));

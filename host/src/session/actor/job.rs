@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::chat::{InboxId, Subject, TurnId};
+use crate::config::WhileRunning;
 use crate::session::SubmitError;
 use crate::session::registry::Shared;
 use crate::session::turn::{State, Turn};
@@ -30,6 +31,10 @@ pub(super) struct Job {
     pub(super) row: TurnRow,
     /// Rows of the inbox that are part of its message.
     pub(super) also: Vec<InboxId>,
+    /// See [`crate::session::Prompt::place`].
+    pub(super) place: Option<InboxId>,
+    /// How it came, while it has waited.
+    pub(super) way: WhileRunning,
     pub(super) view: Arc<SharedView>,
     pub(super) turn: Turn,
     pub(super) watch: Watch,
@@ -62,6 +67,8 @@ impl Job {
         Self {
             row,
             also: Vec::new(),
+            place: None,
+            way: WhileRunning::Queue,
             view: Arc::new(SharedView::new(view)),
             turn: Turn::new(),
             watch: Watch::new(shared.rules.agent.limits),
@@ -77,9 +84,10 @@ impl Job {
         }
     }
 
-    /// Its place in the queue: begun turns first, then by the inbox.
-    pub(super) fn order(&self) -> (bool, InboxId) {
-        (self.row.attempt == 0, self.row.inbox.unwrap_or(InboxId(i64::MAX)))
+    /// Its place in the queue: begun turns first, then what interrupts, each by the inbox.
+    pub(super) fn order(&self) -> (bool, bool, InboxId) {
+        let place = self.place.or(self.row.inbox).unwrap_or(InboxId(i64::MAX));
+        (self.row.attempt == 0, self.way != WhileRunning::Interrupt, place)
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {

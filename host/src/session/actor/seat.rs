@@ -35,6 +35,8 @@ pub(super) struct Live {
     permit: Permit,
     /// It answers.
     ready: bool,
+    /// Its process lasts as long as a turn.
+    passing: bool,
     /// It has shown something of its work.
     works: bool,
     /// It goes on with a conversation, rather than to begin one.
@@ -95,6 +97,7 @@ impl Seat {
     pub(super) fn set_ready(&mut self, pid: u32) {
         if let Self::Live(live) = self {
             live.ready = true;
+            live.passing = pid == 0;
             live.permit.started(pid);
         }
     }
@@ -140,6 +143,8 @@ impl Seat {
             && live.background == 0
             && live.rest.as_ref().is_none_or(|rest| rest.held)
         {
+            // Nothing is kept by keeping it, and its next process needs a place like any other.
+            let timeout = if live.passing { Duration::ZERO } else { timeout };
             live.rest = Some(Rest {
                 give_way: live.permit.idle(),
                 until: Some(Instant::now() + timeout),
@@ -189,6 +194,7 @@ impl Live {
             agent,
             permit,
             ready: false,
+            passing: false,
             works: false,
             resumed,
             background: 0,

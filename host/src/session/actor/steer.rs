@@ -1,7 +1,9 @@
 //! A word into the turn that runs: the agent reads it when it has done what it is doing.
 
 use super::SessionActor;
+use super::job::Job;
 use crate::chat::{Part, Tone, TurnId};
+use crate::config::WhileRunning;
 use crate::driver::Command;
 use crate::session::folder::Folders;
 use crate::session::transcript::one_line;
@@ -34,7 +36,10 @@ impl SessionActor {
                 && job.row.inbox.is_some()
                 && job.steered < self.shared.rules.queue_limit
         });
+        // What was to be told before and waits is heard before.
+        let waits = |job: &Job| job.way == WhileRunning::Steer;
         runs && prompt.kind == TurnKind::Message
+            && !self.queue.iter().any(waits)
             && self.offers.abilities.is_some_and(|abilities| abilities.steer)
             && self.seat.is_free()
     }

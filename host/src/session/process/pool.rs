@@ -21,14 +21,24 @@ struct Seat {
     pid: Option<u32>,
     /// As measured.
     bytes: Option<u64>,
-    /// It has shown something of its work: before that it has not taken yet what it will take.
-    at_work: bool,
+    work: Work,
     /// Its process lasts as long as a turn, and is not measured.
     passing: bool,
     /// It may be asked to give way.
     idle: Option<Idle>,
     /// Something of its process runs in the background: it does not give way, though its turn ends.
     kept: bool,
+}
+
+/// What a process does, as far as its size goes: before it has shown something it has not taken yet what it will take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Work {
+    Begins,
+    Shown,
+    /// And is being measured.
+    Asked,
+    /// And was measured since.
+    Known,
 }
 
 #[derive(Debug)]
@@ -80,7 +90,7 @@ pub(super) struct Pool {
 struct Sizes {
     /// When they were measured last, of the newest [`KNOWN`], by place.
     each: VecDeque<(u64, u64)>,
-    /// One that builds something large does not raise it.
+    /// One that builds something large does not raise it; of two the smaller.
     median: u64,
 }
 
@@ -93,7 +103,7 @@ impl Sizes {
         }
         let mut sorted: Vec<u64> = self.each.iter().map(|(_, bytes)| *bytes).collect();
         sorted.sort_unstable();
-        self.median = sorted[sorted.len() / 2];
+        self.median = sorted[(sorted.len() - 1) / 2];
     }
 }
 
@@ -130,7 +140,7 @@ impl Pool {
 
     fn cost(&self, seat: &Seat) -> u64 {
         match seat.bytes {
-            Some(bytes) if seat.at_work || seat.passing => bytes,
+            Some(bytes) if seat.work == Work::Known || seat.passing => bytes,
             bytes => self.expected(&seat.agent).max(bytes.unwrap_or_default()),
         }
     }
@@ -154,7 +164,7 @@ impl Pool {
             agent,
             pid: None,
             bytes: None,
-            at_work: false,
+            work: Work::Begins,
             passing: false,
             idle: None,
             kept: false,
@@ -299,15 +309,13 @@ impl Pool {
             seat.pid = Some(pid).filter(|pid| *pid > 0);
             seat.passing = pid == 0;
             seat.bytes = None;
-            seat.at_work = false;
+            seat.work = Work::Begins;
         }
     }
 
     pub(super) fn works(&mut self, seat: u64) {
         if let Some(seat) = self.seats.get_mut(&seat) {
-            seat.at_work = true;
-            // What was measured before is less than it takes.
-            seat.bytes = None;
+            seat.work = Work::Shown;
         }
     }
 
@@ -365,8 +373,11 @@ impl Pool {
         self.seats.remove(&seat);
     }
 
-    /// Whose memory is to be measured.
-    pub(super) fn pids(&self) -> Vec<u32> {
+    /// Whose memory is to be measured now.
+    pub(super) fn pids(&mut self) -> Vec<u32> {
+        for seat in self.seats.values_mut().filter(|seat| seat.work == Work::Shown) {
+            seat.work = Work::Asked;
+        }
         self.seats.values().filter_map(|seat| seat.pid).collect()
     }
 
@@ -377,7 +388,10 @@ impl Pool {
                 continue;
             };
             seat.bytes = Some(*bytes);
-            if seat.at_work && !seat.gives_way() {
+            if seat.work == Work::Asked {
+                seat.work = Work::Known;
+            }
+            if seat.work == Work::Known && !seat.gives_way() {
                 self.sizes.entry(seat.agent.clone()).or_default().learn(*id, *bytes);
             }
         }

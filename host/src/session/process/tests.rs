@@ -112,8 +112,10 @@ async fn process_that_begins_counts_as_what_it_will_take() {
     assert_eq!(room(&pool), 8, "100 MB each");
     begins.works();
     assert_eq!(room(&pool), 8, "it was measured before it worked");
+    pool.measure().await;
+    assert_eq!(room(&pool), 97, "10 MB each, as the smaller of two");
     drop((works, begins));
-    assert_eq!(room(&pool), 10, "what is gone is remembered");
+    assert_eq!(room(&pool), 100, "what is gone is remembered");
 }
 
 #[tokio::test]
@@ -144,6 +146,47 @@ async fn process_that_builds_something_large_does_not_stand_for_all() {
     let _all = [live(&pool, 50), live(&pool, 50), live(&pool, 500)];
     pool.measure().await;
     assert_eq!(room(&pool), 8, "50 MB each in what is left");
+}
+
+#[tokio::test]
+async fn process_that_was_larger_than_the_budget_keeps_nobody_out_when_it_is_gone() {
+    let pool = pool(100, 1000);
+    let large = live(&pool, 3000);
+    pool.measure().await;
+    assert_eq!(room(&pool), 0);
+    drop(large);
+    let _small = live(&pool, 100);
+    pool.measure().await;
+    assert_eq!(room(&pool), 9, "one that is not as large is enough");
+}
+
+#[tokio::test]
+async fn what_was_measured_before_a_process_worked_is_not_taken_for_its_work() {
+    let begun = Arc::new(std::sync::Barrier::new(2));
+    let measuring = Arc::clone(&begun);
+    let sizes = move |pids: &[u32]| {
+        // Between the two it shows something.
+        measuring.wait();
+        measuring.wait();
+        pids.iter().map(|pid| (*pid, MB)).collect()
+    };
+    let bounds = Bounds {
+        max: 100,
+        budget_bytes: 1000 * MB,
+    };
+    let pool = Processes::with_gauge(bounds, Arc::new(sizes));
+    let begins = pool.try_acquire(AGENT).expect("there is room");
+    begins.started(1);
+    let measured = tokio::spawn({
+        let pool = pool.clone();
+        async move { pool.measure().await }
+    });
+    let wait = Arc::clone(&begun);
+    tokio::task::spawn_blocking(move || wait.wait()).await.unwrap();
+    begins.works();
+    tokio::task::spawn_blocking(move || begun.wait()).await.unwrap();
+    measured.await.unwrap();
+    assert_eq!(room(&pool), 2, "256 MB each: nothing is known yet");
 }
 
 #[tokio::test]

@@ -69,16 +69,7 @@ async fn prompt_goes_out_only_after_the_turn_is_on_disk() {
         blocked.await
     });
     tokio::task::yield_now().await;
-    let prompt = Prompt {
-        way: WhileRunning::Queue,
-        kind: TurnKind::Message,
-        also: Vec::new(),
-        inbox: Some(two),
-        asker: "ann".to_owned(),
-        text: "two".to_owned(),
-        target: target("ann"),
-        files: Vec::new(),
-    };
+    let prompt = prompt(two, "ann", "two");
     let (registry, key) = (host.registry.clone(), key(&host, "ann"));
     let submit = tokio::spawn(async move { registry.submit(&key, prompt).await });
     assert!(
@@ -125,6 +116,41 @@ async fn stop_interrupts_the_turn_and_keeps_the_queue() {
     host.chat.ended(&two).await;
     assert!(!soon(host.registry.stop(&key(&host, "ann"))).await, "nothing runs");
     assert!(!soon(host.registry.stop(&key(&host, "nobody"))).await);
+}
+
+#[tokio::test]
+async fn messages_that_interrupt_keep_their_order() {
+    let mut host = Setup::new().start().await;
+    let (one, mut cli) = host.talking("ann", "one").await;
+    let two = host.send_as(WhileRunning::Interrupt, "ann", "two").await;
+    let three = host.send_as(WhileRunning::Interrupt, "ann", "three").await;
+    assert!(matches!(cli.command().await, Command::Interrupt));
+    cli.result(Outcome::Stopped).await;
+    host.chat.ended(&one).await;
+    for (text, turn) in [("two", two), ("three", three)] {
+        assert_eq!(cli.prompt().await, text);
+        cli.answer(text).await;
+        host.chat.ended(&turn).await;
+    }
+}
+
+#[tokio::test]
+async fn part_of_a_message_has_the_messages_place() {
+    let mut host = Setup::new().start().await;
+    let (_, mut cli) = host.talking("ann", "one").await;
+    let whole = host.arrive("ann", "for several").await;
+    let later = host.send("ann", "later").await;
+    let part = Prompt {
+        place: Some(whole),
+        ..prompt(host.arrive("ann", "part").await, "ann", "part")
+    };
+    let part = soon(host.registry.submit(&key(&host, "ann"), part)).await.unwrap();
+    cli.answer("one").await;
+    for (text, turn) in [("part", part), ("later", later)] {
+        assert_eq!(cli.prompt().await, text);
+        cli.answer(text).await;
+        host.chat.ended(&turn).await;
+    }
 }
 
 #[tokio::test]

@@ -6,17 +6,7 @@ use crate::store::InboxState;
 
 /// A message for the turn that runs.
 async fn steer(host: &Host, text: &str) -> TurnId {
-    let prompt = Prompt {
-        way: WhileRunning::Steer,
-        kind: TurnKind::Message,
-        also: Vec::new(),
-        inbox: Some(host.arrive("ann", text).await),
-        asker: "ann".to_owned(),
-        text: text.to_owned(),
-        target: target("ann"),
-        files: Vec::new(),
-    };
-    soon(host.registry.submit(&key(host, "ann"), prompt)).await.unwrap()
+    host.send_as(WhileRunning::Steer, "ann", text).await
 }
 
 /// The agent says that it can listen while it works, and the session has heard it.
@@ -107,23 +97,36 @@ async fn agent_that_cannot_listen_gets_the_message_as_its_next() {
 }
 
 #[tokio::test]
+async fn word_never_overtakes_one_that_came_before_the_agent_could_listen() {
+    let mut host = Setup::new().start().await;
+    let turn = host.send("ann", "build it").await;
+    let mut cli = host.spawned().await;
+    let red = steer(&host, "in red").await;
+    cli.ready().await;
+    assert_eq!(cli.prompt().await, "build it");
+    listens(&host, &cli).await;
+    let blue = steer(&host, "no, in blue").await;
+    assert!(blue != turn && blue != red, "it waits behind it");
+    cli.answer("built").await;
+    for (text, turn) in [("in red", red), ("no, in blue", blue)] {
+        assert_eq!(cli.prompt().await, text);
+        cli.answer(text).await;
+        host.chat.ended(&turn).await;
+    }
+}
+
+#[tokio::test]
 async fn word_that_comes_when_the_agent_has_just_ended_is_answered_in_its_turn_and_not_in_the_next() {
     let mut host = Setup::new().start().await;
     let (turn, mut cli) = host.talking("ann", "build it").await;
     listens(&host, &cli).await;
     let next = host.send("ann", "something else").await;
     // The session looks at what people say first.
-    let prompt = host.arrive("ann", "in red").await;
+    let said = prompt(host.arrive("ann", "in red").await, "ann", "in red");
     let (registry, key) = (host.registry.clone(), key(&host, "ann"));
     let said = Prompt {
         way: WhileRunning::Steer,
-        kind: TurnKind::Message,
-        also: Vec::new(),
-        inbox: Some(prompt),
-        asker: "ann".to_owned(),
-        text: "in red".to_owned(),
-        target: target("ann"),
-        files: Vec::new(),
+        ..said
     };
     let (told, ()) = soon(async { tokio::join!(registry.submit(&key, said), cli.answer("built")) }).await;
     assert_eq!(told.unwrap(), turn);
