@@ -170,12 +170,12 @@ impl Bot {
                 }
             }
             // It was not taken up yet; whoever gathers for it looks again.
-            None if said.row.state == InboxState::New => {
-                if self.done(said.row.id).await != Work::Done {
+            None => {
+                let new = said.row.state == InboxState::New;
+                if new && self.done(said.row.id).await != Work::Done {
                     return Work::Again;
                 }
             }
-            None => {}
         }
         self.done(id).await
     }
