@@ -259,8 +259,8 @@ async fn message_that_could_not_be_queued_is_before_what_came_after_it() {
     let other = rusqlite::Connection::open(store).expect("the store's file");
     other.execute_batch("BEGIN IMMEDIATE").expect("the lock");
     room.vendor.give_files(true);
-    // Longer than the store waits for a lock: the first cannot be kept, and is tried again.
-    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    // A little longer than the store waits for a lock: the first cannot be kept, and what is behind it could.
+    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
     other.execute_batch("ROLLBACK").expect("the lock is given back");
     room.vendor.done_with("second").await;
     room.say("m3", "recall").await;
