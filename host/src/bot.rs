@@ -252,7 +252,7 @@ impl Bot {
             if let Some(said) = self.immediate_word(&one, deadline).await {
                 answer = Some(said);
             }
-            drop(word);
+            self.inner.lanes.give_word(one.id, word);
         }
         Taken::Stored(answer)
     }
@@ -368,8 +368,7 @@ impl Bot {
         }
     }
 
-    /// Nothing more will be done for this item.
-    /// Nothing more is to be done for it. `Beside`: that could not be kept, so it comes again with the next start, and not
+    /// Nothing more is to be done for this item. `Beside`: that could not be kept, so it comes again with the next start, and not
     /// before.
     async fn done(&self, id: InboxId) -> lanes::Work {
         if let Err(error) = self

@@ -1,6 +1,7 @@
 //! The ways from the inbox to the sessions. What is said in one conversation goes along one lane, in the order in which it
 //! was stored. What a lane has no room for stays in the store, and so does all that comes for this lane after it, until the
-//! sweeper has fetched what was before. What cannot be done now, as the store is in trouble, holds its lane until it can be.
+//! sweeper has fetched what was before. What cannot be done now, as the store is in trouble, holds its lane while it is tried
+//! again, for a minute at most.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -138,6 +139,12 @@ impl Lanes {
         let (given, word) = oneshot::channel();
         lock(&self.words).insert(id, word);
         Word { _given: given }
+    }
+
+    /// Its lane may have it already, by way of the store, or not yet.
+    pub(super) fn give_word(&self, id: InboxId, word: Word) {
+        lock(&self.words).remove(&id);
+        drop(word);
     }
 
     /// Hands an item that was just stored to its lane, or leaves it to the sweeper. Never waits.
@@ -451,8 +458,13 @@ mod tests {
         let word = lanes.word_first(InboxId(2));
         let mut given = Box::pin(lanes.word_given(InboxId(2)));
         assert!(futures_util::poll!(&mut given).is_pending());
-        drop(word);
+        lanes.give_word(InboxId(2), word);
         given.await;
+        // Where it is given before the lane has the item, nothing is kept of it.
+        let word = lanes.word_first(InboxId(3));
+        lanes.give_word(InboxId(3), word);
+        assert!(lock(&lanes.words).is_empty());
+        lanes.word_given(InboxId(3)).await;
     }
 
     #[tokio::test]

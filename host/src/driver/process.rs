@@ -40,12 +40,11 @@ pub fn set_guard_program(program: PathBuf) {
     let _ = GUARD_PROGRAM.set(program);
 }
 
-fn guard_program() -> io::Result<PathBuf> {
-    match GUARD_PROGRAM.get() {
-        Some(program) => Ok(program.clone()),
-        // The running binary itself, also when another stands in its place by now.
-        None => Ok(PathBuf::from("/proc/self/exe")),
-    }
+/// The running binary itself, also when another stands in its place by now.
+fn guard_program() -> &'static Path {
+    GUARD_PROGRAM
+        .get()
+        .map_or(Path::new("/proc/self/exe"), PathBuf::as_path)
 }
 
 /// What every child process may have of the operator's environment. Everything else is cleared: a CLI that finds the
@@ -162,8 +161,9 @@ impl Control {
         let (ours, theirs) = StdUnixStream::pair().map_err(failed)?;
         send_fds(&ours, ends.each_ref().map(|fd| fd.as_fd())).map_err(failed)?;
         drop(ends);
-        let mut guard = tokio::process::Command::new(guard_program().map_err(failed)?);
+        let mut guard = tokio::process::Command::new(guard_program());
         guard
+            .arg0("botyard")
             .arg("guard")
             .env_clear()
             .envs(program.env.iter().map(|(name, value)| (name, value)))

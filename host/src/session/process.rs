@@ -136,8 +136,12 @@ impl Processes {
 
     /// Measures what lives and serves who waits, unless that is being done.
     async fn measure(&self) {
+        if self.inner.measuring.swap(true, Ordering::AcqRel) {
+            return;
+        }
         let pids = self.pool().pids();
-        if pids.is_empty() || self.inner.measuring.swap(true, Ordering::AcqRel) {
+        if pids.is_empty() {
+            self.inner.measuring.store(false, Ordering::Release);
             return;
         }
         let gauge = Arc::clone(&self.inner.gauge);

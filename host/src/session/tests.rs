@@ -350,6 +350,15 @@ fn key(host: &Host, person: &str) -> SessionKey {
     host.registry.key(&target(person).conversation, person)
 }
 
+/// These messages are asked one after the other, and each is answered in its turn.
+async fn asked_in_order<const N: usize>(host: &Host, cli: &mut Cli, turns: [(&str, TurnId); N]) {
+    for (text, turn) in turns {
+        assert_eq!(cli.prompt().await, text);
+        cli.answer(text).await;
+        host.chat.ended(&turn).await;
+    }
+}
+
 /// A message that waits its turn.
 fn prompt(inbox: InboxId, person: &str, text: &str) -> Prompt {
     Prompt {

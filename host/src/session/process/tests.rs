@@ -184,6 +184,8 @@ async fn what_was_measured_before_a_process_worked_is_not_taken_for_its_work() {
     let wait = Arc::clone(&begun);
     tokio::task::spawn_blocking(move || wait.wait()).await.unwrap();
     begins.works();
+    // Somebody else has it measured, which is under way already.
+    pool.measure().await;
     tokio::task::spawn_blocking(move || begun.wait()).await.unwrap();
     measured.await.unwrap();
     assert_eq!(room(&pool), 2, "256 MB each: nothing is known yet");

@@ -127,11 +127,7 @@ async fn messages_that_interrupt_keep_their_order() {
     assert!(matches!(cli.command().await, Command::Interrupt));
     cli.result(Outcome::Stopped).await;
     host.chat.ended(&one).await;
-    for (text, turn) in [("two", two), ("three", three)] {
-        assert_eq!(cli.prompt().await, text);
-        cli.answer(text).await;
-        host.chat.ended(&turn).await;
-    }
+    asked_in_order(&host, &mut cli, [("two", two), ("three", three)]).await;
 }
 
 #[tokio::test]
@@ -146,11 +142,7 @@ async fn part_of_a_message_has_the_messages_place() {
     };
     let part = soon(host.registry.submit(&key(&host, "ann"), part)).await.unwrap();
     cli.answer("one").await;
-    for (text, turn) in [("part", part), ("later", later)] {
-        assert_eq!(cli.prompt().await, text);
-        cli.answer(text).await;
-        host.chat.ended(&turn).await;
-    }
+    asked_in_order(&host, &mut cli, [("part", part), ("later", later)]).await;
 }
 
 #[tokio::test]

@@ -108,11 +108,7 @@ async fn word_never_overtakes_one_that_came_before_the_agent_could_listen() {
     let blue = steer(&host, "no, in blue").await;
     assert!(blue != turn && blue != red, "it waits behind it");
     cli.answer("built").await;
-    for (text, turn) in [("in red", red), ("no, in blue", blue)] {
-        assert_eq!(cli.prompt().await, text);
-        cli.answer(text).await;
-        host.chat.ended(&turn).await;
-    }
+    asked_in_order(&host, &mut cli, [("in red", red), ("no, in blue", blue)]).await;
 }
 
 #[tokio::test]
